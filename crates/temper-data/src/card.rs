@@ -1,0 +1,325 @@
+//! Dataset cards: what a dataset's name stands for, as TOML in `datasets/`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use temper_hub::{Source, Wanted, near_names};
+
+use crate::{DataError, Format, HeldOut};
+
+/// The cards that are part of the program, by file name.
+const EMBEDDED: &[(&str, &str)] = &[
+    ("imdb", include_str!("../../../datasets/imdb.toml")),
+    ("movie-snippets", include_str!("../../../datasets/movie-snippets.toml")),
+    ("squad", include_str!("../../../datasets/squad.toml")),
+    ("squad-articles", include_str!("../../../datasets/squad-articles.toml")),
+    ("sst2", include_str!("../../../datasets/sst2.toml")),
+    ("tiny-shakespeare", include_str!("../../../datasets/tiny-shakespeare.toml")),
+    ("tweet-sentiment", include_str!("../../../datasets/tweet-sentiment.toml")),
+    ("wnut17", include_str!("../../../datasets/wnut17.toml")),
+];
+
+/// What a dataset is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// One label a text, or a pair of texts.
+    TextClassification,
+    /// One tag a word.
+    TokenClassification,
+    /// An answer as a span of a context.
+    QuestionAnswering,
+    /// Plain text.
+    LanguageModeling,
+    /// A text for a text.
+    TextToText,
+}
+
+impl Task {
+    /// The task's name as cards write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TextClassification => "text-classification",
+            Self::TokenClassification => "token-classification",
+            Self::QuestionAnswering => "question-answering",
+            Self::LanguageModeling => "language-modeling",
+            Self::TextToText => "text-to-text",
+        }
+    }
+
+    /// The roles that a card's columns must fill, then those that they may.
+    fn roles(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Self::TextClassification => (&["text", "label"], &["text_pair"]),
+            Self::TokenClassification => (&["tokens", "tags"], &[]),
+            Self::QuestionAnswering => (&["question", "context", "answers"], &["id", "title"]),
+            Self::LanguageModeling => (&["text"], &[]),
+            Self::TextToText => (&["source", "target"], &[]),
+        }
+    }
+}
+
+/// The files of each split, by their names in the dataset's repository.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitFiles {
+    /// To train on.
+    pub train: Vec<String>,
+    /// To choose by; may be held out of train.
+    #[serde(default)]
+    pub validation: Vec<String>,
+    /// To report; may be held out of train.
+    #[serde(default)]
+    pub test: Vec<String>,
+}
+
+/// What happens to rows without a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unlabelled {
+    /// They are an error.
+    #[default]
+    Error,
+    /// They are left out.
+    Drop,
+}
+
+/// A dataset: where its files are, what they hold and what for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetCard {
+    /// The name to ask for.
+    pub name: String,
+    /// A line for people.
+    pub title: String,
+    /// Where it is described.
+    pub homepage: String,
+    /// Its licence, or what is known instead.
+    pub licence: String,
+    /// What it is for.
+    pub task: Task,
+    /// How its files are written.
+    pub format: Format,
+    /// Names of the classes 0, 1, ..., where the files do not carry them.
+    pub labels: Option<Vec<String>>,
+    /// Rows without a label.
+    #[serde(default)]
+    pub unlabelled: Unlabelled,
+    /// The dataset to use, with a notice, when this one cannot be reached.
+    pub stand_in: Option<String>,
+    /// Where the files come from.
+    pub source: Source,
+    /// The files of each split.
+    pub splits: SplitFiles,
+    /// Columns by role: text, text_pair, label; tokens, tags; question, context, answers.
+    pub columns: BTreeMap<String, String>,
+    /// Splits that are cut from train by a hash of the text.
+    #[serde(default)]
+    pub hold_out: HeldOut,
+}
+
+impl DatasetCard {
+    /// Reads a card; `origin` stands in messages.
+    ///
+    /// # Errors
+    /// [`DataError::Card`], also for keys that no card has.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, DataError> {
+        let failed = |reason: String| DataError::Card { origin: origin.to_string(), reason };
+        let card: Self = toml::from_str(text).map_err(|error| failed(error.to_string()))?;
+        card.check().map_err(failed)?;
+        Ok(card)
+    }
+
+    /// All files of the card, as the hub wants to hear it.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        let splits = &self.splits;
+        let mut names: Vec<&String> = Vec::new();
+        for name in [&splits.train, &splits.validation, &splits.test].into_iter().flatten() {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.into_iter().map(|name| Wanted::Required(name.clone())).collect()
+    }
+
+    /// What serde cannot see.
+    fn check(&self) -> Result<(), String> {
+        if self.source.hub.is_none() && self.source.package.is_none() {
+            return Err("[source] needs `hub` or a `package`".into());
+        }
+        if self.splits.train.is_empty() {
+            return Err("[splits] needs at least one file for `train`".into());
+        }
+        let HeldOut { test, validation } = self.hold_out;
+        if !(0.0..1.0).contains(&test) || !(0.0..1.0).contains(&validation) || test + validation >= 1.0 {
+            return Err("[hold_out] shares must be at least 0 and together below 1".into());
+        }
+        for (split, share, files) in
+            [("test", test, &self.splits.test), ("validation", validation, &self.splits.validation)]
+        {
+            if share > 0.0 && !files.is_empty() {
+                return Err(format!("`{split}` has files of its own and a share in [hold_out]"));
+            }
+        }
+        let (required, optional) = self.task.roles();
+        if let Some(role) = required.iter().find(|role| !self.columns.contains_key(**role)) {
+            return Err(format!("[columns] needs `{role}` for {}", self.task.name()));
+        }
+        let mut given = self.columns.keys();
+        let known = |role: &str| required.contains(&role) || optional.contains(&role);
+        match given.find(|role| !known(role)) {
+            Some(role) => Err(format!(
+                "[columns] has `{role}`, which {} does not use; it uses {}",
+                self.task.name(),
+                [required, optional].concat().join(", ")
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The cards that are part of the program, by name.
+///
+/// # Errors
+/// [`DataError::Card`] if one of them were damaged.
+pub fn cards() -> Result<Vec<DatasetCard>, DataError> {
+    EMBEDDED.iter().map(|(name, text)| DatasetCard::parse(text, name)).collect()
+}
+
+/// The card `name`: `<name>.toml` in the first of `directories` that has one, else an embedded
+/// card of that name or Hub id.
+///
+/// # Errors
+/// [`DataError::UnknownDataset`] with similar names; [`DataError::Card`].
+pub fn find_card(name: &str, directories: &[PathBuf]) -> Result<DatasetCard, DataError> {
+    for directory in directories {
+        let path = directory.join(format!("{name}.toml"));
+        if path.is_file() {
+            let text = std::fs::read_to_string(&path).map_err(|source| DataError::io(&path, source))?;
+            return DatasetCard::parse(&text, &path.display().to_string());
+        }
+    }
+    let known = cards()?;
+    let by_name = known.iter().find(|card| card.name == name);
+    let by_id = || known.iter().find(|card| card.source.hub.as_deref() == Some(name));
+    by_name.or_else(by_id).cloned().ok_or_else(|| {
+        let mut names: Vec<String> = known.iter().map(|card| card.name.clone()).collect();
+        names.extend(card_names(directories));
+        DataError::UnknownDataset {
+            name: name.to_string(),
+            near: near_names(name, names.iter().map(String::as_str)),
+            known: names,
+        }
+    })
+}
+
+/// Names of the cards in the user's folders; folders that cannot be read have none.
+fn card_names(directories: &[PathBuf]) -> Vec<String> {
+    let mut names: Vec<String> = directories
+        .iter()
+        .filter_map(|directory| std::fs::read_dir(directory).ok())
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_string()))
+        .filter(|name| EMBEDDED.iter().all(|(embedded, _)| embedded != name))
+        .collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CARD: &str = r#"
+        name = "reviews"
+        title = "Reviews"
+        homepage = "none"
+        licence = "CC0"
+        task = "text-classification"
+        format = "csv"
+        [source]
+        hub = "me/reviews"
+        [splits]
+        train = ["train.csv"]
+        [columns]
+        text = "review"
+        label = "stars"
+        [hold_out]
+        test = 0.2
+        validation = 0.1
+    "#;
+
+    fn parse_with(old: &str, new: &str) -> Result<DatasetCard, DataError> {
+        assert!(CARD.contains(old));
+        DatasetCard::parse(&CARD.replace(old, new), "reviews.toml")
+    }
+
+    fn refused(old: &str, new: &str, parts: &[&str]) {
+        let message = parse_with(old, new).unwrap_err().to_string();
+        for part in parts.iter().chain(&["reviews.toml"]) {
+            assert!(message.contains(part), "{part} not in: {message}");
+        }
+    }
+
+    #[test]
+    fn every_embedded_card_parses_and_is_called_what_its_file_is() {
+        let cards = cards().unwrap();
+        let names: Vec<_> = cards.iter().map(|card| card.name.as_str()).collect();
+        let files: Vec<_> = EMBEDDED.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, files);
+    }
+
+    #[test]
+    fn every_stand_in_is_a_card_of_the_same_task() {
+        for card in cards().unwrap() {
+            if let Some(stand_in) = &card.stand_in {
+                assert_eq!(find_card(stand_in, &[]).unwrap().task, card.task);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        refused("licence =", "license =", &["license", "expected one of"]);
+        refused("hub =", "hubb =", &["hubb"]);
+        refused("train =", "trian =", &["trian"]);
+        refused("test = 0.2", "tests = 0.2", &["tests"]);
+        refused("text =", "txt =", &["`text`"]);
+        refused("stars\"", "stars\"\nid = \"id\"", &["`id`", "text, label, text_pair"]);
+        refused("\"text-classification\"", "\"regression\"", &["regression"]);
+    }
+
+    #[test]
+    fn shares_that_leave_nothing_to_train_on_are_refused() {
+        refused("test = 0.2", "test = 0.9", &["below 1"]);
+        refused("test = 0.2", "test = -0.2", &["at least 0"]);
+        refused("[columns]", "test = [\"t.csv\"]\n[columns]", &["`test` has files"]);
+    }
+
+    #[test]
+    fn the_users_card_comes_before_the_embedded_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = CARD.replace("\"reviews\"", "\"imdb\"");
+        std::fs::write(folder.path().join("imdb.toml"), text).unwrap();
+        let own = find_card("imdb", &[folder.path().to_path_buf()]).unwrap();
+        assert_eq!(own.source.hub.as_deref(), Some("me/reviews"));
+        let embedded = find_card("imdb", &[]).unwrap();
+        assert_eq!(embedded.source.hub.as_deref(), Some("stanfordnlp/imdb"));
+    }
+
+    #[test]
+    fn a_hub_id_finds_its_card() {
+        assert_eq!(find_card("stanfordnlp/imdb", &[]).unwrap().name, "imdb");
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_similar_ones_and_what_to_do() {
+        let message = find_card("imbd", &[]).unwrap_err().to_string();
+        for part in ["`imbd`", "did you mean `imdb`", "datasets/imbd.toml", "`sst2`"] {
+            assert!(message.contains(part), "{part} not in: {message}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A dataset's name or path to the tables of its splits.
+
+use std::path::{Path, PathBuf};
+
+use temper_hub::{Hub, RepoKind, Resolved};
+
+use crate::local::{SplitTables, read_local};
+use crate::{DataError, DatasetCard, Format, HeldOut, Table, Task, find_card};
+
+/// The tables behind a dataset's name.
+#[derive(Debug, Clone)]
+pub struct DatasetTables {
+    /// The card's name (the stand-in's, where one was used), or the path.
+    pub name: String,
+    /// The card, unless a path was given.
+    pub card: Option<DatasetCard>,
+    /// Where the files came from, unless a path was given.
+    pub resolved: Option<Resolved>,
+    /// The splits as the files have them.
+    pub tables: SplitTables,
+    /// What is still to be held out of train.
+    pub held_out: HeldOut,
+}
+
+/// Finds, fetches and reads the files of a dataset for a task.
+///
+/// A name that a card has (or its Hub id) means the card; anything that stands on disk or ends
+/// like a data file means the file or folder.
+///
+/// # Errors
+/// [`DataError::UnknownDataset`], [`DataError::WrongTask`] before anything is fetched,
+/// [`DataError::Hub`], and those of the readers.
+pub fn load_tables(
+    hub: &Hub,
+    name_or_path: &str,
+    card_directories: &[PathBuf],
+    task: Task,
+) -> Result<DatasetTables, DataError> {
+    let path = Path::new(name_or_path);
+    match find_card(name_or_path, card_directories) {
+        Ok(card) if card.task != task => {
+            Err(DataError::WrongTask { name: card.name, task: card.task.name(), wanted: task.name() })
+        }
+        Ok(card) => load_card(hub, card, card_directories),
+        Err(DataError::UnknownDataset { .. }) if path.exists() || Format::of_path(path).is_ok() => {
+            let (tables, held_out) = read_local(path)?;
+            Ok(DatasetTables { name: name_or_path.to_string(), card: None, resolved: None, tables, held_out })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn load_card(hub: &Hub, card: DatasetCard, card_directories: &[PathBuf]) -> Result<DatasetTables, DataError> {
+    let stand_in = match &card.stand_in {
+        Some(name) => Some(find_card(name, card_directories)?),
+        None => None,
+    };
+    let stand_in_wanted = stand_in.as_ref().map(DatasetCard::wanted);
+    let resolved = hub.fetch_or_stand_in(
+        RepoKind::Dataset,
+        &card.name,
+        &card.source,
+        &card.wanted(),
+        stand_in
+            .as_ref()
+            .zip(stand_in_wanted.as_deref())
+            .map(|(card, wanted)| (card.name.as_str(), &card.source, wanted)),
+    )?;
+    let card = match stand_in {
+        Some(stand_in) if resolved.stand_in_for.is_some() => stand_in,
+        _ => card,
+    };
+    let tables = SplitTables {
+        train: read_files(&card, &resolved, &card.splits.train)?,
+        validation: read_files(&card, &resolved, &card.splits.validation)?,
+        test: read_files(&card, &resolved, &card.splits.test)?,
+    };
+    Ok(DatasetTables {
+        name: card.name.clone(),
+        held_out: card.hold_out,
+        card: Some(card),
+        resolved: Some(resolved),
+        tables,
+    })
+}
+
+fn read_files(card: &DatasetCard, resolved: &Resolved, names: &[String]) -> Result<Vec<Table>, DataError> {
+    names
+        .iter()
+        .map(|name| {
+            let file = resolved.file(name).ok_or_else(|| DataError::Card {
+                origin: card.name.clone(),
+                reason: format!("its source does not hold `{name}`"),
+            })?;
+            card.format.read(&file.path)
+        })
+        .collect()
+}

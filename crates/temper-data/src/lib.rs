@@ -1,0 +1,39 @@
+//! Datasets to batches, on the host and without tensors: cards and readers, splits that every
+//! machine agrees on, tokenizers, encoded examples, and batches cut by a budget of tokens.
+//!
+//! The way of the data: [`load_text_classification`] -> [`encode_all`] -> [`plan_epoch`] ->
+//! [`collate`].
+
+mod batch;
+mod card;
+mod classification;
+mod dataset;
+mod encode;
+mod error;
+mod labels;
+mod local;
+pub mod readers;
+mod report;
+mod split;
+mod table;
+mod tokenizer;
+mod unlabelled;
+
+pub use batch::{Batch, BatchSettings, Padding, Step, collate, padding_percent, plan_epoch, plan_evaluation};
+pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
+pub use classification::{DatasetRequest, LabelledText, TextClassificationData, load_text_classification};
+pub use dataset::{DatasetTables, load_tables};
+pub use encode::{EncodeSettings, Encoded, EncodedSet, TextInput, Truncation, encode_all};
+pub use error::DataError;
+pub use local::{SplitTables, read_local};
+pub use readers::Format;
+pub use report::{DataReport, SplitReport};
+pub use split::{HeldOut, Place, unit_hash};
+pub use table::{Column, Table, Value};
+pub use tokenizer::{SpecialTokens, TextTokenizer, load_tokenizer};
+pub use unlabelled::{UnlabelledText, read_unlabelled};
+
+/// Bytes as hexadecimal digits in lower case.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

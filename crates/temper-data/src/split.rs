@@ -1,0 +1,149 @@
+//! Which row belongs to which split: decided by hashes of the text, never by a generator, so that
+//! every machine and every language agrees.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+/// A number between 0 and 1 that only depends on the text: the first eight bytes of its SHA-256 as a
+/// big-endian integer, divided by 2^64.
+///
+/// # Examples
+/// ```
+/// let u = temper_data::unit_hash("a fine film");
+/// assert!((u - 0.7295961973996248).abs() < 1e-15);
+/// ```
+pub fn unit_hash(text: &str) -> f64 {
+    let hash = Sha256::digest(text.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    u64::from_be_bytes(first) as f64 / 2f64.powi(64)
+}
+
+/// The parts of a training file that become its missing splits.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeldOut {
+    /// Share of the texts that become the test split.
+    pub test: f64,
+    /// Share of the texts that become the validation split.
+    pub validation: f64,
+}
+
+/// Where a row of a training file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Stays in train.
+    Train,
+    /// Is held out for validation.
+    Validation,
+    /// Is held out for the test.
+    Test,
+}
+
+impl HeldOut {
+    /// The place of a text: the lowest hashes are the test, the next ones the validation split.
+    /// Identical texts always share a place.
+    pub fn place(&self, text: &str) -> Place {
+        let u = unit_hash(text);
+        if u < self.test {
+            Place::Test
+        } else if u < self.test + self.validation {
+            Place::Validation
+        } else {
+            Place::Train
+        }
+    }
+}
+
+/// Drops the rows whose text also stands in the test split; returns how many.
+pub(crate) fn drop_leaked<T>(rows: &mut Vec<T>, test: &HashSet<String>, key: impl Fn(&T) -> String) -> usize {
+    let before = rows.len();
+    rows.retain(|row| !test.contains(&key(row)));
+    before - rows.len()
+}
+
+/// Keeps `count` rows, those with the smallest SHA-256 of `seed:text` (ties: the earlier row), in
+/// their original order.
+pub(crate) fn keep_subset<T>(rows: &mut Vec<T>, count: usize, seed: u64, key: impl Fn(&T) -> String) {
+    if count >= rows.len() {
+        return;
+    }
+    let mut ranked: Vec<([u8; 32], usize)> = rows
+        .iter()
+        .enumerate()
+        .map(|(index, row)| {
+            let text = format!("{seed}:{}", key(row));
+            (Sha256::digest(text.as_bytes()).into(), index)
+        })
+        .collect();
+    ranked.sort_unstable();
+    let kept: HashSet<usize> = ranked[..count].iter().map(|(_, index)| *index).collect();
+    let mut index = 0;
+    rows.retain(|_| {
+        index += 1;
+        kept.contains(&(index - 1))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed by Python: `int.from_bytes(sha256(t.encode()).digest()[:8], "big") / 2**64`.
+    #[test]
+    fn hashes_are_those_of_the_reference_script() {
+        for (text, expected) in [
+            ("", 0.8894159948913374),
+            ("a fine film", 0.7295961973996248),
+            ("na\u{ef}ve caf\u{e9}", 0.15979640758822036),
+            ("b", 0.2427353910172533),
+        ] {
+            assert_eq!(unit_hash(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn places_are_those_of_the_reference_script() {
+        let held_out = HeldOut { test: 0.1, validation: 0.1 };
+        let with_place = |place: Place| -> Vec<usize> {
+            let text = |i: &usize| format!("text {i}");
+            (0..40).filter(|i| held_out.place(&text(i)) == place).collect()
+        };
+        assert_eq!(with_place(Place::Test), [12, 13, 19, 20, 26, 30]);
+        assert_eq!(with_place(Place::Validation), [6, 14, 17, 28, 34]);
+    }
+
+    #[test]
+    fn without_a_test_share_the_lowest_hashes_are_validation() {
+        let held_out = HeldOut { test: 0.0, validation: 0.1 };
+        assert_eq!(held_out.place("text 12"), Place::Validation);
+        assert_eq!(held_out.place("text 6"), Place::Train);
+    }
+
+    /// Computed by Python: `sorted(range(8), key=lambda i: (sha256(f"{seed}:{texts[i]}"), i))`.
+    #[test]
+    fn subsets_are_those_of_the_reference_script_in_the_original_order() {
+        let texts = ["alpha", "beta", "gamma", "delta", "epsilon", "beta", "zeta", "eta"];
+        let subset = |count, seed| {
+            let mut rows: Vec<usize> = (0..texts.len()).collect();
+            keep_subset(&mut rows, count, seed, |row| texts[*row].to_string());
+            rows
+        };
+        assert_eq!(subset(3, 42), [1, 3, 6]);
+        assert_eq!(subset(4, 42), [1, 3, 5, 6]);
+        assert_eq!(subset(3, 7), [0, 2, 6]);
+        assert_eq!(subset(8, 42).len(), 8);
+        assert_eq!(subset(99, 42).len(), 8);
+        assert!(subset(0, 42).is_empty());
+    }
+
+    #[test]
+    fn leaked_rows_are_dropped_and_counted() {
+        let test = HashSet::from(["b".to_string()]);
+        let mut rows = vec!["a", "b", "c", "b"];
+        let dropped = drop_leaked(&mut rows, &test, |row| row.to_string());
+        assert_eq!((rows, dropped), (vec!["a", "c"], 2));
+    }
+}

@@ -1,0 +1,147 @@
+//! Tokenizers from the files that checkpoints come with.
+
+mod definition;
+mod layout;
+mod save;
+mod special;
+
+pub use special::SpecialTokens;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use tokenizers::{PostProcessor, Tokenizer};
+
+use crate::{DataError, hex};
+
+/// A tokenizer with what a model needs to know of it.
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    inner: Tokenizer,
+    special: SpecialTokens,
+    vocab_size: usize,
+    definition: String,
+    sha256: String,
+    config: Map<String, Value>,
+}
+
+/// Loads the tokenizer of a checkpoint folder: `tokenizer.json`, else BERT's `vocab.txt`, else
+/// `vocab.json` with `merges.txt`.
+///
+/// Padding and truncation that a tokenizer.json carries are switched off: MiniLM's pads and cuts
+/// everything to 128 tokens, which would falsify lengths without a word.
+///
+/// # Errors
+/// [`DataError::NoTokenizer`], [`DataError::BadTokenizer`], [`DataError::Io`].
+pub fn load_tokenizer(dir: &Path) -> Result<TextTokenizer, DataError> {
+    let file = |name: &str| dir.join(name);
+    let config_file = file("tokenizer_config.json");
+    let config = if config_file.is_file() { read_object(&config_file)? } else { Map::new() };
+    if file("tokenizer.json").is_file() {
+        let path = file("tokenizer.json");
+        let text = read_text(&path)?;
+        return build(&text, path, config);
+    }
+    if file("vocab.txt").is_file() {
+        let path = file("vocab.txt");
+        let definition = definition::wordpiece(&path, &config)?;
+        return build(&definition.to_string(), path, config);
+    }
+    if file("vocab.json").is_file() && file("merges.txt").is_file() {
+        let path = file("vocab.json");
+        let definition = definition::byte_level_bpe(&path, &file("merges.txt"), &config)?;
+        return build(&definition.to_string(), path, config);
+    }
+    Err(DataError::NoTokenizer { dir: dir.to_path_buf() })
+}
+
+fn build(definition: &str, file: PathBuf, config: Map<String, Value>) -> Result<TextTokenizer, DataError> {
+    let failed =
+        |error: tokenizers::Error| DataError::BadTokenizer { file: file.clone(), reason: error.to_string() };
+    let mut inner = Tokenizer::from_bytes(definition).map_err(failed)?;
+    inner.with_truncation(None).map_err(failed)?;
+    inner.with_padding(None);
+    if let Some(processor) = inner.get_post_processor() {
+        layout::check(processor).map_err(|reason| failed(reason.into()))?;
+    }
+    let definition = inner.to_string(true).map_err(failed)?;
+    let highest = inner.get_vocab(true).into_values().max();
+    let dir = file.parent().unwrap_or(Path::new("."));
+    Ok(TextTokenizer {
+        special: SpecialTokens::find(&inner, &config, dir),
+        vocab_size: highest.map_or(0, |id| id as usize + 1),
+        sha256: hex(&Sha256::digest(&definition)),
+        definition,
+        inner,
+        config,
+    })
+}
+
+impl TextTokenizer {
+    /// Rows that an embedding needs for every id: the highest id, added tokens included, plus 1.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// Ids of the special tokens.
+    pub fn special(&self) -> &SpecialTokens {
+        &self.special
+    }
+
+    /// SHA-256 of the definition (the tokenizer.json that [`save`](Self::save) writes), 64
+    /// hexadecimal digits.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The id that fills rows up: the pad token, or what stands in for one. What is read there
+    /// never counts, but it must be a row of the embedding.
+    pub fn pad_id(&self) -> u32 {
+        self.special.pad.unwrap_or_else(|| self.filler_id())
+    }
+
+    /// The id that stands for an empty text where the layout has no special tokens.
+    pub(crate) fn filler_id(&self) -> u32 {
+        let special = &self.special;
+        special.eos.or(special.sep).or(special.unk).unwrap_or(0)
+    }
+
+    /// Special tokens that the layout adds to a text, or to a pair of texts.
+    pub fn special_count(&self, pair: bool) -> usize {
+        self.inner.get_post_processor().map_or(0, |layout| layout.added_tokens(pair))
+    }
+
+    /// The token of an id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Ids as text, without special tokens.
+    ///
+    /// # Errors
+    /// [`DataError::Encode`] if the decoder rejects them.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
+        self.inner
+            .decode(ids, true)
+            .map_err(|error| DataError::Encode { example: 0, reason: error.to_string() })
+    }
+
+    /// The tokenizer itself, for offsets and words.
+    pub fn inner(&self) -> &Tokenizer {
+        &self.inner
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, DataError> {
+    let bytes = std::fs::read(path).map_err(|source| DataError::io(path, source))?;
+    String::from_utf8(bytes)
+        .map_err(|_| DataError::BadTokenizer { file: path.to_path_buf(), reason: "not UTF-8 text".into() })
+}
+
+fn read_object(path: &Path) -> Result<Map<String, Value>, DataError> {
+    serde_json::from_str(&read_text(path)?).map_err(|error| DataError::BadTokenizer {
+        file: path.to_path_buf(),
+        reason: format!("not a JSON object ({error})"),
+    })
+}

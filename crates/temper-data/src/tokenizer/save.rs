@@ -1,0 +1,50 @@
+//! Saving a tokenizer so that transformers' AutoTokenizer loads it.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use temper_hub::write_atomically;
+use tokenizers::NormalizerWrapper;
+
+use super::TextTokenizer;
+use crate::DataError;
+
+impl TextTokenizer {
+    /// Writes tokenizer.json and tokenizer_config.json.
+    ///
+    /// What the source's tokenizer_config.json says is kept; `model_max_length` (tokens, special
+    /// ones included) is set.
+    ///
+    /// # Errors
+    /// [`DataError::Hub`] if a file cannot be written; nothing half-written is left.
+    pub fn save(&self, dir: &Path, model_max_length: usize) -> Result<(), DataError> {
+        let config = Value::Object(self.saved_config(model_max_length));
+        write_atomically(&dir.join("tokenizer.json"), self.definition.as_bytes())?;
+        let config = format!("{config:#}\n");
+        write_atomically(&dir.join("tokenizer_config.json"), config.as_bytes())?;
+        Ok(())
+    }
+
+    fn saved_config(&self, model_max_length: usize) -> Map<String, Value> {
+        let mut config = self.config.clone();
+        for (key, id) in self.special.named() {
+            if let Some(token) = id.and_then(|id| self.token(id)) {
+                config.entry(key).or_insert(json!(token));
+            }
+        }
+        if let Some(NormalizerWrapper::BertNormalizer(bert)) = self.inner.get_normalizer() {
+            // BertTokenizer overrides the normalizer with its own defaults where these are missing.
+            config.insert("do_lower_case".into(), json!(bert.lowercase));
+            config.insert("strip_accents".into(), json!(bert.strip_accents));
+            config.insert("tokenize_chinese_chars".into(), json!(bert.handle_chinese_chars));
+            config.entry("tokenizer_class").or_insert(json!("BertTokenizer"));
+        }
+        if !config.contains_key("tokenizer_class") {
+            config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
+            // Its default adds token_type_ids, which GPT-2 would take for words and LLaMA refuses.
+            config.insert("model_input_names".into(), json!(["input_ids", "attention_mask"]));
+        }
+        config.insert("model_max_length".into(), json!(model_max_length));
+        config
+    }
+}

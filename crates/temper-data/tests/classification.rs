@@ -1,0 +1,278 @@
+//! From a name or path to labelled texts in three splits.
+
+use std::path::Path;
+
+use temper_data::{
+    DataError, DatasetRequest, LabelledText, TextClassificationData, load_text_classification, unit_hash,
+};
+use temper_hub::{Hub, HubSettings};
+
+/// A hub that sees nothing but the folder's mirror.
+fn hub(root: &Path) -> Hub {
+    Hub::new(HubSettings {
+        mirror: Some(root.join("mirror")),
+        offline: true,
+        stand_ins: true,
+        cache: root.join("cache"),
+        hub_cache: Some(root.join("hub")),
+        progress: false,
+        ..HubSettings::from_environment()
+    })
+}
+
+fn write(root: &Path, name: &str, content: &str) {
+    let path = root.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+fn request(name_or_path: impl ToString) -> DatasetRequest {
+    DatasetRequest { name_or_path: name_or_path.to_string(), seed: 42, ..DatasetRequest::default() }
+}
+
+fn load_path(root: &Path, name: &str) -> Result<TextClassificationData, DataError> {
+    load_text_classification(&hub(root), &request(root.join(name).display()))
+}
+
+/// A csv of the texts `text 0`, `text 1`, ..., with the labels 0 and 1 in turn.
+fn csv_of(rows: impl Iterator<Item = usize>) -> String {
+    let lines: Vec<String> = rows.map(|i| format!("text {i},{}\n", i % 2)).collect();
+    format!("text,label\n{}", lines.concat())
+}
+
+fn texts(rows: &[LabelledText]) -> Vec<&str> {
+    rows.iter().map(|row| row.text.as_str()).collect()
+}
+
+#[test]
+fn one_file_is_cut_by_the_hash_of_its_texts() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "reviews.csv", &csv_of(0..40));
+    let data = load_path(root.path(), "reviews.csv").unwrap();
+    // As the reference script has it (tests of the split).
+    assert_eq!(texts(&data.test), [12, 13, 19, 20, 26, 30].map(|i| format!("text {i}")));
+    assert_eq!(texts(&data.validation), [6, 14, 17, 28, 34].map(|i| format!("text {i}")));
+    assert_eq!((data.train.len(), data.full_train_rows, data.leaked), (29, 29, 0));
+    assert_eq!(data.label_names, ["0", "1"]);
+    let first = &data.test[0];
+    assert_eq!((first.label, first.row), (0, 13));
+    assert!(data.card.is_none() && data.resolved.is_none());
+}
+
+#[test]
+fn string_labels_become_sorted_ids_and_columns_can_be_named() {
+    let root = tempfile::tempdir().unwrap();
+    let rows: Vec<String> = (0..40)
+        .map(|i| {
+            let label = ["sport", "art"][i % 2];
+            format!("{{\"title\": \"text {i}\", \"body\": \"more {i}\", \"topic\": \"{label}\"}}\n")
+        })
+        .collect();
+    write(root.path(), "news.jsonl", &rows.concat());
+    let request = DatasetRequest {
+        text_column: Some("title".into()),
+        text_pair_column: Some("body".into()),
+        label_column: Some("topic".into()),
+        ..request(root.path().join("news.jsonl").display())
+    };
+    let data = load_text_classification(&hub(root.path()), &request).unwrap();
+    assert_eq!(data.label_names, ["art", "sport"]);
+    let row = &data.train[0];
+    assert_eq!((row.text.as_str(), row.pair.as_deref()), ("text 0", Some("more 0")));
+    assert_eq!(row.label, 1);
+    // A pair is hashed with both of its texts.
+    let tested = |row: &LabelledText| unit_hash(&format!("{}\tmore {}", row.text, row.row - 1)) < 0.1;
+    assert!(data.test.iter().all(tested) && !data.train.iter().any(tested));
+}
+
+#[test]
+fn texts_of_the_test_split_are_dropped_from_the_others() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "data/train.csv", &csv_of(0..20));
+    write(root.path(), "data/dev.csv", &csv_of(18..24));
+    write(root.path(), "data/test.csv", &csv_of([3, 4, 19, 40].into_iter()));
+    let data = load_path(root.path(), "data").unwrap();
+    // 3, 4 and 19 from train, 19 from dev.
+    assert_eq!(data.leaked, 4);
+    assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (17, 5, 4));
+    assert!(!texts(&data.train).contains(&"text 3"));
+}
+
+#[test]
+fn subsets_keep_the_smallest_hashes_of_each_split() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "data/train.csv", &csv_of(0..20));
+    write(root.path(), "data/dev.csv", &csv_of(20..30));
+    write(root.path(), "data/test.csv", &csv_of(30..40));
+    let load = |seed| {
+        let request = DatasetRequest {
+            seed,
+            max_train_samples: Some(8),
+            max_eval_samples: Some(4),
+            max_test_samples: Some(100),
+            ..request(root.path().join("data").display())
+        };
+        load_text_classification(&hub(root.path()), &request).unwrap()
+    };
+    let data = load(42);
+    assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (8, 4, 10));
+    assert_eq!(data.full_train_rows, 20);
+    assert!(data.train.is_sorted_by_key(|row| row.row));
+    assert_eq!(data.train, load(42).train);
+    assert_ne!(data.train, load(43).train);
+}
+
+const CARD: &str = r#"
+title = "Reviews"
+homepage = "none"
+licence = "CC0"
+task = "text-classification"
+format = "csv"
+labels = ["bad", "good"]
+"#;
+
+fn write_card(root: &Path, name: &str, head: &str, hub_id: &str) {
+    let card = format!(
+        "name = \"{name}\"\n{CARD}{head}\n[source]\nhub = \"{hub_id}\"\n\
+         [splits]\ntrain = [\"a/train.csv\"]\ntest = [\"a/test.csv\"]\n\
+         [columns]\ntext = \"text\"\nlabel = \"label\"\n[hold_out]\nvalidation = 0.2\n"
+    );
+    write(root, &format!("cards/{name}.toml"), &card);
+}
+
+fn load_card(root: &Path, name: &str) -> Result<TextClassificationData, DataError> {
+    let request = DatasetRequest { card_directories: vec![root.join("cards")], ..request(name) };
+    load_text_classification(&hub(root), &request)
+}
+
+#[test]
+fn a_card_names_files_columns_and_classes() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "mirror/datasets/me/reviews/a/train.csv", &csv_of(0..40));
+    write(root.path(), "mirror/datasets/me/reviews/a/test.csv", &csv_of(50..60));
+    write_card(root.path(), "reviews", "", "me/reviews");
+    let data = load_card(root.path(), "reviews").unwrap();
+    assert_eq!(data.label_names, ["bad", "good"]);
+    assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (29, 11, 10));
+    let resolved = data.resolved.unwrap();
+    assert_eq!(resolved.files.len(), 2);
+    assert_eq!(resolved.stand_in_for, None);
+}
+
+#[test]
+fn a_stand_in_is_read_by_its_own_card_and_recorded() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "mirror/datasets/me/small/a/train.csv", &csv_of(0..40));
+    write(root.path(), "mirror/datasets/me/small/a/test.csv", &csv_of(50..60));
+    write_card(root.path(), "small", "", "me/small");
+    write_card(root.path(), "large", "stand_in = \"small\"", "me/large");
+    let data = load_card(root.path(), "large").unwrap();
+    assert_eq!(data.name, "small");
+    assert_eq!(data.card.unwrap().name, "small");
+    assert!(data.resolved.unwrap().stand_in_for.is_some());
+    assert_eq!(data.train.len(), 29);
+
+    write_card(root.path(), "large", "", "me/large");
+    let error = load_card(root.path(), "large").unwrap_err();
+    assert!(matches!(error, DataError::Hub(_)), "{error}");
+}
+
+fn refused(files: &[(&str, &str)], path: &str, parts: &[&str]) -> DataError {
+    let root = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        write(root.path(), name, content);
+    }
+    let error = load_path(root.path(), path).unwrap_err();
+    let message = error.to_string();
+    for part in parts {
+        assert!(message.contains(part), "{part} not in: {message}");
+    }
+    error
+}
+
+#[test]
+fn rows_without_a_label_are_counted_and_named() {
+    let error = refused(
+        &[("a.csv", "text,label\na,1\nb,-1\nc,0\nd,\n")],
+        "a.csv",
+        &["a.csv, row 2", "2 such rows", "unlabelled = \"drop\""],
+    );
+    assert!(matches!(error, DataError::Unlabelled { row: 2, count: 2, .. }));
+}
+
+#[test]
+fn a_card_may_drop_rows_without_a_label() {
+    let root = tempfile::tempdir().unwrap();
+    let train = csv_of(0..40) + "text 40,-1\ntext 41,\n";
+    write(root.path(), "mirror/datasets/me/reviews/a/train.csv", &train);
+    write(root.path(), "mirror/datasets/me/reviews/a/test.csv", &csv_of(50..60));
+    write_card(root.path(), "reviews", "unlabelled = \"drop\"", "me/reviews");
+    let data = load_card(root.path(), "reviews").unwrap();
+    assert_eq!(data.train.len() + data.validation.len(), 40);
+}
+
+#[test]
+fn labels_out_of_range_name_the_row() {
+    let root = tempfile::tempdir().unwrap();
+    let test = "text,label\nx,1\ny,2\n";
+    write(root.path(), "mirror/datasets/me/reviews/a/train.csv", &csv_of(0..40));
+    write(root.path(), "mirror/datasets/me/reviews/a/test.csv", test);
+    write_card(root.path(), "reviews", "", "me/reviews");
+    let message = load_card(root.path(), "reviews").unwrap_err().to_string();
+    for part in ["test.csv, row 2", "`2`", "`bad`, `good`"] {
+        assert!(message.contains(part), "{part} not in: {message}");
+    }
+}
+
+#[test]
+fn a_label_that_train_does_not_have_is_refused_in_test() {
+    refused(
+        &[("d/train.csv", "text,label\na,art\nb,sport\n"), ("d/test.csv", "text,label\nc,art\nd,politics\n")],
+        "d",
+        &["test.csv, row 2", "`politics`", "`art`, `sport`"],
+    );
+}
+
+#[test]
+fn one_class_is_refused() {
+    let rows: String = (0..40).map(|i| format!("text {i},pos\n")).collect();
+    let error = refused(&[("a.csv", &format!("text,label\n{rows}"))], "a.csv", &["`pos`", "two classes"]);
+    assert!(matches!(error, DataError::OneClass { .. }));
+}
+
+#[test]
+fn an_empty_split_says_what_to_do() {
+    let error = refused(
+        &[("a.csv", "text,label\ntext 0,1\ntext 1,0\n")],
+        "a.csv",
+        &["validation split", "files of its own"],
+    );
+    assert!(matches!(error, DataError::EmptySplit { split: "validation", .. }));
+}
+
+#[test]
+fn a_text_that_is_none_is_named() {
+    refused(
+        &[("a.jsonl", "{\"text\": \"a\", \"label\": 0}\n{\"text\": null, \"label\": 1}\n")],
+        "a.jsonl",
+        &["a.jsonl, row 2", "`text` holds nothing"],
+    );
+}
+
+#[test]
+fn a_missing_column_and_a_missing_file_are_named() {
+    refused(
+        &[("a.csv", "review,label\na,1\n")],
+        "a.csv",
+        &["no column `text`", "`review`, `label`", "--text-column"],
+    );
+    let error = refused(&[], "none.csv", &["none.csv"]);
+    assert!(matches!(error, DataError::Io { .. }));
+}
+
+#[test]
+fn a_dataset_of_another_task_is_refused_before_it_is_fetched() {
+    let root = tempfile::tempdir().unwrap();
+    let error = load_text_classification(&hub(root.path()), &request("wnut17")).unwrap_err();
+    assert!(matches!(error, DataError::WrongTask { .. }), "{error}");
+}

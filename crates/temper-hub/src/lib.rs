@@ -1,0 +1,47 @@
+//! Turns the names of models and datasets into local files whose sha256 is known.
+//!
+//! Sources are asked in one order, always: a folder the user names, a mirror folder, the Hugging
+//! Face Hub, a copy inside a Python package. When none of them can be reached, a stand-in may be
+//! taken, and the result says so ([`Resolved::stand_in_for`]). No other crate downloads, and this
+//! one knows nothing of tensors.
+//!
+//! ```no_run
+//! use temper_hub::{Hub, HubSettings};
+//!
+//! let hub = Hub::new(HubSettings::from_environment());
+//! let model = hub.model("bert")?;
+//! if let Some(notice) = model.notice() {
+//!     eprintln!("{notice}");
+//! }
+//! if let Some(config) = model.file("config.json") {
+//!     println!("{} {}", config.sha256, config.path.display());
+//! }
+//! # Ok::<(), temper_hub::HubError>(())
+//! ```
+
+mod archive;
+mod catalogue;
+mod error;
+mod files;
+mod hub;
+mod names;
+mod online;
+mod package;
+mod pip;
+mod place;
+mod progress;
+mod reach;
+mod resolved;
+mod resume;
+mod settings;
+mod source;
+mod verify;
+
+pub use catalogue::{Catalogue, CatalogueEntry, NotPublicNames, catalogue};
+pub use error::HubError;
+pub use files::{sha256_of, write_atomically};
+pub use hub::Hub;
+pub use names::near_names;
+pub use resolved::{Origin, Resolved, ResolvedFile};
+pub use settings::HubSettings;
+pub use source::{Archive, PackageSource, RepoKind, Source, Wanted};

@@ -1,0 +1,177 @@
+//! A place that may hold a repository's files, and how the wanted ones are taken from it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::HubError;
+use crate::files::{sha256_of, stays_inside};
+use crate::resolved::ResolvedFile;
+use crate::source::Wanted;
+
+/// One source of one repository.
+pub(crate) trait Place {
+    /// What to call it in messages.
+    fn id(&self) -> String;
+
+    /// The file on this machine, hashed and checked; `None` when the place does not have it.
+    fn get(&self, file: &str) -> Result<Option<ResolvedFile>, HubError>;
+}
+
+/// Takes the wanted files, and the shards of any index among them.
+pub(crate) fn collect(place: &dyn Place, wanted: &[Wanted]) -> Result<Vec<ResolvedFile>, HubError> {
+    let mut files = Vec::new();
+    for wish in wanted {
+        let found = match wish {
+            Wanted::Required(name) => Some(first_of(place, std::slice::from_ref(name))?),
+            Wanted::FirstOf(names) => Some(first_of(place, names)?),
+            Wanted::Optional(name) => get_inside(place, name)?,
+        };
+        let Some(found) = found else { continue };
+        let shards = shards_of(&found)?;
+        let index = found.name.clone();
+        files.push(found);
+        for shard in shards {
+            let missing =
+                || HubError::MissingShard { id: place.id(), index: index.clone(), shard: shard.clone() };
+            files.push(get_inside(place, &shard)?.ok_or_else(missing)?);
+        }
+    }
+    Ok(files)
+}
+
+fn first_of(place: &dyn Place, names: &[String]) -> Result<ResolvedFile, HubError> {
+    for name in names {
+        if let Some(file) = get_inside(place, name)? {
+            return Ok(file);
+        }
+    }
+    Err(HubError::NotFound { id: place.id(), file: names.join(" or "), tried: Vec::new() })
+}
+
+fn get_inside(place: &dyn Place, name: &str) -> Result<Option<ResolvedFile>, HubError> {
+    if !stays_inside(name) {
+        return Err(HubError::Card {
+            name: place.id(),
+            reason: format!("the file name {name:?} leads out of the repository"),
+        });
+    }
+    place.get(name)
+}
+
+/// The files among which an index divides the weights; none for any other file.
+fn shards_of(file: &ResolvedFile) -> Result<Vec<String>, HubError> {
+    let is_index = file.name.ends_with(".safetensors.index.json") || file.name.ends_with(".bin.index.json");
+    if !is_index {
+        return Ok(Vec::new());
+    }
+    let wrong = |reason: String| HubError::Format { what: file.path.display().to_string(), reason };
+    let text = fs::read_to_string(&file.path).map_err(|error| HubError::io(&file.path, error))?;
+    let index: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let map = index
+        .get("weight_map")
+        .and_then(Value::as_object)
+        .filter(|map| !map.is_empty())
+        .ok_or_else(|| wrong("it has no `weight_map` with entries".into()))?;
+    let folder = file.name.rsplit_once('/').map(|(folder, _)| folder);
+    let mut shards = BTreeSet::new();
+    for (tensor, shard) in map {
+        let shard =
+            shard.as_str().ok_or_else(|| wrong(format!("the entry of {tensor} is not a file name")))?;
+        shards.insert(match folder {
+            Some(folder) => format!("{folder}/{shard}"),
+            None => shard.to_string(),
+        });
+    }
+    Ok(shards.into_iter().collect())
+}
+
+/// Hashes and measures a file that is on this machine.
+pub(crate) fn measured(name: &str, path: PathBuf) -> Result<ResolvedFile, HubError> {
+    let bytes = fs::metadata(&path).map_err(|error| HubError::io(&path, error))?.len();
+    let sha256 = sha256_of(&path)?;
+    Ok(ResolvedFile { name: name.to_string(), path, sha256, bytes })
+}
+
+/// A folder on this machine: one that the user names, or one of the mirror.
+pub(crate) struct Folder<'a> {
+    pub(crate) path: &'a Path,
+}
+
+impl Place for Folder<'_> {
+    fn id(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn get(&self, file: &str) -> Result<Option<ResolvedFile>, HubError> {
+        let path = self.path.join(file);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        measured(file, path).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder_with(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    fn collected(folder: &Path, wanted: &[Wanted]) -> Result<Vec<String>, HubError> {
+        let files = collect(&Folder { path: folder }, wanted)?;
+        Ok(files.into_iter().map(|file| file.name).collect())
+    }
+
+    #[test]
+    fn an_index_brings_its_shards_once_each() {
+        let folder = folder_with(&[
+            ("sub/a.safetensors.index.json", r#"{"weight_map": {"x": "2", "y": "1", "z": "2"}}"#),
+            ("sub/1", ""),
+            ("sub/2", ""),
+        ]);
+        let wanted = [Wanted::Required("sub/a.safetensors.index.json".into())];
+        assert_eq!(
+            collected(folder.path(), &wanted).unwrap(),
+            ["sub/a.safetensors.index.json", "sub/1", "sub/2"]
+        );
+        fs::remove_file(folder.path().join("sub/1")).unwrap();
+        let error = collected(folder.path(), &wanted).unwrap_err();
+        assert!(matches!(error, HubError::MissingShard { shard, .. } if shard == "sub/1"));
+    }
+
+    #[test]
+    fn a_bad_index_is_an_error_and_reads_nothing_outside() {
+        for text in ["", "[]", r#"{"weight_map": {}}"#, r#"{"weight_map": {"x": 1}}"#] {
+            let folder = folder_with(&[("m.bin.index.json", text)]);
+            let wanted = [Wanted::Required("m.bin.index.json".into())];
+            let error = collected(folder.path(), &wanted).unwrap_err();
+            assert!(matches!(error, HubError::Format { .. }), "{text}: {error}");
+        }
+        let folder = folder_with(&[("m.bin.index.json", r#"{"weight_map": {"x": "../secret"}}"#)]);
+        let wanted = [Wanted::Required("m.bin.index.json".into())];
+        let error = collected(folder.path(), &wanted).unwrap_err();
+        assert!(matches!(error, HubError::Card { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_first_alternative_wins_and_optional_files_may_lack() {
+        let folder = folder_with(&[("b", ""), ("c", "")]);
+        let wanted =
+            [Wanted::Optional("z".into()), Wanted::FirstOf(vec!["a".into(), "b".into(), "c".into()])];
+        assert_eq!(collected(folder.path(), &wanted).unwrap(), ["b"]);
+        let none = [Wanted::FirstOf(vec!["x".into(), "y".into()])];
+        let error = collected(folder.path(), &none).unwrap_err();
+        assert!(matches!(error, HubError::NotFound { file, .. } if file == "x or y"));
+    }
+}

@@ -1,0 +1,76 @@
+//! What came of a name: files, their hashes and their origin.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::source::RepoKind;
+
+/// A file on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResolvedFile {
+    /// Its path in the repository.
+    pub name: String,
+    /// Where it is here.
+    pub path: PathBuf,
+    /// Its sha256, 64 hexadecimal digits in lower case.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// Which source answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A folder that the user named.
+    Path,
+    /// The mirror folder.
+    Mirror,
+    /// The Hub, or its cache on this machine.
+    Hub,
+    /// A Python package.
+    Package,
+}
+
+/// A repository's files, resolved; goes into a run's records as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Resolved {
+    /// The name as asked.
+    pub name: String,
+    /// What was found: the Hub's `org/name`, a folder, or a source's own name.
+    pub id: String,
+    /// Model or dataset.
+    pub kind: RepoKind,
+    /// Which source answered.
+    pub origin: Origin,
+    /// The commit, when the files are the Hub's.
+    pub revision: Option<String>,
+    /// `name version` of the package, when the files are a package's.
+    pub package: Option<String>,
+    /// The id of what was asked for, when these files are only its stand-in.
+    pub stand_in_for: Option<String>,
+    /// The files, in the order in which they were wanted.
+    pub files: Vec<ResolvedFile>,
+}
+
+impl Resolved {
+    /// The file of this name, where it was found.
+    pub fn file(&self, name: &str) -> Option<&ResolvedFile> {
+        self.files.iter().find(|file| file.name == name)
+    }
+
+    /// What to say on stderr when this is a stand-in; `None` when it is the thing itself.
+    pub fn notice(&self) -> Option<String> {
+        let original = self.stand_in_for.as_ref()?;
+        let from = match &self.package {
+            Some(package) => format!(" from the package {package}"),
+            None => String::new(),
+        };
+        Some(format!(
+            "note: {original} cannot be reached. Its stand-in {}{from} is used instead: results \
+             are not those of {original}. --no-stand-in forbids this.",
+            self.id
+        ))
+    }
+}

@@ -1,0 +1,108 @@
+use std::fmt;
+use std::path::PathBuf;
+
+/// What can go wrong with a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No weights in a folder.
+    #[error("{dir} holds no weights (looked for {looked_for}); give a folder with one of them")]
+    NoWeights {
+        /// The folder.
+        dir: PathBuf,
+        /// The names tried.
+        looked_for: String,
+    },
+    /// A file that cannot be read as what its name says.
+    #[error("{path} cannot be read: {reason}; it may be truncated: fetch it again")]
+    BrokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        reason: String,
+    },
+    /// An index names files that are not there.
+    #[error("{index} names shards that are missing: {missing}; fetch them into the same folder")]
+    MissingShard {
+        /// The index.
+        index: PathBuf,
+        /// The missing files.
+        missing: String,
+    },
+    /// A configuration that contradicts itself or cannot be parsed.
+    #[error("config.json: {reason}")]
+    Config {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A switch that transformers honours and this crate does not.
+    #[error("config.json: {field} = {value} is not supported; the numbers would be wrong without it")]
+    Unsupported {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A family that the registry does not know.
+    #[error("config.json: model_type = \"{model_type}\" is not a known family; known: {known}")]
+    UnknownFamily {
+        /// As written in the file.
+        model_type: String,
+        /// The families there are.
+        known: String,
+    },
+    /// The checkpoint and the configuration disagree.
+    #[error("{path} does not fit its config.json:\n{misfits}")]
+    Misfit {
+        /// The weights.
+        path: PathBuf,
+        /// Every disagreement.
+        misfits: Misfits,
+    },
+    /// A parameter without a row in the weight map, so that it could not be saved.
+    #[error("parameter {path} has no row in the weight map, so it cannot be written; add one")]
+    Unmapped {
+        /// Its path.
+        path: String,
+    },
+    /// A file that cannot be written.
+    #[error("{path} cannot be written: {reason}; nothing was left there")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// Every disagreement between a checkpoint and a configuration, listed at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Misfits {
+    /// Parameters that no stored tensor fills.
+    pub missing: Vec<String>,
+    /// Stored tensors that no parameter wants.
+    pub unexpected: Vec<String>,
+    /// Stored tensors of another shape: name, shape in the file, shape wanted.
+    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl Misfits {
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
+    }
+}
+
+impl fmt::Display for Misfits {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for path in &self.missing {
+            writeln!(out, "  missing:    {path}")?;
+        }
+        for name in &self.unexpected {
+            writeln!(out, "  unexpected: {name}")?;
+        }
+        for (name, found, wanted) in &self.misshapen {
+            writeln!(out, "  shape:      {name} is {found:?} in the file, {wanted:?} by the configuration")?;
+        }
+        write!(out, "use the config.json and the weights of one and the same model")
+    }
+}

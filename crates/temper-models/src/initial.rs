@@ -1,0 +1,65 @@
+//! Fresh parameters, drawn on the host: the same on every machine and backend.
+
+use burn::tensor::TensorData;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::Parameter;
+use crate::parameters::hash_of;
+
+/// Values for a new parameter, as transformers draws them: weights from a normal distribution
+/// with the configuration's `initializer_range`, biases zero.
+///
+/// The stream depends on the seed and the path alone, not on the order of parameters.
+pub(crate) fn fresh(parameter: &Parameter, deviation: f64, seed: u64) -> TensorData {
+    let count = parameter.count();
+    let values = if parameter.shape.len() == 1 {
+        vec![0.0; count]
+    } else {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed ^ hash_of(&parameter.path));
+        (0..count).map(|_| (normal(&mut generator) * deviation) as f32).collect()
+    };
+    TensorData::new(values, parameter.shape.clone())
+}
+
+/// A standard normal number by Box and Muller's transform.
+fn normal(generator: &mut ChaCha8Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - uniform(generator)).ln()).sqrt();
+    radius * (std::f64::consts::TAU * uniform(generator)).cos()
+}
+
+/// A number in `[0, 1)` from the upper 53 bits.
+fn uniform(generator: &mut ChaCha8Rng) -> f64 {
+    (generator.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::ParamId;
+
+    use super::*;
+
+    fn parameter(path: &str, shape: &[usize]) -> Parameter {
+        Parameter { path: path.into(), shape: shape.to_vec(), id: ParamId::from(1), trains: true }
+    }
+
+    #[test]
+    fn weights_have_the_asked_deviation_and_biases_are_zero() {
+        let weights = fresh(&parameter("head.output.weight", &[100, 100]), 0.02, 42);
+        let values: Vec<f32> = weights.iter::<f32>().collect();
+        let mean = values.iter().sum::<f32>() / 1e4;
+        let deviation = (values.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / 1e4).sqrt();
+        assert!(mean.abs() < 1e-3, "{mean}");
+        assert!((deviation - 0.02).abs() < 1e-3, "{deviation}");
+        let biases = fresh(&parameter("head.output.bias", &[3]), 0.02, 42);
+        assert_eq!(biases.iter::<f32>().collect::<Vec<_>>(), [0.0; 3]);
+    }
+
+    #[test]
+    fn draws_depend_on_seed_and_path() {
+        let draw = |path, seed| fresh(&parameter(path, &[2, 2]), 1.0, seed).iter::<f32>().collect::<Vec<_>>();
+        assert_eq!(draw("a", 1), draw("a", 1));
+        assert_ne!(draw("a", 1), draw("a", 2));
+        assert_ne!(draw("a", 1), draw("b", 1));
+    }
+}

@@ -1,0 +1,45 @@
+//! Pretrained language models on Burn.
+//!
+//! A family is a configuration, a weight map and a thin wiring of the bricks in [`layers`]. A
+//! [`Model`] is a backbone with a head, loaded from a folder with `config.json` and weights in
+//! Hugging Face's layout, and written back in the same layout.
+//!
+//! The crate never opens a network connection and knows neither datasets nor optimisers.
+//!
+//! ```no_run
+//! use burn::tensor::Device;
+//! use temper_models::{HeadRequest, Model};
+//!
+//! # fn main() -> Result<(), temper_models::ModelError> {
+//! let device = Device::flex();
+//! let loaded = Model::load("path/to/model".as_ref(), &HeadRequest::FromConfig, &device)?;
+//! println!("{} parameters", loaded.model.parameters().total());
+//! # Ok(())
+//! # }
+//! ```
+
+mod activation;
+mod backbone;
+mod batch;
+mod config;
+mod error;
+pub mod families;
+pub mod heads;
+mod initial;
+pub mod layers;
+mod mode;
+mod model;
+mod parameters;
+mod registry;
+pub mod weights;
+
+pub use activation::Activation;
+pub use backbone::Backbone;
+pub use batch::TokenBatch;
+pub use config::{Bounds, ModelConfig};
+pub use error::{Misfits, ModelError};
+pub use heads::{Head, HeadRequest, Pooling};
+pub use mode::Mode;
+pub use model::{Loaded, Model};
+pub use parameters::{Parameter, ParameterTable, PathTracker};
+pub use registry::AnyBackbone;

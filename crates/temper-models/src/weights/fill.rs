@@ -1,0 +1,54 @@
+//! Putting values into a model's parameters by path.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::tensor::{Tensor, TensorData};
+
+use super::Layout;
+use crate::parameters::{PathTracker, hash_of};
+
+/// What a parameter is filled from.
+pub(crate) struct Source {
+    pub(crate) data: TensorData,
+    pub(crate) layout: Layout,
+}
+
+/// Replaces every parameter that has a source; each gets an id derived from its path, so that
+/// optimiser states find their parameter again in another process.
+pub(crate) fn fill<M: Module>(module: M, sources: HashMap<String, Source>) -> M {
+    module.map(&mut Filler { path: PathTracker::default(), sources })
+}
+
+struct Filler {
+    path: PathTracker,
+    sources: HashMap<String, Source>,
+}
+
+impl ModuleMapper for Filler {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let path = self.path.path();
+        let Some(source) = self.sources.remove(&path) else { return param };
+        let device = param.lazy_device();
+        let tensor = Tensor::<D>::from_data(source.data, &device);
+        let tensor = match source.layout {
+            Layout::Same => tensor,
+            Layout::Transposed => contiguous(tensor.swap_dims(0, 1)),
+        };
+        Param::initialized(ParamId::from(hash_of(&path)), tensor.set_require_grad(device.is_autodiff()))
+    }
+}
+
+// A transposed view would be copied again by every matrix product.
+fn contiguous<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    let device = tensor.device();
+    Tensor::from_data(tensor.into_data(), &device)
+}

@@ -1,0 +1,74 @@
+//! Reading the fixtures that `xtask fixtures` writes with transformers.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, TensorData};
+use temper_models::TokenBatch;
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// The tensors of a reference file.
+pub struct Reference {
+    bytes: Vec<u8>,
+}
+
+impl Reference {
+    pub fn read(name: &str) -> Self {
+        let path = fixture(name).join("reference.safetensors");
+        Self { bytes: std::fs::read(path).expect("the fixture is committed") }
+    }
+
+    fn tensors(&self) -> safetensors::SafeTensors<'_> {
+        safetensors::SafeTensors::deserialize(&self.bytes).expect("a safetensors file")
+    }
+
+    pub fn names(&self, prefix: &str) -> Vec<String> {
+        let tensors = self.tensors();
+        let names = tensors.names().into_iter().filter_map(|name| name.strip_prefix(prefix));
+        names.map(str::to_owned).collect()
+    }
+
+    pub fn data(&self, name: &str) -> TensorData {
+        let tensors = self.tensors();
+        let tensor = tensors.tensor(name).expect(name);
+        let dtype = match tensor.dtype() {
+            safetensors::Dtype::F32 => DType::F32,
+            safetensors::Dtype::F64 => DType::F64,
+            safetensors::Dtype::I64 => DType::I64,
+            other => panic!("{name} is {other:?}"),
+        };
+        TensorData::from_bytes_vec(tensor.data().to_vec(), tensor.shape().to_vec(), dtype)
+    }
+
+    pub fn values(&self, name: &str) -> Vec<f64> {
+        self.data(name).iter::<f64>().collect()
+    }
+
+    fn ids(&self, name: &str) -> Vec<u32> {
+        self.values(name).into_iter().map(|id| id as u32).collect()
+    }
+
+    pub fn batch(&self, device: &burn::tensor::Device) -> TokenBatch {
+        let mask = self.data("attention_mask");
+        let seq = mask.shape().as_slice()[1];
+        let lengths: Vec<u32> =
+            self.ids("attention_mask").chunks(seq).map(|row| row.iter().sum()).collect();
+        TokenBatch::new(&self.ids("input_ids"), &self.ids("token_type_ids"), &lengths, seq, device)
+    }
+
+    pub fn labels(&self) -> Vec<i32> {
+        self.values("labels").into_iter().map(|label| label as i32).collect()
+    }
+}
+
+/// Largest absolute difference; NaN counts as infinite.
+pub fn largest(left: impl IntoIterator<Item = f64>, right: impl IntoIterator<Item = f64>) -> f64 {
+    let (left, right): (Vec<f64>, Vec<f64>) = (left.into_iter().collect(), right.into_iter().collect());
+    assert_eq!(left.len(), right.len());
+    left.iter().zip(&right).fold(0.0, |most, (left, right)| {
+        let difference = (left - right).abs();
+        if difference.is_nan() { f64::INFINITY } else { most.max(difference) }
+    })
+}

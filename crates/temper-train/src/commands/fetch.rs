@@ -1,0 +1,49 @@
+use temper_data::{find_card, load_tables};
+
+use crate::{LocalModel, SourceOptions, TrainError};
+
+/// Bring a model or a dataset to this machine and print its files
+#[derive(Clone, Debug, clap::Args)]
+pub struct FetchArgs {
+    /// Names of models or datasets
+    #[arg(required = true)]
+    pub names: Vec<String>,
+    /// Say nothing on stderr but errors
+    #[arg(long)]
+    pub quiet: bool,
+    /// One JSON object a name
+    #[arg(long)]
+    pub json: bool,
+    /// Where files may come from
+    #[command(flatten)]
+    pub sources: SourceOptions,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`TrainError`].
+pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
+    let hub = args.sources.hub(args.quiet);
+    for name in &args.names {
+        let directories = args.sources.card_directories();
+        let resolved = match find_card(name, &directories) {
+            Ok(card) => load_tables(&hub, name, &directories, card.task)?.resolved,
+            Err(_) => Some(LocalModel::find(&hub, name)?.resolved),
+        };
+        // A card always resolves to files.
+        let Some(resolved) = resolved else { continue };
+        if let Some(notice) = resolved.notice() {
+            eprintln!("{notice}");
+        }
+        if args.json {
+            println!("{}", serde_json::to_string(&resolved).map_err(|error| TrainError::file("stdout", error))?);
+            continue;
+        }
+        println!("{} ({:?})", resolved.id, resolved.origin);
+        for file in &resolved.files {
+            println!("  {}  {:>12} bytes  {}", file.sha256, file.bytes, file.path.display());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+use temper_freeze::FreezePlan;
+use temper_models::{HeadRequest, Model, ModelConfig};
+
+use crate::backend::Backend;
+use crate::record::RunRequest;
+use crate::report::{ReportInput, write_report};
+use crate::results::peak_memory_bytes;
+use crate::tasks::{Task, TextClassification};
+use crate::training::{Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, evaluate};
+use crate::{LocalModel, Results, RunFolder, TextClassificationSplits, TrainError};
+
+/// The largest difference of logits that saving and loading again may make.
+const RELOAD_TOLERANCE: f64 = 1e-5;
+
+/// The end of a run: test scores, the model's folder, results and report.
+pub(super) struct Finish<'a> {
+    pub(super) run: &'a RunFolder,
+    pub(super) request: &'a RunRequest,
+    pub(super) local: &'a LocalModel,
+    pub(super) splits: &'a TextClassificationSplits,
+    pub(super) progress: Progress,
+}
+
+/// What training says of itself.
+pub(super) struct Summary {
+    pub(super) plan: FreezePlan,
+    pub(super) outcome: Outcome,
+}
+
+impl Finish<'_> {
+    /// Takes the best checkpoint, scores it on the test split, and writes everything.
+    pub(super) fn write(&self, summary: &Summary, checkpoints: &Checkpoints, json: bool) -> Result<(), TrainError> {
+        let (best, config) = self.load(&checkpoints.best_dir())?;
+        let settings = &self.request.settings;
+        let loader = EvaluationLoader::new(self.splits.test.examples.clone(), settings.tokens_per_batch());
+        let test = evaluate(&best, &loader, &self.progress);
+        self.save_model(&best.model, &config)?;
+        let reload_difference = self.reload(&test)?;
+        let results = self.results(summary, &test, reload_difference);
+        self.run.write_json(&self.run.results(), &results)?;
+        self.write_report(&results, &test)?;
+        let best_dir = checkpoints.best_dir();
+        std::fs::remove_dir_all(&best_dir).map_err(|error| TrainError::file(&best_dir, error))?;
+        self.say(&results);
+        if json {
+            let text = serde_json::to_string(&results).map_err(|error| TrainError::file(self.run.results(), error))?;
+            println!("{text}");
+        }
+        Ok(())
+    }
+
+    fn load(&self, dir: &std::path::Path) -> Result<(TaskModel<TextClassification>, ModelConfig), TrainError> {
+        let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
+        let loaded = Model::load(dir, &HeadRequest::FromConfig, &backend.device()?)?;
+        let task = TextClassification { labels: self.splits.data.label_names.clone() };
+        Ok((TaskModel::new(loaded.model, task, self.request.settings.max_grad_norm), loaded.config))
+    }
+
+    fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
+        let dir = self.run.model();
+        std::fs::create_dir_all(&dir).map_err(|error| TrainError::file(&dir, error))?;
+        model.save(config, &dir)?;
+        let tokenizer = temper_data::load_tokenizer(&self.local.dir)?;
+        tokenizer.save(&dir, self.request.settings.max_seq_length)?;
+        Ok(temper_hub::write_atomically(&dir.join("README.md"), self.model_card().as_bytes())?)
+    }
+
+    /// Loads what was saved and compares predictions on part of the test split.
+    fn reload(&self, test: &Evaluation<TextClassification>) -> Result<f64, TrainError> {
+        const COMPARED: usize = 32;
+        let (reloaded, _) = self.load(&self.run.model())?;
+        let first = self.splits.test.examples.first(COMPARED);
+        let loader = EvaluationLoader::new(first, self.request.settings.tokens_per_batch());
+        let again = evaluate(&reloaded, &loader, &self.progress);
+        let before = &test.predictions[..again.predictions.len()];
+        let task = TextClassification { labels: Vec::new() };
+        let difference = task.difference(before, &again.predictions);
+        if difference > RELOAD_TOLERANCE {
+            return Err(TrainError::Verification {
+                what: "the saved model's logits after loading it again".into(),
+                difference,
+                tolerance: RELOAD_TOLERANCE,
+            });
+        }
+        Ok(difference)
+    }
+
+    fn results(&self, summary: &Summary, test: &Evaluation<TextClassification>, reload_difference: f64) -> Results {
+        let state = &summary.outcome.state;
+        let padding = state.padded_tokens.saturating_sub(state.tokens) as f64;
+        let padding_percent = 100.0 * padding / state.padded_tokens.max(1) as f64;
+        Results {
+            model: self.local.resolved.id.clone(),
+            model_stand_in_for: self.local.resolved.stand_in_for.clone(),
+            strategy: self.request.settings.strategy.clone(),
+            trainable_parameters: summary.plan.trainable(),
+            total_parameters: summary.plan.total(),
+            test: test.scores.clone(),
+            best_validation: state.best,
+            steps: state.step,
+            training_seconds: state.training_seconds,
+            test_seconds: test.seconds,
+            tokens_per_second: state.tokens as f64 / state.training_seconds.max(1e-9),
+            padding_percent,
+            peak_memory_bytes: peak_memory_bytes(),
+            // A violation would have ended the run with exit code 7.
+            proof: format!(
+                "every trained parameter had a finite gradient and changed ({}), every frozen one is bit-identical ({})",
+                summary.plan.rows.iter().filter(|row| row.trains).count(),
+                summary.plan.rows.iter().filter(|row| !row.trains).count()
+            ),
+            reload_difference,
+            data: self.splits.report(padding_percent),
+        }
+    }
+
+    fn write_report(&self, results: &Results, test: &Evaluation<TextClassification>) -> Result<(), TrainError> {
+        let rows = crate::training::read_journal(&self.run.journal())?;
+        let task = TextClassification { labels: self.splits.data.label_names.clone() };
+        let worst: Vec<(String, String)> = task
+            .worst(&test.predictions, &self.splits.test.examples.targets)
+            .into_iter()
+            .map(|(example, explanation)| (self.splits.test.texts[example].text.clone(), explanation))
+            .collect();
+        let title = format!("{} on {}", self.local.resolved.id, self.splits.data.name);
+        let labels = &self.splits.data.label_names;
+        let input = ReportInput { title: &title, results, rows: &rows, labels, worst: &worst };
+        write_report(&self.run.report(), &input)
+    }
+
+    fn say(&self, results: &Results) {
+        let test = &results.test;
+        let metrics: Vec<String> = test.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let [low, high] = test.interval;
+        let say = |text: &str| self.progress.line(text);
+        say(&format!("test: {}", metrics.join("  ")));
+        say(&format!(
+            "      {} is between {low:.4} and {high:.4} (95 %); always the commonest label: {:.4}",
+            test.headline_name(),
+            test.baseline
+        ));
+        say(&format!("proof: {}", results.proof));
+        say(&format!(
+            "saved and loaded again: logits differ by at most {:.1e}; training took {:.0} s at {:.0} tokens/s",
+            results.reload_difference, results.training_seconds, results.tokens_per_second
+        ));
+        say(&format!("model: {}   report: {}", self.run.model().display(), self.run.report().display()));
+    }
+
+    fn model_card(&self) -> String {
+        let settings = &self.request.settings;
+        let reading = match settings.pooling {
+            temper_models::Pooling::Pooler => String::new(),
+            temper_models::Pooling::Cls => "\nThe head reads the bare hidden state of the first token. transformers loads it as \
+                 `AutoModelForTokenClassification`; the logits of a text are those at position 0.\n"
+                .to_owned(),
+        };
+        let stand_in = match &self.local.resolved.stand_in_for {
+            Some(wanted) => format!(" (standing in for {wanted})"),
+            None => String::new(),
+        };
+        format!(
+            "---\nlibrary_name: transformers\npipeline_tag: text-classification\n---\n\n# {} fine-tuned on {}\n\n\
+             Base model: {}{stand_in}. Trained with Temper {}: strategy {}, learning rate {}, batch {}, at most {} \
+             tokens a text, seed {}. Scores are in results.json of the run.\n{reading}",
+            self.local.resolved.id,
+            self.splits.data.name,
+            self.local.resolved.id,
+            env!("CARGO_PKG_VERSION"),
+            settings.strategy,
+            settings.learning_rate,
+            settings.examples_per_step(),
+            settings.max_seq_length,
+            settings.seed,
+        )
+    }
+}

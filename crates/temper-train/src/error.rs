@@ -1,0 +1,147 @@
+use std::path::PathBuf;
+
+use temper_data::DataError;
+use temper_freeze::{FreezeError, Violation};
+use temper_hub::HubError;
+use temper_models::ModelError;
+
+/// What can end a command early.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A request that cannot be carried out as it stands.
+    #[error("{0}")]
+    Usage(String),
+    /// The run folder is taken.
+    #[error(
+        "{path} exists already; give another --run-name, --overwrite-output-dir to replace it, or --resume {path} to go on"
+    )]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Files could not be had.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// Data could not be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A model could not be loaded or saved.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A strategy could not be worked out.
+    #[error(transparent)]
+    Freeze(#[from] FreezeError),
+    /// The tokenizer knows ids that the model has no embedding for.
+    #[error(
+        "the tokenizer has ids up to {highest_id}, the model embeds {vocab_size} tokens: they belong to different models; give the tokenizer of the model"
+    )]
+    ForeignTokenizer {
+        /// The tokenizer's highest id.
+        highest_id: usize,
+        /// Rows of the embedding.
+        vocab_size: usize,
+    },
+    /// A file of a run cannot be read or written.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// Whether its content is at fault (exit 3) or the system (exit 1).
+        bad_data: bool,
+    },
+    /// The loss or a gradient is no longer a number.
+    #[error(
+        "training diverged at step {step}: {what} is not finite; lower --learning-rate or raise --warmup-ratio"
+    )]
+    Diverged {
+        /// The optimiser step, counted from 1.
+        step: usize,
+        /// What is not finite.
+        what: String,
+    },
+    /// Training did not do what the plan says.
+    #[error("training proof failed at step {step}:\n{}", list(violations))]
+    ProofFailed {
+        /// The optimiser step, counted from 1.
+        step: usize,
+        /// Every parameter that disagrees.
+        violations: Vec<Violation>,
+    },
+    /// Two results that should agree do not.
+    #[error("verification failed: {what} differs by {difference:e}, more than {tolerance:e}")]
+    Verification {
+        /// What was compared.
+        what: String,
+        /// The largest absolute difference.
+        difference: f64,
+        /// The largest one allowed.
+        tolerance: f64,
+    },
+    /// Ctrl-C, with everything saved.
+    #[error("interrupted after step {step}; go on with --resume {run}")]
+    Interrupted {
+        /// Optimiser steps done.
+        step: usize,
+        /// The run folder.
+        run: PathBuf,
+    },
+    /// burn-train ended the run.
+    #[error("burn-train: {0}")]
+    Learner(String),
+}
+
+fn list(violations: &[Violation]) -> String {
+    violations.iter().map(|violation| format!("  {violation}")).collect::<Vec<_>>().join("\n")
+}
+
+impl TrainError {
+    /// A file that the system refused.
+    pub fn file(path: impl Into<PathBuf>, error: impl std::fmt::Display) -> Self {
+        Self::File { path: path.into(), reason: error.to_string(), bad_data: false }
+    }
+
+    /// A file whose content is at fault.
+    pub fn content(path: impl Into<PathBuf>, error: impl std::fmt::Display) -> Self {
+        Self::File { path: path.into(), reason: error.to_string(), bad_data: true }
+    }
+
+    /// The process's exit code: 2 usage, 3 bad data, 4 source unreachable, 6 diverged,
+    /// 7 verification failed, 130 interrupted with a checkpoint, 1 anything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::RunExists { .. } | Self::Freeze(_) => 2,
+            Self::Hub(error) => hub_code(error),
+            Self::Data(DataError::Hub(error)) => hub_code(error),
+            Self::Data(error) => data_code(error),
+            Self::Model(ModelError::Write { .. }) | Self::File { bad_data: false, .. } => 1,
+            Self::Model(_) | Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
+            Self::Diverged { .. } => 6,
+            Self::ProofFailed { .. } | Self::Verification { .. } => 7,
+            Self::Interrupted { .. } => 130,
+            Self::Learner(_) => 1,
+        }
+    }
+}
+
+fn hub_code(error: &HubError) -> u8 {
+    match error {
+        _ if error.is_usage() => 2,
+        HubError::WrongHash { .. } | HubError::MissingShard { .. } | HubError::Format { .. } => 3,
+        HubError::Card { .. } | HubError::MissingMember { .. } => 3,
+        HubError::Io { .. } => 1,
+        _ => 4,
+    }
+}
+
+fn data_code(error: &DataError) -> u8 {
+    match error {
+        DataError::UnknownDataset { .. }
+        | DataError::WrongTask { .. }
+        | DataError::MaxLengthTooSmall { .. }
+        | DataError::UnknownFormat { .. } => 2,
+        DataError::Io { .. } => 1,
+        _ => 3,
+    }
+}

@@ -1,0 +1,27 @@
+//! Fine-tuning of pretrained language models: the library behind the binary `temper`.
+//!
+//! The way of a run: [`RunRequest`] -> files ([`temper_hub`]) -> examples ([`temper_data`]) ->
+//! model ([`temper_models`]) with a plan of what trains ([`temper_freeze`]) -> [`training`] ->
+//! a run folder.
+
+pub mod backend;
+pub mod commands;
+mod data;
+mod error;
+pub mod metrics;
+mod record;
+mod report;
+mod results;
+mod run_folder;
+pub mod settings;
+mod sources;
+pub mod tasks;
+pub mod training;
+
+pub use data::{SplitSet, TextClassificationSplits, load_splits};
+pub use error::TrainError;
+pub use record::{RunRecord, RunRequest};
+pub use results::Results;
+pub use run_folder::RunFolder;
+pub use settings::{PaddingMode, Preset, Settings};
+pub use sources::{LocalModel, SourceOptions};

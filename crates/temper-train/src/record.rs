@@ -1,0 +1,88 @@
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use temper_data::DatasetRequest;
+use temper_hub::Resolved;
+
+use crate::settings::{Preset, Settings};
+use crate::{SourceOptions, TrainError};
+
+/// What a run was asked to do, resolved: enough to do it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// Name or path of the model.
+    pub model: String,
+    /// Name or path of the dataset.
+    pub dataset: String,
+    /// Column of the text, where the dataset's card does not say.
+    pub text_column: Option<String>,
+    /// Column of the second text.
+    pub text_pair_column: Option<String>,
+    /// Column of the label.
+    pub label_column: Option<String>,
+    /// flex, ndarray or cuda.
+    pub backend: String,
+    /// The preset that the settings started from.
+    pub preset: Preset,
+    /// Where files may come from.
+    pub sources: SourceOptions,
+    /// Every setting.
+    pub settings: Settings,
+}
+
+impl RunRequest {
+    /// The dataset part.
+    pub fn dataset_request(&self) -> DatasetRequest {
+        DatasetRequest {
+            name_or_path: self.dataset.clone(),
+            text_column: self.text_column.clone(),
+            text_pair_column: self.text_pair_column.clone(),
+            label_column: self.label_column.clone(),
+            card_directories: self.sources.card_directories(),
+            seed: self.settings.subset_seed,
+            max_train_samples: self.settings.max_train_samples,
+            max_eval_samples: self.settings.max_eval_samples,
+            max_test_samples: self.settings.max_test_samples,
+        }
+    }
+}
+
+/// run.toml.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunRecord {
+    /// temper's version.
+    pub temper: &'static str,
+    /// Burn's version.
+    pub burn: &'static str,
+    /// Parameters that were drawn at random.
+    pub new_parameters: Vec<String>,
+    /// Names of the labels, by id.
+    pub labels: Vec<String>,
+    /// What was asked for.
+    pub request: RunRequest,
+    /// Where the model came from.
+    pub model: Resolved,
+    /// Where the dataset came from; absent for a path.
+    pub dataset: Option<Resolved>,
+}
+
+/// The part of run.toml that a resumed run needs.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ResumedRecord {
+    /// Parameters that were drawn at random.
+    pub new_parameters: Vec<String>,
+    /// What was asked for.
+    pub request: RunRequest,
+}
+
+impl ResumedRecord {
+    /// Reads run.toml.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] when there is none, [`TrainError::File`] when it cannot be parsed.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| TrainError::Usage(format!("{}: {error}; is this a run folder?", path.display())))?;
+        toml::from_str(&text).map_err(|error| TrainError::content(path, error))
+    }
+}

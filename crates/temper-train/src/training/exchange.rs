@@ -1,0 +1,55 @@
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use burn::optim::OptimizerRecord;
+use temper_freeze::GradientNorms;
+
+/// What the loop and the optimiser step tell each other.
+///
+/// burn-train's Learner keeps its optimiser private; the step inside the model is the one place
+/// that sees it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StepExchange(Arc<Mutex<Content>>);
+
+#[derive(Default)]
+struct Content {
+    wants_record: bool,
+    record: Option<OptimizerRecord>,
+    norms: Option<GradientNorms>,
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Content").field("wants_record", &self.wants_record).finish_non_exhaustive()
+    }
+}
+
+impl StepExchange {
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Asks for the optimiser's state after the next step.
+    pub(super) fn ask_for_record(&self) {
+        self.content().wants_record = true;
+    }
+
+    pub(super) fn record_is_wanted(&self) -> bool {
+        std::mem::take(&mut self.content().wants_record)
+    }
+
+    pub(super) fn put_record(&self, record: OptimizerRecord) {
+        self.content().record = Some(record);
+    }
+
+    pub(super) fn take_record(&self) -> Option<OptimizerRecord> {
+        self.content().record.take()
+    }
+
+    pub(super) fn put_norms(&self, norms: GradientNorms) {
+        self.content().norms = Some(norms);
+    }
+
+    pub(super) fn take_norms(&self) -> Option<GradientNorms> {
+        self.content().norms.take()
+    }
+}

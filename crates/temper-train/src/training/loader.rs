@@ -1,0 +1,215 @@
+use std::sync::Arc;
+
+use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
+use burn::data::dataset::DatasetError;
+use burn::tensor::Device;
+use temper_data::{
+    BatchSettings, EncodedSet, Padding, Step, collate, padding_percent, plan_epoch, plan_evaluation,
+};
+
+use super::learner::{MicroBatch, TrainingStep};
+use crate::tasks::Task;
+
+/// The encoded examples of a split with their targets.
+#[derive(Clone, Debug)]
+pub struct Examples<T: Task> {
+    /// Token ids.
+    pub encoded: Arc<EncodedSet>,
+    /// One an example.
+    pub targets: Arc<Vec<T::Target>>,
+    /// The id that fills up a batch.
+    pub pad_id: u32,
+}
+
+impl<T: Task> Examples<T> {
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// The first examples, `count` at most.
+    pub fn first(&self, count: usize) -> Self {
+        let count = count.min(self.len());
+        let items = self.encoded.items[..count].to_vec();
+        Self {
+            encoded: Arc::new(EncodedSet::new(items, self.encoded.from_cache)),
+            targets: Arc::new(self.targets[..count].to_vec()),
+            pad_id: self.pad_id,
+        }
+    }
+
+    fn batch(&self, indices: &[usize], padding: Padding) -> MicroBatch<T> {
+        MicroBatch {
+            tokens: collate(&self.encoded, indices, self.pad_id, padding),
+            targets: indices.iter().map(|&index| self.targets[index].clone()).collect(),
+        }
+    }
+}
+
+/// The batches of an evaluation, longest rows first.
+#[derive(Clone, Debug)]
+pub struct EvaluationLoader<T: Task> {
+    examples: Examples<T>,
+    plan: Arc<Vec<Vec<usize>>>,
+}
+
+impl<T: Task> EvaluationLoader<T> {
+    /// Batches of at most `tokens_per_batch` padded tokens.
+    pub fn new(examples: Examples<T>, tokens_per_batch: usize) -> Self {
+        let plan = Arc::new(plan_evaluation(&examples.encoded.lengths(), tokens_per_batch));
+        Self { examples, plan }
+    }
+
+    /// What the examples should yield.
+    pub fn targets(&self) -> &[T::Target] {
+        &self.examples.targets
+    }
+}
+
+impl<T: Task> DataLoader<MicroBatch<T>> for EvaluationLoader<T> {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<MicroBatch<T>> + 'a> {
+        Box::new(EvaluationBatches { loader: self, next: 0 })
+    }
+
+    fn num_items(&self) -> usize {
+        self.examples.len()
+    }
+
+    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<MicroBatch<T>>> {
+        Arc::new(self.clone())
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<MicroBatch<T>>> {
+        let plan = self.plan[start..end.min(self.plan.len())].to_vec();
+        Arc::new(Self { plan: Arc::new(plan), ..self.clone() })
+    }
+}
+
+struct EvaluationBatches<'a, T: Task> {
+    loader: &'a EvaluationLoader<T>,
+    next: usize,
+}
+
+impl<T: Task> Iterator for EvaluationBatches<'_, T> {
+    type Item = Result<MicroBatch<T>, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let indices = self.loader.plan.get(self.next)?;
+        self.next += 1;
+        Some(Ok(self.loader.examples.batch(indices, Padding::Longest)))
+    }
+}
+
+impl<T: Task> DataLoaderIterator<MicroBatch<T>> for EvaluationBatches<'_, T> {
+    fn progress(&self) -> Progress {
+        Progress::new(self.next, self.loader.plan.len(), Some("batches".into()))
+    }
+}
+
+/// Optimiser steps, epoch after epoch, planned from the seed alone.
+#[derive(Clone, Debug)]
+pub struct StepLoader<T: Task> {
+    examples: Examples<T>,
+    settings: BatchSettings,
+    seed: u64,
+    first_step: usize,
+    total_steps: usize,
+}
+
+impl<T: Task> StepLoader<T> {
+    /// The steps from `first_step` (counted from 0) up to `total_steps`.
+    pub fn new(examples: Examples<T>, settings: BatchSettings, seed: u64, total_steps: usize) -> Self {
+        Self { examples, settings, seed, first_step: 0, total_steps }
+    }
+
+    /// The same steps without the first ones.
+    pub fn after(mut self, steps: usize) -> Self {
+        self.first_step = steps;
+        self
+    }
+
+    /// Optimiser steps in one pass over the data.
+    pub fn steps_per_epoch(examples: usize, examples_per_step: usize) -> usize {
+        examples.div_ceil(examples_per_step)
+    }
+
+    /// The steps of one epoch.
+    pub fn plan(&self, epoch: usize) -> Vec<Step> {
+        plan_epoch(&self.examples.encoded.lengths(), &self.settings, self.seed, epoch as u64)
+    }
+
+    /// Padding in the first epoch, in percent of its tokens.
+    pub fn padding_percent(&self) -> f64 {
+        padding_percent(&self.plan(0), &self.examples.encoded.lengths(), self.settings.padding)
+    }
+
+    /// One step, ready to be computed.
+    pub fn step(&self, plan: &Step, number: usize) -> TrainingStep<T> {
+        let batches = plan.batches.iter().map(|indices| self.examples.batch(indices, self.settings.padding));
+        TrainingStep { batches: batches.collect(), examples: plan.examples(), dropout_seed: self.dropout_seed(number) }
+    }
+
+    /// Dropout depends on the seed and the step's number alone, so that a resumed run draws what
+    /// an uninterrupted one would have drawn.
+    fn dropout_seed(&self, number: usize) -> u64 {
+        self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (number as u64).wrapping_mul(0xd1b5_4a32_d192_ed03)
+    }
+}
+
+impl<T: Task> DataLoader<TrainingStep<T>> for StepLoader<T> {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TrainingStep<T>> + 'a> {
+        Box::new(Steps { loader: self, next: self.first_step, epoch: None })
+    }
+
+    fn num_items(&self) -> usize {
+        self.total_steps - self.first_step
+    }
+
+    // Steps are host data until the model computes them.
+    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<TrainingStep<T>>> {
+        Arc::new(self.clone())
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<TrainingStep<T>>> {
+        let first_step = self.first_step + start;
+        let total_steps = (self.first_step + end).min(self.total_steps);
+        Arc::new(Self { first_step, total_steps, ..self.clone() })
+    }
+}
+
+struct Steps<'a, T: Task> {
+    loader: &'a StepLoader<T>,
+    next: usize,
+    epoch: Option<(usize, Vec<Step>)>,
+}
+
+impl<T: Task> Iterator for Steps<'_, T> {
+    type Item = Result<TrainingStep<T>, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.loader.total_steps {
+            return None;
+        }
+        let examples_per_step = self.loader.settings.examples_per_step;
+        let steps_per_epoch = StepLoader::<T>::steps_per_epoch(self.loader.examples.len(), examples_per_step);
+        let (epoch, index) = (self.next / steps_per_epoch, self.next % steps_per_epoch);
+        if self.epoch.as_ref().is_none_or(|(planned, _)| *planned != epoch) {
+            self.epoch = Some((epoch, self.loader.plan(epoch)));
+        }
+        let (_, steps) = self.epoch.as_ref()?;
+        let step = self.loader.step(&steps[index], self.next);
+        self.next += 1;
+        Some(Ok(step))
+    }
+}
+
+impl<T: Task> DataLoaderIterator<TrainingStep<T>> for Steps<'_, T> {
+    fn progress(&self) -> Progress {
+        Progress::new(self.next, self.loader.total_steps, Some("steps".into()))
+    }
+}

@@ -1,0 +1,52 @@
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// What a person sees on stderr: bars on a terminal, plain lines elsewhere, nothing when quiet.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    lines: bool,
+    bars: bool,
+}
+
+impl Progress {
+    /// Lines unless quiet; bars on a terminal only.
+    pub fn new(quiet: bool) -> Self {
+        Self { lines: !quiet, bars: !quiet && std::io::stderr().is_terminal() }
+    }
+
+    /// A line.
+    pub fn line(&self, text: &str) {
+        if self.lines {
+            eprintln!("{text}");
+        }
+    }
+
+    /// A line above a bar that is being drawn.
+    pub fn line_above(&self, bar: &ProgressBar, text: &str) {
+        if self.bars {
+            bar.println(text);
+        } else {
+            self.line(text);
+        }
+    }
+
+    /// The bar of a training run, `done` of `total` steps in.
+    pub fn training(&self, done: usize, total: usize) -> ProgressBar {
+        let bar = self.bar(total, "{bar:30} {pos}/{len} steps  {elapsed} of about {duration}  {msg}");
+        bar.set_position(done as u64);
+        bar.reset_eta();
+        bar
+    }
+
+    /// The bar of an evaluation.
+    pub fn evaluation(&self, total: usize) -> ProgressBar {
+        self.bar(total, "{bar:30} {pos}/{len} examples evaluated")
+    }
+
+    fn bar(&self, total: usize, template: &str) -> ProgressBar {
+        let target = if self.bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::with_draw_target(Some(total as u64), target).with_style(style)
+    }
+}

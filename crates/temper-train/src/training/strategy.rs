@@ -1,0 +1,269 @@
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use burn::train::{
+    Learner, SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor, TrainLoader,
+    TrainingComponents, TrainingStrategy, ValidLoader,
+};
+use indicatif::ProgressBar;
+use temper_freeze::{FreezePlan, GradientNorms, TrainingProof};
+use temper_models::ModelConfig;
+
+use super::checkpoint::{CheckpointState, Checkpoints};
+use super::evaluation::evaluate;
+use super::journal::{EvaluationRow, Journal, JournalRow, StepRow};
+use super::learner::{StepOutput, TaskModel};
+use super::loader::{EvaluationLoader, StepLoader};
+use super::progress::Progress;
+use super::renderer::Silent;
+use crate::TrainError;
+use crate::tasks::Task;
+
+/// The step after which the training proof is checked for the first time: late enough for the
+/// warm-up to have left zero.
+const FIRST_PROOF: usize = 3;
+
+/// When what happens, in optimiser steps.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// Length of the run.
+    pub total_steps: usize,
+    /// Steps in one pass over the data.
+    pub steps_per_epoch: usize,
+    /// Steps between two evaluations.
+    pub eval_every: usize,
+    /// Steps between two checkpoints.
+    pub save_every: usize,
+    /// Steps between two rows of metrics.jsonl.
+    pub log_every: usize,
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Steps, times, best score.
+    pub state: CheckpointState,
+    /// Whether Ctrl-C ended it.
+    pub interrupted: bool,
+}
+
+/// burn-train's loop in optimiser steps: logs, evaluates, saves and proves as it goes.
+pub struct Stepwise<T: Task> {
+    /// When what happens.
+    pub schedule: Schedule,
+    /// The split that chooses the best model.
+    pub validation: EvaluationLoader<T>,
+    /// Written beside every saved model.
+    pub config: ModelConfig,
+    /// What should train.
+    pub plan: FreezePlan,
+    /// Where models are saved.
+    pub checkpoints: Checkpoints,
+    /// Where rows go.
+    pub journal: Mutex<Journal>,
+    /// What a person sees.
+    pub progress: Progress,
+    /// Where the run goes on from.
+    pub resumed: CheckpointState,
+    /// Set by Ctrl-C.
+    pub stop: Arc<AtomicBool>,
+    /// What became of the run.
+    pub outcome: Mutex<Option<Result<Outcome, TrainError>>>,
+}
+
+/// Runs a learner under the strategy.
+///
+/// # Errors
+/// Whatever ended the run early: [`TrainError::Diverged`], [`TrainError::ProofFailed`],
+/// [`TrainError::File`].
+pub fn train<T: Task>(
+    learner: Learner<TaskModel<T>>,
+    steps: StepLoader<T>,
+    strategy: Stepwise<T>,
+    dir: &Path,
+) -> Result<(TaskModel<T>, Outcome), TrainError> {
+    let strategy = Arc::new(strategy);
+    let result = SupervisedTraining::new(dir, Arc::new(steps), Arc::new(strategy.validation.clone()))
+        .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
+        .with_application_logger(None)
+        .renderer(Box::new(Silent))
+        .launch(learner);
+    if let Some(error) = result.error {
+        return Err(TrainError::Learner(error.to_string()));
+    }
+    let outcome = strategy.outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    let outcome = outcome.unwrap_or_else(|| Err(TrainError::Learner("the strategy did not run".into())))?;
+    Ok((result.model, outcome))
+}
+
+impl<T: Task> SupervisedLearningStrategy<TaskModel<T>> for Stepwise<T> {
+    fn fit(
+        &self,
+        components: TrainingComponents<TaskModel<T>>,
+        mut learner: Learner<TaskModel<T>>,
+        steps: TrainLoader<TaskModel<T>>,
+        _validation: ValidLoader<TaskModel<T>>,
+        _starting_epoch: usize,
+    ) -> (TaskModel<T>, SupervisedTrainingEventProcessor<TaskModel<T>>) {
+        let outcome = self.run(&mut learner, &steps);
+        *self.outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(outcome);
+        (learner.model(), components.event_processor)
+    }
+}
+
+impl<T: Task> Stepwise<T> {
+    fn run(
+        &self,
+        learner: &mut Learner<TaskModel<T>>,
+        steps: &TrainLoader<TaskModel<T>>,
+    ) -> Result<Outcome, TrainError> {
+        let Schedule { total_steps, log_every, eval_every, save_every, .. } = self.schedule;
+        let mut state = self.resumed.clone();
+        let mut proof = TrainingProof::begin(&learner.model());
+        let mut window = Window::default();
+        let bar = self.progress.training(state.step, total_steps);
+        for step in steps.iter() {
+            let step = step.map_err(|error| TrainError::Learner(error.to_string()))?;
+            let stopping = self.stop.load(Ordering::Relaxed);
+            let number = state.step + 1;
+            let is_last = number == total_steps;
+            let saves = stopping || (number % save_every == 0 && !is_last);
+            if saves {
+                learner.model().exchange.ask_for_record();
+            }
+            let started = Instant::now();
+            let output = learner.train_step(step);
+            learner.lr_step();
+            learner.optimizer_step(output.grads);
+            let norms = learner.model().exchange.take_norms();
+            let seconds = started.elapsed().as_secs_f64();
+            state.step = number;
+            state.training_seconds += seconds;
+            state.tokens += output.item.tokens;
+            state.padded_tokens += output.item.padded_tokens;
+            let norms = self.finite(number, &output.item, norms)?;
+            proof.observe(&norms);
+            window.add(&output.item, norms.total, seconds);
+            if number == FIRST_PROOF.min(total_steps) && number > 1 || is_last {
+                self.check(&proof, &learner.model(), number)?;
+            }
+            if number % log_every == 0 || is_last {
+                self.log(&mut window, number, learner.lr_current().base(), &bar)?;
+            }
+            bar.set_position(number as u64);
+            if number % eval_every == 0 || is_last {
+                self.evaluate(&learner.model(), &mut state, &bar)?;
+            }
+            if saves && let Some(record) = learner.model().exchange.take_record() {
+                self.checkpoints.save(&learner.model().model, &self.config, record, &state)?;
+            }
+            if stopping && !is_last {
+                bar.abandon();
+                return Ok(Outcome { state, interrupted: true });
+            }
+        }
+        bar.finish_and_clear();
+        Ok(Outcome { state, interrupted: false })
+    }
+
+    fn finite(
+        &self,
+        step: usize,
+        output: &StepOutput,
+        norms: Option<GradientNorms>,
+    ) -> Result<GradientNorms, TrainError> {
+        if !output.loss.is_finite() {
+            return Err(TrainError::Diverged { step, what: "the loss".into() });
+        }
+        let norms = norms.unwrap_or(GradientNorms { each: Vec::new(), total: 0.0 });
+        match norms.each.iter().find(|(_, norm)| !norm.is_finite()) {
+            None => Ok(norms),
+            Some(&(id, _)) => {
+                let path = self.plan.path_of(id).unwrap_or("a parameter");
+                Err(TrainError::Diverged { step, what: format!("the gradient of {path}") })
+            }
+        }
+    }
+
+    fn check(&self, proof: &TrainingProof, model: &TaskModel<T>, step: usize) -> Result<(), TrainError> {
+        let violations = proof.violations(model, &self.plan);
+        if violations.is_empty() { Ok(()) } else { Err(TrainError::ProofFailed { step, violations }) }
+    }
+
+    fn epoch(&self, step: usize) -> f64 {
+        step as f64 / self.schedule.steps_per_epoch as f64
+    }
+
+    fn write(&self, row: JournalRow) -> Result<(), TrainError> {
+        self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(&row)
+    }
+
+    fn log(&self, window: &mut Window, step: usize, rate: f64, bar: &ProgressBar) -> Result<(), TrainError> {
+        let row = std::mem::take(window).row(step, self.epoch(step), rate);
+        let text = format!(
+            "loss {:.4}  lr {:.2e}  grad norm {:.2}  {:.0} tokens/s",
+            row.loss, row.learning_rate, row.grad_norm, row.tokens_per_second
+        );
+        bar.set_message(text.clone());
+        self.progress.line_above(bar, &format!("step {step}/{}  {text}", self.schedule.total_steps));
+        self.write(JournalRow::Train(row))
+    }
+
+    fn evaluate(
+        &self,
+        model: &TaskModel<T>,
+        state: &mut CheckpointState,
+        bar: &ProgressBar,
+    ) -> Result<(), TrainError> {
+        let scores = evaluate(model, &self.validation, &self.progress).scores;
+        let best = state.best.is_none_or(|(before, _)| scores.headline() > before);
+        if best {
+            self.checkpoints.save_best(&model.model, &self.config)?;
+            state.best = Some((scores.headline(), state.step));
+        }
+        let metrics: Vec<String> =
+            scores.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let mark = if best { "  (best so far)" } else { "" };
+        self.progress.line_above(bar, &format!("validation: {}{mark}", metrics.join("  ")));
+        self.write(JournalRow::Eval(EvaluationRow {
+            step: state.step,
+            epoch: self.epoch(state.step),
+            metrics: scores.metrics.iter().map(|&(name, value)| (name.to_owned(), value)).collect(),
+            best,
+        }))
+    }
+}
+
+/// Sums since the last logged row.
+#[derive(Default)]
+struct Window {
+    steps: usize,
+    loss: f64,
+    grad_norm: f64,
+    tokens: usize,
+    seconds: f64,
+}
+
+impl Window {
+    fn add(&mut self, output: &StepOutput, grad_norm: f32, seconds: f64) {
+        self.steps += 1;
+        self.loss += output.loss;
+        self.grad_norm += f64::from(grad_norm);
+        self.tokens += output.tokens;
+        self.seconds += seconds;
+    }
+
+    fn row(self, step: usize, epoch: f64, learning_rate: f64) -> StepRow {
+        let steps = self.steps.max(1) as f64;
+        StepRow {
+            step,
+            epoch,
+            loss: self.loss / steps,
+            learning_rate,
+            grad_norm: self.grad_norm / steps,
+            tokens_per_second: self.tokens as f64 / self.seconds.max(1e-9),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::Backend;
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Builds the binary for the backend that the arguments name, then runs a command of it.
+pub fn temper(command: &str, arguments: &[String]) -> Result<ExitCode> {
+    let backend = backend(arguments)?;
+    let mut build = cargo();
+    build.current_dir(root()).args(["build", "--release", "--package", "temper-train", "--bin", "temper"]);
+    build.args(features(backend));
+    eprintln!("building temper with the {} backend (the first time takes minutes)", name(backend));
+    let built = build.status().context("cargo could not be started")?;
+    if !built.success() {
+        bail!("temper could not be built");
+    }
+    let binary = target_dir().join("release").join(format!("temper{}", env::consts::EXE_SUFFIX));
+    let mut run = Command::new(&binary);
+    run.arg(command).args(arguments);
+    let status = run.status().with_context(|| format!("{} could not be started", binary.display()))?;
+    Ok(exit_code(status))
+}
+
+/// The same features as in the tests for flex, so that Burn is compiled once.
+fn features(backend: Backend) -> &'static [&'static str] {
+    match backend {
+        Backend::Flex => &[],
+        Backend::Ndarray => &["--no-default-features", "--features", "ndarray"],
+        Backend::Cuda => &["--no-default-features", "--features", "cuda"],
+    }
+}
+
+fn backend(arguments: &[String]) -> Result<Backend> {
+    let mut given = None;
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        if argument == "--backend" {
+            given = rest.next().cloned();
+        } else if let Some(value) = argument.strip_prefix("--backend=") {
+            given = Some(value.to_owned());
+        }
+    }
+    let Some(given) = given else { return Ok(Backend::Flex) };
+    Backend::from_str(&given, false)
+        .map_err(|_| anyhow::anyhow!("--backend {given} is not one of flex, ndarray, cuda"))
+}
+
+fn name(backend: Backend) -> String {
+    backend.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Every test, in the profile that runs use, so that Burn is compiled once.
+pub fn test(arguments: &[String]) -> Result<ExitCode> {
+    let mut test = cargo();
+    test.current_dir(root()).args(["test", "--release", "--workspace"]).args(arguments);
+    Ok(exit_code(test.status().context("cargo could not be started")?))
+}
+
+/// Formatting, lints, tests; stops at the first that fails.
+pub fn ci() -> Result<ExitCode> {
+    let checks: [&[&str]; 2] = [
+        &["fmt", "--all", "--check"],
+        &["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"],
+    ];
+    for check in checks {
+        let status = cargo().current_dir(root()).args(check).status().context("cargo could not be started")?;
+        if !status.success() {
+            return Ok(exit_code(status));
+        }
+    }
+    test(&[])
+}
+
+/// A child's exit code; 130 when a signal ended it.
+fn exit_code(status: std::process::ExitStatus) -> ExitCode {
+    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(130))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Backend> {
+        backend(&arguments.iter().map(|argument| argument.to_string()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_backend_is_read_in_both_spellings() {
+        assert_eq!(parse(&["bert", "imdb"]).unwrap(), Backend::Flex);
+        assert_eq!(parse(&["bert", "imdb", "--backend", "ndarray"]).unwrap(), Backend::Ndarray);
+        assert_eq!(parse(&["--backend=cuda", "bert"]).unwrap(), Backend::Cuda);
+        assert!(parse(&["--backend", "tpu"]).unwrap_err().to_string().contains("flex, ndarray, cuda"));
+    }
+}
