@@ -14,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Fine-tune pretrained language models in Rust
 #[derive(Parser)]
-#[command(name = "temper", version)]
+#[command(name = "temper", version, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

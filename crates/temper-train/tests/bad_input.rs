@@ -23,7 +23,7 @@ fn refused(data: &str, code: i32, words: &[&str]) {
 fn unknown_names_come_with_near_ones() {
     let bench = Bench::new();
     assert_fails(&bench.run(&["finetune", "brt", "imdb"]), 2, &["brt", "bert"]);
-    assert_fails(&bench.run(&["finetune", "./model", "imbd"]), 2, &["imbd", "imdb"]);
+    assert_fails(&bench.run(&["finetune", "./model", "imbd", "--max-seq-length", "16"]), 2, &["imbd", "imdb"]);
     assert_fails(&bench.run(&["finetune", "gpt4", "imdb"]), 2, &["never", "gpt-neo"]);
     assert_no_run(&bench);
 }
@@ -43,20 +43,30 @@ fn bad_columns_and_labels() {
     let one_class = reviews(200).replace(",neg", ",pos");
     refused(&one_class, 3, &["pos"]);
     let missing = reviews(200).replacen(",neg", ",", 1);
-    refused(&missing, 3, &["reviews.csv", "2"]);
+    refused(&missing, 3, &["reviews.csv", "row 1", "label"]);
 }
 
 #[test]
 fn a_label_out_of_range_is_named_by_row() {
     let bench = Bench::new();
+    std::fs::create_dir_all(bench.path("mirror/datasets/some/reviews")).unwrap();
+    std::fs::create_dir(bench.path("cards")).unwrap();
     bench.write(
-        "card.toml",
-        "name = \"card\"\ntitle = \"x\"\nhomepage = \"x\"\nlicence = \"x\"\ntask = \"text-classification\"\n",
+        "cards/mine.toml",
+        "name = \"mine\"\ntitle = \"Mine\"\nhomepage = \"none\"\nlicence = \"MIT\"\n\
+         task = \"text-classification\"\nformat = \"csv\"\nlabels = [\"neg\", \"pos\"]\n\
+         [source]\nhub = \"some/reviews\"\n[splits]\ntrain = [\"reviews.csv\"]\n\
+         [columns]\ntext = \"text\"\nlabel = \"label\"\n[hold_out]\ntest = 0.1\nvalidation = 0.1\n",
     );
     let numbered = reviews(200).replace(",neg", ",0").replace(",pos", ",1");
-    bench.write("reviews.csv", &numbered.replacen(",1\n", ",-7\n", 1));
-    assert_fails(&bench.finetune("run", &[]), 3, &["reviews.csv"]);
+    let run = |data: &str| {
+        bench.write("mirror/datasets/some/reviews/reviews.csv", data);
+        let flags = ["--cards", "cards", "--mirror", "mirror", "--max-seq-length", "16", "--max-steps", "2"];
+        bench.run(&[&["finetune", "./model", "mine"], &flags[..]].concat())
+    };
+    assert_fails(&run(&numbered.replacen(",1\n", ",7\n", 1)), 3, &["reviews.csv", "row 2", "7"]);
     assert_no_run(&bench);
+    assert_succeeds(&run(&numbered));
 }
 
 #[test]

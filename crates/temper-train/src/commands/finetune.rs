@@ -187,7 +187,7 @@ pub fn finetune(args: &FinetuneArgs) -> Result<(), TrainError> {
         Some(run) => {
             let recorded = ResumedRecord::read(&run.join("run.toml"))?;
             let run = RunFolder::existing(run);
-            Job::prepare(recorded.request, progress)?.resume(&run, recorded.new_parameters, args.json)
+            Job::prepare(recorded.request, progress)?.resume(&run, &recorded.new_parameters, args.json)
         }
         None => {
             let request = request(args)?;
@@ -200,14 +200,16 @@ pub fn finetune(args: &FinetuneArgs) -> Result<(), TrainError> {
                 return Err(TrainError::RunExists { path: args.output_dir.join(name) });
             }
             let job = Job::prepare(request, progress)?;
+            // Whatever can be refused is refused before the folder is made.
             let loaded = job.new_model()?;
+            let plan = job.plan(&loaded, &loaded.new)?;
             let run = RunFolder::create(
                 &args.output_dir,
                 args.run_name.as_deref(),
                 &default,
                 args.overwrite_output_dir,
             )?;
-            job.start(&run, loaded, args.json)
+            job.start(&run, loaded, plan, args.json)
         }
     }
 }
@@ -285,7 +287,11 @@ impl Job {
         Ok(Model::load(&self.local.dir, &head, &self.device)?)
     }
 
-    fn start(self, run: &RunFolder, loaded: Loaded, json: bool) -> Result<(), TrainError> {
+    fn plan(&self, loaded: &Loaded, new: &[String]) -> Result<FreezePlan, TrainError> {
+        Ok(FreezePlan::new(&self.request.settings.strategy.parse()?, &loaded.model.parameters(), new)?)
+    }
+
+    fn start(self, run: &RunFolder, loaded: Loaded, plan: FreezePlan, json: bool) -> Result<(), TrainError> {
         let record = RunRecord {
             temper: env!("CARGO_PKG_VERSION"),
             burn: "0.22.1",
@@ -297,11 +303,10 @@ impl Job {
         };
         run.write_toml(&run.record(), &record)?;
         self.announce(run, &loaded);
-        let new = loaded.new.clone();
-        self.train(run, loaded, new, CheckpointState::default(), None, json)
+        self.train(run, loaded, plan, CheckpointState::default(), None, json)
     }
 
-    fn resume(self, run: &RunFolder, new: Vec<String>, json: bool) -> Result<(), TrainError> {
+    fn resume(self, run: &RunFolder, new: &[String], json: bool) -> Result<(), TrainError> {
         let checkpoints = self.checkpoints(run);
         let Some((dir, state)) = checkpoints.latest()? else {
             return Err(TrainError::Usage(format!(
@@ -311,7 +316,8 @@ impl Job {
         };
         let loaded = Model::load(&dir, &HeadRequest::FromConfig, &self.device)?;
         self.progress.line(&format!("resuming {} after step {}", run.path().display(), state.step));
-        self.train(run, loaded, new, state, Some(&dir), json)
+        let plan = self.plan(&loaded, new)?;
+        self.train(run, loaded, plan, state, Some(&dir), json)
     }
 
     fn checkpoints(&self, run: &RunFolder) -> Checkpoints {
@@ -379,13 +385,12 @@ impl Job {
         self,
         run: &RunFolder,
         loaded: Loaded,
-        new: Vec<String>,
+        plan: FreezePlan,
         state: CheckpointState,
         checkpoint: Option<&Path>,
         json: bool,
     ) -> Result<(), TrainError> {
         let settings = &self.request.settings;
-        let plan = FreezePlan::new(&settings.strategy.parse()?, &loaded.model.parameters(), &new)?;
         self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
         let task = TextClassification { labels: self.splits.data.label_names.clone() };
         let model = TaskModel::new(plan.apply(loaded.model), task, settings.max_grad_norm);
