@@ -81,7 +81,8 @@ pub fn ci() -> Result<ExitCode> {
         &["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"],
     ];
     for check in checks {
-        let status = cargo().current_dir(root()).args(check).status().context("cargo could not be started")?;
+        let status =
+            cargo().current_dir(root()).args(check).status().context("cargo could not be started")?;
         if !status.success() {
             return Ok(exit_code(status));
         }

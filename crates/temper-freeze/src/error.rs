@@ -2,7 +2,9 @@
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// A strategy that cannot be read.
-    #[error("strategy \"{given}\" {reason}; use all, head, last:K, embeddings, freeze-embeddings or pattern:REGEX[,REGEX]")]
+    #[error(
+        "strategy \"{given}\" {reason}; use all, head, last:K, embeddings, freeze-embeddings or pattern:REGEX[,REGEX]"
+    )]
     Strategy {
         /// As given.
         given: String,

@@ -99,11 +99,7 @@ impl fmt::Display for FreezePlan {
         for row in &self.rows {
             let shape = format!("{:?}", row.shape);
             let trains = if row.trains { "yes" } else { "no" };
-            writeln!(
-                out,
-                "{:width$}  {shape:>14}  {:>12}  {trains:<6}  {}",
-                row.path, row.count, row.group
-            )?;
+            writeln!(out, "{:width$}  {shape:>14}  {:>12}  {trains:<6}  {}", row.path, row.count, row.group)?;
         }
         write!(out, "{}", self.summary())
     }
@@ -115,9 +111,9 @@ fn check(strategy: &Strategy, table: &ParameterTable) -> Result<(), FreezeError>
             Err(FreezeError::TooManyLayers { asked: *asked, available: layer_count(table) })
         }
         Strategy::Patterns(patterns) => {
-            let unmatched = patterns.iter().find(|pattern| {
-                !table.parameters.iter().any(|parameter| pattern.is_match(&parameter.path))
-            });
+            let unmatched = patterns
+                .iter()
+                .find(|pattern| !table.parameters.iter().any(|parameter| pattern.is_match(&parameter.path)));
             match unmatched {
                 None => Ok(()),
                 Some(pattern) => Err(FreezeError::NoMatch {
@@ -209,7 +205,12 @@ mod tests {
         assert_eq!(trained("head", &[]), ["head.output.weight"]);
         assert_eq!(
             trained("last:2", &[]),
-            ["layers.10.ffn.inner.weight", "layers.11.ffn.inner.weight", "pooler.weight", "head.output.weight"]
+            [
+                "layers.10.ffn.inner.weight",
+                "layers.11.ffn.inner.weight",
+                "pooler.weight",
+                "head.output.weight"
+            ]
         );
         assert_eq!(
             trained("embeddings", &[]),

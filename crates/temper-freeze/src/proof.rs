@@ -59,7 +59,11 @@ pub struct TrainingProof {
 impl TrainingProof {
     /// Starts from the parameters before the first step.
     pub fn begin<M: Module>(module: &M) -> Self {
-        Self { before: ParameterHashes::of(module), had_gradient: HashSet::new(), had_infinite: HashSet::new() }
+        Self {
+            before: ParameterHashes::of(module),
+            had_gradient: HashSet::new(),
+            had_infinite: HashSet::new(),
+        }
     }
 
     /// Notes the gradients of one step.

@@ -96,7 +96,8 @@ impl ModuleVisitor for After<'_> {
         let tensor = if layout == Layout::Transposed { tensor.swap_dims(0, 1) } else { tensor };
         let theirs = numbers(&self.reference[&format!("after.{name}")]);
         let ours = numbers(&tensor.into_data());
-        let difference = ours.iter().zip(&theirs).map(|(left, right)| (left - right).abs()).fold(0.0, f64::max);
+        let difference =
+            ours.iter().zip(&theirs).map(|(left, right)| (left - right).abs()).fold(0.0, f64::max);
         // The gradient of a key's bias is zero but for rounding, which Adam blows up.
         let tolerance = if path.ends_with("key.bias") { 3e-3 } else { 2e-6 };
         assert!(difference < tolerance, "{path}: {difference}");
@@ -115,7 +116,8 @@ fn stored_name(path: &str) -> (String, Layout) {
 fn five_steps_agree_with_pytorch() {
     let reference = reference();
     let mut model = load();
-    let plan = FreezePlan::new(&"all".parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan");
+    let plan =
+        FreezePlan::new(&"all".parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan");
     let mut optimizer = AdamWSettings::default().init(&plan);
     let mut schedule = LinearWarmup::new(1e-3, 2, 5);
     for number in 0..5 {
@@ -156,8 +158,8 @@ fn one_step_leaves_frozen_parameters_bit_identical() {
     let reference = reference();
     for strategy in ["all", "head", "last:1", "embeddings", "freeze-embeddings", "pattern:layers\\.1\\..*"] {
         let model = load();
-        let plan =
-            FreezePlan::new(&strategy.parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan");
+        let plan = FreezePlan::new(&strategy.parse().expect("a strategy"), &model.parameters(), &[])
+            .expect("a plan");
         let model = plan.apply(model);
         let mut proof = TrainingProof::begin(&model);
         let gradients = gradients(&model, &reference);
@@ -174,7 +176,8 @@ fn the_proof_fails_when_it_should() {
     let reference = reference();
     let model = load();
     let all = FreezePlan::new(&"all".parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan");
-    let head = FreezePlan::new(&"head".parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan");
+    let head =
+        FreezePlan::new(&"head".parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan");
     let proof_of = |trained: &FreezePlan, promised: &FreezePlan| {
         let model = trained.apply(load());
         let mut proof = TrainingProof::begin(&model);
@@ -214,8 +217,5 @@ fn optimizer_state_finds_its_parameters_in_another_process() {
     let again = gradients(&model, &reference);
     let (straight, _) = step(&mut optimizer, 1e-3, model.clone(), second);
     let (continued, _) = step(&mut resumed, 1e-3, model, again);
-    assert_eq!(
-        temper_freeze::ParameterHashes::of(&straight),
-        temper_freeze::ParameterHashes::of(&continued)
-    );
+    assert_eq!(temper_freeze::ParameterHashes::of(&straight), temper_freeze::ParameterHashes::of(&continued));
 }

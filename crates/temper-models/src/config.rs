@@ -36,7 +36,8 @@ impl ModelConfig {
         let path = dir.join("config.json");
         let broken = |reason: String| ModelError::BrokenFile { path: path.clone(), reason };
         let text = std::fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
-        let raw: Map<String, Value> = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
+        let raw: Map<String, Value> =
+            serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
         Self::from_raw(raw)
     }
 
@@ -110,7 +111,9 @@ impl ModelConfig {
         }
         // Weights are written as f32, whatever the source was stored in.
         for key in ["dtype", "torch_dtype"] {
-            raw.get_mut(key).map(|value| *value = json!("float32"));
+            if let Some(value) = raw.get_mut(key) {
+                *value = json!("float32");
+            }
         }
         Self { raw, family: self.family.clone() }
     }

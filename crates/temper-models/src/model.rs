@@ -9,8 +9,8 @@ use crate::initial::fresh;
 use crate::registry::FamilyFacts;
 use crate::weights::{Checkpoint, Layout, Source, Target, fill, write_safetensors};
 use crate::{
-    AnyBackbone, Backbone, Head, HeadRequest, Misfits, Mode, ModelConfig, ModelError, Parameter, ParameterTable,
-    Pooling, TokenBatch,
+    AnyBackbone, Backbone, Head, HeadRequest, Misfits, Mode, ModelConfig, ModelError, Parameter,
+    ParameterTable, Pooling, TokenBatch,
 };
 
 /// transformers' number of labels for a classifier whose configuration names none.
@@ -184,8 +184,8 @@ fn plan(
         }
     }
     for parameter in parameters.iter().filter(|parameter| !found.contains(&parameter.path)) {
-        let may_be_new = parameter.path.starts_with(facts.pooler)
-            || (parameter.path.starts_with("head.") && !keeps_head);
+        let may_be_new =
+            parameter.path.starts_with(facts.pooler) || (parameter.path.starts_with("head.") && !keeps_head);
         if may_be_new {
             plan.new.push(parameter.clone());
         } else {

@@ -33,9 +33,8 @@ impl PathTracker {
 
 /// A number that stands for a path in every process: 64-bit FNV-1a.
 pub(crate) fn hash_of(path: &str) -> u64 {
-    path.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    path.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// One trainable tensor of a model.

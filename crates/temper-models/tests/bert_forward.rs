@@ -94,8 +94,12 @@ fn the_loss_and_all_gradients_agree() {
         let loss = activation::log_softmax(logits, 1).gather(1, labels).mean().neg();
         assert!(largest(host(loss.clone()), reference.values("loss")) < 1e-6);
         let gradients = loss.backward();
-        let mut visitor =
-            Gradients { path: PathTracker::default(), gradients: &gradients, reference: &reference, compared: 0 };
+        let mut visitor = Gradients {
+            path: PathTracker::default(),
+            gradients: &gradients,
+            reference: &reference,
+            compared: 0,
+        };
         burn::module::Module::visit(&model, &mut visitor);
         assert_eq!(visitor.compared, reference.names("grad.").len());
     }

@@ -84,7 +84,10 @@ fn shards_give_the_same_model_and_a_missing_one_is_named() {
 
     std::fs::remove_file(dir.path().join("model-00002-of-00002.safetensors")).expect("removed");
     let error = error(dir.path());
-    assert!(matches!(&error, ModelError::MissingShard { missing, .. } if missing.contains("00002-of")), "{error}");
+    assert!(
+        matches!(&error, ModelError::MissingShard { missing, .. } if missing.contains("00002-of")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -113,7 +116,8 @@ fn a_backbone_without_prefix_takes_a_new_head_and_reports_what_is_new() {
         config["architectures"] = json!(["BertModel"]);
     });
     let labels = vec!["neg".to_owned(), "pos".to_owned()];
-    let request = HeadRequest::NewSequenceClassification { labels: labels.clone(), pooling: Pooling::Pooler, seed: 1 };
+    let request =
+        HeadRequest::NewSequenceClassification { labels: labels.clone(), pooling: Pooling::Pooler, seed: 1 };
     let loaded = Model::load(dir.path(), &request, &Device::flex()).expect("loads");
     assert_eq!(loaded.new, ["pooler.weight", "pooler.bias", "head.output.weight", "head.output.bias"]);
     assert_eq!(loaded.config.labels().expect("labels"), labels);
@@ -143,7 +147,10 @@ fn writing_gives_back_every_name_and_bit() {
     assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 2, "nothing but the two files");
     let bytes = std::fs::read(&file).expect("a file");
     let (_, metadata) = SafeTensors::read_metadata(&bytes).expect("metadata");
-    assert_eq!(metadata.metadata().as_ref().and_then(|map| map.get("format")).map(String::as_str), Some("pt"));
+    assert_eq!(
+        metadata.metadata().as_ref().and_then(|map| map.get("format")).map(String::as_str),
+        Some("pt")
+    );
 }
 
 #[test]

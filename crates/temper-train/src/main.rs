@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use temper_train::commands::{
-    EvaluateArgs, FetchArgs, FinetuneArgs, InspectArgs, PredictArgs, VerifyArgs, evaluate, fetch, finetune, inspect,
-    predict, verify,
+    EvaluateArgs, FetchArgs, FinetuneArgs, InspectArgs, PredictArgs, VerifyArgs, evaluate, fetch, finetune,
+    inspect, predict, verify,
 };
 
 // glibc's allocator returns big blocks to the system and pays for them again as page faults.

@@ -81,8 +81,9 @@ impl ResumedRecord {
     /// # Errors
     /// [`TrainError::Usage`] when there is none, [`TrainError::File`] when it cannot be parsed.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| TrainError::Usage(format!("{}: {error}; is this a run folder?", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            TrainError::Usage(format!("{}: {error}; is this a run folder?", path.display()))
+        })?;
         toml::from_str(&text).map_err(|error| TrainError::content(path, error))
     }
 }

@@ -34,7 +34,8 @@ pub(crate) fn write_report(path: &Path, input: &ReportInput<'_>) -> Result<(), T
         plot(&format!("Validation {headline}"), &validation),
         plot("Learning rate", &train(|row| row.learning_rate)),
     ];
-    let plots = plots.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| TrainError::file(path, error))?;
+    let plots =
+        plots.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| TrainError::file(path, error))?;
     let html = page(input, &plots.concat());
     Ok(temper_hub::write_atomically(path, html.as_bytes())?)
 }
@@ -106,7 +107,11 @@ fn confusion(scores: &Scores, labels: &[String]) -> String {
 fn worst(errors: &[(String, String)]) -> String {
     let rows = errors.iter().map(|(text, explanation)| {
         let shown: String = text.chars().take(300).collect();
-        format!("<tr><td class=\"text\">{}</td><td class=\"text\">{}</td></tr>", escape(explanation), escape(&shown))
+        format!(
+            "<tr><td class=\"text\">{}</td><td class=\"text\">{}</td></tr>",
+            escape(explanation),
+            escape(&shown)
+        )
     });
     format!("<table><tr><th>predicted</th><th>text</th></tr>{}</table>", rows.collect::<String>())
 }
@@ -116,9 +121,9 @@ fn plot(title: &str, points: &[(f64, f64)]) -> Result<String, Box<dyn std::error
     if points.is_empty() {
         return Ok(String::new());
     }
-    let (low, high) = points.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &(_, y)| {
-        (low.min(y), high.max(y))
-    });
+    let (low, high) = points
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &(_, y)| (low.min(y), high.max(y)));
     let margin = ((high - low) * 0.1).max(high.abs() * 0.05).max(1e-9);
     let last = points.iter().map(|&(x, _)| x).fold(1.0, f64::max);
     let mut svg = String::new();

@@ -22,12 +22,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`TrainError::RunExists`] for a given name that is taken, unless it may be replaced.
-    pub fn create(
-        root: &Path,
-        name: Option<&str>,
-        default: &str,
-        replace: bool,
-    ) -> Result<Self, TrainError> {
+    pub fn create(root: &Path, name: Option<&str>, default: &str, replace: bool) -> Result<Self, TrainError> {
         let path = match name {
             Some(name) => root.join(name),
             None => free_name(root, default),
@@ -38,7 +33,10 @@ impl RunFolder {
             }
             // Only what looks like a run is removed, whatever --output-dir and --run-name say.
             if !path.join("run.toml").is_file() {
-                return Err(TrainError::Usage(format!("{} is not a run folder; it is not replaced", path.display())));
+                return Err(TrainError::Usage(format!(
+                    "{} is not a run folder; it is not replaced",
+                    path.display()
+                )));
             }
             std::fs::remove_dir_all(&path).map_err(|error| TrainError::file(&path, error))?;
         }

@@ -194,7 +194,11 @@ fn check_keys(file: &Path, known: &[String]) -> Result<(), TrainError> {
     if unknown.is_empty() {
         return Ok(());
     }
-    Err(TrainError::Usage(format!("{} has keys that are no setting:\n{}", file.display(), unknown.join("\n"))))
+    Err(TrainError::Usage(format!(
+        "{} has keys that are no setting:\n{}",
+        file.display(),
+        unknown.join("\n")
+    )))
 }
 
 impl Settings {
@@ -208,10 +212,7 @@ impl Settings {
         };
         need(self.num_train_epochs > 0, "num_train_epochs must be above 0");
         need(self.max_steps != Some(0), "max_steps must be above 0");
-        need(
-            self.learning_rate.is_finite() && self.learning_rate > 0.0,
-            "learning_rate must be above 0",
-        );
+        need(self.learning_rate.is_finite() && self.learning_rate > 0.0, "learning_rate must be above 0");
         need(self.per_device_train_batch_size > 0, "per_device_train_batch_size must be above 0");
         need(self.gradient_accumulation_steps > 0, "gradient_accumulation_steps must be above 0");
         need(self.max_tokens_per_batch != Some(0), "max_tokens_per_batch must be above 0");
@@ -253,7 +254,11 @@ mod tests {
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
-        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect::<Vec<_>>().into_iter()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     #[test]
@@ -261,7 +266,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("run.toml");
         std::fs::write(&file, "learning_rate = 1e-3\nseed = 1\nmax_steps = 5\n").unwrap();
-        let variables = environment(&[("TEMPER_SEED", "2"), ("TEMPER_MAX_STEPS", "6"), ("TEMPER_MIRROR", "/m")]);
+        let variables =
+            environment(&[("TEMPER_SEED", "2"), ("TEMPER_MAX_STEPS", "6"), ("TEMPER_MIRROR", "/m")]);
         let settings = resolve(Preset::Cpu, Some(&file), variables, &json!({"max_steps": 7})).unwrap();
         assert_eq!(settings.num_train_epochs, 1, "preset over default");
         assert_eq!(settings.learning_rate, 1e-3, "file over preset");
@@ -291,7 +297,8 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_kind_is_refused() {
-        let error = resolve(Preset::Full, None, environment(&[("TEMPER_SEED", "many")]), &json!({})).unwrap_err();
+        let error =
+            resolve(Preset::Full, None, environment(&[("TEMPER_SEED", "many")]), &json!({})).unwrap_err();
         assert!(error.to_string().contains("seed"), "{error}");
     }
 }

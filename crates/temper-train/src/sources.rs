@@ -69,7 +69,8 @@ impl LocalModel {
     /// [`TrainError::Hub`].
     pub fn find(hub: &Hub, name: &str) -> Result<Self, TrainError> {
         let in_run = PathBuf::from(name).join("model");
-        let name = if in_run.join("config.json").is_file() { in_run.display().to_string() } else { name.into() };
+        let name =
+            if in_run.join("config.json").is_file() { in_run.display().to_string() } else { name.into() };
         let resolved = hub.model(&name)?;
         let config = resolved.file("config.json").map(|file| file.path.clone());
         let dir = config.as_deref().and_then(|path| path.parent()).unwrap_or(name.as_ref()).to_path_buf();

@@ -7,7 +7,8 @@ use common::{Bench, assert_fails, assert_succeeds, reviews};
 
 fn assert_no_run(bench: &Bench) {
     let runs = bench.path("runs");
-    let left: Vec<_> = std::fs::read_dir(&runs).map(|entries| entries.flatten().collect()).unwrap_or_default();
+    let left: Vec<_> =
+        std::fs::read_dir(&runs).map(|entries| entries.flatten().collect()).unwrap_or_default();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -23,7 +24,11 @@ fn refused(data: &str, code: i32, words: &[&str]) {
 fn unknown_names_come_with_near_ones() {
     let bench = Bench::new();
     assert_fails(&bench.run(&["finetune", "brt", "imdb"]), 2, &["brt", "bert"]);
-    assert_fails(&bench.run(&["finetune", "./model", "imbd", "--max-seq-length", "16"]), 2, &["imbd", "imdb"]);
+    assert_fails(
+        &bench.run(&["finetune", "./model", "imbd", "--max-seq-length", "16"]),
+        2,
+        &["imbd", "imdb"],
+    );
     assert_fails(&bench.run(&["finetune", "gpt4", "imdb"]), 2, &["never", "gpt-neo"]);
     assert_no_run(&bench);
 }

@@ -12,7 +12,10 @@ fn a_run_learns_and_leaves_everything() {
     assert_succeeds(&output);
     let results = bench.json("runs/run/results.json");
     let metrics: std::collections::BTreeMap<String, f64> =
-        serde_json::from_value::<Vec<(String, f64)>>(results["test"]["metrics"].clone()).unwrap().into_iter().collect();
+        serde_json::from_value::<Vec<(String, f64)>>(results["test"]["metrics"].clone())
+            .unwrap()
+            .into_iter()
+            .collect();
     assert!(metrics["accuracy"] > 0.9, "{metrics:?}");
     assert_eq!(serde_json::from_str::<Value>(&stdout(&output)).unwrap(), results);
     for file in ["run.toml", "metrics.jsonl", "report.html", "model/README.md", "model/tokenizer.json"] {
@@ -23,7 +26,8 @@ fn a_run_learns_and_leaves_everything() {
     assert_eq!(config["architectures"][0], "BertForSequenceClassification");
     assert!(bench.read("runs/run/run.toml").contains("sha256"));
     let text = stderr(&output);
-    for part in ["preset cpu", "--preset full", "training will take about", "proof: every trained parameter"] {
+    for part in ["preset cpu", "--preset full", "training will take about", "proof: every trained parameter"]
+    {
         assert!(text.contains(part), "{part} is not in {text}");
     }
 }
@@ -32,13 +36,22 @@ fn a_run_learns_and_leaves_everything() {
 fn a_trained_model_predicts_evaluates_and_goes_on_as_a_model() {
     let bench = Bench::new();
     assert_succeeds(&bench.finetune("run", &["--num-train-epochs", "6"]));
-    let predicted =
-        bench.run(&["predict", "runs/run", "--json", "--text", "the film is great.", "--text", "the plot was dull."]);
+    let predicted = bench.run(&[
+        "predict",
+        "runs/run",
+        "--json",
+        "--text",
+        "the film is great.",
+        "--text",
+        "the plot was dull.",
+    ]);
     assert_succeeds(&predicted);
-    let rows: Vec<Value> = stdout(&predicted).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<Value> =
+        stdout(&predicted).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let labels: Vec<&str> = rows.iter().map(|row| row["label"].as_str().unwrap()).collect();
     assert_eq!(labels, ["pos", "neg"]);
-    let sum: f64 = rows[0]["probabilities"].as_object().unwrap().values().map(|value| value.as_f64().unwrap()).sum();
+    let sum: f64 =
+        rows[0]["probabilities"].as_object().unwrap().values().map(|value| value.as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-6);
 
     let evaluated = bench.run(&["evaluate", "runs/run", "--json"]);
@@ -48,7 +61,15 @@ fn a_trained_model_predicts_evaluates_and_goes_on_as_a_model() {
 
     assert_succeeds(&bench.run(&["inspect", "runs/run", "--strategy", "last:1"]));
     let second = bench.run(&[
-        "finetune", "runs/run", "reviews.csv", "--run-name", "second", "--max-steps", "3", "--max-seq-length", "16",
+        "finetune",
+        "runs/run",
+        "reviews.csv",
+        "--run-name",
+        "second",
+        "--max-steps",
+        "3",
+        "--max-seq-length",
+        "16",
     ]);
     assert_succeeds(&second);
     assert!(stderr(&second).contains("classifier.weight"), "the dropped head is named");
@@ -60,7 +81,8 @@ fn the_same_seed_gives_the_same_bits_and_another_does_not() {
     assert_succeeds(&bench.finetune("a", &[]));
     assert_succeeds(&bench.finetune("b", &[]));
     assert_succeeds(&bench.finetune("c", &["--seed", "43"]));
-    let weights = |run: &str| std::fs::read(bench.path(&format!("runs/{run}/model/model.safetensors"))).unwrap();
+    let weights =
+        |run: &str| std::fs::read(bench.path(&format!("runs/{run}/model/model.safetensors"))).unwrap();
     assert!(weights("a") == weights("b"));
     assert!(weights("a") != weights("c"));
 }
@@ -68,14 +90,30 @@ fn the_same_seed_gives_the_same_bits_and_another_does_not() {
 #[test]
 fn an_interrupted_run_goes_on_to_the_same_bits() {
     let bench = Bench::new();
-    let flags = ["--num-train-epochs", "3", "--eval-steps", "7", "--logging-steps", "2", "--max-tokens-per-batch", "40"];
+    let flags = [
+        "--num-train-epochs",
+        "3",
+        "--eval-steps",
+        "7",
+        "--logging-steps",
+        "2",
+        "--max-tokens-per-batch",
+        "40",
+    ];
     assert_succeeds(&bench.finetune("straight", &flags));
     let steps = bench.json("runs/straight/results.json")["steps"].as_u64().unwrap();
     assert!(steps > 20, "{steps}");
 
     // The environment stops the run as Ctrl-C would, after a step of the second epoch.
     let mut arguments = vec!["finetune", "./model", "reviews.csv", "--run-name", "resumed"];
-    arguments.extend(["--learning-rate", "5e-3", "--per-device-train-batch-size", "8", "--max-seq-length", "16"]);
+    arguments.extend([
+        "--learning-rate",
+        "5e-3",
+        "--per-device-train-batch-size",
+        "8",
+        "--max-seq-length",
+        "16",
+    ]);
     arguments.extend(flags);
     let mut child = bench.command(&arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
     wait_for_step(&bench, 8);
@@ -89,7 +127,8 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
     } else {
         panic!("the run ended with {status} before it could be interrupted");
     }
-    let weights = |run: &str| std::fs::read(bench.path(&format!("runs/{run}/model/model.safetensors"))).unwrap();
+    let weights =
+        |run: &str| std::fs::read(bench.path(&format!("runs/{run}/model/model.safetensors"))).unwrap();
     assert!(weights("straight") == weights("resumed"));
     let losses = |run: &str| -> Vec<(u64, f64)> {
         let rows = bench.read(&format!("runs/{run}/metrics.jsonl"));
@@ -152,7 +191,8 @@ fn a_run_that_diverges_says_so() {
 #[test]
 fn verify_compares_with_a_reference() {
     let bench = Bench::new();
-    let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/bert");
+    let fixture =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/bert");
     let fixture = fixture.to_str().unwrap();
     let reference = format!("{fixture}/reference.safetensors");
     let good = bench.run(&["verify", fixture, "--reference", &reference]);

@@ -43,9 +43,7 @@ pub fn attention(
 ) -> Tensor<4> {
     let [batch, heads, seq, head] = query.dims();
     // [batch, seq] -> [batch, heads, seq, seq]: a key is hidden from every query.
-    let mask = padding.map(|padding| {
-        padding.reshape([batch, 1, 1, seq]).expand([batch, heads, seq, seq])
-    });
+    let mask = padding.map(|padding| padding.reshape([batch, 1, 1, seq]).expand([batch, heads, seq, seq]));
     let drops = mode == Mode::Train && dropout.probability > 0.0;
     if !query.is_autodiff() && !drops {
         return module::attention(query, key, value, mask, None, AttentionModuleOptions::default());

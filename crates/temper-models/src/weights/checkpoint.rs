@@ -11,8 +11,12 @@ use serde::Deserialize;
 use crate::ModelError;
 
 /// The names under which transformers looks for weights, in its order.
-const NAMES: [&str; 4] =
-    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+const NAMES: [&str; 4] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
 
 /// Name, shape and type of a stored tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]

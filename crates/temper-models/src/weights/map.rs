@@ -179,13 +179,17 @@ mod tests {
             MAP.target("layer.11.dense.weight"),
             parameter("layers.11.ffn.inner.weight", Layout::Transposed)
         );
-        assert_eq!(MAP.target("layer.1.LayerNorm.gamma"), parameter("layers.1.ffn_norm.weight", Layout::Same));
+        assert_eq!(
+            MAP.target("layer.1.LayerNorm.gamma"),
+            parameter("layers.1.ffn_norm.weight", Layout::Same)
+        );
         assert_eq!(MAP.target("layer.1.LayerNorm.beta"), parameter("layers.1.ffn_norm.bias", Layout::Same));
     }
 
     #[test]
     fn refuses_what_no_row_knows() {
-        for name in ["layer.x.dense.weight", "layer..dense.weight", "layer.1.dense.gamma", "emb.weights", ""] {
+        for name in ["layer.x.dense.weight", "layer..dense.weight", "layer.1.dense.gamma", "emb.weights", ""]
+        {
             assert_eq!(MAP.target(name), None, "{name}");
         }
         assert_eq!(MAP.target("cls.predictions.bias"), Some(Target::Foreign));

@@ -64,8 +64,8 @@ impl Values {
                 let (rows, columns) = (self.shape[0], self.shape[1]);
                 // [in, out] -> [out, in]
                 let values = &self.values;
-                let mut transposed = (0..columns)
-                    .flat_map(|column| (0..rows).map(move |row| values[row * columns + column]));
+                let mut transposed =
+                    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column]));
                 (vec![columns, rows], bytes(&mut transposed))
             }
         }

@@ -1,4 +1,5 @@
 //! Reading the fixtures that `xtask fixtures` writes with transformers.
+#![allow(dead_code)] // Each test file uses its own part.
 
 use std::path::{Path, PathBuf};
 
@@ -53,8 +54,7 @@ impl Reference {
     pub fn batch(&self, device: &burn::tensor::Device) -> TokenBatch {
         let mask = self.data("attention_mask");
         let seq = mask.shape().as_slice()[1];
-        let lengths: Vec<u32> =
-            self.ids("attention_mask").chunks(seq).map(|row| row.iter().sum()).collect();
+        let lengths: Vec<u32> = self.ids("attention_mask").chunks(seq).map(|row| row.iter().sum()).collect();
         TokenBatch::new(&self.ids("input_ids"), &self.ids("token_type_ids"), &lengths, seq, device)
     }
 

@@ -96,7 +96,12 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
     for (name, value) in &scores.metrics {
         println!("{name:<10} {value:.4}");
     }
-    println!("{} lies between {:.4} and {:.4} (95 %)", scores.headline_name(), scores.interval[0], scores.interval[1]);
+    println!(
+        "{} lies between {:.4} and {:.4} (95 %)",
+        scores.headline_name(),
+        scores.interval[0],
+        scores.interval[1]
+    );
     println!("baseline   {:.4} (always the commonest label)", scores.baseline);
     Ok(())
 }

@@ -37,7 +37,10 @@ pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
             eprintln!("{notice}");
         }
         if args.json {
-            println!("{}", serde_json::to_string(&resolved).map_err(|error| TrainError::file("stdout", error))?);
+            println!(
+                "{}",
+                serde_json::to_string(&resolved).map_err(|error| TrainError::file("stdout", error))?
+            );
             continue;
         }
         println!("{} ({:?})", resolved.id, resolved.origin);

@@ -3,9 +3,7 @@
 mod evaluate;
 mod fetch;
 mod finetune;
-mod finish;
 mod inspect;
-mod interrupt;
 mod predict;
 mod verify;
 

@@ -85,7 +85,12 @@ fn print_row(text: &str, prediction: &Classified, labels: &[String], json: bool)
         return Ok(());
     }
     let probabilities = probabilities.into_iter().enumerate().map(|(id, value)| (name(id), value.into()));
-    let row = PredictionRow { text, label: &label, probabilities: probabilities.collect(), logits: &prediction.logits };
+    let row = PredictionRow {
+        text,
+        label: &label,
+        probabilities: probabilities.collect(),
+        logits: &prediction.logits,
+    };
     println!("{}", serde_json::to_string(&row).map_err(|error| TrainError::file("stdout", error))?);
     Ok(())
 }

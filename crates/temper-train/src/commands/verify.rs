@@ -28,9 +28,17 @@ pub struct VerifyArgs {
     pub sources: SourceOptions,
 }
 
-/// The outputs that can be compared; `encoder_last_hidden_state` and the others belong to heads
-/// and families that are not there yet.
+/// The outputs that can be compared.
 const OUTPUTS: [&str; 2] = ["last_hidden_state", "logits"];
+
+/// Outputs of other heads and families, which a reference may hold too.
+const OTHER_OUTPUTS: [&str; 5] = [
+    "encoder_last_hidden_state",
+    "start_logits",
+    "end_logits",
+    "prediction_logits",
+    "seq_relationship_logits",
+];
 
 /// Runs the command: one line a tensor, and a verdict.
 ///
@@ -39,39 +47,52 @@ const OUTPUTS: [&str; 2] = ["last_hidden_state", "logits"];
 /// cannot be used.
 pub fn verify(args: &VerifyArgs) -> Result<(), TrainError> {
     let device = backend(args.backend)?.device()?;
-    let bytes = std::fs::read(&args.reference).map_err(|error| TrainError::content(&args.reference, error))?;
+    let bytes =
+        std::fs::read(&args.reference).map_err(|error| TrainError::content(&args.reference, error))?;
     let reference = Reference::parse(&args.reference, &bytes)?;
     let local = LocalModel::find(&args.sources.hub(true), &args.model)?;
     let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
     let batch = reference.batch(&loaded, &device)?;
-    let mut worst = ("", 0.0_f64);
-    let mut compared = 0;
+    let mut worst: Option<(&str, f64)> = None;
     for name in OUTPUTS {
         let Some((shape, theirs)) = reference.floats(name)? else { continue };
+        let compare = Comparison { reference: &reference, name, shape: &shape, theirs: &theirs };
         let difference = match name {
             "last_hidden_state" => {
-                largest(&reference, name, loaded.model.backbone.forward(&batch, Mode::Evaluate), &shape, &theirs, &batch)?
+                compare.largest(loaded.model.backbone.forward(&batch, Mode::Evaluate), &batch)?
             }
             _ => match loaded.model.classify(&batch, Mode::Evaluate) {
-                Some(logits) => largest(&reference, name, logits, &shape, &theirs, &batch)?,
+                Some(logits) => compare.largest(logits, &batch)?,
                 None => return Err(reference.unusable("has logits, but the model has no head")),
             },
         };
-        compared += 1;
-        println!("{name:<20} largest absolute difference {:.3e} at {:?}", difference.value, difference.position);
-        if difference.value >= worst.1 {
-            worst = (name, difference.value);
+        let Difference { value, position } = difference;
+        println!("{name:<20} largest absolute difference {value:.3e} at {position:?}");
+        if worst.is_none_or(|(_, before)| value > before) {
+            worst = Some((name, value));
         }
     }
-    if compared == 0 {
-        return Err(reference.unusable(&format!("has none of {}", OUTPUTS.join(", "))));
+    for name in reference.others() {
+        println!("{name:<20} not compared: this model has no such output");
     }
-    if worst.1 > args.tolerance {
-        return Err(TrainError::Verification { what: worst.0.into(), difference: worst.1, tolerance: args.tolerance });
-    }
-    println!("verified: nothing differs by more than {:e}", args.tolerance);
-    Ok(())
+    verdict(&reference, worst, args.tolerance)
 }
+
+fn verdict(reference: &Reference<'_>, worst: Option<(&str, f64)>, tolerance: f64) -> Result<(), TrainError> {
+    match worst {
+        None => Err(reference.unusable(&format!("has none of {}", OUTPUTS.join(", ")))),
+        Some((name, difference)) if difference > tolerance => {
+            Err(TrainError::Verification { what: name.into(), difference, tolerance })
+        }
+        Some(_) => {
+            println!("verified: nothing differs by more than {tolerance:e}");
+            Ok(())
+        }
+    }
+}
+
+/// Shape and values of a stored tensor.
+type Stored<E> = (Vec<usize>, Vec<E>);
 
 struct Reference<'a> {
     path: &'a Path,
@@ -93,7 +114,12 @@ impl<'a> Reference<'a> {
         TrainError::content(self.path, reason)
     }
 
-    fn integers(&self, name: &str) -> Result<Option<(Vec<usize>, Vec<u32>)>, TrainError> {
+    /// Names of outputs that are known, but not of this model.
+    fn others(&self) -> impl Iterator<Item = &str> {
+        OTHER_OUTPUTS.into_iter().filter(|name| self.tensors.tensor(name).is_ok())
+    }
+
+    fn integers(&self, name: &str) -> Result<Option<Stored<u32>>, TrainError> {
         let Ok(tensor) = self.tensors.tensor(name) else { return Ok(None) };
         if tensor.dtype() != safetensors::Dtype::I64 {
             return Err(self.unusable(&format!("{name} is {:?}, not I64", tensor.dtype())));
@@ -105,7 +131,7 @@ impl<'a> Reference<'a> {
         Ok(Some((tensor.shape().to_vec(), values.collect::<Result<_, _>>()?)))
     }
 
-    fn floats(&self, name: &str) -> Result<Option<(Vec<usize>, Vec<f32>)>, TrainError> {
+    fn floats(&self, name: &str) -> Result<Option<Stored<f32>>, TrainError> {
         let Ok(tensor) = self.tensors.tensor(name) else { return Ok(None) };
         if tensor.dtype() != safetensors::Dtype::F32 {
             return Err(self.unusable(&format!("{name} is {:?}, not F32", tensor.dtype())));
@@ -146,31 +172,36 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// Over the positions that are not padding; a NaN counts as infinite.
-fn largest<const D: usize>(
-    reference: &Reference<'_>,
-    name: &str,
-    ours: Tensor<D>,
-    shape: &[usize],
-    theirs: &[f32],
-    batch: &TokenBatch,
-) -> Result<Difference, TrainError> {
-    if ours.dims()[..] != *shape {
-        return Err(reference.unusable(&format!("{name} is {shape:?}, the model gives {:?}", ours.dims())));
-    }
-    let mut worst = Difference { value: 0.0, position: vec![0; D] };
-    for (index, (ours, theirs)) in ours.into_data().iter::<f32>().zip(theirs).enumerate() {
-        let position = position(index, shape);
-        if D == 3 && position[1] >= batch.lengths[position[0]] {
-            continue;
+/// One output beside its reference.
+struct Comparison<'a> {
+    reference: &'a Reference<'a>,
+    name: &'a str,
+    shape: &'a [usize],
+    theirs: &'a [f32],
+}
+
+impl Comparison<'_> {
+    /// Over the positions that are not padding; a NaN counts as infinite.
+    fn largest<const D: usize>(&self, ours: Tensor<D>, batch: &TokenBatch) -> Result<Difference, TrainError> {
+        if ours.dims()[..] != *self.shape {
+            let (name, shape) = (self.name, self.shape);
+            let reason = format!("{name} is {shape:?}, the model gives {:?}", ours.dims());
+            return Err(self.reference.unusable(&reason));
         }
-        let difference = f64::from((ours - theirs).abs());
-        let difference = if difference.is_nan() { f64::INFINITY } else { difference };
-        if difference > worst.value {
-            worst = Difference { value: difference, position };
+        let mut worst = Difference { value: 0.0, position: vec![0; D] };
+        for (index, (ours, theirs)) in ours.into_data().iter::<f32>().zip(self.theirs).enumerate() {
+            let position = position(index, self.shape);
+            if D == 3 && position[1] >= batch.lengths[position[0]] {
+                continue;
+            }
+            let difference = f64::from((ours - theirs).abs());
+            let difference = if difference.is_nan() { f64::INFINITY } else { difference };
+            if difference > worst.value {
+                worst = Difference { value: difference, position };
+            }
         }
+        Ok(worst)
     }
-    Ok(worst)
 }
 
 fn position(mut index: usize, shape: &[usize]) -> Vec<usize> {

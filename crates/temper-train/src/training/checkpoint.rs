@@ -55,8 +55,7 @@ impl Checkpoints {
             let path = partial.join("optimizer.bpk");
             optimizer.save(&path).map_err(|error| TrainError::file(&path, error))?;
             let path = partial.join("state.json");
-            let text =
-                serde_json::to_string_pretty(state).map_err(|error| TrainError::file(&path, error))?;
+            let text = serde_json::to_string_pretty(state).map_err(|error| TrainError::file(&path, error))?;
             std::fs::write(&path, text).map_err(|error| TrainError::file(&path, error))
         })?;
         let mut steps = self.steps()?;

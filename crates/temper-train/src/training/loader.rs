@@ -151,7 +151,11 @@ impl<T: Task> StepLoader<T> {
     /// One step, ready to be computed.
     pub fn step(&self, plan: &Step, number: usize) -> TrainingStep<T> {
         let batches = plan.batches.iter().map(|indices| self.examples.batch(indices, self.settings.padding));
-        TrainingStep { batches: batches.collect(), examples: plan.examples(), dropout_seed: self.dropout_seed(number) }
+        TrainingStep {
+            batches: batches.collect(),
+            examples: plan.examples(),
+            dropout_seed: self.dropout_seed(number),
+        }
     }
 
     /// Dropout depends on the seed and the step's number alone, so that a resumed run draws what

@@ -1,9 +1,9 @@
+use burn::train::LearnerSummary;
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
+use burn::train::metric::MetricDefinition;
 use burn::train::renderer::{
     EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation, MetricsRendererTraining,
 };
-use burn::train::LearnerSummary;
-use burn::train::metric::MetricDefinition;
 
 /// burn-train insists on a renderer; progress and metrics are the strategy's own.
 pub(super) struct Silent;

@@ -14,7 +14,7 @@ use temper_models::ModelConfig;
 use super::checkpoint::{CheckpointState, Checkpoints};
 use super::evaluation::evaluate;
 use super::journal::{EvaluationRow, Journal, JournalRow, StepRow};
-use super::learner::{StepOutput, TaskModel};
+use super::learner::{StepOutput, TaskModel, TrainingStep};
 use super::loader::{EvaluationLoader, StepLoader};
 use super::progress::Progress;
 use super::renderer::Silent;
@@ -38,6 +38,28 @@ pub struct Schedule {
     pub save_every: usize,
     /// Steps between two rows of metrics.jsonl.
     pub log_every: usize,
+}
+
+/// What follows a step.
+struct Due {
+    prove: bool,
+    log: bool,
+    evaluate: bool,
+    save: bool,
+}
+
+impl Schedule {
+    /// What follows the step of that number, counted from 1.
+    fn due(&self, number: usize, stopping: bool) -> Due {
+        let is_last = number == self.total_steps;
+        Due {
+            prove: number == FIRST_PROOF || is_last,
+            log: number.is_multiple_of(self.log_every) || is_last,
+            evaluate: number.is_multiple_of(self.eval_every) || is_last,
+            // After the last step the model itself is saved.
+            save: !is_last && (stopping || number.is_multiple_of(self.save_every)),
+        }
+    }
 }
 
 /// How a run went.
@@ -119,7 +141,7 @@ impl<T: Task> Stepwise<T> {
         learner: &mut Learner<TaskModel<T>>,
         steps: &TrainLoader<TaskModel<T>>,
     ) -> Result<Outcome, TrainError> {
-        let Schedule { total_steps, log_every, eval_every, save_every, .. } = self.schedule;
+        let total_steps = self.schedule.total_steps;
         let mut state = self.resumed.clone();
         let mut proof = TrainingProof::begin(&learner.model());
         let mut window = Window::default();
@@ -127,45 +149,57 @@ impl<T: Task> Stepwise<T> {
         for step in steps.iter() {
             let step = step.map_err(|error| TrainError::Learner(error.to_string()))?;
             let stopping = self.stop.load(Ordering::Relaxed);
-            let number = state.step + 1;
-            let is_last = number == total_steps;
-            let saves = stopping || (number % save_every == 0 && !is_last);
-            if saves {
+            let due = self.schedule.due(state.step + 1, stopping);
+            if due.save {
                 learner.model().exchange.ask_for_record();
             }
-            let started = Instant::now();
-            let output = learner.train_step(step);
-            learner.lr_step();
-            learner.optimizer_step(output.grads);
-            let norms = learner.model().exchange.take_norms();
-            let seconds = started.elapsed().as_secs_f64();
-            state.step = number;
-            state.training_seconds += seconds;
-            state.tokens += output.item.tokens;
-            state.padded_tokens += output.item.padded_tokens;
-            let norms = self.finite(number, &output.item, norms)?;
+            let norms = self.step(learner, step, &mut state, &mut window)?;
             proof.observe(&norms);
-            window.add(&output.item, norms.total, seconds);
-            if number == FIRST_PROOF.min(total_steps) && number > 1 || is_last {
-                self.check(&proof, &learner.model(), number)?;
+            bar.set_position(state.step as u64);
+            if due.prove {
+                self.prove(&proof, &learner.model(), state.step)?;
             }
-            if number % log_every == 0 || is_last {
-                self.log(&mut window, number, learner.lr_current().base(), &bar)?;
+            if due.log {
+                self.log(&mut window, state.step, learner.lr_current().base(), &bar)?;
             }
-            bar.set_position(number as u64);
-            if number % eval_every == 0 || is_last {
+            if due.evaluate {
                 self.evaluate(&learner.model(), &mut state, &bar)?;
             }
-            if saves && let Some(record) = learner.model().exchange.take_record() {
+            if due.save
+                && let Some(record) = learner.model().exchange.take_record()
+            {
                 self.checkpoints.save(&learner.model().model, &self.config, record, &state)?;
             }
-            if stopping && !is_last {
+            if stopping && state.step < total_steps {
                 bar.abandon();
                 return Ok(Outcome { state, interrupted: true });
             }
         }
         bar.finish_and_clear();
         Ok(Outcome { state, interrupted: false })
+    }
+
+    /// One optimiser step; its gradient norms, all finite.
+    fn step(
+        &self,
+        learner: &mut Learner<TaskModel<T>>,
+        step: TrainingStep<T>,
+        state: &mut CheckpointState,
+        window: &mut Window,
+    ) -> Result<GradientNorms, TrainError> {
+        let started = Instant::now();
+        let output = learner.train_step(step);
+        learner.lr_step();
+        learner.optimizer_step(output.grads);
+        let norms = learner.model().exchange.take_norms();
+        let seconds = started.elapsed().as_secs_f64();
+        state.step += 1;
+        state.training_seconds += seconds;
+        state.tokens += output.item.tokens;
+        state.padded_tokens += output.item.padded_tokens;
+        let norms = self.finite(state.step, &output.item, norms)?;
+        window.add(&output.item, norms.total, seconds);
+        Ok(norms)
     }
 
     fn finite(
@@ -187,7 +221,7 @@ impl<T: Task> Stepwise<T> {
         }
     }
 
-    fn check(&self, proof: &TrainingProof, model: &TaskModel<T>, step: usize) -> Result<(), TrainError> {
+    fn prove(&self, proof: &TrainingProof, model: &TaskModel<T>, step: usize) -> Result<(), TrainError> {
         let violations = proof.violations(model, &self.plan);
         if violations.is_empty() { Ok(()) } else { Err(TrainError::ProofFailed { step, violations }) }
     }

@@ -54,7 +54,10 @@ impl Bench {
         let mut command = Command::new(env!("CARGO_BIN_EXE_temper"));
         command.args(arguments).current_dir(self.dir.path());
         // No test may reach for the network, nor for the caches of the person who runs it.
-        command.env("HF_HUB_OFFLINE", "1").env("TEMPER_CACHE", self.path("cache")).env_remove("TEMPER_MIRROR");
+        command
+            .env("HF_HUB_OFFLINE", "1")
+            .env("TEMPER_CACHE", self.path("cache"))
+            .env_remove("TEMPER_MIRROR");
         command.env("HF_HOME", self.path("hf"));
         command
     }

@@ -29,7 +29,12 @@ pub(super) struct Summary {
 
 impl Finish<'_> {
     /// Takes the best checkpoint, scores it on the test split, and writes everything.
-    pub(super) fn write(&self, summary: &Summary, checkpoints: &Checkpoints, json: bool) -> Result<(), TrainError> {
+    pub(super) fn write(
+        &self,
+        summary: &Summary,
+        checkpoints: &Checkpoints,
+        json: bool,
+    ) -> Result<(), TrainError> {
         let (best, config) = self.load(&checkpoints.best_dir())?;
         let settings = &self.request.settings;
         let loader = EvaluationLoader::new(self.splits.test.examples.clone(), settings.tokens_per_batch());
@@ -43,13 +48,17 @@ impl Finish<'_> {
         std::fs::remove_dir_all(&best_dir).map_err(|error| TrainError::file(&best_dir, error))?;
         self.say(&results);
         if json {
-            let text = serde_json::to_string(&results).map_err(|error| TrainError::file(self.run.results(), error))?;
+            let text = serde_json::to_string(&results)
+                .map_err(|error| TrainError::file(self.run.results(), error))?;
             println!("{text}");
         }
         Ok(())
     }
 
-    fn load(&self, dir: &std::path::Path) -> Result<(TaskModel<TextClassification>, ModelConfig), TrainError> {
+    fn load(
+        &self,
+        dir: &std::path::Path,
+    ) -> Result<(TaskModel<TextClassification>, ModelConfig), TrainError> {
         let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
         let loaded = Model::load(dir, &HeadRequest::FromConfig, &backend.device()?)?;
         let task = TextClassification { labels: self.splits.data.label_names.clone() };
@@ -85,7 +94,12 @@ impl Finish<'_> {
         Ok(difference)
     }
 
-    fn results(&self, summary: &Summary, test: &Evaluation<TextClassification>, reload_difference: f64) -> Results {
+    fn results(
+        &self,
+        summary: &Summary,
+        test: &Evaluation<TextClassification>,
+        reload_difference: f64,
+    ) -> Results {
         let state = &summary.outcome.state;
         let padding = state.padded_tokens.saturating_sub(state.tokens) as f64;
         let padding_percent = 100.0 * padding / state.padded_tokens.max(1) as f64;
@@ -114,7 +128,11 @@ impl Finish<'_> {
         }
     }
 
-    fn write_report(&self, results: &Results, test: &Evaluation<TextClassification>) -> Result<(), TrainError> {
+    fn write_report(
+        &self,
+        results: &Results,
+        test: &Evaluation<TextClassification>,
+    ) -> Result<(), TrainError> {
         let rows = crate::training::read_journal(&self.run.journal())?;
         let task = TextClassification { labels: self.splits.data.label_names.clone() };
         let worst: Vec<(String, String)> = task
@@ -130,7 +148,8 @@ impl Finish<'_> {
 
     fn say(&self, results: &Results) {
         let test = &results.test;
-        let metrics: Vec<String> = test.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let metrics: Vec<String> =
+            test.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         let [low, high] = test.interval;
         let say = |text: &str| self.progress.line(text);
         say(&format!("test: {}", metrics.join("  ")));
@@ -151,9 +170,11 @@ impl Finish<'_> {
         let settings = &self.request.settings;
         let reading = match settings.pooling {
             temper_models::Pooling::Pooler => String::new(),
-            temper_models::Pooling::Cls => "\nThe head reads the bare hidden state of the first token. transformers loads it as \
+            temper_models::Pooling::Cls => {
+                "\nThe head reads the bare hidden state of the first token. transformers loads it as \
                  `AutoModelForTokenClassification`; the logits of a text are those at position 0.\n"
-                .to_owned(),
+                    .to_owned()
+            }
         };
         let stand_in = match &self.local.resolved.stand_in_for {
             Some(wanted) => format!(" (standing in for {wanted})"),

@@ -1,0 +1,162 @@
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::SourceOptions;
+use crate::backend::Backend;
+use crate::settings::Preset;
+
+/// Fine-tune a pretrained model on a dataset
+#[derive(Clone, Debug, clap::Args)]
+pub struct FinetuneArgs {
+    /// Name (bert), Hub id (org/name), folder or run of a model
+    #[arg(required_unless_present = "resume")]
+    pub model: Option<String>,
+    /// Name of a dataset card (imdb) or path of a file or folder
+    #[arg(required_unless_present = "resume")]
+    pub dataset: Option<String>,
+    /// Go on with an interrupted run, exactly
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "dataset"])]
+    pub resume: Option<PathBuf>,
+    /// Where runs are kept
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub output_dir: PathBuf,
+    /// Name of the run's folder
+    #[arg(long)]
+    pub run_name: Option<String>,
+    /// Replace a run of the same name
+    #[arg(long)]
+    pub overwrite_output_dir: bool,
+    /// A TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Settings to start from; cpu on a CPU, full on a GPU
+    #[arg(long)]
+    pub preset: Option<Preset>,
+    /// flex, ndarray or cuda
+    #[arg(long)]
+    pub backend: Option<Backend>,
+    /// Column of the text
+    #[arg(long)]
+    pub text_column: Option<String>,
+    /// Column of a second text
+    #[arg(long)]
+    pub text_pair_column: Option<String>,
+    /// Column of the label
+    #[arg(long)]
+    pub label_column: Option<String>,
+    /// Say nothing on stderr but errors
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print results.json on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// Where files may come from
+    #[command(flatten)]
+    pub sources: SourceOptions,
+    /// Settings
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// Settings given as flags; what is absent is left to the layers below.
+#[derive(Clone, Debug, Default, Serialize, clap::Args)]
+#[serde(rename_all = "snake_case")]
+pub struct SettingFlags {
+    /// Passes over the training data
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_train_epochs: Option<usize>,
+    /// Optimiser steps; replaces the number of epochs
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<usize>,
+    /// The highest learning rate
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    /// Examples a batch
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_device_train_batch_size: Option<usize>,
+    /// Batches an optimiser step
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_accumulation_steps: Option<usize>,
+    /// Padded tokens computed at once (batch size times length by default)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens_per_batch: Option<usize>,
+    /// Tokens an example, special tokens included
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_seq_length: Option<usize>,
+    /// Which part of a longer text is kept: head, tail or head-tail
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncation: Option<String>,
+    /// longest, or max-length as textbooks do
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub padding: Option<String>,
+    /// AdamW's decay of matrices
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// Share of the steps that warm the learning rate up
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_ratio: Option<f64>,
+    /// Largest norm of all gradients together
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_grad_norm: Option<f64>,
+    /// Seed of head, order and dropout
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Seed of the choice of examples for a subset
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subset_seed: Option<u64>,
+    /// What trains: all, head, last:K, embeddings, freeze-embeddings, pattern:REGEX[,REGEX]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// What the head reads: pooler, or cls as textbooks do
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<String>,
+    /// Steps between two logged rows
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logging_steps: Option<usize>,
+    /// Steps between two evaluations (an epoch by default)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_steps: Option<usize>,
+    /// Steps between two checkpoints (an epoch by default)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save_steps: Option<usize>,
+    /// Checkpoints kept
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save_total_limit: Option<usize>,
+    /// Training examples used at most
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_train_samples: Option<usize>,
+    /// Training tokens an epoch at most
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_train_tokens: Option<usize>,
+    /// Validation examples used at most
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_eval_samples: Option<usize>,
+    /// Test examples used at most
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_test_samples: Option<usize>,
+}

@@ -1,0 +1,225 @@
+use std::path::Path;
+use std::sync::Mutex;
+
+use burn::tensor::Device;
+use burn::train::Learner;
+use temper_data::{BatchSettings, Padding};
+use temper_freeze::{AdamWSettings, FreezePlan, LinearWarmup, Strategy};
+use temper_models::{HeadRequest, Loaded, Model};
+
+use super::finish::{Finish, Summary};
+use super::interrupt::on_interrupt;
+use super::too_long;
+use crate::backend::Backend;
+use crate::record::{RunRecord, RunRequest};
+use crate::settings::{PaddingMode, Preset, Settings};
+use crate::tasks::TextClassification;
+use crate::training::{
+    CheckpointState, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise,
+    TaskModel, train,
+};
+use crate::{LocalModel, RunFolder, TextClassificationSplits, TrainError, load_splits};
+
+/// A run whose files are there and whose data is encoded.
+pub(super) struct Job {
+    pub(super) request: RunRequest,
+    pub(super) progress: Progress,
+    local: LocalModel,
+    pub(super) splits: TextClassificationSplits,
+    device: Device,
+    pub(super) steps: StepLoader<TextClassification>,
+    pub(super) schedule: Schedule,
+}
+
+impl Job {
+    pub(super) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
+        let backend: Backend = request.backend.parse().map_err(TrainError::Usage)?;
+        let device = backend.device()?.autodiff();
+        let _: Strategy = request.settings.strategy.parse()?;
+        let hub = request.sources.hub(false);
+        let local = LocalModel::find(&hub, &request.model)?;
+        if let Some(notice) = local.resolved.notice() {
+            eprintln!("{notice}");
+        }
+        // Sizes come from the configuration, before the weights are read.
+        let bounds = temper_models::ModelConfig::read(&local.dir)?.bounds();
+        if request.settings.max_seq_length > bounds.max_positions {
+            return Err(too_long(request.settings.max_seq_length, bounds.max_positions));
+        }
+        let tokenizer = local.tokenizer(bounds.vocab_size)?;
+        let splits = load_splits(&hub, &request, &tokenizer)?;
+        if let Some(notice) = splits.data.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
+            eprintln!("{notice}");
+        }
+        let schedule = schedule(&request.settings, splits.train.examples.len());
+        let steps = StepLoader::new(
+            splits.train.examples.clone(),
+            batch_settings(&request.settings),
+            request.settings.seed,
+            schedule.total_steps,
+        );
+        Ok(Self { request, progress, local, splits, device, steps, schedule })
+    }
+
+    pub(super) fn new_model(&self) -> Result<Loaded, TrainError> {
+        let head = HeadRequest::NewSequenceClassification {
+            labels: self.splits.data.label_names.clone(),
+            pooling: self.request.settings.pooling,
+            seed: self.request.settings.seed,
+        };
+        Ok(Model::load(&self.local.dir, &head, &self.device)?)
+    }
+
+    pub(super) fn plan(&self, loaded: &Loaded, new: &[String]) -> Result<FreezePlan, TrainError> {
+        Ok(FreezePlan::new(&self.request.settings.strategy.parse()?, &loaded.model.parameters(), new)?)
+    }
+
+    pub(super) fn start(
+        self,
+        run: &RunFolder,
+        loaded: Loaded,
+        plan: FreezePlan,
+        json: bool,
+    ) -> Result<(), TrainError> {
+        let record = RunRecord {
+            temper: env!("CARGO_PKG_VERSION"),
+            burn: "0.22.1",
+            new_parameters: loaded.new.clone(),
+            labels: self.splits.data.label_names.clone(),
+            request: self.request.clone(),
+            model: self.local.resolved.clone(),
+            dataset: self.splits.data.resolved.clone(),
+        };
+        run.write_toml(&run.record(), &record)?;
+        self.announce(run, &loaded);
+        self.train(run, loaded, plan, CheckpointState::default(), None, json)
+    }
+
+    pub(super) fn resume(self, run: &RunFolder, new: &[String], json: bool) -> Result<(), TrainError> {
+        let checkpoints = self.checkpoints(run);
+        let Some((dir, state)) = checkpoints.latest()? else {
+            return Err(TrainError::Usage(format!(
+                "{} has no checkpoint to go on from; start it again with --overwrite-output-dir",
+                run.path().display()
+            )));
+        };
+        let loaded = Model::load(&dir, &HeadRequest::FromConfig, &self.device)?;
+        self.progress.line(&format!("resuming {} after step {}", run.path().display(), state.step));
+        let plan = self.plan(&loaded, new)?;
+        self.train(run, loaded, plan, state, Some(&dir), json)
+    }
+
+    fn checkpoints(&self, run: &RunFolder) -> Checkpoints {
+        Checkpoints::new(run.checkpoints(), self.request.settings.save_total_limit)
+    }
+
+    /// What is about to happen, for how long, and how to get the full job.
+    fn announce(&self, run: &RunFolder, loaded: &Loaded) {
+        let settings = &self.request.settings;
+        let say = |text: &str| self.progress.line(text);
+        say(&format!(
+            "fine-tuning {} on {} ({} backend) -> {}",
+            self.local.resolved.id,
+            self.splits.data.name,
+            self.request.backend,
+            run.path().display()
+        ));
+        let (used, full) = (self.splits.train.examples.len(), self.splits.data.full_train_rows);
+        if self.request.preset == Preset::Cpu {
+            say(&format!(
+                "preset cpu: {used} of {full} training examples, {} epoch(s); the full job is --preset full",
+                settings.num_train_epochs
+            ));
+        }
+        say(&self.splits.report(self.steps.padding_percent()).to_string());
+        say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
+        if !loaded.dropped.is_empty() {
+            say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
+        }
+    }
+
+    fn train(
+        self,
+        run: &RunFolder,
+        loaded: Loaded,
+        plan: FreezePlan,
+        state: CheckpointState,
+        checkpoint: Option<&Path>,
+        json: bool,
+    ) -> Result<(), TrainError> {
+        let settings = &self.request.settings;
+        self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
+        let task = TextClassification { labels: self.splits.data.label_names.clone() };
+        let model = TaskModel::new(plan.apply(loaded.model), task, settings.max_grad_norm);
+        if checkpoint.is_none() {
+            self.estimate(&model);
+        }
+        let adamw = AdamWSettings { weight_decay: settings.weight_decay as f32, ..AdamWSettings::default() };
+        let mut optimizer = adamw.init(&plan);
+        if let Some(dir) = checkpoint {
+            optimizer = optimizer.load_record(Checkpoints::optimizer(dir)?);
+        }
+        let learner = Learner::new(model, optimizer, self.rates().after(state.step));
+        let strategy = Stepwise {
+            schedule: self.schedule,
+            validation: EvaluationLoader::new(
+                self.splits.validation.examples.clone(),
+                settings.tokens_per_batch(),
+            ),
+            config: loaded.config.clone(),
+            plan: plan.clone(),
+            checkpoints: self.checkpoints(run),
+            journal: Mutex::new(Journal::open(&run.journal(), state.step)?),
+            progress: self.progress,
+            resumed: state.clone(),
+            stop: on_interrupt(),
+            outcome: Mutex::new(None),
+        };
+        let (model, outcome) = train(learner, self.steps.clone().after(state.step), strategy, run.path())?;
+        if outcome.interrupted {
+            return Err(TrainError::Interrupted { step: outcome.state.step, run: run.path().into() });
+        }
+        // The best checkpoint counts, not the last state.
+        drop(model);
+        Finish {
+            run,
+            request: &self.request,
+            local: &self.local,
+            splits: &self.splits,
+            progress: self.progress,
+        }
+        .write(&Summary { plan, outcome }, &self.checkpoints(run), json)
+    }
+
+    fn rates(&self) -> LinearWarmup {
+        let settings = &self.request.settings;
+        let total = self.schedule.total_steps;
+        // At least one step must run at a rate above zero.
+        let warmup = ((settings.warmup_ratio * total as f64).ceil() as usize).min(total - 1);
+        LinearWarmup::new(settings.learning_rate, warmup, total)
+    }
+}
+
+fn schedule(settings: &Settings, examples: usize) -> Schedule {
+    let steps_per_epoch =
+        StepLoader::<TextClassification>::steps_per_epoch(examples, settings.examples_per_step());
+    Schedule {
+        total_steps: settings.max_steps.unwrap_or(settings.num_train_epochs * steps_per_epoch),
+        steps_per_epoch,
+        eval_every: settings.eval_steps.unwrap_or(steps_per_epoch),
+        save_every: settings.save_steps.unwrap_or(steps_per_epoch),
+        log_every: settings.logging_steps,
+    }
+}
+
+fn batch_settings(settings: &Settings) -> BatchSettings {
+    BatchSettings {
+        examples_per_step: settings.examples_per_step(),
+        tokens_per_batch: settings.tokens_per_batch(),
+        padding: match settings.padding {
+            PaddingMode::Longest => Padding::Longest,
+            PaddingMode::MaxLength => Padding::MaxLength(settings.max_seq_length),
+        },
+        ..BatchSettings::default()
+    }
+}

@@ -1,0 +1,80 @@
+//! Fine-tunes in a loop of its own: no Learner, no run folder, only models and freezing rules.
+
+use anyhow::{Context, Result};
+use burn::lr_scheduler::LrScheduler;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use temper_data::{EncodeSettings, EncodedSet, Padding, Truncation, collate, encode_all, load_tokenizer};
+use temper_freeze::{
+    AdamWSettings, FreezePlan, LinearWarmup, TrainingProof, clip_global_norm, gradient_norms,
+};
+use temper_hub::{Hub, HubSettings};
+use temper_models::{HeadRequest, Mode, Model, Pooling, TokenBatch};
+
+const TEXTS: [(&str, i32); 8] = [
+    ("A quiet triumph.", 1),
+    ("Dull, and far too long.", 0),
+    ("Funny from beginning to end.", 1),
+    ("The plot makes no sense.", 0),
+    ("I would see it again tomorrow.", 1),
+    ("A waste of two hours.", 0),
+    ("Tender, clever and beautifully played.", 1),
+    ("Nobody should have to sit through this.", 0),
+];
+const STEPS: usize = 12;
+
+fn main() -> Result<()> {
+    let name = std::env::args().nth(1).unwrap_or_else(|| "minilm".into());
+    let files = Hub::new(HubSettings::from_environment()).model(&name)?;
+    let config = files.file("config.json").context("a model has a config.json")?;
+    let dir = config.path.parent().context("a file stands in a folder")?;
+
+    let device = Device::flex().autodiff();
+    let head = HeadRequest::NewSequenceClassification {
+        labels: vec!["negative".into(), "positive".into()],
+        pooling: Pooling::Pooler,
+        seed: 42,
+    };
+    let loaded = Model::load(dir, &head, &device)?;
+
+    // The two upper layers and the head train; everything below runs without autodiff.
+    let plan = FreezePlan::new(&"last:2".parse()?, &loaded.model.parameters(), &loaded.new)?;
+    println!("{}", plan.summary());
+    let mut model = plan.apply(loaded.model);
+    let mut optimizer = AdamWSettings::default().init(&plan);
+    let mut rates = LinearWarmup::new(3e-4, 2, STEPS);
+    let mut proof = TrainingProof::begin(&model);
+
+    let tokenizer = load_tokenizer(dir)?;
+    let settings = EncodeSettings { max_length: 64, truncation: Truncation::Head };
+    let texts: Vec<_> = TEXTS.iter().map(|&(text, _)| (text, None)).collect();
+    let encoded = encode_all(&tokenizer, &texts, &settings, None)?;
+    let batch = batch(&encoded, tokenizer.pad_id(), &device);
+    for step in 1..=STEPS {
+        let loss = loss(&model, &batch);
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let norms = gradient_norms(&model, &gradients);
+        proof.observe(&norms);
+        let gradients = clip_global_norm(&model, gradients, &norms, 1.0);
+        model = optimizer.step(rates.step(), model, gradients);
+        println!("step {step:>2}  loss {:.4}  gradient norm {:.3}", loss.into_scalar::<f32>(), norms.total);
+    }
+    let violations = proof.violations(&model, &plan);
+    anyhow::ensure!(violations.is_empty(), "the proof failed: {violations:?}");
+    println!("proof: what should train did, and nothing else moved");
+    Ok(())
+}
+
+fn batch(encoded: &EncodedSet, pad_id: u32, device: &Device) -> TokenBatch {
+    let all: Vec<usize> = (0..encoded.items.len()).collect();
+    let batch = collate(encoded, &all, pad_id, Padding::Longest);
+    TokenBatch::new(&batch.ids, &batch.type_ids, &batch.lengths, batch.seq, device)
+}
+
+fn loss(model: &Model, batch: &TokenBatch) -> Tensor<1> {
+    let logits = model.classify(batch, Mode::Train).expect("the model was loaded with a head");
+    let labels: Vec<i32> = TEXTS.iter().map(|&(_, label)| label).collect();
+    let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [TEXTS.len(), 1]), &Device::flex());
+    // [batch, labels] -> [batch, 1] -> [1]
+    activation::log_softmax(logits, 1).gather(1, labels).mean().neg()
+}

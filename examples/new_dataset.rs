@@ -1,0 +1,42 @@
+//! A file of your own to encoded batches: splits, labels, lengths, padding. No tensors.
+
+use anyhow::{Context, Result};
+use temper_data::{
+    BatchSettings, DatasetRequest, EncodeSettings, Padding, Truncation, collate, encode_all,
+    load_text_classification, load_tokenizer, padding_percent, plan_epoch,
+};
+use temper_hub::{Hub, HubSettings};
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().context("give a csv, tsv, jsonl or parquet file, or a folder")?;
+    let hub = Hub::new(HubSettings::from_environment());
+    let data = load_text_classification(
+        &hub,
+        &DatasetRequest {
+            name_or_path: path,
+            text_column: arguments.next(),
+            label_column: arguments.next(),
+            ..DatasetRequest::default()
+        },
+    )?;
+    println!("labels {:?}; {} rows to train on", data.label_names, data.train.len());
+
+    let files = hub.model("minilm")?;
+    let config = files.file("config.json").context("a model has a config.json")?;
+    let tokenizer = load_tokenizer(config.path.parent().context("a file stands in a folder")?)?;
+    let texts: Vec<_> = data.train.iter().map(|row| row.input()).collect();
+    let settings = EncodeSettings { max_length: 128, truncation: Truncation::HeadTail };
+    let encoded = encode_all(&tokenizer, &texts, &settings, None)?;
+    println!("{} texts were cut, {} tokens lost", encoded.truncated_examples, encoded.tokens_lost);
+
+    let batches = BatchSettings::default();
+    let steps = plan_epoch(&encoded.lengths(), &batches, 42, 0);
+    let padding = padding_percent(&steps, &encoded.lengths(), batches.padding);
+    println!("{} steps an epoch, {padding:.1} % padding", steps.len());
+    if let Some(indices) = steps.first().and_then(|step| step.batches.first()) {
+        let batch = collate(&encoded, indices, tokenizer.pad_id(), Padding::Longest);
+        println!("the first batch has {} rows of {} tokens", batch.rows, batch.seq);
+    }
+    Ok(())
+}
