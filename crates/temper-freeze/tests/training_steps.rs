@@ -195,6 +195,20 @@ fn the_proof_fails_when_it_should() {
 }
 
 #[test]
+fn a_rate_of_zero_is_found_out_at_the_end_only() {
+    let reference = reference();
+    let model = load();
+    let plan =
+        FreezePlan::new(&"all".parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan");
+    let mut proof = TrainingProof::begin(&model);
+    let gradients = gradients(&model, &reference);
+    let (model, norms) = step(&mut AdamWSettings::default().init(&plan), 0.0, model, gradients);
+    proof.observe(&norms);
+    assert!(proof.early_violations(&model, &plan).is_empty());
+    assert_eq!(proof.violations(&model, &plan).len(), 41);
+}
+
+#[test]
 fn optimizer_state_finds_its_parameters_in_another_process() {
     let reference = reference();
     let plan = |model: &Model| {

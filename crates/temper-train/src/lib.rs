@@ -24,4 +24,4 @@ pub use record::{RunRecord, RunRequest};
 pub use results::Results;
 pub use run_folder::RunFolder;
 pub use settings::{PaddingMode, Preset, Settings};
-pub use sources::{LocalModel, SourceOptions};
+pub use sources::{ColumnOptions, LocalModel, SourceOptions};

@@ -5,7 +5,7 @@ use temper_data::DatasetRequest;
 use temper_hub::Resolved;
 
 use crate::settings::{Preset, Settings};
-use crate::{SourceOptions, TrainError};
+use crate::{ColumnOptions, SourceOptions, TrainError};
 
 /// What a run was asked to do, resolved: enough to do it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,12 +14,8 @@ pub struct RunRequest {
     pub model: String,
     /// Name or path of the dataset.
     pub dataset: String,
-    /// Column of the text, where the dataset's card does not say.
-    pub text_column: Option<String>,
-    /// Column of the second text.
-    pub text_pair_column: Option<String>,
-    /// Column of the label.
-    pub label_column: Option<String>,
+    /// Columns of the dataset.
+    pub columns: ColumnOptions,
     /// flex, ndarray or cuda.
     pub backend: String,
     /// The preset that the settings started from.
@@ -35,9 +31,9 @@ impl RunRequest {
     pub fn dataset_request(&self) -> DatasetRequest {
         DatasetRequest {
             name_or_path: self.dataset.clone(),
-            text_column: self.text_column.clone(),
-            text_pair_column: self.text_pair_column.clone(),
-            label_column: self.label_column.clone(),
+            text_column: self.columns.text_column.clone(),
+            text_pair_column: self.columns.text_pair_column.clone(),
+            label_column: self.columns.label_column.clone(),
             card_directories: self.sources.card_directories(),
             seed: self.settings.subset_seed,
             max_train_samples: self.settings.max_train_samples,
@@ -73,9 +69,53 @@ pub struct ResumedRecord {
     pub new_parameters: Vec<String>,
     /// What was asked for.
     pub request: RunRequest,
+    model: RecordedSource,
+    dataset: Option<RecordedSource>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RecordedSource {
+    id: String,
+    files: Vec<RecordedFile>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RecordedFile {
+    name: String,
+    sha256: String,
+}
+
+impl RecordedSource {
+    /// The same name may lead elsewhere now: to the thing itself rather than its stand-in, or to
+    /// another revision.
+    fn check(&self, now: &Resolved) -> Result<(), TrainError> {
+        let changed = self
+            .files
+            .iter()
+            .find(|file| now.file(&file.name).is_none_or(|found| found.sha256 != file.sha256));
+        match changed {
+            None => Ok(()),
+            Some(file) => Err(TrainError::Usage(format!(
+                "{} of {} was {} when the run started and is not the same in {} now; a run goes on with its own files only",
+                file.name, self.id, file.sha256, now.id
+            ))),
+        }
+    }
 }
 
 impl ResumedRecord {
+    /// Refuses to go on with other files than the run started with.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] with the file.
+    pub fn check(&self, model: &Resolved, dataset: Option<&Resolved>) -> Result<(), TrainError> {
+        self.model.check(model)?;
+        match (&self.dataset, dataset) {
+            (Some(recorded), Some(now)) => recorded.check(now),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads run.toml.
     ///
     /// # Errors

@@ -132,12 +132,18 @@ fn plot(title: &str, points: &[(f64, f64)]) -> Result<String, Box<dyn std::error
         let mut chart = ChartBuilder::on(&area)
             .caption(title, ("sans-serif", 16))
             .margin(8)
-            .x_label_area_size(28)
+            .x_label_area_size(40)
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..last, low - margin..high + margin)?;
         let scientific = high.abs() < 1e-3;
         let label = move |y: &f64| if scientific { format!("{y:.1e}") } else { format!("{y:.3}") };
-        chart.configure_mesh().x_desc("optimiser steps").y_label_formatter(&label).draw()?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc("optimiser steps")
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .y_label_formatter(&label)
+            .draw()?;
         chart.draw_series(LineSeries::new(points.iter().copied(), &BLUE))?;
         chart.draw_series(points.iter().map(|&point| Circle::new(point, 2, BLUE.filled())))?;
         area.present()?;

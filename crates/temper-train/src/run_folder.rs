@@ -98,6 +98,35 @@ impl RunFolder {
     }
 }
 
+/// Fills a folder beside its place and renames it, so that it is complete or absent; one that is
+/// there already is replaced at the end.
+pub(crate) fn write_dir(
+    place: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
+    let (partial, old) = (place.with_extension("partial"), place.with_extension("old"));
+    remove_dir(&partial)?;
+    remove_dir(&old)?;
+    std::fs::create_dir_all(&partial).map_err(|error| TrainError::file(&partial, error))?;
+    if let Err(error) = fill(&partial) {
+        remove_dir(&partial)?;
+        return Err(error);
+    }
+    if place.exists() {
+        std::fs::rename(place, &old).map_err(|error| TrainError::file(place, error))?;
+    }
+    std::fs::rename(&partial, place).map_err(|error| TrainError::file(place, error))?;
+    remove_dir(&old)
+}
+
+/// Removes a folder, if it is there.
+pub(crate) fn remove_dir(dir: &Path) -> Result<(), TrainError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TrainError::file(dir, error)),
+        _ => Ok(()),
+    }
+}
+
 fn free_name(root: &Path, default: &str) -> PathBuf {
     let names = std::iter::once(default.to_owned()).chain((2..).map(|number| format!("{default}-{number}")));
     names.map(|name| root.join(name)).find(|path| !path.exists()).unwrap_or_else(|| root.join(default))

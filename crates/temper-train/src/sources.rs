@@ -28,6 +28,20 @@ pub struct SourceOptions {
     pub cards: Option<PathBuf>,
 }
 
+/// Which columns of a dataset are meant, where its card does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
+pub struct ColumnOptions {
+    /// Column of the text
+    #[arg(long)]
+    pub text_column: Option<String>,
+    /// Column of a second text
+    #[arg(long)]
+    pub text_pair_column: Option<String>,
+    /// Column of the label
+    #[arg(long)]
+    pub label_column: Option<String>,
+}
+
 impl SourceOptions {
     /// The Hub client for these options; the environment fills in what they leave open.
     pub fn hub(&self, quiet: bool) -> Hub {

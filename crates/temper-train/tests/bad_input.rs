@@ -151,3 +151,16 @@ fn predictions_need_a_head() {
     bench.write("model/config.json", &config);
     assert_fails(&bench.run(&["predict", "./model", "--text", "x"]), 2, &["no classification head"]);
 }
+
+#[test]
+fn a_run_goes_on_with_its_own_files_only() {
+    let bench = Bench::new();
+    assert_succeeds(&bench.finetune("run", &["--max-steps", "4", "--save-steps", "2"]));
+    assert_fails(&bench.run(&["finetune", "--resume", "runs/run"]), 2, &["is finished"]);
+    std::fs::remove_file(bench.path("runs/run/results.json")).unwrap();
+    let vocabulary = bench.read("model/vocab.txt");
+    bench.write("model/vocab.txt", &(vocabulary.clone() + "\nnew"));
+    assert_fails(&bench.run(&["finetune", "--resume", "runs/run"]), 2, &["vocab.txt", "is not the same"]);
+    bench.write("model/vocab.txt", &vocabulary);
+    assert_succeeds(&bench.run(&["finetune", "--resume", "runs/run"]));
+}

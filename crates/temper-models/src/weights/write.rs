@@ -35,18 +35,21 @@ pub(crate) fn write_safetensors<M: Module>(
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failed(error.to_string()))?;
-    // transformers refuses a safetensors file without this mark.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let partial = file.with_extension("safetensors.partial");
-    safetensors::serialize_to_file(views, Some(metadata), &partial)
+    write_views(views, &partial)
+        .and_then(|()| std::fs::rename(&partial, file))
         .map_err(|error| failed(error.to_string()))
-        .and_then(|()| publish(&partial, file).map_err(|error| failed(error.to_string())))
         .inspect_err(|_| drop(std::fs::remove_file(&partial)))
 }
 
-fn publish(partial: &Path, file: &Path) -> std::io::Result<()> {
-    std::fs::File::open(partial)?.sync_all()?;
-    std::fs::rename(partial, file)
+fn write_views(views: Vec<(&str, TensorView<'_>)>, file: &Path) -> std::io::Result<()> {
+    // transformers refuses a safetensors file without this mark.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    // safetensors makes its file readable by its owner only; others get what the umask says.
+    let permissions = std::fs::File::create(file)?.metadata()?.permissions();
+    safetensors::serialize_to_file(views, Some(metadata), file).map_err(std::io::Error::other)?;
+    std::fs::set_permissions(file, permissions)?;
+    std::fs::File::open(file)?.sync_all()
 }
 
 struct Values {

@@ -6,7 +6,7 @@ use super::{Classifier, backend};
 use crate::backend::Backend;
 use crate::record::ResumedRecord;
 use crate::training::{EvaluationLoader, Progress, TaskModel, evaluate as run};
-use crate::{SourceOptions, TrainError};
+use crate::{ColumnOptions, SourceOptions, TrainError};
 
 /// Score a fine-tuned model on a split
 #[derive(Clone, Debug, clap::Args)]
@@ -27,15 +27,9 @@ pub struct EvaluateArgs {
     /// Padded tokens computed at once
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
-    /// Column of the text
-    #[arg(long)]
-    pub text_column: Option<String>,
-    /// Column of a second text
-    #[arg(long)]
-    pub text_pair_column: Option<String>,
-    /// Column of the label
-    #[arg(long)]
-    pub label_column: Option<String>,
+    /// Columns of the dataset
+    #[command(flatten)]
+    pub columns: ColumnOptions,
     /// flex, ndarray or cuda
     #[arg(long)]
     pub backend: Option<Backend>,
@@ -118,9 +112,10 @@ fn dataset_request(args: &EvaluateArgs) -> Result<temper_data::DatasetRequest, T
             recorded.request.dataset_request()
         }
     };
-    request.text_column = args.text_column.clone().or(request.text_column);
-    request.text_pair_column = args.text_pair_column.clone().or(request.text_pair_column);
-    request.label_column = args.label_column.clone().or(request.label_column);
+    let asked = args.columns.clone();
+    request.text_column = asked.text_column.or(request.text_column);
+    request.text_pair_column = asked.text_pair_column.or(request.text_pair_column);
+    request.label_column = asked.label_column.or(request.label_column);
     let limit = match args.split {
         Split::Train => &mut request.max_train_samples,
         Split::Validation => &mut request.max_eval_samples,

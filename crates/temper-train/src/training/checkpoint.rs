@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use temper_models::{Model, ModelConfig};
 
 use crate::TrainError;
+use crate::run_folder::{remove_dir, write_dir};
 
 /// What a run needs to know beside weights and optimiser to go on exactly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -13,7 +14,7 @@ pub struct CheckpointState {
     pub step: usize,
     /// The best validation score so far and its step.
     pub best: Option<(f64, usize)>,
-    /// Seconds spent in training steps, over all sessions.
+    /// Seconds spent in training steps, before and after every resumption.
     pub training_seconds: f64,
     /// Tokens trained on, padding excluded.
     pub tokens: usize,
@@ -50,7 +51,7 @@ impl Checkpoints {
         optimizer: OptimizerRecord,
         state: &CheckpointState,
     ) -> Result<(), TrainError> {
-        self.write_dir(&format!("step-{}", state.step), |partial| {
+        write_dir(&self.dir.join(format!("step-{}", state.step)), |partial| {
             model.save(config, partial)?;
             let path = partial.join("optimizer.bpk");
             optimizer.save(&path).map_err(|error| TrainError::file(&path, error))?;
@@ -73,7 +74,7 @@ impl Checkpoints {
     /// [`TrainError::File`] and [`TrainError::Model`]; the one before stays until the new one is
     /// complete.
     pub fn save_best(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
-        self.write_dir("best", |partial| Ok(model.save(config, partial)?))
+        write_dir(&self.best_dir(), |partial| Ok(model.save(config, partial)?))
     }
 
     /// The newest checkpoint's folder and state.
@@ -105,34 +106,5 @@ impl Checkpoints {
         let entries = std::fs::read_dir(&self.dir).map_err(|error| TrainError::file(&self.dir, error))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(names.filter_map(|name| name.strip_prefix("step-")?.parse().ok()).collect())
-    }
-
-    /// Fills a folder beside its place and renames it, so that it is complete or absent.
-    fn write_dir(
-        &self,
-        name: &str,
-        fill: impl FnOnce(&Path) -> Result<(), TrainError>,
-    ) -> Result<(), TrainError> {
-        let (partial, old) = (self.dir.join(format!("{name}.partial")), self.dir.join(format!("{name}.old")));
-        let place = self.dir.join(name);
-        remove_dir(&partial)?;
-        remove_dir(&old)?;
-        std::fs::create_dir_all(&partial).map_err(|error| TrainError::file(&partial, error))?;
-        if let Err(error) = fill(&partial) {
-            remove_dir(&partial)?;
-            return Err(error);
-        }
-        if place.exists() {
-            std::fs::rename(&place, &old).map_err(|error| TrainError::file(&place, error))?;
-        }
-        std::fs::rename(&partial, &place).map_err(|error| TrainError::file(&place, error))?;
-        remove_dir(&old)
-    }
-}
-
-fn remove_dir(dir: &Path) -> Result<(), TrainError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TrainError::file(dir, error)),
-        _ => Ok(()),
     }
 }

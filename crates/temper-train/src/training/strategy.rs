@@ -21,8 +21,7 @@ use super::renderer::Silent;
 use crate::TrainError;
 use crate::tasks::Task;
 
-/// The step after which the training proof is checked for the first time: late enough for the
-/// warm-up to have left zero.
+/// The step after which the training proof is checked for the first time; the last is the other.
 const FIRST_PROOF: usize = 3;
 
 /// When what happens, in optimiser steps.
@@ -222,7 +221,11 @@ impl<T: Task> Stepwise<T> {
     }
 
     fn prove(&self, proof: &TrainingProof, model: &TaskModel<T>, step: usize) -> Result<(), TrainError> {
-        let violations = proof.violations(model, &self.plan);
+        let violations = if step == self.schedule.total_steps {
+            proof.violations(model, &self.plan)
+        } else {
+            proof.early_violations(model, &self.plan)
+        };
         if violations.is_empty() { Ok(()) } else { Err(TrainError::ProofFailed { step, violations }) }
     }
 

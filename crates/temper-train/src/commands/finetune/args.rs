@@ -2,9 +2,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::SourceOptions;
 use crate::backend::Backend;
 use crate::settings::Preset;
+use crate::{ColumnOptions, SourceOptions};
 
 /// Fine-tune a pretrained model on a dataset
 #[derive(Clone, Debug, clap::Args)]
@@ -36,15 +36,9 @@ pub struct FinetuneArgs {
     /// flex, ndarray or cuda
     #[arg(long)]
     pub backend: Option<Backend>,
-    /// Column of the text
-    #[arg(long)]
-    pub text_column: Option<String>,
-    /// Column of a second text
-    #[arg(long)]
-    pub text_pair_column: Option<String>,
-    /// Column of the label
-    #[arg(long)]
-    pub label_column: Option<String>,
+    /// Columns of the dataset
+    #[command(flatten)]
+    pub columns: ColumnOptions,
     /// Say nothing on stderr but errors
     #[arg(long)]
     pub quiet: bool,

@@ -5,6 +5,7 @@ use crate::backend::Backend;
 use crate::record::RunRequest;
 use crate::report::{ReportInput, write_report};
 use crate::results::peak_memory_bytes;
+use crate::run_folder::write_dir;
 use crate::tasks::{Task, TextClassification};
 use crate::training::{Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, evaluate};
 use crate::{LocalModel, Results, RunFolder, TextClassificationSplits, TrainError};
@@ -66,12 +67,12 @@ impl Finish<'_> {
     }
 
     fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
-        let dir = self.run.model();
-        std::fs::create_dir_all(&dir).map_err(|error| TrainError::file(&dir, error))?;
-        model.save(config, &dir)?;
         let tokenizer = temper_data::load_tokenizer(&self.local.dir)?;
-        tokenizer.save(&dir, self.request.settings.max_seq_length)?;
-        Ok(temper_hub::write_atomically(&dir.join("README.md"), self.model_card().as_bytes())?)
+        write_dir(&self.run.model(), |dir| {
+            model.save(config, dir)?;
+            tokenizer.save(dir, self.request.settings.max_seq_length)?;
+            Ok(temper_hub::write_atomically(&dir.join("README.md"), self.model_card().as_bytes())?)
+        })
     }
 
     /// Loads what was saved and compares predictions on part of the test split.

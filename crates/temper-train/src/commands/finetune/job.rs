@@ -11,7 +11,7 @@ use super::finish::{Finish, Summary};
 use super::interrupt::on_interrupt;
 use super::too_long;
 use crate::backend::Backend;
-use crate::record::{RunRecord, RunRequest};
+use crate::record::{ResumedRecord, RunRecord, RunRequest};
 use crate::settings::{PaddingMode, Preset, Settings};
 use crate::tasks::TextClassification;
 use crate::training::{
@@ -36,6 +36,10 @@ impl Job {
         let backend: Backend = request.backend.parse().map_err(TrainError::Usage)?;
         let device = backend.device()?.autodiff();
         let _: Strategy = request.settings.strategy.parse()?;
+        // A wrong name is found before a model is downloaded for it.
+        if !Path::new(&request.dataset).exists() {
+            temper_data::find_card(&request.dataset, &request.sources.card_directories())?;
+        }
         let hub = request.sources.hub(false);
         let local = LocalModel::find(&hub, &request.model)?;
         if let Some(notice) = local.resolved.notice() {
@@ -95,7 +99,16 @@ impl Job {
         self.train(run, loaded, plan, CheckpointState::default(), None, json)
     }
 
-    pub(super) fn resume(self, run: &RunFolder, new: &[String], json: bool) -> Result<(), TrainError> {
+    pub(super) fn resume(
+        self,
+        run: &RunFolder,
+        recorded: &ResumedRecord,
+        json: bool,
+    ) -> Result<(), TrainError> {
+        if run.results().exists() {
+            return Err(TrainError::Usage(format!("{} is finished", run.path().display())));
+        }
+        recorded.check(&self.local.resolved, self.splits.data.resolved.as_ref())?;
         let checkpoints = self.checkpoints(run);
         let Some((dir, state)) = checkpoints.latest()? else {
             return Err(TrainError::Usage(format!(
@@ -105,7 +118,7 @@ impl Job {
         };
         let loaded = Model::load(&dir, &HeadRequest::FromConfig, &self.device)?;
         self.progress.line(&format!("resuming {} after step {}", run.path().display(), state.step));
-        let plan = self.plan(&loaded, new)?;
+        let plan = self.plan(&loaded, &recorded.new_parameters)?;
         self.train(run, loaded, plan, state, Some(&dir), json)
     }
 

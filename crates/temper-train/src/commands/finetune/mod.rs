@@ -27,7 +27,7 @@ pub fn finetune(args: &FinetuneArgs) -> Result<(), TrainError> {
         Some(run) => {
             let recorded = ResumedRecord::read(&run.join("run.toml"))?;
             let run = RunFolder::existing(run);
-            Job::prepare(recorded.request, progress)?.resume(&run, &recorded.new_parameters, args.json)
+            Job::prepare(recorded.request.clone(), progress)?.resume(&run, &recorded, args.json)
         }
         None => {
             let request = request(args)?;
@@ -62,9 +62,7 @@ fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
         // clap requires both when there is no --resume.
         model: args.model.clone().unwrap_or_default(),
         dataset: args.dataset.clone().unwrap_or_default(),
-        text_column: args.text_column.clone(),
-        text_pair_column: args.text_pair_column.clone(),
-        label_column: args.label_column.clone(),
+        columns: args.columns.clone(),
         backend: backend.to_string(),
         preset,
         sources: args.sources.clone(),
