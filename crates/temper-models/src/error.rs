@@ -65,7 +65,7 @@ pub enum ModelError {
         path: String,
     },
     /// A file that cannot be written.
-    #[error("{path} cannot be written: {reason}; nothing was left there")]
+    #[error("{path} cannot be written: {reason}; nothing was left there: make room or choose another folder")]
     Write {
         /// The file.
         path: PathBuf,

@@ -18,7 +18,7 @@ mod sources;
 pub mod tasks;
 pub mod training;
 
-pub use data::{SplitSet, TextClassificationSplits, load_splits};
+pub use data::{Split, SplitSet, Splits};
 pub use error::TrainError;
 pub use record::{RunRecord, RunRequest};
 pub use results::Results;

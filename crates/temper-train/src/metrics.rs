@@ -7,18 +7,20 @@ use serde::Serialize;
 /// Counts of examples by true label (rows) and predicted label (columns).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConfusionMatrix {
+    /// Names of the labels, by id.
+    pub labels: Vec<String>,
     /// `counts[true][predicted]`
     pub counts: Vec<Vec<usize>>,
 }
 
 impl ConfusionMatrix {
-    /// Counts pairs of true and predicted labels, all below `labels`.
-    pub fn new(labels: usize, pairs: impl Iterator<Item = (usize, usize)>) -> Self {
-        let mut counts = vec![vec![0; labels]; labels];
+    /// Counts pairs of true and predicted labels, all ids of `labels`.
+    pub fn new(labels: &[String], pairs: impl Iterator<Item = (usize, usize)>) -> Self {
+        let mut counts = vec![vec![0; labels.len()]; labels.len()];
         for (truth, predicted) in pairs {
             counts[truth][predicted] += 1;
         }
-        Self { counts }
+        Self { labels: labels.to_vec(), counts }
     }
 
     fn total(&self) -> usize {
@@ -93,12 +95,16 @@ pub fn accuracy_interval(right: &[bool], seed: u64) -> [f64; 2] {
 mod tests {
     use super::*;
 
+    fn labels(count: usize) -> Vec<String> {
+        (0..count).map(|label| label.to_string()).collect()
+    }
+
     // Expected values: scikit-learn 1.9.1 on
     // y_true = [0,0,0,1,1,2,2,2,2], y_pred = [0,1,0,1,2,2,2,0,2].
     fn matrix() -> ConfusionMatrix {
         let truth = [0, 0, 0, 1, 1, 2, 2, 2, 2];
         let predicted = [0, 1, 0, 1, 2, 2, 2, 0, 2];
-        ConfusionMatrix::new(3, truth.into_iter().zip(predicted))
+        ConfusionMatrix::new(&labels(3), truth.into_iter().zip(predicted))
     }
 
     #[test]
@@ -112,7 +118,7 @@ mod tests {
 
     #[test]
     fn one_predicted_label_has_no_correlation() {
-        let matrix = ConfusionMatrix::new(2, [(0, 0), (1, 0), (1, 0)].into_iter());
+        let matrix = ConfusionMatrix::new(&labels(2), [(0, 0), (1, 0), (1, 0)].into_iter());
         assert_eq!(matrix.mcc(), 0.0);
         assert!((matrix.macro_f1() - 0.25).abs() < 1e-9);
     }

@@ -52,8 +52,6 @@ pub struct RunRecord {
     pub burn: &'static str,
     /// Parameters that were drawn at random.
     pub new_parameters: Vec<String>,
-    /// Names of the labels, by id.
-    pub labels: Vec<String>,
     /// What was asked for.
     pub request: RunRequest,
     /// Where the model came from.

@@ -13,7 +13,6 @@ pub(crate) struct ReportInput<'a> {
     pub(crate) title: &'a str,
     pub(crate) results: &'a Results,
     pub(crate) rows: &'a [JournalRow],
-    pub(crate) labels: &'a [String],
     /// Text and explanation of the worst errors.
     pub(crate) worst: &'a [(String, String)],
 }
@@ -59,7 +58,7 @@ fn page(input: &ReportInput<'_>, plots: &str) -> String {
          <h1>{title}</h1>{stand_in}<h2>Test</h2>{}<h2>Curves</h2>{plots}<h2>Confusion matrix</h2>{}\
          <h2>Worst errors</h2>{}<h2>Data</h2><pre>{data}</pre></html>\n",
         scores(results),
-        confusion(&results.test, input.labels),
+        confusion(&results.test),
         worst(input.worst),
     )
 }
@@ -87,11 +86,11 @@ fn scores(results: &Results) -> String {
     format!("<table>{rows}</table>")
 }
 
-fn confusion(scores: &Scores, labels: &[String]) -> String {
+fn confusion(scores: &Scores) -> String {
     let Some(matrix) = &scores.confusion else { return String::new() };
     let most = matrix.counts.iter().flatten().copied().max().unwrap_or(1).max(1) as f64;
-    let header: String = labels.iter().map(|label| format!("<th>{}</th>", escape(label))).collect();
-    let rows = labels.iter().zip(&matrix.counts).map(|(label, counts)| {
+    let header: String = matrix.labels.iter().map(|label| format!("<th>{}</th>", escape(label))).collect();
+    let rows = matrix.labels.iter().zip(&matrix.counts).map(|(label, counts)| {
         let cells: String = counts
             .iter()
             .map(|&count| {

@@ -1,12 +1,12 @@
 use std::path::PathBuf;
 
-use temper_data::load_text_classification;
-
-use super::{Classifier, backend};
+use super::{Predictor, backend};
 use crate::backend::Backend;
 use crate::record::ResumedRecord;
-use crate::training::{EvaluationLoader, Progress, TaskModel, evaluate as run};
-use crate::{ColumnOptions, SourceOptions, TrainError};
+use crate::settings::{Preset, Settings};
+use crate::tasks::{Scores, Task, TextClassification};
+use crate::training::{EvaluationLoader, Progress, evaluate as run};
+use crate::{ColumnOptions, RunRequest, SourceOptions, Split, TrainError};
 
 /// Score a fine-tuned model on a split
 #[derive(Clone, Debug, clap::Args)]
@@ -44,82 +44,79 @@ pub struct EvaluateArgs {
     pub sources: SourceOptions,
 }
 
-/// A part of a dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Split {
-    /// What a run trains on.
-    Train,
-    /// What chooses the best checkpoint.
-    Validation,
-    /// What is reported.
-    Test,
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// See [`TrainError`].
 pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
-    let classifier = Classifier::load(&args.model, &args.sources, backend(args.backend)?, args.quiet)?;
-    let data = load_text_classification(&args.sources.hub(args.quiet), &dataset_request(args)?)?;
-    if let Some(notice) = data.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
+    evaluate_for::<TextClassification>(args)
+}
+
+fn evaluate_for<T: Task>(args: &EvaluateArgs) -> Result<(), TrainError> {
+    let predictor =
+        Predictor::<T>::load(&args.model, &args.sources, backend(args.backend)?, args.max_seq_length)?;
+    let request = request(args, predictor.max_seq_length)?;
+    let hub = request.sources.hub(args.quiet);
+    let (task, splits) = T::load(&hub, &request, &predictor.tokenizer, &[args.split])?;
+    if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
         eprintln!("{notice}");
     }
-    if data.label_names != classifier.labels {
+    if task != predictor.task {
         return Err(TrainError::Usage(format!(
-            "the dataset's labels are {:?}, the model's are {:?}: they belong to different tasks",
-            data.label_names, classifier.labels
+            "the dataset is for {task:?}, the model for {:?}: they belong to different tasks",
+            predictor.task
         )));
     }
-    let rows = match args.split {
-        Split::Train => data.train,
-        Split::Validation => data.validation,
-        Split::Test => data.test,
-    };
-    let texts: Vec<_> = rows.iter().map(|row| (row.text.as_str(), row.pair.as_deref())).collect();
-    let targets = rows.iter().map(|row| row.label).collect();
-    let examples = classifier.encode(&texts, classifier.max_seq_length(args.max_seq_length)?, targets)?;
+    let examples = splits.split(args.split).examples.clone();
+    let count = examples.len();
     let loader = EvaluationLoader::new(examples, args.max_tokens_per_batch);
-    let model = TaskModel::new(classifier.loaded.model.clone(), classifier.task(), f64::MAX);
-    let scores = run(&model, &loader, &Progress::new(args.quiet)).scores;
+    let scores = run(&predictor.model, &loader, &Progress::new(args.quiet)).scores;
     if args.json {
         println!("{}", serde_json::to_string(&scores).map_err(|error| TrainError::file("stdout", error))?);
-        return Ok(());
+    } else {
+        print_scores(count, &scores);
     }
-    println!("{} examples", rows.len());
-    for (name, value) in &scores.metrics {
-        println!("{name:<10} {value:.4}");
-    }
-    println!(
-        "{} lies between {:.4} and {:.4} (95 %)",
-        scores.headline_name(),
-        scores.interval[0],
-        scores.interval[1]
-    );
-    println!("baseline   {:.4} (always the commonest label)", scores.baseline);
     Ok(())
 }
 
-fn dataset_request(args: &EvaluateArgs) -> Result<temper_data::DatasetRequest, TrainError> {
+fn print_scores(count: usize, scores: &Scores) {
+    println!("{count} examples");
+    for (name, value) in &scores.metrics {
+        println!("{name:<10} {value:.4}");
+    }
+    let [low, high] = scores.interval;
+    println!("{} lies between {low:.4} and {high:.4} (95 %)", scores.headline_name());
+    println!("baseline   {:.4} (always the commonest label)", scores.baseline);
+}
+
+/// What to load: the dataset that is named, or the one of the run.
+fn request(args: &EvaluateArgs, max_seq_length: usize) -> Result<RunRequest, TrainError> {
     let mut request = match &args.dataset {
-        Some(dataset) => temper_data::DatasetRequest {
-            name_or_path: dataset.clone(),
-            card_directories: args.sources.card_directories(),
-            ..Default::default()
+        Some(dataset) => RunRequest {
+            model: args.model.clone(),
+            dataset: dataset.clone(),
+            columns: args.columns.clone(),
+            backend: String::new(),
+            preset: Preset::Full,
+            sources: args.sources.clone(),
+            settings: Settings::default(),
         },
-        None => {
-            let recorded = ResumedRecord::read(&PathBuf::from(&args.model).join("run.toml"))?;
-            recorded.request.dataset_request()
-        }
+        None => ResumedRecord::read(&PathBuf::from(&args.model).join("run.toml"))?.request,
     };
-    let asked = args.columns.clone();
-    request.text_column = asked.text_column.or(request.text_column);
-    request.text_pair_column = asked.text_pair_column.or(request.text_pair_column);
-    request.label_column = asked.label_column.or(request.label_column);
+    if args.sources != SourceOptions::default() {
+        request.sources = args.sources.clone();
+    }
+    let ColumnOptions { text_column, text_pair_column, label_column } = args.columns.clone();
+    let columns = &mut request.columns;
+    columns.text_column = text_column.or(columns.text_column.take());
+    columns.text_pair_column = text_pair_column.or(columns.text_pair_column.take());
+    columns.label_column = label_column.or(columns.label_column.take());
+    let settings = &mut request.settings;
+    settings.max_seq_length = max_seq_length;
     let limit = match args.split {
-        Split::Train => &mut request.max_train_samples,
-        Split::Validation => &mut request.max_eval_samples,
-        Split::Test => &mut request.max_test_samples,
+        Split::Train => &mut settings.max_train_samples,
+        Split::Validation => &mut settings.max_eval_samples,
+        Split::Test => &mut settings.max_test_samples,
     };
     *limit = args.max_samples.or(*limit);
     Ok(request)

@@ -1,14 +1,12 @@
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
-use burn::data::dataloader::DataLoader;
-use serde::Serialize;
 use temper_data::{UnlabelledText, read_unlabelled};
 
-use super::{Classifier, backend};
+use super::{Predictor, backend};
 use crate::backend::Backend;
-use crate::tasks::Classified;
-use crate::training::{EvaluationLoader, TaskModel, predict as run};
+use crate::tasks::{Task, TextClassification};
+use crate::training::{EvaluationLoader, predict as run};
 use crate::{SourceOptions, TrainError};
 
 /// Label texts with a fine-tuned model
@@ -45,53 +43,34 @@ pub struct PredictArgs {
     pub sources: SourceOptions,
 }
 
-#[derive(Serialize)]
-struct PredictionRow<'a> {
-    text: &'a str,
-    label: &'a str,
-    probabilities: serde_json::Map<String, serde_json::Value>,
-    logits: &'a [f32],
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// See [`TrainError`].
 pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
-    let classifier = Classifier::load(&args.model, &args.sources, backend(args.backend)?, true)?;
-    let texts = texts(args)?;
-    let inputs: Vec<_> = texts.iter().map(UnlabelledText::input).collect();
-    let max_seq_length = classifier.max_seq_length(args.max_seq_length)?;
-    let examples = classifier.encode(&inputs, max_seq_length, vec![0; inputs.len()])?;
-    let cut = examples.encoded.truncated_examples;
-    if cut > 0 {
-        eprintln!("{cut} of {} texts were cut to {max_seq_length} tokens", texts.len());
-    }
-    let loader = EvaluationLoader::new(examples, args.max_tokens_per_batch);
-    debug_assert_eq!(loader.num_items(), texts.len());
-    let model = TaskModel::new(classifier.loaded.model.clone(), classifier.task(), f64::MAX);
-    for (text, prediction) in texts.iter().zip(run(&model, &loader)) {
-        print_row(&text.text, &prediction, &classifier.labels, args.json)?;
-    }
-    Ok(())
+    predict_for::<TextClassification>(args)
 }
 
-fn print_row(text: &str, prediction: &Classified, labels: &[String], json: bool) -> Result<(), TrainError> {
-    let name = |id: usize| labels.get(id).cloned().unwrap_or_else(|| format!("LABEL_{id}"));
-    let label = name(prediction.label());
-    let probabilities = prediction.probabilities();
-    if !json {
-        println!("{label}\t{:.4}\t{text}", probabilities[prediction.label()]);
-        return Ok(());
+fn predict_for<T: Task>(args: &PredictArgs) -> Result<(), TrainError> {
+    let predictor =
+        Predictor::<T>::load(&args.model, &args.sources, backend(args.backend)?, args.max_seq_length)?;
+    let texts = texts(args)?;
+    let examples = predictor.task.encode(&texts, &predictor.tokenizer, predictor.max_seq_length)?;
+    let cut = examples.encoded.truncated_examples;
+    if cut > 0 {
+        eprintln!("{cut} of {} texts were cut to {} tokens", texts.len(), predictor.max_seq_length);
     }
-    let probabilities = probabilities.into_iter().enumerate().map(|(id, value)| (name(id), value.into()));
-    let row = PredictionRow {
-        text,
-        label: &label,
-        probabilities: probabilities.collect(),
-        logits: &prediction.logits,
-    };
-    println!("{}", serde_json::to_string(&row).map_err(|error| TrainError::file("stdout", error))?);
+    let loader = EvaluationLoader::new(examples, args.max_tokens_per_batch);
+    for (text, prediction) in texts.iter().zip(run(&predictor.model, &loader)) {
+        let decoded = predictor.task.decode(&prediction);
+        if args.json {
+            let mut row = serde_json::Map::from_iter([("text".to_owned(), text.text.clone().into())]);
+            row.extend(decoded.fields);
+            println!("{}", serde_json::Value::Object(row));
+        } else {
+            println!("{}\t{}", decoded.line, text.text);
+        }
+    }
     Ok(())
 }
 

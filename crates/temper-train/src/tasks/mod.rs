@@ -1,6 +1,8 @@
-//! A task is one thing: targets, loss, predictions, scores and what a report shows of them.
+//! A task is one thing: how examples are read and encoded, the head, the loss, the metrics, and how
+//! predictions are put into words.
 //!
-//! A new task is one file here; the training loop does not change.
+//! A new task is one file here and one line where `temper finetune` chooses; the training loop, the
+//! run folder and the commands do not change.
 
 mod text_classification;
 
@@ -10,16 +12,53 @@ use std::fmt::Debug;
 
 use burn::tensor::Tensor;
 use serde::Serialize;
-use temper_models::{Mode, Model, TokenBatch};
+use temper_data::{TextTokenizer, UnlabelledText};
+use temper_hub::Hub;
+use temper_models::{HeadRequest, Mode, Model, ModelConfig, TokenBatch};
 
+use crate::data::{Split, Splits};
 use crate::metrics::ConfusionMatrix;
+use crate::training::Examples;
+use crate::{RunRequest, Settings, TrainError};
 
 /// What differs between tasks.
-pub trait Task: Clone + Debug + Send + Sync + 'static {
+pub trait Task: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// What an example should yield.
     type Target: Clone + Debug + Send + Sync + 'static;
     /// What the model yields for an example, on the host.
     type Prediction: Clone + Debug + Send + 'static;
+
+    /// Reads and encodes the wanted splits of a dataset; the task is what the data makes of it,
+    /// such as its labels.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`].
+    fn load(
+        hub: &Hub,
+        request: &RunRequest,
+        tokenizer: &TextTokenizer,
+        wanted: &[Split],
+    ) -> Result<(Self, Splits<Self>), TrainError>;
+
+    /// The task that a fine-tuned model was trained for.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] when its head is not this task's.
+    fn of_model(model: &Model, config: &ModelConfig) -> Result<Self, TrainError>;
+
+    /// Encodes texts to predict on.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`].
+    fn encode(
+        &self,
+        texts: &[UnlabelledText],
+        tokenizer: &TextTokenizer,
+        max_seq_length: usize,
+    ) -> Result<Examples<Self>, TrainError>;
+
+    /// The new head that a model gets for this task.
+    fn head(&self, settings: &Settings) -> HeadRequest;
 
     /// The loss summed over the examples of a batch, so that parts of a batch add up.
     ///
@@ -36,8 +75,20 @@ pub trait Task: Clone + Debug + Send + Sync + 'static {
     /// The predictions that were wrong with the highest confidence: example and explanation.
     fn worst(&self, predictions: &[Self::Prediction], targets: &[Self::Target]) -> Vec<(usize, String)>;
 
+    /// A prediction in words: a line, and fields for JSON.
+    fn decode(&self, prediction: &Self::Prediction) -> Decoded;
+
     /// Largest absolute difference between two sets of predictions.
     fn difference(&self, first: &[Self::Prediction], second: &[Self::Prediction]) -> f64;
+}
+
+/// A prediction in words.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// Columns of a line, separated by tabs.
+    pub line: String,
+    /// The same and more, by name.
+    pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Metrics of one split.

@@ -1,12 +1,24 @@
+use std::path::Path;
+use std::sync::Arc;
+
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use serde::Serialize;
-use temper_models::{Mode, Model, TokenBatch};
+use serde_json::{Map, json};
+use temper_data::{
+    DataReport, EncodeSettings, EncodedSet, LabelledText, TextInput, TextTokenizer, Truncation,
+    UnlabelledText, encode_all, load_text_classification,
+};
+use temper_hub::Hub;
+use temper_models::{Head, HeadRequest, Mode, Model, ModelConfig, TokenBatch};
 
-use super::{Scores, Task};
+use super::{Decoded, Scores, Task};
+use crate::data::{Split, SplitSet, Splits, thin_out};
 use crate::metrics::{ConfusionMatrix, accuracy_interval};
+use crate::training::Examples;
+use crate::{RunRequest, Settings, TrainError};
 
 /// One label a text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TextClassification {
     /// Names of the labels, by id.
     pub labels: Vec<String>,
@@ -44,11 +56,99 @@ impl TextClassification {
     fn logits(&self, model: &Model, tokens: &TokenBatch, mode: Mode) -> Tensor<2> {
         model.classify(tokens, mode).expect("the model was loaded with a classification head")
     }
+
+    fn name(&self, label: usize) -> String {
+        self.labels.get(label).cloned().unwrap_or_else(|| format!("LABEL_{label}"))
+    }
+}
+
+fn encode(
+    rows: &[LabelledText],
+    tokenizer: &TextTokenizer,
+    settings: &Settings,
+    cache: &Path,
+) -> Result<EncodedSet, TrainError> {
+    let texts: Vec<TextInput<'_>> = rows.iter().map(LabelledText::input).collect();
+    let encode = EncodeSettings { max_length: settings.max_seq_length, truncation: settings.truncation };
+    Ok(encode_all(tokenizer, &texts, &encode, Some(cache))?)
+}
+
+fn split(rows: Vec<LabelledText>, encoded: EncodedSet, pad_id: u32) -> SplitSet<TextClassification> {
+    let targets = Arc::new(rows.iter().map(|row| row.label).collect());
+    let texts = rows.into_iter().map(|row| row.text).collect();
+    SplitSet { texts, examples: Examples { encoded: Arc::new(encoded), targets, pad_id } }
 }
 
 impl Task for TextClassification {
     type Target = usize;
     type Prediction = Classified;
+
+    fn load(
+        hub: &Hub,
+        request: &RunRequest,
+        tokenizer: &TextTokenizer,
+        wanted: &[Split],
+    ) -> Result<(Self, Splits<Self>), TrainError> {
+        let mut data = load_text_classification(hub, &request.dataset_request())?;
+        for (split, rows) in
+            Split::ALL.into_iter().zip([&mut data.train, &mut data.validation, &mut data.test])
+        {
+            if !wanted.contains(&split) {
+                rows.clear();
+            }
+        }
+        let settings = &request.settings;
+        let cache = request.sources.cache().join("encoded");
+        let train = encode(&data.train, tokenizer, settings, &cache)?;
+        let validation = encode(&data.validation, tokenizer, settings, &cache)?;
+        let test = encode(&data.test, tokenizer, settings, &cache)?;
+        let mean = train.tokens_total as f64 / train.items.len().max(1) as f64;
+        let full_train_tokens = (mean * data.full_train_rows as f64) as usize;
+        let (rows, train) = thin_out(std::mem::take(&mut data.train), train, settings.max_train_tokens);
+        data.train = rows;
+        let report = DataReport::new(&data, [&train, &validation, &test], 0.0);
+        let pad_id = tokenizer.pad_id();
+        let splits = Splits {
+            name: data.name,
+            resolved: data.resolved,
+            train: split(data.train, train, pad_id),
+            validation: split(data.validation, validation, pad_id),
+            test: split(data.test, test, pad_id),
+            full_train_tokens,
+            report,
+        };
+        Ok((Self { labels: data.label_names }, splits))
+    }
+
+    fn of_model(model: &Model, config: &ModelConfig) -> Result<Self, TrainError> {
+        match model.head {
+            Some(Head::SequenceClassification(_)) => Ok(Self { labels: config.labels()? }),
+            None => Err(TrainError::Usage(
+                "the model has no classification head; fine-tune it first: cargo xtask finetune MODEL DATASET".into(),
+            )),
+        }
+    }
+
+    fn encode(
+        &self,
+        texts: &[UnlabelledText],
+        tokenizer: &TextTokenizer,
+        max_seq_length: usize,
+    ) -> Result<Examples<Self>, TrainError> {
+        let inputs: Vec<TextInput<'_>> = texts.iter().map(UnlabelledText::input).collect();
+        let settings = EncodeSettings { max_length: max_seq_length, truncation: Truncation::Head };
+        let encoded = Arc::new(encode_all(tokenizer, &inputs, &settings, None)?);
+        // Prediction has no targets; the loader wants one an example.
+        Ok(Examples { encoded, targets: Arc::new(vec![0; texts.len()]), pad_id: tokenizer.pad_id() })
+    }
+
+    fn head(&self, settings: &Settings) -> HeadRequest {
+        HeadRequest::NewSequenceClassification {
+            labels: self.labels.clone(),
+            pooling: settings.pooling,
+            seed: settings.seed,
+        }
+    }
 
     fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[usize], mode: Mode) -> Tensor<1> {
         let logits = self.logits(model, tokens, mode);
@@ -69,7 +169,7 @@ impl Task for TextClassification {
 
     fn score(&self, predictions: &[Classified], targets: &[usize]) -> Scores {
         let pairs = targets.iter().copied().zip(predictions.iter().map(Classified::label));
-        let confusion = ConfusionMatrix::new(self.labels.len(), pairs.clone());
+        let confusion = ConfusionMatrix::new(&self.labels, pairs.clone());
         let right: Vec<bool> = pairs.map(|(truth, predicted)| truth == predicted).collect();
         let losses = predictions.iter().zip(targets).map(|(prediction, &target)| prediction.loss(target));
         Scores {
@@ -105,6 +205,17 @@ impl Task for TextClassification {
             )
         };
         wrong.into_iter().take(10).map(|(example, _)| (example, explain(example))).collect()
+    }
+
+    fn decode(&self, prediction: &Classified) -> Decoded {
+        let (label, probabilities) = (prediction.label(), prediction.probabilities());
+        let named: Map<_, _> =
+            probabilities.iter().enumerate().map(|(id, &value)| (self.name(id), json!(value))).collect();
+        let mut fields = Map::new();
+        fields.insert("label".into(), json!(self.name(label)));
+        fields.insert("probabilities".into(), named.into());
+        fields.insert("logits".into(), json!(prediction.logits));
+        Decoded { line: format!("{}\t{:.4}", self.name(label), probabilities[label]), fields }
     }
 
     fn difference(&self, first: &[Classified], second: &[Classified]) -> f64 {

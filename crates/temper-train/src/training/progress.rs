@@ -15,6 +15,11 @@ impl Progress {
         Self { lines: !quiet, bars: !quiet && std::io::stderr().is_terminal() }
     }
 
+    /// Whether only errors are shown.
+    pub fn is_quiet(&self) -> bool {
+        !self.lines
+    }
+
     /// A line.
     pub fn line(&self, text: &str) {
         if self.lines {

@@ -4,12 +4,12 @@ use burn::train::TrainStep;
 
 use super::job::Job;
 use crate::settings::{Preset, Settings};
-use crate::tasks::TextClassification;
+use crate::tasks::Task;
 use crate::training::TaskModel;
 
-impl Job {
+impl<T: Task> Job<T> {
     /// Measures one step before the first one and says what to expect.
-    pub(super) fn estimate(&self, model: &TaskModel<TextClassification>) {
+    pub(super) fn estimate(&self, model: &TaskModel<T>) {
         let plan = self.steps.plan(0);
         let Some(middle) = plan.get(plan.len() / 2) else { return };
         let step = self.steps.step(middle, 0);
@@ -32,7 +32,7 @@ impl Job {
         let full = if self.request.preset == Preset::Cpu {
             format!(
                 "; the full job ({} examples, {full_epochs} epochs) about {}",
-                self.splits.data.full_train_rows,
+                self.splits.report.full_train_rows,
                 minutes(full)
             )
         } else {

@@ -6,19 +6,20 @@ use crate::record::RunRequest;
 use crate::report::{ReportInput, write_report};
 use crate::results::peak_memory_bytes;
 use crate::run_folder::write_dir;
-use crate::tasks::{Task, TextClassification};
+use crate::tasks::Task;
 use crate::training::{Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, evaluate};
-use crate::{LocalModel, Results, RunFolder, TextClassificationSplits, TrainError};
+use crate::{LocalModel, Results, RunFolder, Splits, TrainError};
 
 /// The largest difference of logits that saving and loading again may make.
 const RELOAD_TOLERANCE: f64 = 1e-5;
 
 /// The end of a run: test scores, the model's folder, results and report.
-pub(super) struct Finish<'a> {
+pub(super) struct Finish<'a, T: Task> {
     pub(super) run: &'a RunFolder,
     pub(super) request: &'a RunRequest,
     pub(super) local: &'a LocalModel,
-    pub(super) splits: &'a TextClassificationSplits,
+    pub(super) task: &'a T,
+    pub(super) splits: &'a Splits<T>,
     pub(super) progress: Progress,
 }
 
@@ -28,7 +29,7 @@ pub(super) struct Summary {
     pub(super) outcome: Outcome,
 }
 
-impl Finish<'_> {
+impl<T: Task> Finish<'_, T> {
     /// Takes the best checkpoint, scores it on the test split, and writes everything.
     pub(super) fn write(
         &self,
@@ -56,14 +57,11 @@ impl Finish<'_> {
         Ok(())
     }
 
-    fn load(
-        &self,
-        dir: &std::path::Path,
-    ) -> Result<(TaskModel<TextClassification>, ModelConfig), TrainError> {
+    fn load(&self, dir: &std::path::Path) -> Result<(TaskModel<T>, ModelConfig), TrainError> {
         let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
         let loaded = Model::load(dir, &HeadRequest::FromConfig, &backend.device()?)?;
-        let task = TextClassification { labels: self.splits.data.label_names.clone() };
-        Ok((TaskModel::new(loaded.model, task, self.request.settings.max_grad_norm), loaded.config))
+        let max_grad_norm = self.request.settings.max_grad_norm;
+        Ok((TaskModel::new(loaded.model, self.task.clone(), max_grad_norm), loaded.config))
     }
 
     fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
@@ -76,15 +74,14 @@ impl Finish<'_> {
     }
 
     /// Loads what was saved and compares predictions on part of the test split.
-    fn reload(&self, test: &Evaluation<TextClassification>) -> Result<f64, TrainError> {
+    fn reload(&self, test: &Evaluation<T>) -> Result<f64, TrainError> {
         const COMPARED: usize = 32;
         let (reloaded, _) = self.load(&self.run.model())?;
         let first = self.splits.test.examples.first(COMPARED);
         let loader = EvaluationLoader::new(first, self.request.settings.tokens_per_batch());
         let again = evaluate(&reloaded, &loader, &self.progress);
         let before = &test.predictions[..again.predictions.len()];
-        let task = TextClassification { labels: Vec::new() };
-        let difference = task.difference(before, &again.predictions);
+        let difference = self.task.difference(before, &again.predictions);
         if difference > RELOAD_TOLERANCE {
             return Err(TrainError::Verification {
                 what: "the saved model's logits after loading it again".into(),
@@ -95,12 +92,7 @@ impl Finish<'_> {
         Ok(difference)
     }
 
-    fn results(
-        &self,
-        summary: &Summary,
-        test: &Evaluation<TextClassification>,
-        reload_difference: f64,
-    ) -> Results {
+    fn results(&self, summary: &Summary, test: &Evaluation<T>, reload_difference: f64) -> Results {
         let state = &summary.outcome.state;
         let padding = state.padded_tokens.saturating_sub(state.tokens) as f64;
         let padding_percent = 100.0 * padding / state.padded_tokens.max(1) as f64;
@@ -129,21 +121,16 @@ impl Finish<'_> {
         }
     }
 
-    fn write_report(
-        &self,
-        results: &Results,
-        test: &Evaluation<TextClassification>,
-    ) -> Result<(), TrainError> {
+    fn write_report(&self, results: &Results, test: &Evaluation<T>) -> Result<(), TrainError> {
         let rows = crate::training::read_journal(&self.run.journal())?;
-        let task = TextClassification { labels: self.splits.data.label_names.clone() };
-        let worst: Vec<(String, String)> = task
+        let worst: Vec<(String, String)> = self
+            .task
             .worst(&test.predictions, &self.splits.test.examples.targets)
             .into_iter()
-            .map(|(example, explanation)| (self.splits.test.texts[example].text.clone(), explanation))
+            .map(|(example, explanation)| (self.splits.test.texts[example].clone(), explanation))
             .collect();
-        let title = format!("{} on {}", self.local.resolved.id, self.splits.data.name);
-        let labels = &self.splits.data.label_names;
-        let input = ReportInput { title: &title, results, rows: &rows, labels, worst: &worst };
+        let title = format!("{} on {}", self.local.resolved.id, self.splits.name);
+        let input = ReportInput { title: &title, results, rows: &rows, worst: &worst };
         write_report(&self.run.report(), &input)
     }
 
@@ -186,7 +173,7 @@ impl Finish<'_> {
              Base model: {}{stand_in}. Trained with Temper {}: strategy {}, learning rate {}, batch {}, at most {} \
              tokens a text, seed {}. Scores are in results.json of the run.\n{reading}",
             self.local.resolved.id,
-            self.splits.data.name,
+            self.splits.name,
             self.local.resolved.id,
             env!("CARGO_PKG_VERSION"),
             settings.strategy,

@@ -13,25 +13,26 @@ use super::too_long;
 use crate::backend::Backend;
 use crate::record::{ResumedRecord, RunRecord, RunRequest};
 use crate::settings::{PaddingMode, Preset, Settings};
-use crate::tasks::TextClassification;
+use crate::tasks::Task;
 use crate::training::{
     CheckpointState, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise,
     TaskModel, train,
 };
-use crate::{LocalModel, RunFolder, TextClassificationSplits, TrainError, load_splits};
+use crate::{LocalModel, RunFolder, Split, Splits, TrainError};
 
 /// A run whose files are there and whose data is encoded.
-pub(super) struct Job {
+pub(super) struct Job<T: Task> {
     pub(super) request: RunRequest,
     pub(super) progress: Progress,
     local: LocalModel,
-    pub(super) splits: TextClassificationSplits,
+    task: T,
+    pub(super) splits: Splits<T>,
     device: Device,
-    pub(super) steps: StepLoader<TextClassification>,
+    pub(super) steps: StepLoader<T>,
     pub(super) schedule: Schedule,
 }
 
-impl Job {
+impl<T: Task> Job<T> {
     pub(super) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
         let backend: Backend = request.backend.parse().map_err(TrainError::Usage)?;
         let device = backend.device()?.autodiff();
@@ -40,7 +41,7 @@ impl Job {
         if !Path::new(&request.dataset).exists() {
             temper_data::find_card(&request.dataset, &request.sources.card_directories())?;
         }
-        let hub = request.sources.hub(false);
+        let hub = request.sources.hub(progress.is_quiet());
         let local = LocalModel::find(&hub, &request.model)?;
         if let Some(notice) = local.resolved.notice() {
             eprintln!("{notice}");
@@ -51,8 +52,8 @@ impl Job {
             return Err(too_long(request.settings.max_seq_length, bounds.max_positions));
         }
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
-        let splits = load_splits(&hub, &request, &tokenizer)?;
-        if let Some(notice) = splits.data.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
+        let (task, splits) = T::load(&hub, &request, &tokenizer, &Split::ALL)?;
+        if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
             eprintln!("{notice}");
         }
         let schedule = schedule(&request.settings, splits.train.examples.len());
@@ -62,15 +63,11 @@ impl Job {
             request.settings.seed,
             schedule.total_steps,
         );
-        Ok(Self { request, progress, local, splits, device, steps, schedule })
+        Ok(Self { request, progress, local, task, splits, device, steps, schedule })
     }
 
     pub(super) fn new_model(&self) -> Result<Loaded, TrainError> {
-        let head = HeadRequest::NewSequenceClassification {
-            labels: self.splits.data.label_names.clone(),
-            pooling: self.request.settings.pooling,
-            seed: self.request.settings.seed,
-        };
+        let head = self.task.head(&self.request.settings);
         Ok(Model::load(&self.local.dir, &head, &self.device)?)
     }
 
@@ -89,10 +86,9 @@ impl Job {
             temper: env!("CARGO_PKG_VERSION"),
             burn: "0.22.1",
             new_parameters: loaded.new.clone(),
-            labels: self.splits.data.label_names.clone(),
             request: self.request.clone(),
             model: self.local.resolved.clone(),
-            dataset: self.splits.data.resolved.clone(),
+            dataset: self.splits.resolved.clone(),
         };
         run.write_toml(&run.record(), &record)?;
         self.announce(run, &loaded);
@@ -108,7 +104,7 @@ impl Job {
         if run.results().exists() {
             return Err(TrainError::Usage(format!("{} is finished", run.path().display())));
         }
-        recorded.check(&self.local.resolved, self.splits.data.resolved.as_ref())?;
+        recorded.check(&self.local.resolved, self.splits.resolved.as_ref())?;
         let checkpoints = self.checkpoints(run);
         let Some((dir, state)) = checkpoints.latest()? else {
             return Err(TrainError::Usage(format!(
@@ -133,11 +129,11 @@ impl Job {
         say(&format!(
             "fine-tuning {} on {} ({} backend) -> {}",
             self.local.resolved.id,
-            self.splits.data.name,
+            self.splits.name,
             self.request.backend,
             run.path().display()
         ));
-        let (used, full) = (self.splits.train.examples.len(), self.splits.data.full_train_rows);
+        let (used, full) = (self.splits.train.examples.len(), self.splits.report.full_train_rows);
         if self.request.preset == Preset::Cpu {
             say(&format!(
                 "preset cpu: {used} of {full} training examples, {} epoch(s); the full job is --preset full",
@@ -162,8 +158,7 @@ impl Job {
     ) -> Result<(), TrainError> {
         let settings = &self.request.settings;
         self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
-        let task = TextClassification { labels: self.splits.data.label_names.clone() };
-        let model = TaskModel::new(plan.apply(loaded.model), task, settings.max_grad_norm);
+        let model = TaskModel::new(plan.apply(loaded.model), self.task.clone(), settings.max_grad_norm);
         if checkpoint.is_none() {
             self.estimate(&model);
         }
@@ -198,6 +193,7 @@ impl Job {
             run,
             request: &self.request,
             local: &self.local,
+            task: &self.task,
             splits: &self.splits,
             progress: self.progress,
         }
@@ -214,8 +210,7 @@ impl Job {
 }
 
 fn schedule(settings: &Settings, examples: usize) -> Schedule {
-    let steps_per_epoch =
-        StepLoader::<TextClassification>::steps_per_epoch(examples, settings.examples_per_step());
+    let steps_per_epoch = examples.div_ceil(settings.examples_per_step());
     Schedule {
         total_steps: settings.max_steps.unwrap_or(settings.num_train_epochs * steps_per_epoch),
         steps_per_epoch,

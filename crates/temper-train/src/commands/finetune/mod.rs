@@ -13,6 +13,7 @@ use std::path::Path;
 use super::{backend, too_long};
 use crate::record::{ResumedRecord, RunRequest};
 use crate::settings::{self, Preset};
+use crate::tasks::{Task, TextClassification};
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};
 use job::Job;
@@ -22,12 +23,17 @@ use job::Job;
 /// # Errors
 /// See [`TrainError`]; [`TrainError::Interrupted`] after Ctrl-C.
 pub fn finetune(args: &FinetuneArgs) -> Result<(), TrainError> {
+    // The one task there is; another is chosen here, by the dataset's card.
+    finetune_for::<TextClassification>(args)
+}
+
+fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
     let progress = Progress::new(args.quiet);
     match &args.resume {
         Some(run) => {
             let recorded = ResumedRecord::read(&run.join("run.toml"))?;
             let run = RunFolder::existing(run);
-            Job::prepare(recorded.request.clone(), progress)?.resume(&run, &recorded, args.json)
+            Job::<T>::prepare(recorded.request.clone(), progress)?.resume(&run, &recorded, args.json)
         }
         None => {
             let request = request(args)?;
@@ -39,7 +45,7 @@ pub fn finetune(args: &FinetuneArgs) -> Result<(), TrainError> {
             {
                 return Err(TrainError::RunExists { path: args.output_dir.join(name) });
             }
-            let job = Job::prepare(request, progress)?;
+            let job = Job::<T>::prepare(request, progress)?;
             // Whatever can be refused is refused before the folder is made.
             let loaded = job.new_model()?;
             let plan = job.plan(&loaded, &loaded.new)?;
