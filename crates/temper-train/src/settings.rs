@@ -126,7 +126,7 @@ struct CpuPreset {
     max_test_samples: usize,
 }
 
-// Measured with MiniLM on two cores; docs/BENCHMARKS.md has the numbers.
+// Measured with MiniLM on two cores (docs/BENCHMARKS.md).
 const CPU_PRESET: CpuPreset = CpuPreset {
     num_train_epochs: 1,
     learning_rate: 5e-5,
