@@ -56,11 +56,6 @@ impl ModelConfig {
         self.family.bounds()
     }
 
-    /// The id that fills up a batch.
-    pub fn pad_token_id(&self) -> Option<u32> {
-        self.family.pad_token_id()
-    }
-
     /// Names of the labels by id, from `id2label`; empty when the file has none.
     ///
     /// # Errors

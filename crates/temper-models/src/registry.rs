@@ -110,12 +110,6 @@ impl FamilyConfig {
         }
     }
 
-    pub(crate) fn pad_token_id(&self) -> Option<u32> {
-        match self {
-            Self::Bert(config) => config.pad_token_id,
-        }
-    }
-
     pub(crate) fn facts(&self) -> FamilyFacts {
         match self {
             Self::Bert(config) => FamilyFacts {

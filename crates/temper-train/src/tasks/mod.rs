@@ -1,8 +1,8 @@
 //! A task is one thing: how examples are read and encoded, the head, the loss, the metrics, and how
 //! predictions are put into words.
 //!
-//! A new task is one file here and one line where `temper finetune` chooses; the training loop, the
-//! run folder and the commands do not change.
+//! A new task is one file here and one line in each of `finetune`, `evaluate` and `predict`, which
+//! choose; the training loop and the run folder do not change.
 
 mod text_classification;
 

@@ -111,6 +111,11 @@ impl<T: Task> DataLoaderIterator<MicroBatch<T>> for EvaluationBatches<'_, T> {
     }
 }
 
+/// Optimiser steps in one pass over the data; the last may be short.
+pub fn steps_per_epoch(examples: usize, examples_per_step: usize) -> usize {
+    examples.div_ceil(examples_per_step)
+}
+
 /// Optimiser steps, epoch after epoch, planned from the seed alone.
 #[derive(Clone, Debug)]
 pub struct StepLoader<T: Task> {
@@ -131,11 +136,6 @@ impl<T: Task> StepLoader<T> {
     pub fn after(mut self, steps: usize) -> Self {
         self.first_step = steps;
         self
-    }
-
-    /// Optimiser steps in one pass over the data.
-    pub fn steps_per_epoch(examples: usize, examples_per_step: usize) -> usize {
-        examples.div_ceil(examples_per_step)
     }
 
     /// The steps of one epoch.
@@ -200,7 +200,7 @@ impl<T: Task> Iterator for Steps<'_, T> {
             return None;
         }
         let examples_per_step = self.loader.settings.examples_per_step;
-        let steps_per_epoch = StepLoader::<T>::steps_per_epoch(self.loader.examples.len(), examples_per_step);
+        let steps_per_epoch = steps_per_epoch(self.loader.examples.len(), examples_per_step);
         let (epoch, index) = (self.next / steps_per_epoch, self.next % steps_per_epoch);
         if self.epoch.as_ref().is_none_or(|(planned, _)| *planned != epoch) {
             self.epoch = Some((epoch, self.loader.plan(epoch)));

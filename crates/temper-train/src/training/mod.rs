@@ -15,6 +15,6 @@ pub use checkpoint::{CheckpointState, Checkpoints};
 pub use evaluation::{Evaluation, evaluate, predict};
 pub use journal::{EvaluationRow, Journal, JournalRow, StepRow, read_journal};
 pub use learner::{BatchPredictions, MicroBatch, StepOutput, TaskModel, TrainingStep};
-pub use loader::{EvaluationLoader, Examples, StepLoader};
+pub use loader::{EvaluationLoader, Examples, StepLoader, steps_per_epoch};
 pub use progress::Progress;
 pub use strategy::{Outcome, Schedule, Stepwise, train};

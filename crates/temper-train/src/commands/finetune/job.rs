@@ -16,7 +16,7 @@ use crate::settings::{PaddingMode, Preset, Settings};
 use crate::tasks::Task;
 use crate::training::{
     CheckpointState, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise,
-    TaskModel, train,
+    TaskModel, steps_per_epoch, train,
 };
 use crate::{LocalModel, RunFolder, Split, Splits, TrainError};
 
@@ -210,7 +210,7 @@ impl<T: Task> Job<T> {
 }
 
 fn schedule(settings: &Settings, examples: usize) -> Schedule {
-    let steps_per_epoch = examples.div_ceil(settings.examples_per_step());
+    let steps_per_epoch = steps_per_epoch(examples, settings.examples_per_step());
     Schedule {
         total_steps: settings.max_steps.unwrap_or(settings.num_train_epochs * steps_per_epoch),
         steps_per_epoch,
