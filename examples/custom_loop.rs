@@ -4,10 +4,8 @@ use anyhow::{Context, Result};
 use burn::lr_scheduler::LrScheduler;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use temper_data::{EncodeSettings, EncodedSet, Padding, Truncation, collate, encode_all, load_tokenizer};
-use temper_freeze::{
-    AdamWSettings, FreezePlan, LinearWarmup, TrainingProof, clip_global_norm, gradient_norms,
-};
+use temper_data::{EncodeSettings, EncodedSet, Truncation, collate, encode_all, load_tokenizer};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, TrainingProof, gradient_norms};
 use temper_hub::{Hub, HubSettings};
 use temper_models::{HeadRequest, Mode, Model, Pooling, TokenBatch};
 
@@ -41,7 +39,8 @@ fn main() -> Result<()> {
     let plan = FreezePlan::new(&"last:2".parse()?, &loaded.model.parameters(), &loaded.new)?;
     println!("{}", plan.summary());
     let mut model = plan.apply(loaded.model);
-    let mut optimizer = AdamWSettings::default().init(&plan);
+    let clip = ClipFactor::default();
+    let mut optimizer = AdamWSettings::default().init(&plan, &clip);
     let mut rates = LinearWarmup::new(3e-4, 2, STEPS);
     let mut proof = TrainingProof::begin(&model);
 
@@ -49,13 +48,13 @@ fn main() -> Result<()> {
     let settings = EncodeSettings { max_length: 64, truncation: Truncation::Head };
     let texts: Vec<_> = TEXTS.iter().map(|&(text, _)| (text, None)).collect();
     let encoded = encode_all(&tokenizer, &texts, &settings, None)?;
-    let batch = batch(&encoded, tokenizer.pad_id(), &device);
+    let batch = batch(&encoded, &device);
     for step in 1..=STEPS {
-        let loss = loss(&model, &batch);
+        let loss = loss(&model, &batch, Mode::train(step as u64));
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         let norms = gradient_norms(&model, &gradients);
         proof.observe(&norms);
-        let gradients = clip_global_norm(&model, gradients, &norms, 1.0);
+        clip.set(norms.clip_factor(1.0));
         model = optimizer.step(rates.step(), model, gradients);
         println!("step {step:>2}  loss {:.4}  gradient norm {:.3}", loss.into_scalar::<f32>(), norms.total);
     }
@@ -65,14 +64,14 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn batch(encoded: &EncodedSet, pad_id: u32, device: &Device) -> TokenBatch {
+fn batch(encoded: &EncodedSet, device: &Device) -> TokenBatch {
     let all: Vec<usize> = (0..encoded.items.len()).collect();
-    let batch = collate(encoded, &all, pad_id, Padding::Longest);
-    TokenBatch::new(&batch.ids, &batch.type_ids, &batch.lengths, batch.seq, device)
+    let batch = collate(encoded, &all);
+    TokenBatch::new(&batch.ids, &batch.type_ids, &batch.lengths, device)
 }
 
-fn loss(model: &Model, batch: &TokenBatch) -> Tensor<1> {
-    let logits = model.classify(batch, Mode::Train).expect("the model was loaded with a head");
+fn loss(model: &Model, batch: &TokenBatch, mode: Mode) -> Tensor<1> {
+    let logits = model.classify(batch, mode).expect("the model was loaded with a head");
     let labels: Vec<i32> = TEXTS.iter().map(|&(_, label)| label).collect();
     let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [TEXTS.len(), 1]), &Device::flex());
     // [batch, labels] -> [batch, 1] -> [1]

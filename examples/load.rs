@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use temper_data::{EncodeSettings, Padding, Truncation, collate, encode_all, load_tokenizer};
+use temper_data::{EncodeSettings, Truncation, collate, encode_all, load_tokenizer};
 use temper_hub::{Hub, HubSettings};
-use temper_models::{Backbone, HeadRequest, Mode, Model, TokenBatch};
+use temper_models::{Backbone, HeadRequest, Mode, Model, Rows, TokenBatch};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -27,14 +27,14 @@ fn main() -> Result<()> {
     // Text to ids to vectors.
     let settings = EncodeSettings { max_length: 128, truncation: Truncation::Head };
     let encoded = encode_all(&tokenizer, &[(&text, None)], &settings, None)?;
-    let batch = collate(&encoded, &[0], tokenizer.pad_id(), Padding::Longest);
-    let tokens = TokenBatch::new(&batch.ids, &batch.type_ids, &batch.lengths, batch.seq, &device);
-    let last_hidden_state = loaded.model.backbone.forward(&tokens, Mode::Evaluate);
+    let batch = collate(&encoded, &[0]);
+    let tokens = TokenBatch::new(&batch.ids, &batch.type_ids, &batch.lengths, &device);
+    let last_hidden_state = loaded.model.backbone.forward(&tokens, Rows::All, Mode::Evaluate);
 
     println!("{} parameters", loaded.model.parameters().total());
     for (position, &id) in batch.ids.iter().enumerate() {
         let token = tokenizer.token(id).unwrap_or_default();
-        let vector = last_hidden_state.clone().narrow(1, position, 1).narrow(2, 0, 4);
+        let vector = last_hidden_state.clone().narrow(0, position, 1).narrow(1, 0, 4);
         let first: Vec<f32> = vector.into_data().iter::<f32>().collect();
         println!("{token:<12} {first:>8.4?} ...");
     }

@@ -1,9 +1,9 @@
-//! A file of your own to encoded batches: splits, labels, lengths, padding. No tensors.
+//! A file of your own to encoded batches: splits, labels, lengths. No tensors.
 
 use anyhow::{Context, Result};
 use temper_data::{
-    BatchSettings, DatasetRequest, EncodeSettings, Padding, Truncation, collate, encode_all,
-    load_text_classification, load_tokenizer, padding_percent, plan_epoch,
+    BatchSettings, DatasetRequest, EncodeSettings, Truncation, collate, encode_all, load_text_classification,
+    load_tokenizer, plan_epoch,
 };
 use temper_hub::{Hub, HubSettings};
 
@@ -30,13 +30,11 @@ fn main() -> Result<()> {
     let encoded = encode_all(&tokenizer, &texts, &settings, None)?;
     println!("{} texts were cut, {} tokens lost", encoded.truncated_examples, encoded.tokens_lost);
 
-    let batches = BatchSettings::default();
-    let steps = plan_epoch(&encoded.lengths(), &batches, 42, 0);
-    let padding = padding_percent(&steps, &encoded.lengths(), batches.padding);
-    println!("{} steps an epoch, {padding:.1} % padding", steps.len());
+    let steps = plan_epoch(&encoded.lengths(), &BatchSettings::default(), 42, 0);
+    println!("{} steps an epoch", steps.len());
     if let Some(indices) = steps.first().and_then(|step| step.batches.first()) {
-        let batch = collate(&encoded, indices, tokenizer.pad_id(), Padding::Longest);
-        println!("the first batch has {} rows of {} tokens", batch.rows, batch.seq);
+        let batch = collate(&encoded, indices);
+        println!("the first batch has {} examples, {} tokens together", batch.lengths.len(), batch.tokens());
     }
     Ok(())
 }

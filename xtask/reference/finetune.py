@@ -1,8 +1,9 @@
 """Fine-tune a local checkpoint with transformers: the run that Temper is compared with.
 
-A plain PyTorch loop with Temper's rules: batches grouped by length, padding to
-the longest row of a batch, AdamW, a linear schedule with warm-up, clipping by
-the global norm, and the best epoch by validation accuracy.
+A plain PyTorch loop with Temper's rules: batches of shuffled rows, AdamW, a
+linear schedule with warm-up, clipping by the global norm, and the best epoch by
+validation accuracy. Temper packs its batches; here they are padded to the
+longest row of each.
 """
 
 import argparse
@@ -34,8 +35,6 @@ from splits import Row, Splits, load_splits, subset
 from training import clip_and_step, decayed_adamw
 
 LABELS = ["negative", "positive"]
-# Batches that are drawn at random, then sorted by length together.
-WINDOW_BATCHES = 50
 EVAL_BATCH_SIZE = 64
 
 
@@ -81,17 +80,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, rows: list[Row], max_length: int)
     return Encoded(tokens, [row.label for row in rows], tokenizer)
 
 
-def epoch_batches(lengths: list[int], size: int, generator: random.Random) -> list[list[int]]:
-    """Shuffle the rows, sort them by length inside windows, shuffle the batches."""
-    order = list(range(len(lengths)))
+def epoch_batches(rows: int, size: int, generator: random.Random) -> list[list[int]]:
+    """Shuffle the rows and cut them into batches."""
+    order = list(range(rows))
     generator.shuffle(order)
-    window = size * WINDOW_BATCHES
-    batches = []
-    for start in range(0, len(order), window):
-        rows = sorted(order[start : start + window], key=lengths.__getitem__)
-        batches += [rows[first : first + size] for first in range(0, len(rows), size)]
-    generator.shuffle(batches)
-    return batches
+    return [order[first : first + size] for first in range(0, rows, size)]
 
 
 @torch.no_grad()
@@ -140,10 +133,10 @@ def train(
 ) -> History:
     """Train the model and leave the weights of its best epoch in it."""
     size = arguments.per_device_train_batch_size
-    lengths = split.lengths()
-    steps = math.ceil(len(lengths) / size) * arguments.num_train_epochs
+    rows = len(split.rows)
+    steps = math.ceil(rows / size) * arguments.num_train_epochs
     steps = arguments.max_steps or steps
-    optimizer = decayed_adamw(model, arguments.learning_rate, arguments.weight_decay)
+    optimizer = decayed_adamw(model, arguments.learning_rate, arguments.weight_decay, fused=True)
     warmup_steps = math.ceil(steps * arguments.warmup_ratio)
     schedule = get_linear_schedule_with_warmup(optimizer, warmup_steps, steps)
     generator = random.Random(arguments.seed)
@@ -152,7 +145,7 @@ def train(
     best_weights: dict[str, Tensor] = {}
     best_accuracy = -1.0
     while len(history.losses) < steps:
-        plan = epoch_batches(lengths, size, generator)[: steps - len(history.losses)]
+        plan = epoch_batches(rows, size, generator)[: steps - len(history.losses)]
         batches = (split.batch(indices) for indices in plan)
         train_epoch(model, batches, optimizer, schedule, arguments.max_grad_norm, history)
         metrics = evaluate(model, validation)

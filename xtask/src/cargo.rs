@@ -13,26 +13,40 @@ pub fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_path_buf()
 }
 
-fn cargo() -> Command {
+/// Cargo itself.
+pub fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// Builds the binary for the backend that the arguments name, then runs a command of it.
 pub fn temper(command: &str, arguments: &[String]) -> Result<ExitCode> {
     let backend = backend(arguments)?;
-    let mut build = cargo();
-    build.current_dir(root()).args(["build", "--release", "--package", "temper-train", "--bin", "temper"]);
-    build.args(features(backend));
     eprintln!("building temper with the {} backend (the first time takes minutes)", name(backend));
-    let built = build.status().context("cargo could not be started")?;
-    if !built.success() {
-        bail!("temper could not be built");
-    }
-    let binary = target_dir().join("release").join(format!("temper{}", env::consts::EXE_SUFFIX));
+    build(&["--package", "temper-train", "--bin", "temper"], features(backend))?;
+    let binary = binary("temper");
     let mut run = Command::new(&binary);
     run.arg(command).args(arguments);
     let status = run.status().with_context(|| format!("{} could not be started", binary.display()))?;
     Ok(exit_code(status))
+}
+
+/// Builds what the selection names, in the profile of runs and tests.
+pub fn build(selection: &[&str], features: &[&str]) -> Result<()> {
+    run(cargo().current_dir(root()).args(["build", "--release"]).args(selection).args(features))
+}
+
+/// Where a binary of this workspace is after it was built.
+pub fn binary(name: &str) -> PathBuf {
+    target_dir().join("release").join(format!("{name}{}", env::consts::EXE_SUFFIX))
+}
+
+/// Runs a command that has to succeed.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} could not be started"))?;
+    if !status.success() {
+        bail!("{command:?} failed");
+    }
+    Ok(())
 }
 
 /// The same features as in the tests for flex, so that Burn is compiled once.
@@ -63,7 +77,8 @@ fn name(backend: Backend) -> String {
     backend.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-fn target_dir() -> PathBuf {
+/// Where cargo puts what it builds.
+pub fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 

@@ -1,8 +1,10 @@
 //! The glue. It chooses cargo features, builds the binary `temper` and hands arguments on; it
 //! never links Burn, so that it is there in seconds.
 
+mod bench;
 mod cargo;
 mod fixtures;
+mod python;
 
 use std::process::ExitCode;
 
@@ -40,11 +42,9 @@ enum Command {
     /// Check formatting and lints, then run every test
     Ci,
     /// Write the reference values of the tests anew, with transformers
-    Fixtures {
-        /// Where the Python environment is kept
-        #[arg(long, default_value = "xtask/reference/.venv")]
-        venv: std::path::PathBuf,
-    },
+    Fixtures(python::Environment),
+    /// Measure Temper beside PyTorch and write docs/BENCHMARKS.md
+    Bench(bench::BenchArgs),
 }
 
 /// Arguments for the binary `temper`.
@@ -84,6 +84,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Fetch(handed) => cargo::temper("fetch", &handed.arguments),
         Command::Test { arguments } => cargo::test(&arguments),
         Command::Ci => cargo::ci(),
-        Command::Fixtures { venv } => fixtures::write(&venv),
+        Command::Fixtures(environment) => fixtures::write(&environment),
+        Command::Bench(args) => bench::measure(&args),
     }
 }

@@ -1,5 +1,6 @@
 //! Datasets to batches, on the host and without tensors: cards and readers, splits that every
-//! machine agrees on, tokenizers, encoded examples, and batches cut by a budget of tokens.
+//! machine agrees on, tokenizers, encoded examples, and packed batches cut by a budget of
+//! tokens.
 //!
 //! The way of the data: [`load_text_classification`] -> [`encode_all`] -> [`plan_epoch`] ->
 //! [`collate`].
@@ -19,7 +20,7 @@ mod table;
 mod tokenizer;
 mod unlabelled;
 
-pub use batch::{Batch, BatchSettings, Padding, Step, collate, padding_percent, plan_epoch, plan_evaluation};
+pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
 pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
 pub use classification::{DatasetRequest, LabelledText, TextClassificationData, load_text_classification};
 pub use dataset::{DatasetTables, load_tables};

@@ -72,18 +72,11 @@ pub struct DataReport {
     pub leaked: usize,
     /// train, validation and test.
     pub splits: Vec<SplitReport>,
-    /// Percent of a training epoch's tokens that is padding.
-    pub padding_percent: f64,
 }
 
 impl DataReport {
-    /// Describes a dataset from its encoded splits (train, validation, test) and the padding of
-    /// an epoch ([`padding_percent`](crate::padding_percent)).
-    pub fn new(
-        data: &TextClassificationData,
-        [train, validation, test]: [&EncodedSet; 3],
-        padding_percent: f64,
-    ) -> Self {
+    /// Describes a dataset from its encoded splits (train, validation, test).
+    pub fn new(data: &TextClassificationData, [train, validation, test]: [&EncodedSet; 3]) -> Self {
         let names = &data.label_names;
         let resolved = data.resolved.as_ref();
         Self {
@@ -96,7 +89,6 @@ impl DataReport {
                 SplitReport::new("validation", &data.validation, names, validation),
                 SplitReport::new("test", &data.test, names, test),
             ],
-            padding_percent,
         }
     }
 }
@@ -132,12 +124,11 @@ impl fmt::Display for DataReport {
         for split in &self.splits {
             writeln!(f, "  {split}")?;
         }
-        writeln!(
+        write!(
             f,
             "  training rows before any subset: {}; rows dropped because test has the same text: {}",
             self.full_train_rows, self.leaked
-        )?;
-        write!(f, "  padding in an epoch: {:.1} %", self.padding_percent)
+        )
     }
 }
 
@@ -167,7 +158,7 @@ mod tests {
         let train = vec![item(2, 0), item(8, 5), item(4, 0), item(6, 0)];
         let train = EncodedSet::new(train, false);
         let other = EncodedSet::new(vec![item(3, 0)], false);
-        DataReport::new(&data, [&train, &other, &other], 12.34)
+        DataReport::new(&data, [&train, &other, &other])
     }
 
     #[test]
@@ -184,7 +175,7 @@ mod tests {
     #[test]
     fn the_text_says_what_the_records_say() {
         let text = report().to_string();
-        for part in ["neg 1, pos 3", "longest 8", "1 (25.0 %), 5 tokens lost", "12.3 %", ": 2"] {
+        for part in ["neg 1, pos 3", "longest 8", "1 (25.0 %), 5 tokens lost", "subset: 9", "same text: 2"] {
             assert!(text.contains(part), "{part} not in: {text}");
         }
         let json = serde_json::to_value(report()).unwrap();

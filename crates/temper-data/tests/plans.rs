@@ -1,23 +1,16 @@
 //! What must hold for every plan, whatever the lengths and settings.
 
 use proptest::prelude::*;
-use temper_data::{BatchSettings, Padding, Step, plan_epoch, plan_evaluation};
+use temper_data::{BatchSettings, Step, plan_epoch, plan_evaluation};
 
 fn lengths() -> impl Strategy<Value = Vec<u32>> {
     prop::collection::vec(1u32..600, 0..300)
 }
 
 fn settings() -> impl Strategy<Value = BatchSettings> {
-    let padding = prop_oneof![Just(Padding::Longest), (1usize..600).prop_map(Padding::MaxLength)];
-    (1usize..40, 1usize..5000, 1usize..8, padding, any::<bool>()).prop_map(
-        |(examples_per_step, tokens_per_batch, window_steps, padding, shuffle)| BatchSettings {
-            examples_per_step,
-            tokens_per_batch,
-            window_steps,
-            padding,
-            shuffle,
-        },
-    )
+    (1usize..40, 1usize..5000, any::<bool>()).prop_map(|(examples_per_step, tokens_per_batch, shuffle)| {
+        BatchSettings { examples_per_step, tokens_per_batch, shuffle }
+    })
 }
 
 fn sorted(batches: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
@@ -26,9 +19,17 @@ fn sorted(batches: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
     examples
 }
 
-fn within_budget(batch: &[usize], lengths: &[u32], padding: Padding, budget: usize) -> bool {
-    let longest = batch.iter().map(|example| lengths[*example] as usize).max();
-    batch.len() == 1 || batch.len() * padding.width(longest.unwrap_or(0)) <= budget
+fn tokens(batch: &[usize], lengths: &[u32]) -> usize {
+    batch.iter().map(|example| lengths[*example] as usize).sum()
+}
+
+fn within_budget(batch: &[usize], lengths: &[u32], budget: usize) -> bool {
+    batch.len() == 1 || tokens(batch, lengths) <= budget
+}
+
+/// The example that opens a batch would have exceeded the budget of the batch before.
+fn cut_only_where_needed(batches: &[Vec<usize>], lengths: &[u32], budget: usize) -> bool {
+    batches.windows(2).all(|pair| tokens(&pair[0], lengths) + tokens(&pair[1][..1], lengths) > budget)
 }
 
 fn batches(steps: &[Step]) -> impl Iterator<Item = Vec<usize>> + '_ {
@@ -57,14 +58,28 @@ proptest! {
     }
 
     #[test]
-    fn the_budget_is_only_exceeded_by_single_rows(
+    fn micro_batches_are_as_long_as_the_budget_allows(
         lengths in lengths(), settings in settings(), seed: u64,
     ) {
-        let steps = plan_epoch(&lengths, &settings, seed, 0);
-        for batch in batches(&steps) {
-            prop_assert!(!batch.is_empty());
-            prop_assert!(within_budget(&batch, &lengths, settings.padding, settings.tokens_per_batch));
+        let budget = settings.tokens_per_batch;
+        for step in plan_epoch(&lengths, &settings, seed, 0) {
+            for batch in &step.batches {
+                prop_assert!(!batch.is_empty());
+                prop_assert!(within_budget(batch, &lengths, budget));
+            }
+            prop_assert!(cut_only_where_needed(&step.batches, &lengths, budget));
         }
+    }
+
+    #[test]
+    fn the_order_depends_on_seed_and_epoch_alone(
+        lengths in lengths(), settings in settings(), seed: u64, epoch: u64,
+    ) {
+        let order = |lengths: &[u32], settings: &BatchSettings| -> Vec<usize> {
+            batches(&plan_epoch(lengths, settings, seed, epoch)).flatten().collect()
+        };
+        let other = BatchSettings { shuffle: settings.shuffle, ..BatchSettings::default() };
+        prop_assert_eq!(order(&lengths, &settings), order(&vec![1; lengths.len()], &other));
     }
 
     #[test]
@@ -80,9 +95,8 @@ proptest! {
         lengths in lengths(), budget in 1usize..5000,
     ) {
         let plan = plan_evaluation(&lengths, budget);
-        for batch in &plan {
-            prop_assert!(within_budget(batch, &lengths, Padding::Longest, budget));
-        }
+        prop_assert!(plan.iter().all(|batch| within_budget(batch, &lengths, budget)));
+        prop_assert!(cut_only_where_needed(&plan, &lengths, budget));
         let read: Vec<u32> = plan.iter().flatten().map(|example| lengths[*example]).collect();
         prop_assert!(read.is_sorted_by(|a, b| a >= b));
         let all: Vec<usize> = (0..lengths.len()).collect();
@@ -98,16 +112,4 @@ fn epochs_differ() {
     for (index, plan) in plans.iter().enumerate() {
         assert!(plans[index + 1..].iter().all(|other| other != plan));
     }
-}
-
-#[test]
-fn sorting_by_length_leaves_little_padding() {
-    let lengths: Vec<u32> = (0..3200u32).map(|i| 10 + i * 7919 % 400).collect();
-    let percent = |padding| {
-        let settings = BatchSettings { padding, ..BatchSettings::default() };
-        let steps = plan_epoch(&lengths, &settings, 42, 0);
-        temper_data::padding_percent(&steps, &lengths, padding)
-    };
-    assert!(percent(Padding::Longest) < 2.0);
-    assert!(percent(Padding::MaxLength(410)) > 40.0);
 }

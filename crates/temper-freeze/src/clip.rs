@@ -1,6 +1,7 @@
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use temper_kernels::sum_of_squares;
 
 /// Euclidean norms of gradients, before clipping.
 #[derive(Clone, Debug)]
@@ -9,6 +10,15 @@ pub struct GradientNorms {
     pub each: Vec<(ParamId, f32)>,
     /// Norm over all of them.
     pub total: f32,
+}
+
+impl GradientNorms {
+    /// What is left of gradients whose common norm may be `max_norm` at most: a factor of 1 or less.
+    ///
+    /// Follows PyTorch 2.15, `clip_grad_norm_`, down to its 1e-6: Burn clips tensor by tensor.
+    pub fn clip_factor(&self, max_norm: f32) -> f32 {
+        (max_norm / (self.total + 1e-6)).min(1.0)
+    }
 }
 
 /// Norms of the gradients of a module, read from the device in one go.
@@ -24,28 +34,6 @@ pub fn gradient_norms<M: Module>(module: &M, gradients: &GradientsParams) -> Gra
     GradientNorms { each: squares.ids.into_iter().zip(sums.into_iter().map(f32::sqrt)).collect(), total }
 }
 
-/// Scales all gradients such that their common norm is at most `max_norm`.
-///
-/// Follows PyTorch 2.15, `clip_grad_norm_`, down to its 1e-6: Burn clips tensor by tensor.
-pub fn clip_global_norm<M: Module>(
-    module: &M,
-    gradients: GradientsParams,
-    norms: &GradientNorms,
-    max_norm: f32,
-) -> GradientsParams {
-    let factor = max_norm / (norms.total + 1e-6);
-    if factor >= 1.0 {
-        return gradients;
-    }
-    scale(module, gradients, factor)
-}
-
-fn scale<M: Module>(module: &M, gradients: GradientsParams, factor: f32) -> GradientsParams {
-    let mut scaler = Scaler { gradients, factor };
-    module.visit(&mut scaler);
-    scaler.gradients
-}
-
 struct Squares<'a> {
     gradients: &'a GradientsParams,
     ids: Vec<ParamId>,
@@ -56,20 +44,7 @@ impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
             self.ids.push(param.id);
-            self.sums.push(gradient.square().sum());
-        }
-    }
-}
-
-struct Scaler {
-    gradients: GradientsParams,
-    factor: f32,
-}
-
-impl ModuleVisitor for Scaler {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            self.gradients.register(param.id, gradient * self.factor);
+            self.sums.push(sum_of_squares(gradient));
         }
     }
 }

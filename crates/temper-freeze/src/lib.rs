@@ -16,9 +16,9 @@ mod proof;
 mod schedule;
 mod strategy;
 
-pub use clip::{GradientNorms, clip_global_norm, gradient_norms};
+pub use clip::{GradientNorms, gradient_norms};
 pub use error::FreezeError;
-pub use optimizer::AdamWSettings;
+pub use optimizer::{AdamWSettings, ClipFactor};
 pub use plan::{FreezePlan, PlanRow};
 pub use proof::{ParameterHashes, TrainingProof, Violation};
 pub use schedule::LinearWarmup;

@@ -1,6 +1,11 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use burn::module::ParamGroup;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::optim::{AdamWState, AdaptiveMomentumState, LearningRate, ModuleOptimizer, Optimizer};
+use burn::tensor::{Device, Tensor};
 use serde::Serialize;
+use temper_kernels::{AdamWTensors, adamw_step};
 
 use crate::FreezePlan;
 
@@ -10,13 +15,13 @@ use crate::FreezePlan;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct AdamWSettings {
     /// Decay of the first moment.
-    pub beta1: f32,
+    pub beta1: f64,
     /// Decay of the second moment.
-    pub beta2: f32,
+    pub beta2: f64,
     /// Added to the root of the second moment.
-    pub epsilon: f32,
+    pub epsilon: f64,
     /// Decoupled decay of matrices; biases and norms are left out.
-    pub weight_decay: f32,
+    pub weight_decay: f64,
 }
 
 impl Default for AdamWSettings {
@@ -26,14 +31,74 @@ impl Default for AdamWSettings {
 }
 
 impl AdamWSettings {
-    /// The optimiser for a plan's two groups.
-    pub fn init(&self, plan: &FreezePlan) -> ModuleOptimizer {
-        let config = AdamWConfig::new()
-            .with_beta_1(self.beta1)
-            .with_beta_2(self.beta2)
-            .with_epsilon(self.epsilon)
-            .with_weight_decay(self.weight_decay);
-        let without_decay = ParamGroup::from_ids(plan.ids(|row| !row.decays));
-        config.init().with_group(without_decay, config.with_weight_decay(0.0).build(), None)
+    /// The optimiser for a plan's two groups; it multiplies every gradient by `clip`.
+    pub fn init(&self, plan: &FreezePlan, clip: &ClipFactor) -> ModuleOptimizer {
+        let with_decay = AdamW { settings: *self, clip: clip.clone() };
+        let without_decay = AdamW { settings: Self { weight_decay: 0.0, ..*self }, clip: clip.clone() };
+        let group = ParamGroup::from_ids(plan.ids(|row| !row.decays));
+        ModuleOptimizer::from(with_decay).with_group(group, without_decay, None)
+    }
+}
+
+/// What clipping leaves of the gradients of a step: set before the step, read in it, so that
+/// gradients are scaled in the pass that uses them.
+#[derive(Clone, Debug)]
+pub struct ClipFactor(Arc<AtomicU32>);
+
+impl Default for ClipFactor {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU32::new(1.0_f32.to_bits())))
+    }
+}
+
+impl ClipFactor {
+    /// Sets the factor of the next step.
+    pub fn set(&self, factor: f32) {
+        self.0.store(factor.to_bits(), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> f32 {
+        f32::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Burn's AdamW with the update in one pass; its state has the same record.
+#[derive(Clone)]
+struct AdamW {
+    settings: AdamWSettings,
+    clip: ClipFactor,
+}
+
+impl Optimizer for AdamW {
+    type State<const D: usize> = AdamWState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        learning_rate: LearningRate,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<AdamWState<D>>,
+    ) -> (Tensor<D>, Option<AdamWState<D>>) {
+        let momentum = state.map(|state| state.momentum);
+        let AdaptiveMomentumState { time, moment_1, moment_2, .. } = momentum
+            .unwrap_or_else(|| AdaptiveMomentumState::new(0, gradient.zeros_like(), gradient.zeros_like()));
+        let time = time + 1;
+        let tensors = AdamWTensors { parameter, first_moment: moment_1, second_moment: moment_2 };
+        let adamw = temper_kernels::AdamW {
+            learning_rate,
+            beta1: self.settings.beta1,
+            beta2: self.settings.beta2,
+            epsilon: self.settings.epsilon,
+            weight_decay: self.settings.weight_decay,
+        };
+        let AdamWTensors { parameter, first_moment, second_moment } =
+            adamw_step(tensors, gradient, &adamw, time as u32, self.clip.get());
+        let momentum = AdaptiveMomentumState::new(time, first_moment, second_moment);
+        (parameter, Some(AdamWState::new(momentum)))
+    }
+
+    fn to_device<const D: usize>(mut state: AdamWState<D>, device: &Device) -> AdamWState<D> {
+        state.momentum = state.momentum.to_device(device);
+        state
     }
 }

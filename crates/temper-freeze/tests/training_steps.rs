@@ -7,9 +7,7 @@ use burn::lr_scheduler::LrScheduler;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
-use temper_freeze::{
-    AdamWSettings, FreezePlan, LinearWarmup, TrainingProof, clip_global_norm, gradient_norms,
-};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, TrainingProof, gradient_norms};
 use temper_models::weights::Layout;
 use temper_models::{HeadRequest, Mode, Model, PathTracker, TokenBatch};
 
@@ -42,12 +40,12 @@ fn batch(reference: &HashMap<String, TensorData>, rows: std::ops::Range<usize>) 
         all[rows.start * seq..rows.end * seq].to_vec()
     };
     let lengths: Vec<u32> = cut("attention_mask").chunks(seq).map(|row| row.iter().sum()).collect();
-    TokenBatch::new(&cut("input_ids"), &cut("token_type_ids"), &lengths, seq, &Device::flex())
+    TokenBatch::from_padded(&cut("input_ids"), &cut("token_type_ids"), &lengths, seq, &Device::flex())
 }
 
 /// The loss summed over some rows, divided by the rows of the whole batch.
 fn loss(model: &Model, reference: &HashMap<String, TensorData>, rows: std::ops::Range<usize>) -> Tensor<1> {
-    let logits = model.classify(&batch(reference, rows.clone()), Mode::Train).expect("a head");
+    let logits = model.classify(&batch(reference, rows.clone()), Mode::train(0)).expect("a head");
     let labels: Vec<i32> = numbers(&reference["labels"]).into_iter().map(|label| label as i32).collect();
     let all = labels.len();
     let labels = labels[rows.clone()].to_vec();
@@ -63,15 +61,28 @@ fn gradients(model: &Model, reference: &HashMap<String, TensorData>) -> Gradient
     GradientsParams::from_grads(loss(model, reference, 0..4).backward(), model)
 }
 
+/// AdamW with a common norm of 1 at most.
+struct Clipped {
+    optimizer: ModuleOptimizer,
+    clip: ClipFactor,
+}
+
+impl Clipped {
+    fn new(plan: &FreezePlan) -> Self {
+        let clip = ClipFactor::default();
+        Self { optimizer: AdamWSettings::default().init(plan, &clip), clip }
+    }
+}
+
 fn step(
-    optimizer: &mut ModuleOptimizer,
+    optimizer: &mut Clipped,
     rate: f64,
     model: Model,
     gradients: GradientsParams,
 ) -> (Model, temper_freeze::GradientNorms) {
     let norms = gradient_norms(&model, &gradients);
-    let gradients = clip_global_norm(&model, gradients, &norms, 1.0);
-    (optimizer.step(rate, model, gradients), norms)
+    optimizer.clip.set(norms.clip_factor(1.0));
+    (optimizer.optimizer.step(rate, model, gradients), norms)
 }
 
 struct After<'a> {
@@ -118,7 +129,7 @@ fn five_steps_agree_with_pytorch() {
     let mut model = load();
     let plan =
         FreezePlan::new(&"all".parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan");
-    let mut optimizer = AdamWSettings::default().init(&plan);
+    let mut optimizer = Clipped::new(&plan);
     let mut schedule = LinearWarmup::new(1e-3, 2, 5);
     for number in 0..5 {
         let rate = schedule.step();
@@ -164,7 +175,7 @@ fn one_step_leaves_frozen_parameters_bit_identical() {
         let mut proof = TrainingProof::begin(&model);
         let gradients = gradients(&model, &reference);
         assert_eq!(gradients.len(), plan.rows.iter().filter(|row| row.trains).count(), "{strategy}");
-        let (model, norms) = step(&mut AdamWSettings::default().init(&plan), 1e-3, model, gradients);
+        let (model, norms) = step(&mut Clipped::new(&plan), 1e-3, model, gradients);
         proof.observe(&norms);
         let violations = proof.violations(&model, &plan);
         assert!(violations.is_empty(), "{strategy}: {violations:?}");
@@ -182,7 +193,7 @@ fn the_proof_fails_when_it_should() {
         let model = trained.apply(load());
         let mut proof = TrainingProof::begin(&model);
         let gradients = gradients(&model, &reference);
-        let (model, norms) = step(&mut AdamWSettings::default().init(trained), 1e-3, model, gradients);
+        let (model, norms) = step(&mut Clipped::new(trained), 1e-3, model, gradients);
         proof.observe(&norms);
         proof.violations(&model, promised)
     };
@@ -202,7 +213,7 @@ fn a_rate_of_zero_is_found_out_at_the_end_only() {
         FreezePlan::new(&"all".parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan");
     let mut proof = TrainingProof::begin(&model);
     let gradients = gradients(&model, &reference);
-    let (model, norms) = step(&mut AdamWSettings::default().init(&plan), 0.0, model, gradients);
+    let (model, norms) = step(&mut Clipped::new(&plan), 0.0, model, gradients);
     proof.observe(&norms);
     assert!(proof.early_violations(&model, &plan).is_empty());
     assert_eq!(proof.violations(&model, &plan).len(), 41);
@@ -215,16 +226,17 @@ fn optimizer_state_finds_its_parameters_in_another_process() {
         FreezePlan::new(&"all".parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan")
     };
     let model = load();
-    let mut optimizer = AdamWSettings::default().init(&plan(&model));
+    let mut optimizer = Clipped::new(&plan(&model));
     let first = gradients(&model, &reference);
     let (model, _) = step(&mut optimizer, 1e-3, model, first);
     let dir = tempfile::tempdir().expect("a folder");
-    optimizer.to_record().save(dir.path().join("optimizer.bpk")).expect("saved");
+    optimizer.optimizer.to_record().save(dir.path().join("optimizer.bpk")).expect("saved");
 
     // Another instance of the same model, as a resumed process would load it.
     let other = load();
     let record = burn::optim::OptimizerRecord::load(dir.path().join("optimizer.bpk")).expect("loaded");
-    let mut resumed = AdamWSettings::default().init(&plan(&other)).load_record(record);
+    let mut resumed = Clipped::new(&plan(&other));
+    resumed.optimizer = resumed.optimizer.load_record(record);
     let ids = |model: &Model| model.parameters().parameters.iter().map(|row| row.id).collect::<Vec<_>>();
     assert_eq!(ids(&model), ids(&other));
     let second = gradients(&model, &reference);

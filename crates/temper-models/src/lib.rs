@@ -18,7 +18,6 @@
 //! # }
 //! ```
 
-mod activation;
 mod backbone;
 mod batch;
 mod config;
@@ -33,13 +32,13 @@ mod parameters;
 mod registry;
 pub mod weights;
 
-pub use activation::Activation;
 pub use backbone::Backbone;
-pub use batch::TokenBatch;
+pub use batch::{LayerRows, Rows, TokenBatch};
 pub use config::{Bounds, ModelConfig};
 pub use error::{Misfits, ModelError};
 pub use heads::{Head, HeadRequest, Pooling};
-pub use mode::Mode;
+pub use mode::{Mode, Seed};
 pub use model::{Loaded, Model};
 pub use parameters::{Parameter, ParameterTable, PathTracker};
 pub use registry::AnyBackbone;
+pub use temper_kernels::Activation;

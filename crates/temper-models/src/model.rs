@@ -68,10 +68,11 @@ impl Model {
     /// Logits of the classification head; `None` without one.
     ///
     /// # Shapes
-    /// - batch: `[batch, seq]`; output: `[batch, labels]`
+    /// - batch: `[tokens]`; output: `[sequences, labels]`
     pub fn classify(&self, batch: &TokenBatch, mode: Mode) -> Option<Tensor<2>> {
         let Some(Head::SequenceClassification(head)) = &self.head else { return None };
-        Some(head.forward(&self.backbone, self.backbone.forward(batch, mode), mode))
+        let hidden = self.backbone.forward(batch, head.rows(), mode.child(0));
+        Some(head.forward(&self.backbone, hidden, mode.child(1)))
     }
 
     /// Every parameter, with its path.

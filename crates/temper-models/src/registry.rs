@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::families::bert::{self, Bert, BertConfig};
 use crate::weights::{Row, WeightMap};
-use crate::{Backbone, Bounds, Mode, ModelError, TokenBatch};
+use crate::{Backbone, Bounds, Mode, ModelError, Rows, TokenBatch};
 
 /// A backbone of any family.
 #[derive(Module, Debug)]
@@ -32,11 +32,17 @@ impl AnyBackbone {
 }
 
 impl Backbone for AnyBackbone {
-    fn hidden_states(&self, batch: &TokenBatch, mode: Mode) -> Vec<Tensor<3>> {
-        self.family().hidden_states(batch, mode)
+    fn forward_watched(
+        &self,
+        batch: &TokenBatch,
+        rows: Rows,
+        mode: Mode,
+        watch: &mut dyn FnMut(&Tensor<2>),
+    ) -> Tensor<2> {
+        self.family().forward_watched(batch, rows, mode, watch)
     }
 
-    fn pool(&self, hidden: Tensor<3>) -> Tensor<2> {
+    fn pool(&self, hidden: Tensor<2>) -> Tensor<2> {
         self.family().pool(hidden)
     }
 

@@ -7,20 +7,12 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use common::{Reference, fixture, largest};
 use temper_models::families::bert;
 use temper_models::weights::Layout;
-use temper_models::{Backbone, HeadRequest, Mode, Model, PathTracker};
+use temper_models::{Backbone, HeadRequest, Mode, Model, PathTracker, Rows, TokenBatch};
 
 const VARIANTS: [&str; 2] = ["bert", "bert-gelu-new"];
 
 fn load(name: &str, device: &Device) -> Model {
     Model::load(&fixture(name), &HeadRequest::FromConfig, device).expect(name).model
-}
-
-/// Differences at positions that are not padding: what a model says of padding is nobody's
-/// business.
-fn unpadded(values: Vec<f64>, lengths: &[usize], width: usize) -> Vec<f64> {
-    let seq = values.len() / lengths.len() / width;
-    let rows = values.chunks(seq * width).zip(lengths);
-    rows.flat_map(|(row, &length)| row[..length * width].to_vec()).collect()
 }
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
@@ -36,13 +28,12 @@ fn every_hidden_state_and_the_logits_agree() {
             let states = model.backbone.hidden_states(&batch, Mode::Evaluate);
             assert_eq!(states.len(), model.backbone.layer_count() + 1);
             for (layer, state) in states.iter().enumerate() {
-                let expected = reference.values(&format!("hidden_states.{layer}"));
-                let [ours, theirs] =
-                    [host(state.clone()), expected].map(|values| unpadded(values, &batch.lengths, 32));
-                let difference = largest(ours, theirs);
+                let expected = reference.packed(&format!("hidden_states.{layer}"));
+                let difference = largest(host(state.clone()), expected);
                 assert!(difference < 1e-5, "{name} layer {layer}: {difference}");
             }
-            let pooled = model.backbone.pool(states[states.len() - 1].clone());
+            let first = model.backbone.forward(&batch, Rows::First, Mode::Evaluate);
+            let pooled = model.backbone.pool(first);
             assert!(largest(host(pooled), reference.values("pooler_output")) < 1e-5);
             let logits = model.classify(&batch, Mode::Evaluate).expect("a head");
             assert!(largest(host(logits), reference.values("logits")) < 1e-5);
@@ -87,7 +78,7 @@ fn the_loss_and_all_gradients_agree() {
     let device = Device::flex().autodiff();
     for name in VARIANTS {
         let (model, reference) = (load(name, &device), Reference::read(name));
-        let logits = model.classify(&reference.batch(&device), Mode::Train).expect("a head");
+        let logits = model.classify(&reference.batch(&device), Mode::train(0)).expect("a head");
         let labels = reference.labels();
         let rows = labels.len();
         let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [rows, 1]), &Device::flex());
@@ -110,34 +101,41 @@ fn frozen_layers_give_the_same_numbers_without_a_graph() {
     let device = Device::flex().autodiff();
     let reference = Reference::read("bert");
     let model = burn::module::Module::no_grad(load("bert", &device));
-    let states = model.backbone.hidden_states(&reference.batch(&device), Mode::Train);
+    let states = model.backbone.hidden_states(&reference.batch(&device), Mode::train(0));
     assert!(states.iter().all(|state| !state.is_autodiff()));
     let last = states.last().expect("layers").clone();
-    let lengths = reference.batch(&device).lengths;
-    let [ours, theirs] =
-        [host(last), reference.values("last_hidden_state")].map(|values| unpadded(values, &lengths, 32));
-    assert!(largest(ours, theirs) < 1e-5);
+    assert!(largest(host(last), reference.packed("last_hidden_state")) < 1e-5);
 }
 
 #[test]
-fn a_padded_row_equals_the_row_alone() {
+fn a_sequence_in_a_batch_equals_the_sequence_alone() {
     let device = Device::flex();
     let (model, reference) = (load("bert", &device), Reference::read("bert"));
     let batch = reference.batch(&device);
     let together = model.classify(&batch, Mode::Evaluate).expect("a head");
-    for (row, &length) in batch.lengths.iter().enumerate() {
-        let cut = |ids: &Tensor<2, Int>| -> Vec<u32> {
-            ids.clone().narrow(0, row, 1).narrow(1, 0, length).into_data().iter::<u32>().collect()
+    for (row, range) in batch.sequences.ranges().enumerate() {
+        let cut = |ids: &Tensor<1, Int>| -> Vec<u32> {
+            ids.clone().slice([range.clone()]).into_data().iter::<u32>().collect()
         };
-        let alone = temper_models::TokenBatch::new(
-            &cut(&batch.ids),
-            &cut(&batch.type_ids),
-            &[length as u32],
-            length,
-            &device,
-        );
+        let length = [range.len() as u32];
+        let alone = TokenBatch::new(&cut(&batch.ids), &cut(&batch.type_ids), &length, &device);
         let alone = model.classify(&alone, Mode::Evaluate).expect("a head");
         let difference = largest(host(alone), host(together.clone().narrow(0, row, 1)));
-        assert!(difference < 1e-5, "row {row}: {difference}");
+        assert!(difference < 1e-6, "row {row}: {difference}");
     }
+}
+
+#[test]
+fn wanted_rows_are_those_of_all_rows() {
+    let device = Device::flex();
+    let (model, reference) = (load("bert", &device), Reference::read("bert"));
+    let batch = reference.batch(&device);
+    let all = model.backbone.forward(&batch, Rows::All, Mode::Evaluate);
+    let pick = |row: fn(std::ops::Range<usize>) -> usize| -> Vec<f64> {
+        batch.sequences.ranges().flat_map(|range| host(all.clone().narrow(0, row(range), 1))).collect()
+    };
+    let first = model.backbone.forward(&batch, Rows::First, Mode::Evaluate);
+    assert!(largest(host(first), pick(|range| range.start)) < 1e-6);
+    let last = model.backbone.forward(&batch, Rows::Last, Mode::Evaluate);
+    assert!(largest(host(last), pick(|range| range.end - 1)) < 1e-6);
 }

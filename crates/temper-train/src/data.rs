@@ -47,7 +47,7 @@ pub struct Splits<T: Task> {
     /// Tokens of the whole training split, before any limit, estimated from the part that was
     /// encoded.
     pub full_train_tokens: usize,
-    /// The dataset as the run sees it; the padding is filled in when batches are planned.
+    /// The dataset as the run sees it.
     pub report: DataReport,
 }
 
@@ -59,11 +59,6 @@ impl<T: Task> Splits<T> {
             Split::Validation => &self.validation,
             Split::Test => &self.test,
         }
-    }
-
-    /// The report with the padding of the run's batches, in percent of their tokens.
-    pub fn report(&self, padding_percent: f64) -> DataReport {
-        DataReport { padding_percent, ..self.report.clone() }
     }
 }
 

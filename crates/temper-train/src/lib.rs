@@ -4,7 +4,8 @@
 //! model ([`temper_models`]) with a plan of what trains ([`temper_freeze`]) -> [`training`] ->
 //! a run folder.
 
-pub mod backend;
+pub mod allocator;
+mod backend;
 pub mod commands;
 mod data;
 mod error;
@@ -23,5 +24,5 @@ pub use error::TrainError;
 pub use record::{RunRecord, RunRequest};
 pub use results::Results;
 pub use run_folder::RunFolder;
-pub use settings::{PaddingMode, Preset, Settings};
+pub use settings::{Preset, Settings};
 pub use sources::{ColumnOptions, LocalModel, SourceOptions};

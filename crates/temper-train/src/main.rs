@@ -1,21 +1,26 @@
 //! The binary `temper`.
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use temper_train::TrainError;
+use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
     EvaluateArgs, FetchArgs, FinetuneArgs, InspectArgs, PredictArgs, VerifyArgs, evaluate, fetch, finetune,
     inspect, predict, verify,
 };
 
-// glibc's allocator returns big blocks to the system and pays for them again as page faults.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 /// Fine-tune pretrained language models in Rust
 #[derive(Parser)]
 #[command(name = "temper", version, args_override_self = true)]
 struct Cli {
+    /// Threads that compute (default: one a core)
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     #[command(subcommand)]
     command: Command,
 }
@@ -31,10 +36,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     let filter = tracing_subscriber::EnvFilter::try_from_env("TEMPER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let result = match Cli::parse().command {
+    let cli = Cli::parse();
+    if let Err(error) = set_threads(cli.threads) {
+        eprintln!("error: {error}");
+        return ExitCode::from(error.exit_code());
+    }
+    let result = match cli.command {
         Command::Finetune(args) => finetune(&args),
         Command::Evaluate(args) => evaluate(&args),
         Command::Predict(args) => predict(&args),
@@ -49,4 +60,12 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// One pool computes everything: tokenisation, tensors and Burn's own products. The thread that calls
+/// waits for it, and batches are made between steps, so no more threads than these are ever busy.
+fn set_threads(threads: Option<NonZeroUsize>) -> Result<(), TrainError> {
+    let Some(threads) = threads else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
+    pool.build_global().map_err(|error| TrainError::Usage(format!("--threads {threads}: {error}")))
 }

@@ -80,7 +80,6 @@ fn scores(results: &Results) -> String {
     rows.push(("optimiser steps".into(), results.steps.to_string()));
     rows.push(("training time".into(), format!("{:.0} s", results.training_seconds)));
     rows.push(("tokens a second".into(), format!("{:.0}", results.tokens_per_second)));
-    rows.push(("padding".into(), format!("{:.1} %", results.padding_percent)));
     let rows: String =
         rows.iter().map(|(name, value)| format!("<tr><th>{name}</th><td>{value}</td></tr>")).collect();
     format!("<table>{rows}</table>")

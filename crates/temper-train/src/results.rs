@@ -26,10 +26,8 @@ pub struct Results {
     pub training_seconds: f64,
     /// Wall time of the test evaluation.
     pub test_seconds: f64,
-    /// Trained tokens a second, padding excluded.
+    /// Trained tokens a second.
     pub tokens_per_second: f64,
-    /// Padding among the trained tokens.
-    pub padding_percent: f64,
     /// Largest resident size of the process; only Linux tells.
     pub peak_memory_bytes: Option<u64>,
     /// What the training proof found.

@@ -10,18 +10,9 @@ use temper_models::Pooling;
 
 use crate::TrainError;
 
-/// How batches are filled up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PaddingMode {
-    /// To the longest row of the batch.
-    #[default]
-    Longest,
-    /// To `max_seq_length`, as textbooks do.
-    MaxLength,
-}
-
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
+///
+/// What a run.toml of an earlier version records beyond these is passed over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Passes over the training data.
@@ -34,14 +25,12 @@ pub struct Settings {
     pub per_device_train_batch_size: usize,
     /// Batches an optimiser step.
     pub gradient_accumulation_steps: usize,
-    /// Padded tokens a micro-batch; batch size times `max_seq_length` by default.
+    /// Tokens a micro-batch at most; batch size times `max_seq_length` by default.
     pub max_tokens_per_batch: Option<usize>,
     /// Tokens an example, special tokens included.
     pub max_seq_length: usize,
     /// Which part of a longer text is kept.
     pub truncation: Truncation,
-    /// How batches are filled up.
-    pub padding: PaddingMode,
     /// AdamW's decay of matrices.
     pub weight_decay: f64,
     /// Share of the steps that warm the learning rate up.
@@ -85,7 +74,6 @@ impl Default for Settings {
             max_tokens_per_batch: None,
             max_seq_length: 128,
             truncation: Truncation::Head,
-            padding: PaddingMode::Longest,
             weight_decay: 0.01,
             warmup_ratio: 0.1,
             max_grad_norm: 1.0,
@@ -241,7 +229,7 @@ impl Settings {
         self.per_device_train_batch_size * self.gradient_accumulation_steps
     }
 
-    /// Padded tokens a micro-batch.
+    /// Tokens a micro-batch at most.
     pub fn tokens_per_batch(&self) -> usize {
         self.max_tokens_per_batch.unwrap_or(self.per_device_train_batch_size * self.max_seq_length)
     }
@@ -284,6 +272,13 @@ mod tests {
         let error = resolve(Preset::Full, Some(&file), environment(&[]), &json!({})).unwrap_err();
         assert!(error.to_string().contains("lerning_rate (did you mean learning_rate?)"), "{error}");
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_recorded_setting_that_is_no_more_is_passed_over() {
+        let mut recorded = serde_json::to_value(Settings::default()).unwrap();
+        recorded["padding"] = json!("longest");
+        assert_eq!(serde_json::from_value::<Settings>(recorded).unwrap(), Settings::default());
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) fn epoch_generator(seed: u64, epoch: u64) -> ChaCha8Rng {
 }
 
 /// Fisher-Yates from the last element to the second.
-pub(super) fn shuffle<T>(items: &mut [T], generator: &mut ChaCha8Rng) {
+pub(super) fn shuffle(items: &mut [usize], generator: &mut ChaCha8Rng) {
     for last in (1..items.len()).rev() {
         let other = below(last as u64 + 1, generator);
         items.swap(last, other as usize);

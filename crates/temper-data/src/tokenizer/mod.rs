@@ -95,12 +95,6 @@ impl TextTokenizer {
         &self.sha256
     }
 
-    /// The id that fills rows up: the pad token, or what stands in for one. What is read there
-    /// never counts, but it must be a row of the embedding.
-    pub fn pad_id(&self) -> u32 {
-        self.special.pad.unwrap_or_else(|| self.filler_id())
-    }
-
     /// The id that stands for an empty text where the layout has no special tokens.
     pub(crate) fn filler_id(&self) -> u32 {
         let special = &self.special;

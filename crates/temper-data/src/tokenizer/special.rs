@@ -12,7 +12,7 @@ pub struct SpecialTokens {
     pub cls: Option<u32>,
     /// Separates the texts of a pair.
     pub sep: Option<u32>,
-    /// Fills rows up.
+    /// Fills rows up where batches are padded, as in transformers.
     pub pad: Option<u32>,
     /// Stands for what the vocabulary cannot write.
     pub unk: Option<u32>,

@@ -5,14 +5,14 @@
 //! tanh pooler.
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{
     Dropout, Embedding, LayerNorm, Linear, PostNormBlock, PostNormBlockConfig, run_frozen_without_autodiff,
 };
 use crate::weights::{Row, WeightMap, copy, foreign, ignore, linear, norm};
-use crate::{Activation, Backbone, Mode, ModelError, TokenBatch};
+use crate::{Activation, Backbone, Mode, ModelError, Rows, TokenBatch};
 
 /// BERT's configuration, with Hugging Face's field names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,11 +153,11 @@ impl Bert {
         Self { pooler: None, ..self }
     }
 
-    // [batch, seq] -> [batch, seq, hidden]
-    fn embed(&self, ids: Tensor<2, Int>, type_ids: Tensor<2, Int>, mode: Mode) -> Tensor<3> {
-        let [_, seq] = ids.dims();
-        let positions = self.position_embedding.first(seq).unsqueeze::<3>();
-        let sum = self.token_embedding.forward(ids) + self.type_embedding.forward(type_ids) + positions;
+    // [tokens] -> [tokens, hidden]
+    fn embed(&self, batch: &TokenBatch, mode: Mode) -> Tensor<2> {
+        let sum = self.token_embedding.forward(batch.ids.clone())
+            + self.type_embedding.forward(batch.type_ids.clone())
+            + self.position_embedding.forward(batch.positions.clone());
         self.embedding_dropout.forward(self.embedding_norm.forward(sum), mode)
     }
 
@@ -168,28 +168,32 @@ impl Bert {
 }
 
 impl Backbone for Bert {
-    fn hidden_states(&self, batch: &TokenBatch, mode: Mode) -> Vec<Tensor<3>> {
-        let embedded = self.embed(batch.ids.clone(), batch.type_ids.clone(), mode);
+    fn forward_watched(
+        &self,
+        batch: &TokenBatch,
+        rows: Rows,
+        mode: Mode,
+        watch: &mut dyn FnMut(&Tensor<2>),
+    ) -> Tensor<2> {
+        let embedded = self.embed(batch, mode.child(0));
         // Detaching frozen embeddings keeps the frozen layers above out of autodiff.
-        let mut states =
-            vec![if self.embeddings_are_frozen() { embedded.without_autodiff() } else { embedded }];
-        for layer in &self.layers {
-            let input = states[states.len() - 1].clone();
-            states.push(run_frozen_without_autodiff(layer, input, |layer, x| {
-                layer.forward(x, batch.padding.clone(), mode)
-            }));
+        let mut x = if self.embeddings_are_frozen() { embedded.without_autodiff() } else { embedded };
+        watch(&x);
+        let all = batch.layer_rows(Rows::All);
+        let wanted = batch.layer_rows(rows);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let rows = if index + 1 == self.layers.len() { &wanted } else { &all };
+            x = run_frozen_without_autodiff(layer, x, |layer, x| {
+                layer.forward(x, rows, mode.child(index + 1))
+            });
+            watch(&x);
         }
-        states
+        if self.layers.is_empty() { wanted.select(x) } else { x }
     }
 
-    fn pool(&self, hidden: Tensor<3>) -> Tensor<2> {
-        // [batch, seq, hidden] -> [batch, 1, hidden]: the first position is [CLS].
-        let first = hidden.narrow(1, 0, 1);
-        let pooled = match &self.pooler {
-            Some(pooler) => run_frozen_without_autodiff(pooler, first, |pooler, x| pooler.forward(x).tanh()),
-            None => first,
-        };
-        pooled.squeeze_dim(1)
+    fn pool(&self, hidden: Tensor<2>) -> Tensor<2> {
+        let Some(pooler) = &self.pooler else { return hidden };
+        run_frozen_without_autodiff(pooler, hidden, |pooler, x| pooler.forward_activated(x, Activation::Tanh))
     }
 
     fn hidden_size(&self) -> usize {

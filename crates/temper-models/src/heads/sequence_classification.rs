@@ -3,7 +3,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Dropout, Linear};
-use crate::{Backbone, Mode};
+use crate::{Backbone, Mode, Rows};
 
 /// What a classification head reads from the last hidden state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,15 +39,19 @@ impl SequenceClassification {
         self.pooling
     }
 
+    /// The tokens whose hidden states [`Self::forward`] takes.
+    pub fn rows(&self) -> Rows {
+        Rows::First
+    }
+
     /// Logits.
     ///
     /// # Shapes
-    /// - hidden: `[batch, seq, hidden]`; output: `[batch, labels]`
-    pub fn forward(&self, backbone: &impl Backbone, hidden: Tensor<3>, mode: Mode) -> Tensor<2> {
+    /// - hidden: `[sequences, hidden]`; output: `[sequences, labels]`
+    pub fn forward(&self, backbone: &impl Backbone, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
         let pooled = match self.pooling {
             Pooling::Pooler => backbone.pool(hidden),
-            // [batch, seq, hidden] -> [batch, hidden]
-            Pooling::Cls => hidden.narrow(1, 0, 1).squeeze_dim(1),
+            Pooling::Cls => hidden,
         };
         self.output.forward(self.dropout.forward(pooled, mode))
     }

@@ -1,7 +1,8 @@
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Device, Tensor};
+use temper_kernels::{AttentionHeads, AttentionLayout, AttentionPattern};
 
-use super::{Dropout, Linear, ops};
+use super::{Dropout, Linear};
 use crate::Mode;
 
 /// What [`Attention`] is made from.
@@ -45,18 +46,32 @@ impl Attention {
     }
 
     /// # Shapes
-    /// - x: `[batch, seq, hidden]`, padding: `[batch, seq]`; output: `[batch, seq, hidden]`
-    pub fn forward(&self, x: Tensor<3>, padding: Option<Tensor<2, Bool>>, mode: Mode) -> Tensor<3> {
-        let [batch, seq, hidden] = x.dims();
-        let split = |x: Tensor<3>| {
-            // [batch, seq, hidden] -> [batch, heads, seq, head]
-            x.reshape([batch, seq, self.heads, hidden / self.heads]).swap_dims(1, 2)
+    /// - queries: `[query rows, hidden]`, what asks; keys: `[key rows, hidden]`, what is seen
+    /// - output: `[query rows, hidden]`
+    pub fn forward(
+        &self,
+        queries: Tensor<2>,
+        keys: Tensor<2>,
+        layout: &AttentionLayout,
+        mode: Mode,
+    ) -> Tensor<2> {
+        let [_, hidden] = queries.dims();
+        let head = hidden / self.heads;
+        let attention = temper_kernels::Attention {
+            heads: AttentionHeads { query_heads: self.heads, key_heads: self.heads, head },
+            pattern: AttentionPattern {
+                causal: false,
+                window: None,
+                alibi: None,
+                relative: None,
+                scale: 1.0 / (head as f32).sqrt(),
+            },
+            layout: layout.clone(),
+            dropout: self.dropout.masks(mode),
         };
-        let query = split(self.query.forward(x.clone()));
-        let key = split(self.key.forward(x.clone()));
-        let value = split(self.value.forward(x));
-        let context = ops::attention(query, key, value, padding, &self.dropout, mode);
-        // [batch, heads, seq, head] -> [batch, seq, hidden]
-        self.output.forward(context.swap_dims(1, 2).reshape([batch, seq, hidden]))
+        let query = self.query.forward(queries);
+        let key = self.key.forward(keys.clone());
+        let value = self.value.forward(keys);
+        self.output.forward(temper_kernels::attention(query, key, value, None, attention))
     }
 }

@@ -1,8 +1,8 @@
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use super::{Attention, AttentionConfig, Dropout, FeedForward, LayerNorm};
-use crate::{Activation, Mode};
+use crate::{Activation, LayerRows, Mode};
 
 /// What [`PostNormBlock`] is made from.
 #[derive(Clone, Debug)]
@@ -55,11 +55,12 @@ impl PostNormBlock {
     }
 
     /// # Shapes
-    /// - x: `[batch, seq, hidden]`, padding: `[batch, seq]`; output: `[batch, seq, hidden]`
-    pub fn forward(&self, x: Tensor<3>, padding: Option<Tensor<2, Bool>>, mode: Mode) -> Tensor<3> {
-        let attended = self.attention.forward(x.clone(), padding, mode);
-        let x = self.attention_norm.forward(x + self.dropout.forward(attended, mode));
+    /// - x: `[tokens, hidden]`; output: `[rows, hidden]`
+    pub fn forward(&self, x: Tensor<2>, rows: &LayerRows, mode: Mode) -> Tensor<2> {
+        let queries = rows.select(x.clone());
+        let attended = self.attention.forward(queries.clone(), x, &rows.layout, mode.child(0));
+        let x = self.attention_norm.forward_residual(attended, queries, &self.dropout, mode.child(1));
         let transformed = self.ffn.forward(x.clone());
-        self.ffn_norm.forward(x + self.dropout.forward(transformed, mode))
+        self.ffn_norm.forward_residual(transformed, x, &self.dropout, mode.child(2))
     }
 }

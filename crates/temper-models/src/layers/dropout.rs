@@ -1,5 +1,5 @@
 use burn::module::Module;
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::Tensor;
 
 use crate::Mode;
 
@@ -17,16 +17,22 @@ impl Dropout {
         Self { probability }
     }
 
+    /// The masks of one use, for operations that drop out on their own; `None` when nothing is
+    /// dropped.
+    pub fn masks(&self, mode: Mode) -> Option<temper_kernels::Dropout> {
+        let seed = mode.seed()?;
+        (self.probability > 0.0)
+            .then_some(temper_kernels::Dropout { probability: self.probability as f32, seed })
+    }
+
     /// Zeroes elements at random and scales the others by `1 / (1 - p)`.
     ///
     /// # Shapes
-    /// - input and output: `[..., any]`
-    pub fn forward<const D: usize>(&self, x: Tensor<D>, mode: Mode) -> Tensor<D> {
-        if mode == Mode::Evaluate || self.probability == 0.0 {
-            return x;
+    /// - input and output: `[rows, width]`
+    pub fn forward(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
+        match self.masks(mode) {
+            Some(masks) => temper_kernels::dropout(x, None, masks),
+            None => x,
         }
-        let keep = 1.0 - self.probability;
-        let mask = x.random_like(Distribution::Bernoulli(keep)) / keep;
-        x * mask
     }
 }

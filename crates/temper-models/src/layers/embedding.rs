@@ -1,5 +1,5 @@
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, module};
+use burn::tensor::{Device, Int, Tensor};
 
 use super::parameter;
 
@@ -17,16 +17,8 @@ impl Embedding {
     }
 
     /// # Shapes
-    /// - ids: `[batch, seq]`, each below `entries`; output: `[batch, seq, width]`
-    pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        module::embedding(self.weight.val(), ids)
-    }
-
-    /// The first `count` vectors.
-    ///
-    /// # Shapes
-    /// - output: `[count, width]`
-    pub fn first(&self, count: usize) -> Tensor<2> {
-        self.weight.val().narrow(0, 0, count)
+    /// - ids: `[rows]`, each below `entries`; output: `[rows, width]`
+    pub fn forward(&self, ids: Tensor<1, Int>) -> Tensor<2> {
+        temper_kernels::embedding(self.weight.val(), ids)
     }
 }

@@ -26,8 +26,8 @@ impl FeedForward {
     }
 
     /// # Shapes
-    /// - input and output: `[batch, seq, hidden]`
-    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.outer.forward(self.activation.forward(self.inner.forward(x)))
+    /// - x and output: `[rows, hidden]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.outer.forward(self.inner.forward_activated(x, self.activation))
     }
 }

@@ -1,7 +1,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::{ops, parameter};
+use super::parameter;
+use crate::Activation;
 
 /// An affine map, `x W + b`.
 #[derive(Module, Debug)]
@@ -19,8 +20,16 @@ impl Linear {
     }
 
     /// # Shapes
-    /// - input: `[..., in]`; output: `[..., out]`
-    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        ops::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+    /// - x: `[rows, in]`; output: `[rows, out]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        temper_kernels::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val), None)
+    }
+
+    /// The map followed by an activation.
+    ///
+    /// # Shapes
+    /// - x: `[rows, in]`; output: `[rows, out]`
+    pub fn forward_activated(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        temper_kernels::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val), Some(activation))
     }
 }

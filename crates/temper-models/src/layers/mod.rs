@@ -1,7 +1,7 @@
 //! The bricks that families are wired from.
 //!
 //! Each follows Hugging Face's placement of dropout and norms, which Burn's own transformer
-//! modules do not. Operations that a backend may fuse stand in [`ops`] alone.
+//! modules do not. The operations themselves are temper-kernels'.
 
 mod attention;
 mod block;
@@ -10,7 +10,6 @@ mod embedding;
 mod feed_forward;
 mod linear;
 mod norm;
-pub mod ops;
 mod trunk;
 
 pub use attention::{Attention, AttentionConfig};

@@ -1,7 +1,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use temper_kernels::{Norm, Residual};
 
-use super::{ops, parameter};
+use super::{Dropout, parameter};
+use crate::Mode;
 
 /// Layer normalisation with gain and bias (Ba et al. 2016).
 #[derive(Module, Debug)]
@@ -21,8 +23,27 @@ impl LayerNorm {
     }
 
     /// # Shapes
-    /// - input and output: `[..., width]`
-    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        ops::layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon)
+    /// - x and output: `[rows, width]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.apply(x, None)
+    }
+
+    /// `norm(residual + dropout(x))`: the end of a post-norm sub-layer.
+    ///
+    /// # Shapes
+    /// - x, residual and output: `[rows, width]`
+    pub fn forward_residual(
+        &self,
+        x: Tensor<2>,
+        residual: Tensor<2>,
+        dropout: &Dropout,
+        mode: Mode,
+    ) -> Tensor<2> {
+        self.apply(x, Some(Residual { tensor: residual, dropout: dropout.masks(mode) }))
+    }
+
+    fn apply(&self, x: Tensor<2>, residual: Option<Residual>) -> Tensor<2> {
+        let norm = Norm::Layer { epsilon: self.epsilon as f32 };
+        temper_kernels::norm(x, residual, self.weight.val(), Some(self.bias.val()), norm)
     }
 }

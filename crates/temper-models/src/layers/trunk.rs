@@ -23,12 +23,12 @@ pub fn is_frozen<M: Module>(module: &M) -> bool {
 /// is frozen. In the first layer that trains, its parameters lift the result back.
 ///
 /// # Shapes
-/// - input and output: `[batch, seq, hidden]`
+/// - input: `[tokens, hidden]`; output: `[rows, hidden]`
 pub fn run_frozen_without_autodiff<M: Module>(
     layer: &M,
-    input: Tensor<3>,
-    forward: impl FnOnce(&M, Tensor<3>) -> Tensor<3>,
-) -> Tensor<3> {
+    input: Tensor<2>,
+    forward: impl FnOnce(&M, Tensor<2>) -> Tensor<2>,
+) -> Tensor<2> {
     if !input.is_autodiff() && is_frozen(layer) {
         return forward(&layer.valid(), input);
     }

@@ -55,7 +55,16 @@ impl Reference {
         let mask = self.data("attention_mask");
         let seq = mask.shape().as_slice()[1];
         let lengths: Vec<u32> = self.ids("attention_mask").chunks(seq).map(|row| row.iter().sum()).collect();
-        TokenBatch::new(&self.ids("input_ids"), &self.ids("token_type_ids"), &lengths, seq, device)
+        TokenBatch::from_padded(&self.ids("input_ids"), &self.ids("token_type_ids"), &lengths, seq, device)
+    }
+
+    /// The values of the positions that are not padding, row after row: what a packed batch computes.
+    pub fn packed(&self, name: &str) -> Vec<f64> {
+        let (data, mask) = (self.data(name), self.ids("attention_mask"));
+        let [_, _, width] = data.shape().dims::<3>();
+        let values: Vec<f64> = data.iter::<f64>().collect();
+        let rows = values.chunks(width).zip(mask);
+        rows.filter(|(_, mask)| *mask == 1).flat_map(|(row, _)| row.to_vec()).collect()
     }
 
     pub fn labels(&self) -> Vec<i32> {

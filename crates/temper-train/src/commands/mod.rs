@@ -53,7 +53,7 @@ impl<T: Task> Predictor<T> {
         };
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
         // Nothing is trained, so nothing is clipped.
-        let model = TaskModel::new(loaded.model, task.clone(), f64::INFINITY);
+        let model = TaskModel::new(loaded.model, task.clone());
         Ok(Self { model, task, tokenizer, max_seq_length })
     }
 }

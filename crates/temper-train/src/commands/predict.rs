@@ -29,7 +29,7 @@ pub struct PredictArgs {
     /// Tokens a text, special tokens included
     #[arg(long)]
     pub max_seq_length: Option<usize>,
-    /// Padded tokens computed at once
+    /// Tokens computed at once
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
     /// flex, ndarray or cuda

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use safetensors::SafeTensors;
-use temper_models::{Backbone, HeadRequest, Loaded, Mode, Model, TokenBatch};
+use temper_models::{Backbone, HeadRequest, Loaded, Mode, Model, Rows, TokenBatch};
 
 use super::backend;
 use crate::backend::Backend;
@@ -59,10 +59,11 @@ pub fn verify(args: &VerifyArgs) -> Result<(), TrainError> {
         let compare = Comparison { reference: &reference, name, shape: &shape, theirs: &theirs };
         let difference = match name {
             "last_hidden_state" => {
-                compare.largest(loaded.model.backbone.forward(&batch, Mode::Evaluate), &batch)?
+                let states = loaded.model.backbone.forward(&batch, Rows::All, Mode::Evaluate);
+                compare.largest_of_tokens(states, &batch)?
             }
             _ => match loaded.model.classify(&batch, Mode::Evaluate) {
-                Some(logits) => compare.largest(logits, &batch)?,
+                Some(logits) => compare.largest(logits)?,
                 None => return Err(reference.unusable("has logits, but the model has no head")),
             },
         };
@@ -168,7 +169,7 @@ impl<'a> Reference<'a> {
                 bounds.max_positions
             )));
         }
-        Ok(TokenBatch::new(&ids, &type_ids, &lengths, seq, device))
+        Ok(TokenBatch::from_padded(&ids, &type_ids, &lengths, seq, device))
     }
 }
 
@@ -181,26 +182,43 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Over the positions that are not padding; a NaN counts as infinite.
-    fn largest<const D: usize>(&self, ours: Tensor<D>, batch: &TokenBatch) -> Result<Difference, TrainError> {
-        if ours.dims()[..] != *self.shape {
-            let (name, shape) = (self.name, self.shape);
-            let reason = format!("{name} is {shape:?}, the model gives {:?}", ours.dims());
-            return Err(self.reference.unusable(&reason));
+    /// Of `[sequences, labels]`.
+    fn largest(&self, ours: Tensor<2>) -> Result<Difference, TrainError> {
+        self.check_shape(&ours.dims())?;
+        Ok(self.worst(ours, 0..self.theirs.len()))
+    }
+
+    /// Of the packed `[tokens, hidden]` beside the padded `[sequences, seq, hidden]`.
+    fn largest_of_tokens(&self, ours: Tensor<2>, batch: &TokenBatch) -> Result<Difference, TrainError> {
+        let (hidden, sequences) = (ours.dims()[1], batch.sequences.count());
+        let seq = self.theirs.len() / (sequences * hidden).max(1);
+        self.check_shape(&[sequences, seq, hidden])?;
+        let places = batch.sequences.ranges().enumerate().flat_map(|(sequence, range)| {
+            let first = sequence * seq * hidden;
+            first..first + range.len() * hidden
+        });
+        Ok(self.worst(ours, places))
+    }
+
+    fn check_shape(&self, ours: &[usize]) -> Result<(), TrainError> {
+        let (name, shape) = (self.name, self.shape);
+        if ours == shape {
+            return Ok(());
         }
-        let mut worst = Difference { value: 0.0, position: vec![0; D] };
-        for (index, (ours, theirs)) in ours.into_data().iter::<f32>().zip(self.theirs).enumerate() {
-            let position = position(index, self.shape);
-            if D == 3 && position[1] >= batch.lengths[position[0]] {
-                continue;
-            }
-            let difference = f64::from((ours - theirs).abs());
+        Err(self.reference.unusable(&format!("{name} is {shape:?}, the model gives {ours:?}")))
+    }
+
+    /// `places` says where each of our values stands in theirs; a NaN counts as infinite.
+    fn worst(&self, ours: Tensor<2>, places: impl Iterator<Item = usize>) -> Difference {
+        let mut worst = Difference { value: 0.0, position: vec![0; self.shape.len()] };
+        for (ours, place) in ours.into_data().iter::<f32>().zip(places) {
+            let difference = f64::from((ours - self.theirs[place]).abs());
             let difference = if difference.is_nan() { f64::INFINITY } else { difference };
             if difference > worst.value {
-                worst = Difference { value: difference, position };
+                worst = Difference { value: difference, position: position(place, self.shape) };
             }
         }
-        Ok(worst)
+        worst
     }
 }
 

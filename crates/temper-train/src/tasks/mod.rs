@@ -63,10 +63,10 @@ pub trait Task: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// The loss summed over the examples of a batch, so that parts of a batch add up.
     ///
     /// # Shapes
-    /// - tokens: `[batch, seq]`, targets: one a row; output: `[1]`
+    /// - tokens: `[tokens]`, targets: one a sequence; output: `[1]`
     fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Self::Target], mode: Mode) -> Tensor<1>;
 
-    /// One prediction a row, without dropout.
+    /// One prediction a sequence, without dropout.
     fn predict(&self, model: &Model, tokens: &TokenBatch) -> Vec<Self::Prediction>;
 
     /// Metrics over a whole split.

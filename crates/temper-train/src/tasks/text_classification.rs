@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::{Int, Tensor, TensorData, activation};
+use burn::tensor::{Int, Tensor, TensorData};
 use serde::Serialize;
 use serde_json::{Map, json};
 use temper_data::{
@@ -73,10 +73,10 @@ fn encode(
     Ok(encode_all(tokenizer, &texts, &encode, Some(cache))?)
 }
 
-fn split(rows: Vec<LabelledText>, encoded: EncodedSet, pad_id: u32) -> SplitSet<TextClassification> {
+fn split(rows: Vec<LabelledText>, encoded: EncodedSet) -> SplitSet<TextClassification> {
     let targets = Arc::new(rows.iter().map(|row| row.label).collect());
     let texts = rows.into_iter().map(|row| row.text).collect();
-    SplitSet { texts, examples: Examples { encoded: Arc::new(encoded), targets, pad_id } }
+    SplitSet { texts, examples: Examples { encoded: Arc::new(encoded), targets } }
 }
 
 impl Task for TextClassification {
@@ -106,14 +106,13 @@ impl Task for TextClassification {
         let full_train_tokens = (mean * data.full_train_rows as f64) as usize;
         let (rows, train) = thin_out(std::mem::take(&mut data.train), train, settings.max_train_tokens);
         data.train = rows;
-        let report = DataReport::new(&data, [&train, &validation, &test], 0.0);
-        let pad_id = tokenizer.pad_id();
+        let report = DataReport::new(&data, [&train, &validation, &test]);
         let splits = Splits {
             name: data.name,
             resolved: data.resolved,
-            train: split(data.train, train, pad_id),
-            validation: split(data.validation, validation, pad_id),
-            test: split(data.test, test, pad_id),
+            train: split(data.train, train),
+            validation: split(data.validation, validation),
+            test: split(data.test, test),
             full_train_tokens,
             report,
         };
@@ -139,7 +138,7 @@ impl Task for TextClassification {
         let settings = EncodeSettings { max_length: max_seq_length, truncation: Truncation::Head };
         let encoded = Arc::new(encode_all(tokenizer, &inputs, &settings, None)?);
         // Prediction has no targets; the loader wants one an example.
-        Ok(Examples { encoded, targets: Arc::new(vec![0; texts.len()]), pad_id: tokenizer.pad_id() })
+        Ok(Examples { encoded, targets: Arc::new(vec![0; texts.len()]) })
     }
 
     fn head(&self, settings: &Settings) -> HeadRequest {
@@ -155,9 +154,9 @@ impl Task for TextClassification {
         let ids: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
         let rows = ids.len();
         let device = logits.device().inner();
-        let targets = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, 1]), &device);
-        // [batch, labels] -> [batch, 1] -> [1]
-        activation::log_softmax(logits, 1).gather(1, targets).sum().neg()
+        let targets = Tensor::<1, Int>::from_data(TensorData::new(ids, [rows]), &device);
+        // [sequences, labels] -> [sequences] -> [1]
+        temper_kernels::cross_entropy(logits, targets).sum()
     }
 
     fn predict(&self, model: &Model, tokens: &TokenBatch) -> Vec<Classified> {

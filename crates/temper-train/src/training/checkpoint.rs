@@ -16,10 +16,8 @@ pub struct CheckpointState {
     pub best: Option<(f64, usize)>,
     /// Seconds spent in training steps, before and after every resumption.
     pub training_seconds: f64,
-    /// Tokens trained on, padding excluded.
+    /// Tokens trained on.
     pub tokens: usize,
-    /// Tokens trained on, padding included.
-    pub padded_tokens: usize,
 }
 
 /// The checkpoints of a run: `step-N` folders that are complete or absent, and the best model.

@@ -38,7 +38,7 @@ pub struct StepRow {
     pub learning_rate: f64,
     /// Mean norm of all gradients, before clipping.
     pub grad_norm: f64,
-    /// Tokens a second, padding excluded.
+    /// Tokens a second.
     pub tokens_per_second: f64,
 }
 

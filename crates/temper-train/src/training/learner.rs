@@ -4,7 +4,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::ExecutionError;
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 use temper_data::Batch;
-use temper_freeze::{clip_global_norm, gradient_norms};
+use temper_freeze::{ClipFactor, gradient_norms};
 use temper_models::{Mode, Model, TokenBatch};
 
 use super::exchange::StepExchange;
@@ -13,16 +13,16 @@ use crate::tasks::Task;
 /// A part of an optimiser step that fits the token budget.
 #[derive(Clone, Debug)]
 pub struct MicroBatch<T: Task> {
-    /// Padded token ids.
+    /// Packed token ids.
     pub tokens: Batch,
-    /// One a row.
+    /// One a sequence.
     pub targets: Vec<T::Target>,
 }
 
 impl<T: Task> MicroBatch<T> {
     fn to_device(&self, device: &burn::tensor::Device) -> TokenBatch {
-        let Batch { ids, type_ids, lengths, seq, .. } = &self.tokens;
-        TokenBatch::new(ids, type_ids, lengths, *seq, device)
+        let Batch { ids, type_ids, lengths, .. } = &self.tokens;
+        TokenBatch::new(ids, type_ids, lengths, device)
     }
 }
 
@@ -44,10 +44,8 @@ pub struct StepOutput {
     pub loss: f64,
     /// Examples.
     pub examples: usize,
-    /// Tokens, padding excluded.
+    /// Tokens.
     pub tokens: usize,
-    /// Tokens, padding included.
-    pub padded_tokens: usize,
 }
 
 impl ItemLazy for StepOutput {
@@ -59,9 +57,9 @@ impl ItemLazy for StepOutput {
 /// The predictions of a batch, on the host.
 #[derive(Debug)]
 pub struct BatchPredictions<T: Task> {
-    /// One a row.
+    /// One a sequence.
     pub predictions: Vec<T::Prediction>,
-    /// Each row's index in its split.
+    /// Each sequence's index in its split.
     pub examples: Vec<usize>,
 }
 
@@ -82,12 +80,20 @@ pub struct TaskModel<T: Task> {
     pub(super) exchange: StepExchange,
     #[module(skip)]
     pub(super) max_grad_norm: f64,
+    #[module(skip)]
+    pub(super) clip: ClipFactor,
 }
 
 impl<T: Task> TaskModel<T> {
     /// Joins a model and a task.
-    pub fn new(model: Model, task: T, max_grad_norm: f64) -> Self {
-        Self { model, task, exchange: StepExchange::default(), max_grad_norm }
+    pub fn new(model: Model, task: T) -> Self {
+        let (exchange, clip) = (StepExchange::default(), ClipFactor::default());
+        Self { model, task, exchange, max_grad_norm: f64::INFINITY, clip }
+    }
+
+    /// Clips the common norm of all gradients, through the factor that the optimiser reads.
+    pub fn with_clipping(self, max_grad_norm: f64, clip: &ClipFactor) -> Self {
+        Self { max_grad_norm, clip: clip.clone(), ..self }
     }
 }
 
@@ -97,16 +103,17 @@ impl<T: Task> TrainStep for TaskModel<T> {
 
     fn step(&self, item: TrainingStep<T>) -> TrainOutput<StepOutput> {
         let device = self.devices()[0].clone();
+        // Backends without kernels of their own draw masks from the device's generator.
         device.seed(item.dropout_seed);
-        let mut output = StepOutput { loss: 0.0, examples: item.examples, tokens: 0, padded_tokens: 0 };
+        let mode = Mode::train(item.dropout_seed);
+        let mut output = StepOutput { loss: 0.0, examples: item.examples, tokens: 0 };
         let mut accumulator = GradientsAccumulator::new();
-        for batch in &item.batches {
+        for (index, batch) in item.batches.iter().enumerate() {
             let tokens = batch.to_device(&device);
-            let sum = self.task.loss(&self.model, &tokens, &batch.targets, Mode::Train);
+            let sum = self.task.loss(&self.model, &tokens, &batch.targets, mode.child(index));
             let loss = sum / item.examples as f64;
             output.loss += f64::from(loss.clone().into_scalar::<f32>());
-            output.tokens += batch.tokens.lengths.iter().sum::<u32>() as usize;
-            output.padded_tokens += batch.tokens.rows * batch.tokens.seq;
+            output.tokens += batch.tokens.tokens();
             accumulator.accumulate(self, GradientsParams::from_grads(loss.backward(), self));
         }
         TrainOutput { grads: accumulator.grads(), item: output }
@@ -114,7 +121,7 @@ impl<T: Task> TrainStep for TaskModel<T> {
 
     fn optimize(self, optim: &mut ModuleOptimizer, rate: ModuleLearningRate, grads: GradientsParams) -> Self {
         let norms = gradient_norms(&self, &grads);
-        let grads = clip_global_norm(&self, grads, &norms, self.max_grad_norm as f32);
+        self.clip.set(norms.clip_factor(self.max_grad_norm as f32));
         let exchange = self.exchange.clone();
         // A step on gradients that are no numbers would spoil the parameters for good.
         let updated = if norms.total.is_finite() { optim.step(rate, self, grads) } else { self };

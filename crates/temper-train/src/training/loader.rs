@@ -3,9 +3,7 @@ use std::sync::Arc;
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
-use temper_data::{
-    BatchSettings, EncodedSet, Padding, Step, collate, padding_percent, plan_epoch, plan_evaluation,
-};
+use temper_data::{BatchSettings, EncodedSet, Step, collate, plan_epoch, plan_evaluation};
 
 use super::learner::{MicroBatch, TrainingStep};
 use crate::tasks::Task;
@@ -17,8 +15,6 @@ pub struct Examples<T: Task> {
     pub encoded: Arc<EncodedSet>,
     /// One an example.
     pub targets: Arc<Vec<T::Target>>,
-    /// The id that fills up a batch.
-    pub pad_id: u32,
 }
 
 impl<T: Task> Examples<T> {
@@ -39,19 +35,18 @@ impl<T: Task> Examples<T> {
         Self {
             encoded: Arc::new(EncodedSet::new(items, self.encoded.from_cache)),
             targets: Arc::new(self.targets[..count].to_vec()),
-            pad_id: self.pad_id,
         }
     }
 
-    fn batch(&self, indices: &[usize], padding: Padding) -> MicroBatch<T> {
+    fn batch(&self, indices: &[usize]) -> MicroBatch<T> {
         MicroBatch {
-            tokens: collate(&self.encoded, indices, self.pad_id, padding),
+            tokens: collate(&self.encoded, indices),
             targets: indices.iter().map(|&index| self.targets[index].clone()).collect(),
         }
     }
 }
 
-/// The batches of an evaluation, longest rows first.
+/// The batches of an evaluation, longest examples first.
 #[derive(Clone, Debug)]
 pub struct EvaluationLoader<T: Task> {
     examples: Examples<T>,
@@ -59,7 +54,7 @@ pub struct EvaluationLoader<T: Task> {
 }
 
 impl<T: Task> EvaluationLoader<T> {
-    /// Batches of at most `tokens_per_batch` padded tokens.
+    /// Batches of at most `tokens_per_batch` tokens.
     pub fn new(examples: Examples<T>, tokens_per_batch: usize) -> Self {
         let plan = Arc::new(plan_evaluation(&examples.encoded.lengths(), tokens_per_batch));
         Self { examples, plan }
@@ -101,7 +96,7 @@ impl<T: Task> Iterator for EvaluationBatches<'_, T> {
     fn next(&mut self) -> Option<Self::Item> {
         let indices = self.loader.plan.get(self.next)?;
         self.next += 1;
-        Some(Ok(self.loader.examples.batch(indices, Padding::Longest)))
+        Some(Ok(self.loader.examples.batch(indices)))
     }
 }
 
@@ -143,16 +138,10 @@ impl<T: Task> StepLoader<T> {
         plan_epoch(&self.examples.encoded.lengths(), &self.settings, self.seed, epoch as u64)
     }
 
-    /// Padding in the first epoch, in percent of its tokens.
-    pub fn padding_percent(&self) -> f64 {
-        padding_percent(&self.plan(0), &self.examples.encoded.lengths(), self.settings.padding)
-    }
-
     /// One step, ready to be computed.
     pub fn step(&self, plan: &Step, number: usize) -> TrainingStep<T> {
-        let batches = plan.batches.iter().map(|indices| self.examples.batch(indices, self.settings.padding));
         TrainingStep {
-            batches: batches.collect(),
+            batches: plan.batches.iter().map(|indices| self.examples.batch(indices)).collect(),
             examples: plan.examples(),
             dropout_seed: self.dropout_seed(number),
         }

@@ -195,7 +195,6 @@ impl<T: Task> Stepwise<T> {
         state.step += 1;
         state.training_seconds += seconds;
         state.tokens += output.item.tokens;
-        state.padded_tokens += output.item.padded_tokens;
         let norms = self.finite(state.step, &output.item, norms)?;
         window.add(&output.item, norms.total, seconds);
         Ok(norms)

@@ -77,7 +77,7 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_accumulation_steps: Option<usize>,
-    /// Padded tokens computed at once (batch size times length by default)
+    /// Tokens computed at once (batch size times length by default)
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens_per_batch: Option<usize>,
@@ -89,10 +89,6 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub truncation: Option<String>,
-    /// longest, or max-length as textbooks do
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub padding: Option<String>,
     /// AdamW's decay of matrices
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,12 +8,12 @@ use crate::tasks::Task;
 use crate::training::TaskModel;
 
 impl<T: Task> Job<T> {
-    /// Measures one step before the first one and says what to expect.
+    /// Measures the first step ahead of the run and says what to expect.
     pub(super) fn estimate(&self, model: &TaskModel<T>) {
         let plan = self.steps.plan(0);
-        let Some(middle) = plan.get(plan.len() / 2) else { return };
-        let step = self.steps.step(middle, 0);
-        let tokens: usize = step.batches.iter().map(|batch| batch.tokens.rows * batch.tokens.seq).sum();
+        let Some(first) = plan.first() else { return };
+        let step = self.steps.step(first, 0);
+        let tokens: usize = step.batches.iter().map(|batch| batch.tokens.tokens()).sum();
         // The first one pages memory in; the fastest is what the run will settle at.
         let seconds = (0..3)
             .map(|_| {
@@ -23,12 +23,11 @@ impl<T: Task> Job<T> {
             })
             .fold(f64::INFINITY, f64::min);
         let pace = seconds / tokens as f64;
-        let used: usize = self.splits.train.examples.encoded.lengths().iter().map(|&l| l as usize).sum();
-        let padded = 1.0 / (1.0 - self.steps.padding_percent() / 100.0);
+        let used = self.splits.train.examples.encoded.tokens_total;
         let epochs = self.schedule.total_steps as f64 / self.schedule.steps_per_epoch as f64;
-        let this_run = pace * used as f64 * padded * epochs;
+        let this_run = pace * used as f64 * epochs;
         let full_epochs = Settings::default().num_train_epochs;
-        let full = pace * self.splits.full_train_tokens as f64 * padded * full_epochs as f64;
+        let full = pace * self.splits.full_train_tokens as f64 * full_epochs as f64;
         let full = if self.request.preset == Preset::Cpu {
             format!(
                 "; the full job ({} examples, {full_epochs} epochs) about {}",

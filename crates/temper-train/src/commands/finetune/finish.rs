@@ -60,8 +60,7 @@ impl<T: Task> Finish<'_, T> {
     fn load(&self, dir: &std::path::Path) -> Result<(TaskModel<T>, ModelConfig), TrainError> {
         let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
         let loaded = Model::load(dir, &HeadRequest::FromConfig, &backend.device()?)?;
-        let max_grad_norm = self.request.settings.max_grad_norm;
-        Ok((TaskModel::new(loaded.model, self.task.clone(), max_grad_norm), loaded.config))
+        Ok((TaskModel::new(loaded.model, self.task.clone()), loaded.config))
     }
 
     fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
@@ -94,8 +93,6 @@ impl<T: Task> Finish<'_, T> {
 
     fn results(&self, summary: &Summary, test: &Evaluation<T>, reload_difference: f64) -> Results {
         let state = &summary.outcome.state;
-        let padding = state.padded_tokens.saturating_sub(state.tokens) as f64;
-        let padding_percent = 100.0 * padding / state.padded_tokens.max(1) as f64;
         Results {
             model: self.local.resolved.id.clone(),
             model_stand_in_for: self.local.resolved.stand_in_for.clone(),
@@ -108,7 +105,6 @@ impl<T: Task> Finish<'_, T> {
             training_seconds: state.training_seconds,
             test_seconds: test.seconds,
             tokens_per_second: state.tokens as f64 / state.training_seconds.max(1e-9),
-            padding_percent,
             peak_memory_bytes: peak_memory_bytes(),
             // A violation would have ended the run with exit code 7.
             proof: format!(
@@ -117,7 +113,7 @@ impl<T: Task> Finish<'_, T> {
                 summary.plan.rows.iter().filter(|row| !row.trains).count()
             ),
             reload_difference,
-            data: self.splits.report(padding_percent),
+            data: self.splits.report.clone(),
         }
     }
 

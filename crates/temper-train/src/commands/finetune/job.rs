@@ -3,8 +3,8 @@ use std::sync::Mutex;
 
 use burn::tensor::Device;
 use burn::train::Learner;
-use temper_data::{BatchSettings, Padding};
-use temper_freeze::{AdamWSettings, FreezePlan, LinearWarmup, Strategy};
+use temper_data::BatchSettings;
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, Strategy};
 use temper_models::{HeadRequest, Loaded, Model};
 
 use super::finish::{Finish, Summary};
@@ -12,7 +12,7 @@ use super::interrupt::on_interrupt;
 use super::too_long;
 use crate::backend::Backend;
 use crate::record::{ResumedRecord, RunRecord, RunRequest};
-use crate::settings::{PaddingMode, Preset, Settings};
+use crate::settings::{Preset, Settings};
 use crate::tasks::Task;
 use crate::training::{
     CheckpointState, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise,
@@ -140,7 +140,7 @@ impl<T: Task> Job<T> {
                 settings.num_train_epochs
             ));
         }
-        say(&self.splits.report(self.steps.padding_percent()).to_string());
+        say(&self.splits.report.to_string());
         say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
         if !loaded.dropped.is_empty() {
             say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
@@ -158,12 +158,14 @@ impl<T: Task> Job<T> {
     ) -> Result<(), TrainError> {
         let settings = &self.request.settings;
         self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
-        let model = TaskModel::new(plan.apply(loaded.model), self.task.clone(), settings.max_grad_norm);
+        let clip = ClipFactor::default();
+        let model = TaskModel::new(plan.apply(loaded.model), self.task.clone())
+            .with_clipping(settings.max_grad_norm, &clip);
         if checkpoint.is_none() {
             self.estimate(&model);
         }
-        let adamw = AdamWSettings { weight_decay: settings.weight_decay as f32, ..AdamWSettings::default() };
-        let mut optimizer = adamw.init(&plan);
+        let adamw = AdamWSettings { weight_decay: settings.weight_decay, ..AdamWSettings::default() };
+        let mut optimizer = adamw.init(&plan, &clip);
         if let Some(dir) = checkpoint {
             optimizer = optimizer.load_record(Checkpoints::optimizer(dir)?);
         }
@@ -224,10 +226,6 @@ fn batch_settings(settings: &Settings) -> BatchSettings {
     BatchSettings {
         examples_per_step: settings.examples_per_step(),
         tokens_per_batch: settings.tokens_per_batch(),
-        padding: match settings.padding {
-            PaddingMode::Longest => Padding::Longest,
-            PaddingMode::MaxLength => Padding::MaxLength(settings.max_seq_length),
-        },
         ..BatchSettings::default()
     }
 }

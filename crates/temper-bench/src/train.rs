@@ -1,0 +1,70 @@
+use std::hint::black_box;
+
+use anyhow::Result;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use serde_json::Value;
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, gradient_norms};
+use temper_models::{Mode, Model, TokenBatch};
+
+use crate::Task;
+use crate::batches::{classify, in_order, load, logits_answer, ready};
+use crate::job::Job;
+
+// As in bench_torch.py.
+const LEARNING_RATE: f64 = 2e-5;
+const MAX_GRAD_NORM: f32 = 1.0;
+
+/// Optimiser steps on batches that stand ready.
+pub struct Train {
+    model: Model,
+    batches: Vec<TokenBatch>,
+    targets: Vec<Tensor<2, Int>>,
+    indices: Vec<Vec<usize>>,
+    optimizer: ModuleOptimizer,
+    clip: ClipFactor,
+    steps: u64,
+}
+
+impl Train {
+    pub fn new(job: &Job) -> Result<Self> {
+        let device = Device::flex().autodiff();
+        let loaded = load(job, &device)?;
+        let plan = FreezePlan::new(&"all".parse()?, &loaded.model.parameters(), &loaded.new)?;
+        let clip = ClipFactor::default();
+        let targets = |rows: &Vec<usize>| {
+            let labels: Vec<i32> = rows.iter().map(|&row| job.labels[row]).collect();
+            Tensor::from_data(TensorData::new(labels, [rows.len(), 1]), &device.clone().inner())
+        };
+        Ok(Self {
+            model: plan.apply(loaded.model),
+            batches: ready(job, &device),
+            targets: job.batches.iter().map(targets).collect(),
+            indices: job.batches.clone(),
+            optimizer: AdamWSettings::default().init(&plan, &clip),
+            clip,
+            steps: 0,
+        })
+    }
+}
+
+impl Task for Train {
+    fn check(&self) -> Result<Value> {
+        Ok(logits_answer(&in_order(&self.model, &self.batches, &self.indices)?))
+    }
+
+    /// A step for each batch.
+    fn run(mut self) -> Result<Self> {
+        for (batch, targets) in self.batches.iter().zip(&self.targets) {
+            let logits = classify(&self.model, batch, Mode::train(self.steps))?;
+            // [rows, labels] -> [rows, 1] -> [1]
+            let loss = activation::log_softmax(logits, 1).gather(1, targets.clone()).mean().neg();
+            let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
+            self.clip.set(gradient_norms(&self.model, &gradients).clip_factor(MAX_GRAD_NORM));
+            self.model = self.optimizer.step(LEARNING_RATE, self.model, gradients);
+            self.steps += 1;
+            black_box(loss.into_scalar::<f32>());
+        }
+        Ok(self)
+    }
+}

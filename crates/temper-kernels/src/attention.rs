@@ -1,0 +1,183 @@
+//! Scaled dot-product attention on packed sequences.
+
+use std::sync::Arc;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Dispatch, TensorMetadata};
+use burn::tensor::Tensor;
+
+use crate::autodiff::record;
+use crate::backend::{CpuBackend, is_fused};
+use crate::cpu::{
+    AttentionGradients, AttentionHeads, AttentionInputs, AttentionOutput, AttentionPattern, AttentionResult,
+    Dropout, attention_backward, attention_forward,
+};
+use crate::extension::KernelOps;
+use crate::{Sequences, composed};
+
+/// Where the queries and the keys of each sequence lie.
+#[derive(Clone, Debug)]
+pub struct AttentionLayout {
+    /// Rows of the queries.
+    pub queries: Sequences,
+    /// Rows of keys and values, as many sequences.
+    pub keys: Sequences,
+    /// Position of the first query of each sequence among its keys; the others follow it.
+    pub offsets: Arc<[usize]>,
+}
+
+impl AttentionLayout {
+    /// Self-attention over whole sequences.
+    pub fn full(sequences: Sequences) -> Self {
+        let offsets = vec![0; sequences.count()].into();
+        Self { queries: sequences.clone(), keys: sequences, offsets }
+    }
+}
+
+/// How one use of attention works.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// Numbers of heads and their width.
+    pub heads: AttentionHeads,
+    /// Which keys a query sees, and what is added to its scores.
+    pub pattern: AttentionPattern,
+    /// Where the sequences lie.
+    pub layout: AttentionLayout,
+    /// On the weights.
+    pub dropout: Option<Dropout>,
+}
+
+/// `dropout(softmax(scale query keyᵀ + biases)) value` for every head and sequence
+/// (Vaswani et al. 2017). A query that sees no key gives zeros.
+///
+/// # Shapes
+/// - query: `[query rows, query_heads * head]`; key, value: `[key rows, key_heads * head]`
+/// - relative: `[buckets, query_heads]`, there if and only if the pattern has relative buckets
+/// - output: `[query rows, query_heads * head]`
+pub fn attention(
+    query: Tensor<2>,
+    key: Tensor<2>,
+    value: Tensor<2>,
+    relative: Option<Tensor<2>>,
+    attention: Attention,
+) -> Tensor<2> {
+    if !is_fused(&query) {
+        return composed::attention(query, key, value, relative, &attention);
+    }
+    Tensor::from_dispatch(Dispatch::fused_attention(
+        query.into_dispatch(),
+        key.into_dispatch(),
+        value.into_dispatch(),
+        relative.into(),
+        Arc::new(attention),
+    ))
+}
+
+/// The tensors of one use; what the backward pass needs, too.
+#[derive(Clone, Debug)]
+struct Operands<B: CpuBackend> {
+    query: FloatTensor<B>,
+    key: FloatTensor<B>,
+    value: FloatTensor<B>,
+    relative: Option<FloatTensor<B>>,
+    call: Arc<Attention>,
+}
+
+impl<B: CpuBackend> Operands<B> {
+    fn with_inputs<R>(&self, compute: impl FnOnce(&AttentionInputs<'_>) -> R) -> R {
+        let [query, key, value] = [&self.query, &self.key, &self.value].map(B::values);
+        let table = self.relative.as_ref().map(B::values);
+        let Attention { heads, pattern, layout, dropout } = &*self.call;
+        compute(&AttentionInputs {
+            query: &query,
+            key: &key,
+            value: &value,
+            query_bounds: layout.queries.bounds(),
+            key_bounds: layout.keys.bounds(),
+            query_offsets: &layout.offsets,
+            heads: *heads,
+            pattern,
+            table: table.as_deref(),
+            dropout: *dropout,
+        })
+    }
+
+    fn tensor_like(&self, values: Vec<f32>, model: &FloatTensor<B>) -> FloatTensor<B> {
+        B::tensor(values, model.shape(), &model.device())
+    }
+}
+
+pub(crate) fn forward<B: CpuBackend>(
+    query: FloatTensor<B>,
+    key: FloatTensor<B>,
+    value: FloatTensor<B>,
+    relative: Option<FloatTensor<B>>,
+    call: Arc<Attention>,
+) -> FloatTensor<B> {
+    let operands = Operands::<B> { query, key, value, relative, call };
+    let computed = operands.with_inputs(attention_forward);
+    operands.tensor_like(computed.output, &operands.query)
+}
+
+pub(crate) fn forward_tracked<B: CpuBackend, C: CheckpointStrategy>(
+    query: FloatTensor<Autodiff<B, C>>,
+    key: FloatTensor<Autodiff<B, C>>,
+    value: FloatTensor<Autodiff<B, C>>,
+    relative: Option<FloatTensor<Autodiff<B, C>>>,
+    call: Arc<Attention>,
+) -> FloatTensor<Autodiff<B, C>> {
+    let [(query, query_node), (key, key_node), (value, value_node)] =
+        [query, key, value].map(|tensor| tensor.into_parts());
+    let (relative, relative_node) = relative.map(|relative| relative.into_parts()).unzip();
+    let operands = Operands::<B> { query, key, value, relative, call };
+    let AttentionOutput { output, log_sum_exp } = operands.with_inputs(attention_forward);
+    let output = operands.tensor_like(output, &operands.query);
+    let state = State { operands, output: output.clone(), log_sum_exp: log_sum_exp.into() };
+    match relative_node {
+        Some(relative_node) => {
+            let parents = [query_node, key_node, value_node, relative_node];
+            record::<B, C, _, 4>(AttentionBackward, parents, state, output)
+        }
+        None => record::<B, C, _, 3>(AttentionBackward, [query_node, key_node, value_node], state, output),
+    }
+}
+
+#[derive(Clone, Debug)]
+struct State<B: CpuBackend> {
+    operands: Operands<B>,
+    output: FloatTensor<B>,
+    /// `[query rows, query_heads]`
+    log_sum_exp: Arc<[f32]>,
+}
+
+/// Parents: query, key, value, and the table of relative biases where there is one.
+#[derive(Debug)]
+struct AttentionBackward;
+
+impl<B: CpuBackend, const N: usize> Backward<B, N> for AttentionBackward {
+    type State = State<B>;
+
+    fn backward(self, ops: Ops<State<B>, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let State { operands, output, log_sum_exp } = ops.state;
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (output, gradient) = (B::values(&output), B::values(&gradient));
+        let result = AttentionResult { output: &output, log_sum_exp: &log_sum_exp, gradient: &gradient };
+        let AttentionGradients { query, key, value, table } =
+            operands.with_inputs(|inputs| attention_backward(inputs, &result));
+        let computed = [
+            (Some(query), Some(&operands.query)),
+            (Some(key), Some(&operands.key)),
+            (Some(value), Some(&operands.value)),
+            (table, operands.relative.as_ref()),
+        ];
+        for (parent, (values, model)) in ops.parents.into_iter().zip(computed) {
+            if let (Some(parent), Some(values), Some(model)) = (parent, values, model) {
+                gradients.register::<B>(parent.id, operands.tensor_like(values, model));
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Which backends the fused operations serve, and how they see their tensors.
+
+use std::borrow::Cow;
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, DispatchDevice};
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
+
+/// A backend whose tensors lie in host memory.
+pub trait CpuBackend: Backend {
+    /// The values in row-major order; copied when the tensor is a view that is not contiguous.
+    fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]>;
+
+    /// The values in row-major order, without a copy when nobody else holds them.
+    fn into_values(tensor: FloatTensor<Self>) -> Vec<f32>;
+
+    /// Whole numbers in row-major order.
+    fn into_integers(tensor: IntTensor<Self>) -> Vec<i64>;
+
+    /// A tensor of the given values.
+    fn tensor(values: Vec<f32>, shape: impl Into<Shape>, device: &Self::Device) -> FloatTensor<Self> {
+        Self::float_from_data(TensorData::new(values, shape), device)
+    }
+}
+
+fn values_of(data: TensorData) -> Vec<f32> {
+    data.try_into_vec().expect("the fused operations are called with f32 tensors only")
+}
+
+#[cfg(feature = "flex")]
+impl CpuBackend for burn::backend::Flex {
+    fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
+        match tensor.as_slice() {
+            Some(values) => Cow::Borrowed(values),
+            None => Cow::Owned(values_of(tensor.clone().into_data())),
+        }
+    }
+
+    fn into_values(tensor: FloatTensor<Self>) -> Vec<f32> {
+        values_of(tensor.into_data())
+    }
+
+    fn into_integers(tensor: IntTensor<Self>) -> Vec<i64> {
+        tensor.into_data().iter::<i64>().collect()
+    }
+}
+
+#[cfg(feature = "ndarray")]
+impl CpuBackend for burn::backend::NdArray {
+    fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
+        if let burn::backend::ndarray::NdArrayTensor::F32(storage) = tensor
+            && let Some(values) = storage.view().to_slice()
+        {
+            return Cow::Borrowed(values);
+        }
+        Cow::Owned(values_of(tensor.clone().into_data()))
+    }
+
+    fn into_values(tensor: FloatTensor<Self>) -> Vec<f32> {
+        values_of(tensor.into_data())
+    }
+
+    fn into_integers(tensor: IntTensor<Self>) -> Vec<i64> {
+        tensor.into_data().iter::<i64>().collect()
+    }
+}
+
+/// True when the fused operations serve this tensor; other tensors take the composed form.
+pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && lies_in_host_memory(&tensor.device())
+}
+
+fn lies_in_host_memory(device: &Device) -> bool {
+    match device.clone().inner().as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "ndarray")]
+        DispatchDevice::NdArray(_) => true,
+        #[allow(unreachable_patterns)] // Which devices there are depends on Burn's features.
+        _ => false,
+    }
+}

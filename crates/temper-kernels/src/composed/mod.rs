@@ -1,0 +1,125 @@
+//! The same operations, composed from Burn's: for every backend that has no fused form, and the
+//! yardstick of those that have one.
+
+mod attention;
+
+use burn::tensor::{Bool, Distribution, Int, Tensor, activation, module};
+
+pub use attention::attention;
+
+use crate::cpu::Dropout;
+use crate::{Activation, Norm, Residual};
+
+/// [`crate::linear`].
+///
+/// # Shapes
+/// - x: `[rows, in]`, weight: `[in, out]`, bias: `[out]`; output: `[rows, out]`
+pub fn linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    activation: Option<Activation>,
+) -> Tensor<2> {
+    let sums = module::linear(x, weight, bias);
+    match activation {
+        Some(activation) => activate(sums, activation),
+        None => sums,
+    }
+}
+
+/// [`crate::gate`].
+///
+/// # Shapes
+/// - gate, up, output: `[rows, width]`
+pub fn gate(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2> {
+    activate(gate, activation) * up
+}
+
+/// An activation function, element by element.
+///
+/// # Shapes
+/// - input and output: `[rows, width]`
+pub fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
+    match activation {
+        Activation::Gelu => activation::gelu(x),
+        Activation::GeluTanh => gelu_tanh(x),
+        Activation::Relu => activation::relu(x),
+        Activation::Silu => activation::silu(x),
+        Activation::Tanh => x.tanh(),
+    }
+}
+
+// Burn's gelu_approximate calls powf, which is slow and loses the sign of small inputs.
+fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
+    const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
+    let cube = x.clone() * x.clone() * x.clone();
+    let inner = (x.clone() + cube * 0.044715) * SQRT_2_OVER_PI;
+    x * 0.5 * (inner.tanh() + 1.0)
+}
+
+/// [`crate::norm`].
+///
+/// # Shapes
+/// - x, residual and output: `[rows, width]`, gain and bias: `[width]`
+pub fn norm(
+    x: Tensor<2>,
+    residual: Option<Residual>,
+    gain: Tensor<1>,
+    bias: Option<Tensor<1>>,
+    norm: Norm,
+) -> Tensor<2> {
+    let x = match residual {
+        Some(Residual { tensor, dropout: Some(masks) }) => dropout(x, Some(tensor), masks),
+        Some(Residual { tensor, dropout: None }) => tensor + x,
+        None => x,
+    };
+    match norm {
+        Norm::Layer { epsilon } => module::layer_norm(x, gain, bias, f64::from(epsilon)),
+        Norm::Rms { epsilon } => {
+            let mean_square = x.clone().square().mean_dim(1);
+            let scaled = x * (mean_square + f64::from(epsilon)).sqrt().recip() * gain.unsqueeze();
+            match bias {
+                Some(bias) => scaled + bias.unsqueeze(),
+                None => scaled,
+            }
+        }
+    }
+}
+
+/// [`crate::dropout`]; the mask comes from the device's generator, not from the seed.
+///
+/// # Shapes
+/// - x, residual and output: `[rows, width]`
+pub fn dropout(x: Tensor<2>, residual: Option<Tensor<2>>, masks: Dropout) -> Tensor<2> {
+    let dropped = x.clone() * draw_mask(&x, masks);
+    match residual {
+        Some(residual) => residual + dropped,
+        None => dropped,
+    }
+}
+
+/// Zero or `1 / (1 - p)` for every element.
+fn draw_mask<const D: usize>(x: &Tensor<D>, masks: Dropout) -> Tensor<D> {
+    let keep = 1.0 - f64::from(masks.probability);
+    x.clone().without_autodiff().random_like(Distribution::Bernoulli(keep)) / keep
+}
+
+/// [`crate::embedding`].
+///
+/// # Shapes
+/// - table: `[entries, width]`, ids: `[rows]`; output: `[rows, width]`
+pub fn embedding(table: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
+    table.select(0, ids)
+}
+
+/// [`crate::cross_entropy`].
+///
+/// # Shapes
+/// - logits: `[rows, classes]`, targets: `[rows]`; output: `[rows]`
+pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    let ignored: Tensor<1, Bool> = targets.clone().lower_elem(0);
+    let targets = targets.clamp_min(0).unsqueeze_dim(1);
+    // [rows, classes] -> [rows, 1] -> [rows]
+    let losses = activation::log_softmax(logits, 1).gather(1, targets).neg().squeeze_dim(1);
+    losses.mask_fill(ignored, 0.0)
+}

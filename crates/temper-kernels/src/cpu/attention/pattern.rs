@@ -1,0 +1,55 @@
+use std::{ops::Range, sync::Arc};
+
+/// Numbers of heads. Query head `h` reads key head `h / (query_heads / key_heads)`: fewer key heads are
+/// grouped-query attention (Ainslie et al. 2023), a single one multi-query attention (Shazeer 2019).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionHeads {
+    /// Heads of the queries.
+    pub query_heads: usize,
+    /// Heads of the keys and values; divides `query_heads`.
+    pub key_heads: usize,
+    /// Numbers a head.
+    pub head: usize,
+}
+
+/// Which keys a query sees, and what is done to its scores.
+#[derive(Clone, Debug)]
+pub struct AttentionPattern {
+    /// A query sees no key after its own position.
+    pub causal: bool,
+    /// A query sees only its own and the `window - 1` positions before (GPT-Neo, Mistral); needs `causal`.
+    pub window: Option<usize>,
+    /// ALiBi (Press et al. 2021): one slope a query head; adds `slope * (key position - query position)`.
+    /// BLOOM and Falcon add `slope * key position`, which gives the same weights.
+    pub alibi: Option<Arc<[f32]>>,
+    /// T5 (Raffel et al. 2020): adds a learned number that depends on head and distance.
+    pub relative: Option<RelativeBuckets>,
+    /// Multiplies the product of query and key, before anything is added.
+    pub scale: f32,
+}
+
+/// Row of the table of relative biases for each distance.
+#[derive(Clone, Debug)]
+pub struct RelativeBuckets {
+    /// The row for `key position - query position` stands at `key position - query position + zero_at`.
+    pub buckets: Arc<[u32]>,
+    /// Where distance zero stands.
+    pub zero_at: usize,
+}
+
+impl AttentionPattern {
+    /// Keys, of `keys`, that the query at `position` sees.
+    pub(super) fn visible(&self, position: usize, keys: usize) -> Range<usize> {
+        if !self.causal {
+            return 0..keys;
+        }
+        let end = (position + 1).min(keys);
+        let start = self.window.map_or(0, |window| (position + 1).saturating_sub(window));
+        start.min(end)..end
+    }
+
+    /// Smallest range of keys that holds all that the queries at `positions`, at least one, see.
+    pub(super) fn visible_to_any(&self, positions: Range<usize>, keys: usize) -> Range<usize> {
+        self.visible(positions.start, keys).start..self.visible(positions.end - 1, keys).end
+    }
+}

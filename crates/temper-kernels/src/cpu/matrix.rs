@@ -1,0 +1,430 @@
+//! Matrix products: the largest part of every training step.
+//!
+//! The layout of the loops follows BLIS (Van Zee and van de Geijn 2015): a panel of 16 columns of
+//! the right matrix stays in the first cache while tiles of 6 rows of the left one pass by.
+//! A 6 x 16 tile fills 12 of the 16 vector registers of AVX2 with sums.
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::activate::{activate_tile, activate_tile_in_place};
+use super::{buffer, vectorized};
+use crate::activation::Activation;
+
+/// Columns of a tile.
+const TILE_COLUMNS: usize = 16;
+/// Rows of a tile.
+const TILE_ROWS: usize = 6;
+/// Depth of a block: a panel of `DEPTH x 16` values takes 24 of the 32 KB of a first cache.
+const DEPTH: usize = 384;
+/// Columns of the right matrix that are packed at once: with `DEPTH` rows about 4.7 MB.
+const COLUMNS: usize = 3072;
+/// Rows of the left matrix that a task works on.
+const TASK_ROWS: usize = 48;
+
+/// A matrix whose element (row, column) is `values[row * row_stride + column * column_stride]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    /// Where the elements lie.
+    pub values: &'a [f32],
+    /// From a row to the next.
+    pub row_stride: usize,
+    /// From a column to the next; either this or `row_stride` is 1.
+    pub column_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A row-major matrix.
+    pub fn new(values: &'a [f32], columns: usize) -> Self {
+        Self { values, row_stride: columns, column_stride: 1 }
+    }
+
+    /// The transpose of a row-major matrix with `columns` columns.
+    pub fn transposed(values: &'a [f32], columns: usize) -> Self {
+        Self { values, row_stride: 1, column_stride: columns }
+    }
+}
+
+/// What happens to a product before it is stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// Sums start at zero.
+    Zero,
+    /// Sums start at a row vector, `[columns]`: the bias of a linear map.
+    Row(&'a [f32]),
+    /// Sums are added to what is there.
+    Add,
+}
+
+/// What happens to a product while it is still in the cache.
+#[derive(Debug)]
+pub enum Finish<'a> {
+    /// It is stored as it is.
+    Plain,
+    /// The activation takes its place.
+    Activate(Activation),
+    /// The activation goes to a second matrix of the same shape.
+    ActivateInto(Activation, &'a mut [f32]),
+}
+
+/// `out = left right`, on the current rayon pool.
+///
+/// # Shapes
+/// - sizes: rows and depth of the left matrix, columns of the right one
+/// - left: `[rows, depth]`, right: `[depth, columns]`, out: `[rows, columns]`, row-major
+pub fn multiply(sizes: [usize; 3], left: Matrix<'_>, right: Matrix<'_>, start: Start<'_>, out: &mut [f32]) {
+    multiply_and_finish(sizes, left, right, start, Finish::Plain, out);
+}
+
+/// `out = left right`, followed by an activation, on the current rayon pool.
+///
+/// # Shapes
+/// As [`multiply`].
+pub fn multiply_and_finish(
+    [rows, depth, columns]: [usize; 3],
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    start: Start<'_>,
+    mut finish: Finish<'_>,
+    out: &mut [f32],
+) {
+    assert_eq!(out.len(), rows * columns, "the output of a matrix product has {rows} x {columns} values");
+    if out.is_empty() {
+        return;
+    }
+    let arch = Arch::new();
+    if depth == 0 {
+        begin(start, columns, out);
+        return finish_rows(&mut finish, out);
+    }
+    for first_column in (0..columns).step_by(COLUMNS) {
+        let width = COLUMNS.min(columns - first_column);
+        for first_depth in (0..depth).step_by(DEPTH) {
+            let block = Block {
+                first_column,
+                width,
+                first_depth,
+                depth: DEPTH.min(depth - first_depth),
+                start: if first_depth == 0 { start } else { Start::Add },
+            };
+            let packed = pack_right(&block, right);
+            let is_last = first_column + width == columns && first_depth + block.depth == depth;
+            let finish = if is_last { std::mem::replace(&mut finish, Finish::Plain) } else { Finish::Plain };
+            let chunk = TASK_ROWS * columns;
+            let tasks = out.par_chunks_mut(chunk).zip(finish.chunks(chunk, rows.div_ceil(TASK_ROWS)));
+            tasks.enumerate().for_each(|(task, (out, mut finish))| {
+                let first = task * TASK_ROWS;
+                arch.dispatch(Rows { first, block: &block, left, packed: &packed, columns, out: &mut *out });
+                finish_rows(&mut finish, out);
+            });
+        }
+    }
+}
+
+impl<'a> Finish<'a> {
+    /// What each of `tasks` chunks of rows has to do.
+    fn chunks(self, chunk: usize, tasks: usize) -> Vec<Finish<'a>> {
+        match self {
+            Self::Plain => (0..tasks).map(|_| Finish::Plain).collect(),
+            Self::Activate(activation) => (0..tasks).map(|_| Finish::Activate(activation)).collect(),
+            Self::ActivateInto(activation, out) => {
+                out.chunks_mut(chunk).map(|out| Finish::ActivateInto(activation, out)).collect()
+            }
+        }
+    }
+}
+
+fn finish_rows(finish: &mut Finish<'_>, out: &mut [f32]) {
+    match finish {
+        Finish::Plain => {}
+        Finish::Activate(activation) => vectorized(
+            #[inline(always)]
+            || activate_tile_in_place(*activation, out),
+        ),
+        Finish::ActivateInto(activation, target) => vectorized(
+            #[inline(always)]
+            || activate_tile(*activation, out, target),
+        ),
+    }
+}
+
+fn begin(start: Start<'_>, columns: usize, out: &mut [f32]) {
+    match start {
+        Start::Zero => out.fill(0.0),
+        Start::Row(row) => out.chunks_exact_mut(columns).for_each(|out| out.copy_from_slice(row)),
+        Start::Add => {}
+    }
+}
+
+/// The part of the depth and of the columns that is computed at a time.
+struct Block<'a> {
+    first_column: usize,
+    width: usize,
+    first_depth: usize,
+    depth: usize,
+    start: Start<'a>,
+}
+
+/// Panels of 16 columns, one after the other, each `[depth, 16]`; the last is filled up with zeros.
+fn pack_right(block: &Block<'_>, right: Matrix<'_>) -> Vec<f32> {
+    let panels = block.width.div_ceil(TILE_COLUMNS);
+    buffer(panels * block.depth * TILE_COLUMNS, |packed| {
+        packed.par_chunks_mut(block.depth * TILE_COLUMNS).enumerate().for_each(|(panel, packed)| {
+            let offset = panel * TILE_COLUMNS;
+            let width = TILE_COLUMNS.min(block.width - offset);
+            let first =
+                (block.first_column + offset) * right.column_stride + block.first_depth * right.row_stride;
+            vectorized(
+                #[inline(always)]
+                || pack_panel(&right.values[first..], right, width, packed),
+            );
+        });
+    })
+}
+
+#[inline(always)]
+fn pack_panel(values: &[f32], strides: Matrix<'_>, width: usize, packed: &mut [f32]) {
+    let (packed, _) = packed.as_chunks_mut::<TILE_COLUMNS>();
+    if width == TILE_COLUMNS && strides.column_stride == 1 {
+        for (depth, packed) in packed.iter_mut().enumerate() {
+            packed.copy_from_slice(&values[depth * strides.row_stride..][..TILE_COLUMNS]);
+        }
+        return;
+    }
+    if width == TILE_COLUMNS && strides.row_stride == 1 {
+        let depth = packed.len();
+        let columns: [&[f32]; TILE_COLUMNS] =
+            std::array::from_fn(|column| &values[column * strides.column_stride..][..depth]);
+        return transpose(columns, packed);
+    }
+    for (depth, packed) in packed.iter_mut().enumerate() {
+        for (column, packed) in packed.iter_mut().enumerate() {
+            *packed = match column < width {
+                true => values[depth * strides.row_stride + column * strides.column_stride],
+                false => 0.0,
+            };
+        }
+    }
+}
+
+/// # Shapes
+/// - columns: 16 of `depth` values; packed: `[depth, 16]`
+#[inline(always)]
+fn transpose(columns: [&[f32]; TILE_COLUMNS], packed: &mut [[f32; TILE_COLUMNS]]) {
+    let depth = packed.len();
+    let columns = columns.map(|column| &column[..depth]);
+    for first in (0..depth).step_by(8) {
+        let last = (first + 8).min(depth);
+        for (column, values) in columns.iter().enumerate() {
+            for depth in first..last {
+                packed[depth][column] = values[depth];
+            }
+        }
+    }
+}
+
+/// The rows that one task computes.
+struct Rows<'a> {
+    first: usize,
+    block: &'a Block<'a>,
+    left: Matrix<'a>,
+    packed: &'a [f32],
+    columns: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            4 => self.compute::<S, 4>(simd),
+            8 => self.compute::<S, 2>(simd),
+            16 => self.compute::<S, 1>(simd),
+            _ => self.compute::<S, TILE_COLUMNS>(simd),
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// `V` vectors make up the 16 columns of a tile.
+    #[inline(always)]
+    fn compute<S: Simd, const V: usize>(self, simd: S) {
+        let rows = self.out.len() / self.columns;
+        let depth = self.block.depth;
+        if self.left.column_stride == 1 {
+            let first = self.first * self.left.row_stride + self.block.first_depth;
+            let left = RowMajor { values: &self.left.values[first..], stride: self.left.row_stride };
+            return self.panels::<S, V, _>(simd, rows, &left);
+        }
+        let mut tiles = vec![0.0; rows.div_ceil(TILE_ROWS) * TILE_ROWS * depth];
+        let first = self.first * self.left.row_stride + self.block.first_depth * self.left.column_stride;
+        pack_left(&self.left.values[first..], self.left, rows, depth, &mut tiles);
+        self.panels::<S, V, _>(simd, rows, &Tiles { values: &tiles });
+    }
+
+    #[inline(always)]
+    fn panels<S: Simd, const V: usize, L: Left>(self, simd: S, rows: usize, left: &L) {
+        let depth = self.block.depth;
+        for (panel, packed) in self.packed.chunks_exact(depth * TILE_COLUMNS).enumerate() {
+            let (right, _) = S::as_simd_f32s(packed);
+            let (right, _) = right.as_chunks::<V>();
+            let offset = panel * TILE_COLUMNS;
+            let width = TILE_COLUMNS.min(self.block.width - offset);
+            let column = self.block.first_column + offset;
+            let mut first = 0;
+            while first < rows {
+                let out = &mut self.out[first * self.columns + column..];
+                let target = Target { out, stride: self.columns, width, start: self.block.start, column };
+                let count = TILE_ROWS.min(rows - first);
+                match count {
+                    6 => tile::<S, V, 6, L>(simd, left, first, right, target),
+                    5 => tile::<S, V, 5, L>(simd, left, first, right, target),
+                    4 => tile::<S, V, 4, L>(simd, left, first, right, target),
+                    3 => tile::<S, V, 3, L>(simd, left, first, right, target),
+                    2 => tile::<S, V, 2, L>(simd, left, first, right, target),
+                    _ => tile::<S, V, 1, L>(simd, left, first, right, target),
+                }
+                first += count;
+            }
+        }
+    }
+}
+
+/// Six rows at a time, `[tiles, depth, 6]`.
+#[inline(always)]
+fn pack_left(values: &[f32], strides: Matrix<'_>, rows: usize, depth: usize, tiles: &mut [f32]) {
+    for (tile, packed) in tiles.chunks_exact_mut(depth * TILE_ROWS).enumerate() {
+        let first = tile * TILE_ROWS;
+        let (packed, _) = packed.as_chunks_mut::<TILE_ROWS>();
+        if strides.row_stride == 1 && first + TILE_ROWS <= rows {
+            for (depth, packed) in packed.iter_mut().enumerate() {
+                packed.copy_from_slice(&values[depth * strides.column_stride + first..][..TILE_ROWS]);
+            }
+            continue;
+        }
+        for (depth, packed) in packed.iter_mut().enumerate() {
+            for (row, packed) in packed.iter_mut().enumerate().take(rows - first) {
+                *packed = values[depth * strides.column_stride + (first + row) * strides.row_stride];
+            }
+        }
+    }
+}
+
+/// Where a tile finds its rows of the left matrix.
+trait Left {
+    /// The values of `ROWS` rows at every depth.
+    fn rows<const ROWS: usize>(&self, first: usize, depth: usize) -> impl Fn(usize) -> [f32; ROWS];
+}
+
+struct RowMajor<'a> {
+    values: &'a [f32],
+    stride: usize,
+}
+
+impl Left for RowMajor<'_> {
+    #[inline(always)]
+    fn rows<const ROWS: usize>(&self, first: usize, depth: usize) -> impl Fn(usize) -> [f32; ROWS] {
+        let rows: [&[f32]; ROWS] =
+            std::array::from_fn(|row| &self.values[(first + row) * self.stride..][..depth]);
+        #[inline(always)]
+        move |depth| {
+            std::array::from_fn(
+                #[inline(always)]
+                |row| rows[row][depth],
+            )
+        }
+    }
+}
+
+struct Tiles<'a> {
+    values: &'a [f32],
+}
+
+impl Left for Tiles<'_> {
+    #[inline(always)]
+    fn rows<const ROWS: usize>(&self, first: usize, depth: usize) -> impl Fn(usize) -> [f32; ROWS] {
+        let (tile, _) = self.values[first * depth..][..depth * TILE_ROWS].as_chunks::<TILE_ROWS>();
+        let tile = &tile[..depth];
+        #[inline(always)]
+        move |depth| {
+            std::array::from_fn(
+                #[inline(always)]
+                |row| tile[depth][row],
+            )
+        }
+    }
+}
+
+/// Where a tile goes.
+struct Target<'a> {
+    out: &'a mut [f32],
+    stride: usize,
+    width: usize,
+    start: Start<'a>,
+    column: usize,
+}
+
+#[inline(always)]
+fn tile<S: Simd, const V: usize, const ROWS: usize, L: Left>(
+    simd: S,
+    left: &L,
+    first: usize,
+    right: &[[S::f32s; V]],
+    target: Target<'_>,
+) {
+    let left = left.rows::<ROWS>(first, right.len());
+    let mut sums = [[simd.splat_f32s(0.0); V]; ROWS];
+    for (depth, right) in right.iter().enumerate() {
+        let left = left(depth);
+        for (sums, left) in sums.iter_mut().zip(left) {
+            let left = simd.splat_f32s(left);
+            for (sum, right) in sums.iter_mut().zip(right) {
+                *sum = simd.mul_add_f32s(left, *right, *sum);
+            }
+        }
+    }
+    for (row, sums) in sums.into_iter().enumerate() {
+        let out = &mut target.out[row * target.stride..][..target.width];
+        store::<S, V>(simd, sums, target.start, target.column, out);
+    }
+}
+
+#[inline(always)]
+fn store<S: Simd, const V: usize>(
+    simd: S,
+    sums: [S::f32s; V],
+    start: Start<'_>,
+    column: usize,
+    out: &mut [f32],
+) {
+    if let Ok(out) = <&mut [f32; TILE_COLUMNS]>::try_from(&mut *out) {
+        let (vectors, _) = S::as_mut_simd_f32s(out);
+        let vectors: &mut [S::f32s; V] = vectors.try_into().expect("16 columns are V vectors");
+        match start {
+            Start::Zero => *vectors = sums,
+            Start::Row(row) => {
+                let (row, _) = S::as_simd_f32s(&row[column..column + TILE_COLUMNS]);
+                for ((out, sum), bias) in vectors.iter_mut().zip(sums).zip(row) {
+                    *out = simd.add_f32s(sum, *bias);
+                }
+            }
+            Start::Add => {
+                for (out, sum) in vectors.iter_mut().zip(sums) {
+                    *out = simd.add_f32s(sum, *out);
+                }
+            }
+        }
+        return;
+    }
+    let mut values = [0.0; TILE_COLUMNS];
+    S::as_mut_simd_f32s(&mut values).0.copy_from_slice(&sums);
+    for (index, (out, value)) in out.iter_mut().zip(values).enumerate() {
+        *out = match start {
+            Start::Zero => value,
+            Start::Row(row) => value + row[column + index],
+            Start::Add => value + *out,
+        };
+    }
+}

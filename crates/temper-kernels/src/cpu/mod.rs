@@ -1,0 +1,47 @@
+//! The operations on plain slices of `f32`, for backends whose tensors lie in host memory.
+//!
+//! Nothing here knows Burn. Every function runs on the current rayon pool and divides its work by
+//! sizes alone, so that results do not depend on the number of threads.
+
+mod activate;
+mod adamw;
+mod attention;
+mod buffer;
+mod columns;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod exp;
+mod gate;
+mod lane_sum;
+mod matrix;
+mod norm;
+mod norm_row;
+mod normal;
+mod random;
+mod tanh;
+mod tasks;
+mod vectorized;
+
+pub use activate::activate_backward_in_place;
+pub use adamw::{AdamW, sum_of_squares};
+pub use attention::{
+    AttentionGradients, AttentionHeads, AttentionInputs, AttentionOutput, AttentionPattern, AttentionResult,
+    RelativeBuckets, attention_backward, attention_forward,
+};
+pub use columns::sum_rows;
+pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_backward};
+pub use dropout::{dropout, residual_dropout};
+pub use embedding::{Lookup, embed, embed_backward};
+pub use gate::{gate, gate_backward};
+pub use matrix::{Finish, Matrix, Start, multiply, multiply_and_finish};
+pub use norm::{Norm, NormGradients, NormKind, NormOutput, RowStatistics};
+pub use random::{Dropout, DropoutRow};
+
+pub(crate) use buffer::{buffer, zeros};
+use exp::exp;
+use lane_sum::{lane_sum, lane_sum_pairs};
+use normal::normal;
+use tanh::tanh;
+use tasks::{TASK_ELEMENTS, rows_per_task, run_tasks};
+use vectorized::vectorized;

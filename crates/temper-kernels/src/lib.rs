@@ -1,0 +1,37 @@
+//! Fused operations for training transformers on Burn.
+//!
+//! Every operation exists twice. On the CPU backends (Flex, NdArray) it is one function over
+//! slices with a hand-written backward pass, in [`cpu`]. On any other backend, and for any type but
+//! `f32`, it is composed from Burn's operations, in [`composed`]; the results agree.
+//!
+//! A batch is *packed*: the tokens of all sequences follow each other in the rows of one matrix and
+//! there is no padding. [`Sequences`] says where each sequence begins and ends.
+
+mod activation;
+mod attention;
+mod autodiff;
+mod backend;
+pub mod composed;
+pub mod cpu;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod extension;
+mod gate;
+mod linear;
+mod norm;
+mod optimizer;
+mod optional;
+mod sequences;
+
+pub use activation::Activation;
+pub use attention::{Attention, AttentionLayout, attention};
+pub use cpu::{AdamW, AttentionHeads, AttentionPattern, Dropout, RelativeBuckets};
+pub use cross_entropy::cross_entropy;
+pub use dropout::dropout;
+pub use embedding::embedding;
+pub use gate::gate;
+pub use linear::linear;
+pub use norm::{Norm, Residual, norm};
+pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares};
+pub use sequences::Sequences;

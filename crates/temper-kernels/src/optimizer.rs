@@ -1,0 +1,121 @@
+//! The update of AdamW, and the norm that its gradients are clipped by.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
+use burn::tensor::Tensor;
+
+use crate::backend::{CpuBackend, is_fused};
+use crate::cpu::{self, AdamW};
+
+/// A parameter with its moments.
+#[derive(Clone, Debug)]
+pub struct AdamWTensors<const D: usize> {
+    /// The parameter.
+    pub parameter: Tensor<D>,
+    /// Mean of the gradients.
+    pub first_moment: Tensor<D>,
+    /// Mean of the squared gradients.
+    pub second_moment: Tensor<D>,
+}
+
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"))]
+pub(crate) trait OptimizerOps: Backend {
+    fn fused_adamw(
+        parameter: FloatTensor<Self>,
+        first_moment: FloatTensor<Self>,
+        second_moment: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        adamw: AdamW,
+        step: u32,
+        gradient_factor: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    fn fused_sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+impl<B: CpuBackend> OptimizerOps for B {
+    fn fused_adamw(
+        parameter: FloatTensor<B>,
+        first_moment: FloatTensor<B>,
+        second_moment: FloatTensor<B>,
+        gradient: FloatTensor<B>,
+        adamw: AdamW,
+        step: u32,
+        gradient_factor: f32,
+    ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+        let (shape, device) = (parameter.shape(), parameter.device());
+        // In place where nobody else holds the tensors.
+        let [mut parameter, mut first, mut second] =
+            [parameter, first_moment, second_moment].map(B::into_values);
+        adamw.step(step, gradient_factor, &mut parameter, &B::values(&gradient), &mut first, &mut second);
+        let [parameter, first, second] =
+            [parameter, first, second].map(|values| B::tensor(values, shape.clone(), &device));
+        (parameter, first, second)
+    }
+
+    fn fused_sum_of_squares(x: FloatTensor<B>) -> FloatTensor<B> {
+        let sum = cpu::sum_of_squares(&B::values(&x));
+        B::tensor(vec![sum as f32], [1], &x.device())
+    }
+}
+
+/// One step of AdamW (Loshchilov and Hutter 2017) on one parameter, as PyTorch 2.15 computes it.
+///
+/// `step` counts from 1; `gradient_factor` is what clipping leaves of the gradient.
+///
+/// # Shapes
+/// - all tensors: the same
+pub fn adamw_step<const D: usize>(
+    tensors: AdamWTensors<D>,
+    gradient: Tensor<D>,
+    adamw: &AdamW,
+    step: u32,
+    gradient_factor: f32,
+) -> AdamWTensors<D> {
+    if !is_fused(&tensors.parameter) {
+        return composed_step(tensors, gradient, adamw, step, gradient_factor);
+    }
+    let AdamWTensors { parameter, first_moment, second_moment } = tensors;
+    let (parameter, first_moment, second_moment) = Dispatch::fused_adamw(
+        parameter.into_dispatch(),
+        first_moment.into_dispatch(),
+        second_moment.into_dispatch(),
+        gradient.into_dispatch(),
+        *adamw,
+        step,
+        gradient_factor,
+    );
+    AdamWTensors {
+        parameter: Tensor::from_dispatch(parameter),
+        first_moment: Tensor::from_dispatch(first_moment),
+        second_moment: Tensor::from_dispatch(second_moment),
+    }
+}
+
+fn composed_step<const D: usize>(
+    tensors: AdamWTensors<D>,
+    gradient: Tensor<D>,
+    adamw: &AdamW,
+    step: u32,
+    gradient_factor: f32,
+) -> AdamWTensors<D> {
+    let AdamWTensors { parameter, first_moment, second_moment } = tensors;
+    let AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } = *adamw;
+    let gradient = gradient * gradient_factor;
+    let first_moment = first_moment * beta1 + gradient.clone() * (1.0 - beta1);
+    let second_moment = second_moment * beta2 + gradient.square() * (1.0 - beta2);
+    let step = f64::from(step);
+    let corrected = second_moment.clone() / (1.0 - beta2.powf(step));
+    let rate = learning_rate / (1.0 - beta1.powf(step));
+    let decayed = parameter * (1.0 - learning_rate * weight_decay);
+    let parameter = decayed - first_moment.clone() / (corrected.sqrt() + epsilon) * rate;
+    AdamWTensors { parameter, first_moment, second_moment }
+}
+
+/// The sum of the squares of all elements, `[1]`.
+pub fn sum_of_squares<const D: usize>(x: Tensor<D>) -> Tensor<1> {
+    if !is_fused(&x) {
+        return x.square().sum();
+    }
+    Tensor::from_dispatch(Dispatch::fused_sum_of_squares(x.into_dispatch()))
+}

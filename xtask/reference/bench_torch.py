@@ -1,0 +1,171 @@
+"""PyTorch's side of the benchmark: does a job as often as bench_worker.py asks."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, BertForSequenceClassification, logging
+
+from training import clip_and_step, decayed_adamw
+
+LEARNING_RATE = 2e-5
+WEIGHT_DECAY = 0.01
+MAX_GRAD_NORM = 1.0
+# Rows that are predicted at once.
+PREDICTED_ROWS = 32
+
+Job = dict[str, Any]
+Batch = dict[str, Tensor]
+
+
+def padded(rows: list[list[int]]) -> Batch:
+    """Pad the rows to the longest; without padding there is no mask, which is faster."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = torch.arange(longest) < lengths[:, None]
+    return {"input_ids": ids} if mask.all() else {"input_ids": ids, "attention_mask": mask.long()}
+
+
+def load(job: Job) -> BertForSequenceClassification:
+    """Load the job's checkpoint."""
+    return BertForSequenceClassification.from_pretrained(
+        job["model"], dtype=torch.float32, attn_implementation="sdpa"
+    )
+
+
+class Forward:
+    """Logits of batches that stand ready."""
+
+    def __init__(self, job: Job) -> None:
+        """Load the model and pad the batches."""
+        self.model = load(job).eval()
+        self.indices = job["batches"]
+        self.batches = [padded([job["rows"][row] for row in rows]) for rows in job["batches"]]
+
+    @torch.inference_mode()
+    def check(self) -> dict[str, Any]:
+        """Return the logits in the order of the job's rows."""
+        self.model.eval()
+        logits = {}
+        for rows, batch in zip(self.indices, self.batches, strict=True):
+            logits |= dict(zip(rows, self.model(**batch).logits.tolist(), strict=True))
+        return {"logits": [logits[row] for row in sorted(logits)]}
+
+    @torch.inference_mode()
+    def run(self) -> None:
+        """Compute every batch once."""
+        for batch in self.batches:
+            self.model(**batch).logits.argmax(dim=-1).tolist()
+
+
+class Train(Forward):
+    """Optimiser steps on batches that stand ready."""
+
+    def __init__(self, job: Job) -> None:
+        """Load the model, pad the batches, make the optimiser."""
+        super().__init__(job)
+        for rows, batch in zip(self.indices, self.batches, strict=True):
+            batch["labels"] = torch.tensor([job["labels"][row] for row in rows])
+        self.optimizer = decayed_adamw(self.model, LEARNING_RATE, WEIGHT_DECAY, fused=True)
+
+    def run(self) -> None:
+        """Take one step for each batch."""
+        self.model.train()
+        for batch in self.batches:
+            loss = self.model(**batch).loss
+            loss.backward()
+            clip_and_step(self.model, self.optimizer, MAX_GRAD_NORM)
+            loss.item()
+
+
+class Tokenize:
+    """Texts to ids with the fast tokenizer."""
+
+    def __init__(self, job: Job) -> None:
+        """Load the tokenizer."""
+        self.tokenizer = AutoTokenizer.from_pretrained(job["model"])
+        self.texts = job["texts"]
+        self.max_length = job["max_length"]
+
+    def rows(self) -> list[list[int]]:
+        """Return the ids of each text."""
+        encoded = self.tokenizer(
+            self.texts,
+            truncation=True,
+            max_length=self.max_length,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        return encoded["input_ids"]
+
+    def check(self) -> dict[str, Any]:
+        """Return the ids."""
+        return {"rows": self.rows()}
+
+    def run(self) -> None:
+        """Encode every text once."""
+        self.rows()
+
+
+class Predict(Tokenize):
+    """Texts to labels; texts of like length share a batch."""
+
+    def __init__(self, job: Job) -> None:
+        """Load tokenizer and model."""
+        super().__init__(job)
+        self.model = load(job).eval()
+
+    @torch.inference_mode()
+    def logits(self) -> list[list[float]]:
+        """Return the logits of each text."""
+        rows = self.rows()
+        order = sorted(range(len(rows)), key=lambda row: len(rows[row]), reverse=True)
+        logits = {}
+        for start in range(0, len(order), PREDICTED_ROWS):
+            chosen = order[start : start + PREDICTED_ROWS]
+            batch = padded([rows[row] for row in chosen])
+            logits |= dict(zip(chosen, self.model(**batch).logits.tolist(), strict=True))
+        return [logits[row] for row in range(len(rows))]
+
+    def check(self) -> dict[str, Any]:
+        """Return the logits."""
+        return {"logits": self.logits()}
+
+    def run(self) -> None:
+        """Label every text once."""
+        [row.index(max(row)) for row in self.logits()]
+
+
+TASKS = {"forward": Forward, "train": Train, "tokenize": Tokenize, "predict": Predict}
+
+
+def main() -> None:
+    """Answer each line on stdin with a line on stdout."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("job", type=Path, help="JSON file that bench.py wrote")
+    parser.add_argument("--threads", type=int, required=True)
+    arguments = parser.parse_args()
+    logging.disable_progress_bar()
+    torch.set_num_threads(arguments.threads)
+    job = json.loads(arguments.job.read_text(encoding="utf-8"))
+    task = TASKS[job["task"]](job)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "repeat" in request:
+            start = time.perf_counter()
+            for _ in range(request["repeat"]):
+                task.run()
+            answer = {"seconds": time.perf_counter() - start}
+        else:
+            answer = task.check()
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

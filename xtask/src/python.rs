@@ -1,0 +1,40 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::cargo::{root, run};
+
+/// A Python environment of its own for the scripts in xtask/reference.
+#[derive(clap::Args)]
+pub struct Environment {
+    /// Where the Python environment is kept
+    #[arg(long, default_value = "xtask/reference/.venv")]
+    venv: PathBuf,
+    /// Install the requirements again, as after an update of Temper
+    #[arg(long)]
+    setup: bool,
+}
+
+impl Environment {
+    /// The interpreter; a new environment is made and filled first.
+    pub fn python(&self) -> Result<PathBuf> {
+        let venv = root().join(&self.venv);
+        let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+        let is_new = !python.exists();
+        if is_new {
+            run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        }
+        if is_new || self.setup {
+            eprintln!("installing torch and transformers into {} (a few GB)", venv.display());
+            let requirements = scripts().join("requirements.txt");
+            run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements))?;
+        }
+        Ok(python)
+    }
+}
+
+/// Where the scripts are.
+pub fn scripts() -> PathBuf {
+    root().join(Path::new("xtask/reference"))
+}
