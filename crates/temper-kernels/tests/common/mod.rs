@@ -90,10 +90,22 @@ pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
 /// Within 1e-5 of the largest value. Where all are zero in exact arithmetic, only the rounding of
 /// terms of order one is left: no more than 1e-6.
 pub fn assert_close(name: &str, actual: &[f64], expected: &[f64]) {
+    assert_within(name, actual, expected, 1e-5 * largest(expected).max(0.1));
+}
+
+/// Within 1e-5 of the largest value, however small.
+pub fn assert_close_by_size(name: &str, actual: &[f64], expected: &[f64]) {
+    assert_within(name, actual, expected, 1e-5 * largest(expected));
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |largest, value| value.abs().max(largest))
+}
+
+fn assert_within(name: &str, actual: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len(), "{name}");
-    let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
     for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
-        let close = (actual - expected).abs() <= 1e-5 * largest.max(0.1);
-        assert!(close, "{name}[{index}] is {actual}, not {expected}; the largest is {largest}");
+        let close = (actual - expected).abs() <= tolerance;
+        assert!(close, "{name}[{index}] is {actual}, not {expected} within {tolerance:e}");
     }
 }
