@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, DispatchDevice};
+#[cfg(feature = "ndarray")]
+use burn::backend::{ops::FloatTensorOps, ops::IntTensorOps, read_sync};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
 /// A backend whose tensors lie in host memory.
@@ -45,7 +47,9 @@ impl CpuBackend for burn::backend::Flex {
     }
 }
 
+// Burn 0.22 calls its ndarray backend deprecated; it is still the second CPU backend here.
 #[cfg(feature = "ndarray")]
+#[allow(deprecated)]
 impl CpuBackend for burn::backend::NdArray {
     fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
         if let burn::backend::ndarray::NdArrayTensor::F32(storage) = tensor
@@ -53,15 +57,16 @@ impl CpuBackend for burn::backend::NdArray {
         {
             return Cow::Borrowed(values);
         }
-        Cow::Owned(values_of(tensor.clone().into_data()))
+        Cow::Owned(Self::into_values(tensor.clone()))
     }
 
     fn into_values(tensor: FloatTensor<Self>) -> Vec<f32> {
-        values_of(tensor.into_data())
+        values_of(read_sync(Self::float_into_data(tensor)).expect("tensors in host memory can be read"))
     }
 
     fn into_integers(tensor: IntTensor<Self>) -> Vec<i64> {
-        tensor.into_data().iter::<i64>().collect()
+        let data = read_sync(Self::int_into_data(tensor)).expect("tensors in host memory can be read");
+        data.iter::<i64>().collect()
     }
 }
 

@@ -16,10 +16,12 @@ pub mod cpu;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
 mod extension;
 mod gate;
 mod linear;
 mod norm;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
 mod optimizer;
 mod optional;
 mod sequences;

@@ -81,6 +81,9 @@ fn vector(width: usize, device: &Device) -> Tensor<1> {
     if device.is_autodiff() { tensor.require_grad() } else { tensor }
 }
 
+/// A form's name and what it computes.
+type Form<'a, I> = (&'a str, &'a dyn Fn(&I) -> Tensor<2>);
+
 /// Times both forms of an operation: forward without gradients, and both passes with them.
 ///
 /// `work`: of the forward pass and of both passes.
@@ -89,7 +92,7 @@ fn both_passes<I>(
     operation: &str,
     [forward, both]: [Work; 2],
     inputs: impl Fn(&Device) -> I,
-    forms: [(&str, &dyn Fn(&I) -> Tensor<2>); 2],
+    forms: [Form<'_, I>; 2],
 ) {
     let (plain, tracked) = (inputs(&Device::flex()), inputs(&Device::flex().autodiff()));
     for (form, compute) in forms {
