@@ -2,7 +2,7 @@ use std::hint::black_box;
 
 use anyhow::Result;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde_json::Value;
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, gradient_norms};
 use temper_models::{Mode, Model, TokenBatch};
@@ -19,7 +19,7 @@ const MAX_GRAD_NORM: f32 = 1.0;
 pub struct Train {
     model: Model,
     batches: Vec<TokenBatch>,
-    targets: Vec<Tensor<2, Int>>,
+    targets: Vec<Tensor<1, Int>>,
     indices: Vec<Vec<usize>>,
     optimizer: ModuleOptimizer,
     clip: ClipFactor,
@@ -34,7 +34,7 @@ impl Train {
         let clip = ClipFactor::default();
         let targets = |rows: &Vec<usize>| {
             let labels: Vec<i32> = rows.iter().map(|&row| job.labels[row]).collect();
-            Tensor::from_data(TensorData::new(labels, [rows.len(), 1]), &device.clone().inner())
+            Tensor::from_data(TensorData::new(labels, [rows.len()]), &device.clone().inner())
         };
         Ok(Self {
             model: plan.apply(loaded.model),
@@ -57,8 +57,8 @@ impl Task for Train {
     fn run(mut self) -> Result<Self> {
         for (batch, targets) in self.batches.iter().zip(&self.targets) {
             let logits = classify(&self.model, batch, Mode::train(self.steps))?;
-            // [rows, labels] -> [rows, 1] -> [1]
-            let loss = activation::log_softmax(logits, 1).gather(1, targets.clone()).mean().neg();
+            // [rows, labels] -> [rows] -> [1]
+            let loss = temper_kernels::cross_entropy(logits, targets.clone()).mean();
             let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
             self.clip.set(gradient_norms(&self.model, &gradients).clip_factor(MAX_GRAD_NORM));
             self.model = self.optimizer.step(LEARNING_RATE, self.model, gradients);

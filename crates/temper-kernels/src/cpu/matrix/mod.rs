@@ -4,11 +4,16 @@
 //! the right matrix stays in the first cache while tiles of 6 rows of the left one pass by.
 //! A 6 x 16 tile fills 12 of the 16 vector registers of AVX2 with sums.
 
+mod pack;
+#[cfg(test)]
+mod tests;
+
+use pack::{pack_left, pack_right};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::activate::{activate_tile, activate_tile_in_place};
-use super::{buffer, vectorized};
+use super::vectorized;
 use crate::activation::Activation;
 
 /// Columns of a tile.
@@ -165,64 +170,6 @@ struct Block<'a> {
     start: Start<'a>,
 }
 
-/// Panels of 16 columns, one after the other, each `[depth, 16]`; the last is filled up with zeros.
-fn pack_right(block: &Block<'_>, right: Matrix<'_>) -> Vec<f32> {
-    let panels = block.width.div_ceil(TILE_COLUMNS);
-    buffer(panels * block.depth * TILE_COLUMNS, |packed| {
-        packed.par_chunks_mut(block.depth * TILE_COLUMNS).enumerate().for_each(|(panel, packed)| {
-            let offset = panel * TILE_COLUMNS;
-            let width = TILE_COLUMNS.min(block.width - offset);
-            let first =
-                (block.first_column + offset) * right.column_stride + block.first_depth * right.row_stride;
-            vectorized(
-                #[inline(always)]
-                || pack_panel(&right.values[first..], right, width, packed),
-            );
-        });
-    })
-}
-
-#[inline(always)]
-fn pack_panel(values: &[f32], strides: Matrix<'_>, width: usize, packed: &mut [f32]) {
-    let (packed, _) = packed.as_chunks_mut::<TILE_COLUMNS>();
-    if width == TILE_COLUMNS && strides.column_stride == 1 {
-        for (depth, packed) in packed.iter_mut().enumerate() {
-            packed.copy_from_slice(&values[depth * strides.row_stride..][..TILE_COLUMNS]);
-        }
-        return;
-    }
-    if width == TILE_COLUMNS && strides.row_stride == 1 {
-        let depth = packed.len();
-        let columns: [&[f32]; TILE_COLUMNS] =
-            std::array::from_fn(|column| &values[column * strides.column_stride..][..depth]);
-        return transpose(columns, packed);
-    }
-    for (depth, packed) in packed.iter_mut().enumerate() {
-        for (column, packed) in packed.iter_mut().enumerate() {
-            *packed = match column < width {
-                true => values[depth * strides.row_stride + column * strides.column_stride],
-                false => 0.0,
-            };
-        }
-    }
-}
-
-/// # Shapes
-/// - columns: 16 of `depth` values; packed: `[depth, 16]`
-#[inline(always)]
-fn transpose(columns: [&[f32]; TILE_COLUMNS], packed: &mut [[f32; TILE_COLUMNS]]) {
-    let depth = packed.len();
-    let columns = columns.map(|column| &column[..depth]);
-    for first in (0..depth).step_by(8) {
-        let last = (first + 8).min(depth);
-        for (column, values) in columns.iter().enumerate() {
-            for depth in first..last {
-                packed[depth][column] = values[depth];
-            }
-        }
-    }
-}
-
 /// The rows that one task computes.
 struct Rows<'a> {
     first: usize,
@@ -287,26 +234,6 @@ impl Rows<'_> {
                     _ => tile::<S, V, 1, L>(simd, left, first, right, target),
                 }
                 first += count;
-            }
-        }
-    }
-}
-
-/// Six rows at a time, `[tiles, depth, 6]`.
-#[inline(always)]
-fn pack_left(values: &[f32], strides: Matrix<'_>, rows: usize, depth: usize, tiles: &mut [f32]) {
-    for (tile, packed) in tiles.chunks_exact_mut(depth * TILE_ROWS).enumerate() {
-        let first = tile * TILE_ROWS;
-        let (packed, _) = packed.as_chunks_mut::<TILE_ROWS>();
-        if strides.row_stride == 1 && first + TILE_ROWS <= rows {
-            for (depth, packed) in packed.iter_mut().enumerate() {
-                packed.copy_from_slice(&values[depth * strides.column_stride + first..][..TILE_ROWS]);
-            }
-            continue;
-        }
-        for (depth, packed) in packed.iter_mut().enumerate() {
-            for (row, packed) in packed.iter_mut().enumerate().take(rows - first) {
-                *packed = values[depth * strides.column_stride + (first + row) * strides.row_stride];
             }
         }
     }
@@ -426,94 +353,5 @@ fn store<S: Simd, const V: usize>(
             Start::Row(row) => value + row[column + index],
             Start::Add => value + *out,
         };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn random(len: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / 16_777_216.0 - 0.5
-        };
-        (0..len).map(|_| next()).collect()
-    }
-
-    fn at(matrix: Matrix<'_>, row: usize, column: usize) -> f64 {
-        f64::from(matrix.values[row * matrix.row_stride + column * matrix.column_stride])
-    }
-
-    /// Every combination of layouts and starts, in f64.
-    fn check([rows, depth, columns]: [usize; 3]) {
-        let (a, b) = (random(rows * depth, 1), random(depth * columns, 2));
-        let (bias, before) = (random(columns, 3), random(rows * columns, 4));
-        let lefts = [Matrix::new(&a, depth), Matrix::transposed(&a, rows)];
-        let rights = [Matrix::new(&b, columns), Matrix::transposed(&b, depth)];
-        for (left, right) in lefts.into_iter().flat_map(|left| rights.map(|right| (left, right))) {
-            for start in [Start::Zero, Start::Row(&bias), Start::Add] {
-                let mut out = before.clone();
-                multiply([rows, depth, columns], left, right, start, &mut out);
-                for (index, value) in out.into_iter().enumerate() {
-                    let (row, column) = (index / columns, index % columns);
-                    let product: f64 = (0..depth).map(|k| at(left, row, k) * at(right, k, column)).sum();
-                    let expected = product
-                        + match start {
-                            Start::Zero => 0.0,
-                            Start::Row(bias) => f64::from(bias[column]),
-                            Start::Add => f64::from(before[index]),
-                        };
-                    let error = (f64::from(value) - expected).abs();
-                    assert!(
-                        error < 2e-6 * (depth as f64).sqrt().max(1.0),
-                        "{rows} {depth} {columns}: {error}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn products_agree_with_the_definition() {
-        let sizes = [[0, 3, 4], [3, 0, 4], [3, 4, 0], [1, 1, 1], [6, 16, 16], [7, 5, 17], [5, 384, 15]];
-        sizes.into_iter().for_each(check);
-        // Beyond a task's rows and a block's depth.
-        check([TASK_ROWS + 5, DEPTH + 3, 33]);
-        check([2, 3, COLUMNS + TILE_COLUMNS + 1]);
-    }
-
-    #[test]
-    fn an_activation_sees_the_finished_sums() {
-        let [rows, depth, columns] = [TASK_ROWS + 1, DEPTH + 1, 20];
-        let (a, b) = (random(rows * depth, 1), random(depth * columns, 2));
-        let product = |finish: Finish<'_>| {
-            let (left, right) = (Matrix::new(&a, depth), Matrix::new(&b, columns));
-            let mut out = vec![f32::NAN; rows * columns];
-            multiply_and_finish([rows, depth, columns], left, right, Start::Zero, finish, &mut out);
-            out
-        };
-        let plain = product(Finish::Plain);
-        let expected: Vec<f32> = plain.iter().map(|value| value.max(0.0)).collect();
-        assert_eq!(product(Finish::Activate(Activation::Relu)), expected);
-        let mut activated = vec![f32::NAN; plain.len()];
-        assert_eq!(product(Finish::ActivateInto(Activation::Relu, &mut activated)), plain);
-        assert_eq!(activated, expected);
-        assert!(plain.iter().any(|value| *value < 0.0) && plain.iter().any(|value| *value > 0.0));
-    }
-
-    #[test]
-    fn the_number_of_threads_changes_no_bit() {
-        let [rows, depth, columns] = [203, 500, 77];
-        let (a, b) = (random(rows * depth, 1), random(depth * columns, 2));
-        let product = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            let mut out = vec![0.0; rows * columns];
-            let (left, right) = (Matrix::transposed(&a, rows), Matrix::new(&b, columns));
-            pool.install(|| multiply([rows, depth, columns], left, right, Start::Zero, &mut out));
-            out
-        };
-        assert_eq!(product(1), product(3));
     }
 }

@@ -1,0 +1,84 @@
+//! Operands brought into the order in which tiles read them.
+
+use rayon::prelude::*;
+
+use super::super::{buffer, vectorized};
+use super::{Block, Matrix, TILE_COLUMNS, TILE_ROWS};
+
+/// Panels of 16 columns, one after the other, each `[depth, 16]`; the last is filled up with zeros.
+pub fn pack_right(block: &Block<'_>, right: Matrix<'_>) -> Vec<f32> {
+    let panels = block.width.div_ceil(TILE_COLUMNS);
+    buffer(panels * block.depth * TILE_COLUMNS, |packed| {
+        packed.par_chunks_mut(block.depth * TILE_COLUMNS).enumerate().for_each(|(panel, packed)| {
+            let offset = panel * TILE_COLUMNS;
+            let width = TILE_COLUMNS.min(block.width - offset);
+            let first =
+                (block.first_column + offset) * right.column_stride + block.first_depth * right.row_stride;
+            vectorized(
+                #[inline(always)]
+                || pack_panel(&right.values[first..], right, width, packed),
+            );
+        });
+    })
+}
+
+#[inline(always)]
+fn pack_panel(values: &[f32], strides: Matrix<'_>, width: usize, packed: &mut [f32]) {
+    let (packed, _) = packed.as_chunks_mut::<TILE_COLUMNS>();
+    if width == TILE_COLUMNS && strides.column_stride == 1 {
+        for (depth, packed) in packed.iter_mut().enumerate() {
+            packed.copy_from_slice(&values[depth * strides.row_stride..][..TILE_COLUMNS]);
+        }
+        return;
+    }
+    if width == TILE_COLUMNS && strides.row_stride == 1 {
+        let depth = packed.len();
+        let columns: [&[f32]; TILE_COLUMNS] =
+            std::array::from_fn(|column| &values[column * strides.column_stride..][..depth]);
+        return transpose(columns, packed);
+    }
+    for (depth, packed) in packed.iter_mut().enumerate() {
+        for (column, packed) in packed.iter_mut().enumerate() {
+            *packed = match column < width {
+                true => values[depth * strides.row_stride + column * strides.column_stride],
+                false => 0.0,
+            };
+        }
+    }
+}
+
+/// # Shapes
+/// - columns: 16 of `depth` values; packed: `[depth, 16]`
+#[inline(always)]
+fn transpose(columns: [&[f32]; TILE_COLUMNS], packed: &mut [[f32; TILE_COLUMNS]]) {
+    let depth = packed.len();
+    let columns = columns.map(|column| &column[..depth]);
+    for first in (0..depth).step_by(8) {
+        let last = (first + 8).min(depth);
+        for (column, values) in columns.iter().enumerate() {
+            for depth in first..last {
+                packed[depth][column] = values[depth];
+            }
+        }
+    }
+}
+
+/// Six rows at a time, `[tiles, depth, 6]`.
+#[inline(always)]
+pub fn pack_left(values: &[f32], strides: Matrix<'_>, rows: usize, depth: usize, tiles: &mut [f32]) {
+    for (tile, packed) in tiles.chunks_exact_mut(depth * TILE_ROWS).enumerate() {
+        let first = tile * TILE_ROWS;
+        let (packed, _) = packed.as_chunks_mut::<TILE_ROWS>();
+        if strides.row_stride == 1 && first + TILE_ROWS <= rows {
+            for (depth, packed) in packed.iter_mut().enumerate() {
+                packed.copy_from_slice(&values[depth * strides.column_stride + first..][..TILE_ROWS]);
+            }
+            continue;
+        }
+        for (depth, packed) in packed.iter_mut().enumerate() {
+            for (row, packed) in packed.iter_mut().enumerate().take(rows - first) {
+                *packed = values[depth * strides.column_stride + (first + row) * strides.row_stride];
+            }
+        }
+    }
+}
