@@ -90,7 +90,9 @@ pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
 /// Within 1e-5 of the largest value. Where all are zero in exact arithmetic, only the rounding of
 /// terms of order one is left, some hundred of them in a sum: no more than 1e-5.
 pub fn assert_close(name: &str, actual: &[f64], expected: &[f64]) {
-    assert_within(name, actual, expected, 1e-5 * largest(expected).max(1.0));
+    let largest = largest(expected);
+    let scale = if largest < 1e-3 { 1.0 } else { largest.max(0.1) };
+    assert_within(name, actual, expected, 1e-5 * scale);
 }
 
 /// Within 1e-5 of the largest value, however small.
