@@ -19,24 +19,26 @@ from transformers import (
     BertForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
-    get_linear_schedule_with_warmup,
 )
 
+from parity import (
+    Loss,
+    Schedule,
+    decayed_parameters,
+    gradients,
+    redraw_parameters,
+    training_reference,
+    training_settings,
+    zero_gradients,
+)
 from tokenizer_fixture import write_tokenizer_fixture
-from training import clip_and_step, decayed_adamw, norm_parameter_names
 
 # Adam turns a gradient near its eps into noise. Of seeds 0 to 13, this one stays farthest
 # from there: five steps in float32 and float64 agree to 2e-7 (`zero_gradient` apart).
 SEED = 9
 # Right padding from full down to a single token: the mask has to matter.
 LENGTHS = (11, 7, 3, 1)
-STEPS = 5
-WARMUP_STEPS = 2
-LEARNING_RATE = 1e-3
-WEIGHT_DECAY = 0.01
-MAX_GRAD_NORM = 1.0
-# Below this, a gradient in float64 is zero in exact arithmetic.
-ZERO_GRADIENT = 1e-12
+SCHEDULE = Schedule(steps=5, warmup_steps=2)
 
 
 @dataclass(frozen=True)
@@ -77,25 +79,8 @@ FAMILIES = {
 def build_model(family: Family) -> PreTrainedModel:
     """Build the model on eager attention with every parameter redrawn."""
     model = family.model._from_config(family.config, attn_implementation="eager")
-    redraw_parameters(model)
+    redraw_parameters(model, SEED)
     return model.train()
-
-
-def redraw_parameters(model: PreTrainedModel) -> None:
-    """Draw every parameter anew, so that a swapped or forgotten tensor shows.
-
-    Fresh models have zero biases and norms of one, which hide such mistakes;
-    the row of the padding token is drawn too.
-    """
-    generator = torch.Generator().manual_seed(SEED)
-    norms = norm_parameter_names(model)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if name in norms and name.endswith("weight"):
-                parameter.copy_(1.0 + 0.2 * noise)
-            else:
-                parameter.copy_(0.1 * noise)
 
 
 def draw_batch(config: PreTrainedConfig) -> dict[str, Tensor]:
@@ -132,71 +117,22 @@ def forward_reference(model: PreTrainedModel, batch: dict[str, Tensor]) -> dict[
             reference[name] = backbone[name]
     for index, hidden in enumerate(output.hidden_states):
         reference[f"hidden_states.{index}"] = hidden
-    for name, parameter in model.named_parameters():
-        reference[f"grad.{name}"] = parameter.grad.clone()
-    return reference
+    return reference | {f"grad.{name}": value for name, value in gradients(model).items()}
 
 
-def training_reference(model: PreTrainedModel, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Train the model in place for a few AdamW steps and return the record."""
-    optimizer = decayed_adamw(model, LEARNING_RATE, WEIGHT_DECAY)
-    schedule = get_linear_schedule_with_warmup(optimizer, WARMUP_STEPS, STEPS)
-    losses, rates, norms = [], [], []
-    for _ in range(STEPS):
-        loss = model(**batch).loss
-        loss.backward()
-        losses.append(loss.item())
-        rates.append(optimizer.param_groups[0]["lr"])
-        norms.append(clip_and_step(model, optimizer, MAX_GRAD_NORM).item())
-        schedule.step()
-
-    reference = {
-        "losses": torch.tensor(losses, dtype=torch.float32),
-        "lrs": torch.tensor(rates, dtype=torch.float64),
-        "grad_norm": torch.tensor(norms, dtype=torch.float32),
-    }
-    for name, parameter in model.named_parameters():
-        reference[f"after.{name}"] = parameter
-    return reference
-
-
-def zero_gradient_parameters(family: Family, batch: dict[str, Tensor]) -> list[str]:
-    """Name the parameters whose gradient is zero but for rounding.
-
-    A key's bias shifts all scores of a query alike, which softmax undoes. Adam
-    scales such rounding noise up to whole steps: no two programs agree on it.
-    """
-    model = build_model(family).double()
-    model(**batch).loss.backward()
-    return [
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.grad.abs().max() < ZERO_GRADIENT
-    ]
-
-
-def settings(family: Family, batch: dict[str, Tensor]) -> dict[str, object]:
+def settings(family: Family, loss: Loss) -> dict[str, object]:
     """Describe how the reference was computed."""
     model = build_model(family)
-    optimizer = decayed_adamw(model, LEARNING_RATE, WEIGHT_DECAY)
-    decayed = {id(parameter) for parameter in optimizer.param_groups[0]["params"]}
+    zero = zero_gradients(build_model(family), loss)
     return {
         "seed": SEED,
-        "steps": STEPS,
-        "warmup_steps": WARMUP_STEPS,
-        "schedule": "linear",
-        "optimizer": "adamw",
-        "learning_rate": LEARNING_RATE,
-        "betas": optimizer.defaults["betas"],
-        "eps": optimizer.defaults["eps"],
-        "weight_decay": WEIGHT_DECAY,
-        "max_grad_norm": MAX_GRAD_NORM,
+        **training_settings(model, SCHEDULE),
         "loss": "cross_entropy_mean",
         "attention": "eager",
         "dtype": "float32",
         "lengths": LENGTHS,
-        "decayed": [name for name, p in model.named_parameters() if id(p) in decayed],
-        "zero_gradient": zero_gradient_parameters(family, batch),
+        "decayed": decayed_parameters(model),
+        "zero_gradient": [name for name, marks in zero.items() if marks.all()],
     }
 
 
@@ -209,13 +145,17 @@ def write_family(family: Family, folder: Path) -> None:
         torch.save(model.state_dict(), folder / "pytorch_model.bin")
 
     batch = draw_batch(family.config)
+
+    def loss(model: PreTrainedModel) -> Tensor:
+        return model(**batch).loss
+
     reference = batch | forward_reference(model, batch)
     model.zero_grad()
-    reference |= training_reference(model, batch)
+    reference |= training_reference(model, SCHEDULE, loss)
     tensors = {name: tensor.detach().contiguous() for name, tensor in reference.items()}
     save_file(tensors, folder / "reference.safetensors", metadata={"format": "pt"})
 
-    text = json.dumps(settings(family, batch), indent=2) + "\n"
+    text = json.dumps(settings(family, loss), indent=2) + "\n"
     (folder / "settings.json").write_text(text, encoding="utf-8")
 
 
