@@ -25,11 +25,12 @@ from parity import (
     Loss,
     Schedule,
     decayed_parameters,
+    exact_gradients,
     gradients,
+    is_zero,
     redraw_parameters,
     training_reference,
     training_settings,
-    zero_gradients,
 )
 from tokenizer_fixture import write_tokenizer_fixture
 
@@ -123,7 +124,7 @@ def forward_reference(model: PreTrainedModel, batch: dict[str, Tensor]) -> dict[
 def settings(family: Family, loss: Loss) -> dict[str, object]:
     """Describe how the reference was computed."""
     model = build_model(family)
-    zero = zero_gradients(build_model(family), loss)
+    exact = exact_gradients(build_model(family), loss)
     return {
         "seed": SEED,
         **training_settings(model, SCHEDULE),
@@ -132,7 +133,7 @@ def settings(family: Family, loss: Loss) -> dict[str, object]:
         "dtype": "float32",
         "lengths": LENGTHS,
         "decayed": decayed_parameters(model),
-        "zero_gradient": [name for name, marks in zero.items() if marks.all()],
+        "zero_gradient": [name for name, gradient in exact.items() if is_zero(gradient).all()],
     }
 
 

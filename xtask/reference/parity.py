@@ -117,15 +117,20 @@ class InDouble(TorchFunctionMode):
         return function(*map(widened, args), **named)
 
 
-def zero_gradients(model: PreTrainedModel, loss: Loss) -> dict[str, Tensor]:
-    """Mark the elements whose gradient is zero but for rounding, by parameter.
+def exact_gradients(model: PreTrainedModel, loss: Loss) -> dict[str, Tensor]:
+    """Return the gradients in float64; the model stays in it."""
+    model.double()
+    with InDouble():
+        loss(model).backward()
+    exact = gradients(model)
+    model.zero_grad()
+    return exact
+
+
+def is_zero(gradient: Tensor) -> Tensor:
+    """Mark the elements that are zero but for rounding.
 
     A key's bias shifts all scores of a query alike, which softmax undoes. Adam
     scales such rounding noise up to whole steps: no two programs agree on it.
     """
-    model.double()
-    with InDouble():
-        loss(model).backward()
-    marks = {name: gradient.abs() < ZERO_GRADIENT for name, gradient in gradients(model).items()}
-    model.zero_grad()
-    return marks
+    return gradient.abs() < ZERO_GRADIENT

@@ -10,6 +10,7 @@ pub fn write(environment: &Environment) -> Result<ExitCode> {
     let python = environment.python()?;
     for (script, fixtures) in [
         ("fixtures.py", "crates/temper-models/tests/fixtures"),
+        ("zoo.py", "crates/temper-models/tests/fixtures"),
         ("kernels_fixture.py", "crates/temper-kernels/tests/fixtures"),
     ] {
         run(Command::new(&python).arg(scripts().join(script)).arg("--out").arg(root().join(fixtures)))?;

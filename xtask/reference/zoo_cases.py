@@ -1,0 +1,180 @@
+"""The cases of the parity tests as data: variants of the families, and their heads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from zoo_families import (
+    ANSWERING,
+    CAUSAL,
+    CLASSIFICATION,
+    FAMILIES,
+    MASKED,
+    PRETRAINING,
+    TAGGING,
+    TRANSLATING,
+)
+
+LABELS = {
+    CLASSIFICATION: ["negative", "neutral", "positive"],
+    TAGGING: ["O", "B-NAME", "I-NAME"],
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A family with some switches set and the heads to write."""
+
+    family: str
+    heads: tuple[str, ...]
+    switches: dict[str, object] = field(default_factory=dict)
+    # An output layer with weights of its own where the configuration cannot say so.
+    untied: bool = False
+    # Keys of config.json as checkpoints from before transformers 5 have them; None leaves one out.
+    stored: dict[str, object] = field(default_factory=dict)
+    attention: str = "eager"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model to write."""
+
+    variant: str
+    head: str
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return f"{self.variant}-{self.head}"
+
+    @property
+    def settings(self) -> Variant:
+        """The variant's entry."""
+        return VARIANTS[self.variant]
+
+    @property
+    def model(self) -> type[PreTrainedModel]:
+        """The class in transformers."""
+        return FAMILIES[self.settings.family].model(self.head)
+
+    def config(self) -> PreTrainedConfig:
+        """Return a new configuration."""
+        switches = self.settings.switches
+        if self.head in LABELS:
+            names = dict(enumerate(LABELS[self.head]))
+            labels = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
+            switches = switches | labels
+        return FAMILIES[self.settings.family].config(switches)
+
+
+ENCODER = (CLASSIFICATION, TAGGING, ANSWERING, MASKED)
+DECODER = (CLASSIFICATION, TAGGING, ANSWERING, CAUSAL)
+FALCON_RW = {"multi_query": False, "parallel_attn": False, "alibi": True, "bias": True}
+FALCON_11B = {"new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1}
+
+VARIANTS = {
+    "bert": Variant("bert", (*ENCODER, PRETRAINING)),
+    "roberta": Variant("roberta", ENCODER),
+    "xlm-roberta": Variant("xlm-roberta", (CLASSIFICATION,)),
+    "camembert": Variant("camembert", (CLASSIFICATION,)),
+    "distilbert": Variant("distilbert", ENCODER),
+    "openai-gpt": Variant("openai-gpt", (CLASSIFICATION, CAUSAL)),
+    "gpt2": Variant("gpt2", DECODER),
+    "gpt2-switches": Variant(
+        "gpt2",
+        (CAUSAL,),
+        {
+            "scale_attn_by_inverse_layer_idx": True,
+            "reorder_and_upcast_attn": True,
+            "activation_function": "relu",
+            "tie_word_embeddings": False,
+        },
+    ),
+    "gpt2-noscale": Variant("gpt2", (CAUSAL,), {"scale_attn_weights": False}),
+    "gpt-neo": Variant("gpt-neo", DECODER),
+    "t5": Variant("t5", (CLASSIFICATION, TAGGING, ANSWERING, TRANSLATING)),
+    # transformers ties T5 whatever the configuration says, unless the file has both matrices.
+    "t5-v1.1": Variant(
+        "t5",
+        (CLASSIFICATION, TRANSLATING),
+        {
+            "feed_forward_proj": "gated-gelu",
+            "tie_word_embeddings": False,
+            "d_kv": 6,
+            "num_decoder_layers": 1,
+        },
+        untied=True,
+        stored={"tie_word_embeddings": False, "scale_decoder_outputs": None},
+    ),
+    "bart": Variant("bart", (CLASSIFICATION, ANSWERING, TRANSLATING)),
+    "bart-scaled": Variant(
+        "bart",
+        (TRANSLATING,),
+        {
+            "scale_embedding": True,
+            "activation_function": "relu",
+            "decoder_layers": 1,
+            "decoder_attention_heads": 2,
+            "decoder_ffn_dim": 20,
+        },
+    ),
+    "llama": Variant("llama", DECODER),
+    "llama2-gqa": Variant(
+        "llama",
+        (CLASSIFICATION, CAUSAL),
+        {"num_key_value_heads": 2, "tie_word_embeddings": True, "rms_norm_eps": 1e-5},
+    ),
+    "llama3": Variant(
+        "llama",
+        (CLASSIFICATION, CAUSAL),
+        {
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "attention_bias": True,
+            "mlp_bias": True,
+            # Wavelengths 6, 20, 63 and 199: one is left alone, one interpolated, two are scaled.
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 100.0,
+                "factor": 4.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 32,
+            },
+        },
+    ),
+    "llama-linear": Variant(
+        "llama",
+        (CAUSAL,),
+        {"rope_parameters": {"rope_type": "linear", "rope_theta": 1000.0, "factor": 2.0}},
+        stored={
+            "rope_parameters": None,
+            "rope_scaling": {"type": "linear", "factor": 2.0},
+            "rope_theta": 1000.0,
+        },
+    ),
+    "falcon-7b": Variant("falcon", DECODER),
+    "falcon-40b": Variant(
+        "falcon", (CLASSIFICATION, CAUSAL), {"new_decoder_architecture": True, "num_kv_heads": 2}
+    ),
+    "falcon-11b": Variant("falcon", (CAUSAL,), FALCON_11B),
+    # Eager attention adds ALiBi twice; what transformers runs unless told otherwise does not.
+    "falcon-rw": Variant("falcon", (CLASSIFICATION, CAUSAL), FALCON_RW, attention="sdpa"),
+    # Slopes that bfloat16 cannot hold: transformers rounds Falcon's to it.
+    "falcon-rw-16heads": Variant(
+        "falcon", (CAUSAL,), FALCON_RW | {"num_attention_heads": 16}, attention="sdpa"
+    ),
+    "bloom": Variant("bloom", DECODER),
+    "bloom-postresidual": Variant(
+        "bloom", (CAUSAL,), {"apply_residual_connection_post_layernorm": True}
+    ),
+    "bloom-6heads": Variant("bloom", (CAUSAL,), {"hidden_size": 24, "n_head": 6}),
+}
+
+
+def all_cases() -> Iterator[Case]:
+    """Yield every case in the table's order."""
+    for name, variant in VARIANTS.items():
+        for head in variant.heads:
+            yield Case(name, head)
