@@ -112,7 +112,7 @@ def train(case: Case, seed: int, batch: Batch) -> Training:
         if not marks.all()
     ]
     partly = {name: runs(marks) for name, marks in noise.items() if name not in zero}
-    noisy = {name: found for name, found in partly.items() if found}
+    noisy = {name: ranges for name, ranges in partly.items() if ranges}
     return Training(record, zero, noisy, max(differences))
 
 
