@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use temper_data::{EncodeSettings, EncodedSet, Truncation, collate, encode_all, load_tokenizer};
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, TrainingProof, gradient_norms};
 use temper_hub::{Hub, HubSettings};
-use temper_models::{HeadRequest, Mode, Model, Pooling, TokenBatch};
+use temper_models::{HeadRequest, HeadTask, Mode, Model, Pooling, TokenBatch};
 
 const TEXTS: [(&str, i32); 8] = [
     ("A quiet triumph.", 1),
@@ -28,7 +28,8 @@ fn main() -> Result<()> {
     let dir = config.path.parent().context("a file stands in a folder")?;
 
     let device = Device::flex().autodiff();
-    let head = HeadRequest::NewSequenceClassification {
+    let head = HeadRequest::New {
+        task: HeadTask::SequenceClassification,
         labels: vec!["negative".into(), "positive".into()],
         pooling: Pooling::Pooler,
         seed: 42,

@@ -19,8 +19,9 @@ from splits import Row, read_parquet_rows
 
 SEED = 42
 BATCH_ROWS = 16
-RAGGED_LENGTH = 256
-RAGGED_ROWS = 128
+# BERT's own limit: what transformers truncates to unless told otherwise.
+RAGGED_LENGTH = 512
+RAGGED_ROWS = 64
 DENSE_LENGTH = 128
 TOKENIZED_TEXTS = 1000
 

@@ -8,8 +8,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, TrainingProof, gradient_norms};
-use temper_models::weights::Layout;
-use temper_models::{HeadRequest, Mode, Model, PathTracker, TokenBatch};
+use temper_models::weights::{Layout, Place};
+use temper_models::{HeadRequest, Mode, Model, ModelConfig, PathTracker, TokenBatch};
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/bert")
@@ -117,10 +117,9 @@ impl ModuleVisitor for After<'_> {
 }
 
 fn stored_name(path: &str) -> (String, Layout) {
-    use temper_models::families::bert::{CLASSIFIER, WEIGHTS};
-    let head = CLASSIFIER.iter().find_map(|row| row.stored_name(path));
-    head.or_else(|| WEIGHTS.stored_name(path).map(|(name, layout)| (format!("bert.{name}"), layout)))
-        .expect(path)
+    let config = ModelConfig::read(&fixture()).expect("a configuration");
+    let Place { name, layout, .. } = config.stored_place(path).expect(path);
+    (name, layout)
 }
 
 #[test]

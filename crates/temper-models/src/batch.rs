@@ -3,6 +3,8 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use temper_kernels::{AttentionLayout, Sequences};
 
+use crate::layers::LayerRows;
+
 /// A packed batch on a device: the tokens of all sequences, one after the other, without padding.
 #[derive(Clone, Debug)]
 pub struct TokenBatch {
@@ -10,10 +12,14 @@ pub struct TokenBatch {
     pub ids: Tensor<1, Int>,
     /// Segment ids (0 for the first text, 1 for the second), `[tokens]`.
     pub type_ids: Tensor<1, Int>,
-    /// Each token's place in its sequence, from 0, `[tokens]`.
+    /// Each token's place in its sequence, from 0 or from what a cache holds already, `[tokens]`.
     pub positions: Tensor<1, Int>,
     /// Where each sequence begins and ends.
     pub sequences: Sequences,
+    /// Tokens of each sequence that a cache holds already; `None` without a cache.
+    past: Option<Sequences>,
+    /// What the decoder of an encoder-decoder model reads; without it, the ids shifted right.
+    pub decoder: Option<Box<TokenBatch>>,
 }
 
 /// Which tokens' hidden states are wanted of a model.
@@ -30,26 +36,6 @@ pub enum Rows {
     Last,
 }
 
-/// The tokens that a layer computes, and what they see.
-#[derive(Clone, Debug)]
-pub struct LayerRows {
-    /// `[rows]`: their rows in the batch; `None` for all of them.
-    indices: Option<Tensor<1, Int>>,
-    /// Where each sequence's queries and keys lie.
-    pub layout: AttentionLayout,
-}
-
-impl LayerRows {
-    /// # Shapes
-    /// - x: `[tokens, width]`; output: `[rows, width]`
-    pub fn select(&self, x: Tensor<2>) -> Tensor<2> {
-        match &self.indices {
-            Some(indices) => x.select(0, indices.clone()),
-            None => x,
-        }
-    }
-}
-
 impl TokenBatch {
     /// Builds a batch from host data.
     ///
@@ -62,22 +48,34 @@ impl TokenBatch {
     /// When the lengths do not add up to the number of values: a mistake of the caller, not of its
     /// input.
     pub fn new(ids: &[u32], type_ids: &[u32], lengths: &[u32], device: &Device) -> Self {
-        let device = &device.clone().inner();
+        assert_eq!(ids.len(), type_ids.len(), "as many segment ids as ids");
+        let type_ids = integers(type_ids.iter().map(|&id| id as i32).collect(), device);
+        Self { type_ids, past: None, ..Self::build(ids, lengths, &vec![0; lengths.len()], device) }
+    }
+
+    /// Tokens that follow those in a cache.
+    ///
+    /// # Shapes
+    /// - `ids`: `[tokens]`, one sequence after the other; `lengths`, `past`: `[sequences]`
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn following(ids: &[u32], lengths: &[u32], past: &[usize], device: &Device) -> Self {
+        Self::build(ids, lengths, past, device)
+    }
+
+    fn build(ids: &[u32], lengths: &[u32], past: &[usize], device: &Device) -> Self {
         let lengths: Vec<usize> = lengths.iter().map(|&length| length as usize).collect();
         let sequences = Sequences::of_lengths(&lengths);
         assert_eq!(ids.len(), sequences.rows(), "the lengths do not add up to the number of ids");
-        assert_eq!(ids.len(), type_ids.len(), "as many segment ids as ids");
-        let tensor = |values: Vec<i32>| {
-            let len = values.len();
-            Tensor::<1, Int>::from_data(TensorData::new(values, [len]), device)
-        };
-        let signed = |values: &[u32]| values.iter().map(|&value| value as i32).collect();
-        let positions = lengths.iter().flat_map(|&length| 0..length as i32).collect();
+        let positions = lengths.iter().zip(past).flat_map(|(&length, &past)| past..past + length);
         Self {
-            ids: tensor(signed(ids)),
-            type_ids: tensor(signed(type_ids)),
-            positions: tensor(positions),
+            ids: integers(ids.iter().map(|&id| id as i32).collect(), device),
+            type_ids: integers(vec![0; ids.len()], device),
+            positions: integers(positions.map(|position| position as i32).collect(), device),
             sequences,
+            past: Some(Sequences::of_lengths(past)),
+            decoder: None,
         }
     }
 
@@ -97,30 +95,74 @@ impl TokenBatch {
         Self::new(&pack(ids), &pack(type_ids), lengths, device)
     }
 
+    /// The same with what the decoder reads.
+    #[must_use]
+    pub fn with_decoder(self, decoder: TokenBatch) -> Self {
+        Self { decoder: Some(Box::new(decoder)), ..self }
+    }
+
+    /// The ids moved one place to the right behind `start`; the last one of each sequence falls away.
+    /// transformers makes decoder inputs so, `shift_tokens_right`.
+    pub fn shifted_right(&self, start: u32) -> Self {
+        let [tokens] = self.ids.dims();
+        if tokens == 0 {
+            return Self { decoder: None, ..self.clone() };
+        }
+        let before = (0..tokens as i32).map(|row| (row - 1).max(0)).collect();
+        let is_first = self.positions.clone().equal_elem(0);
+        let shifted = self.ids.clone().select(0, integers(before, &self.ids.device()));
+        Self { ids: shifted.mask_fill(is_first, start as i32), decoder: None, ..self.clone() }
+    }
+
     /// Number of tokens.
     pub fn tokens(&self) -> usize {
         self.sequences.rows()
     }
 
+    /// Tokens of each sequence that a cache holds already; zeros without one.
+    fn past_lengths(&self) -> Vec<usize> {
+        match &self.past {
+            Some(past) => past.ranges().map(|range| range.len()).collect(),
+            None => vec![0; self.sequences.count()],
+        }
+    }
+
     /// The rows of a self-attention layer that computes these tokens.
     pub fn layer_rows(&self, rows: Rows) -> LayerRows {
+        let past = self.past_lengths();
+        let lengths = self.sequences.ranges().map(|range| range.len());
+        let keys: Vec<usize> = lengths.zip(&past).map(|(length, past)| past + length).collect();
+        let keys = Sequences::of_lengths(&keys);
         let pick = match rows {
             Rows::All => {
-                return LayerRows { indices: None, layout: AttentionLayout::full(self.sequences.clone()) };
+                let layout = AttentionLayout { queries: self.sequences.clone(), keys, offsets: past.into() };
+                return LayerRows::new(None, layout, self.cache_order());
             }
             Rows::First => |range: std::ops::Range<usize>| range.start,
             Rows::Last => |range: std::ops::Range<usize>| range.end - 1,
         };
         let picked: Vec<usize> = self.sequences.ranges().map(pick).collect();
-        let offsets: Arc<[usize]> =
-            picked.iter().zip(self.sequences.ranges()).map(|(row, range)| row - range.start).collect();
-        let layout = AttentionLayout {
-            queries: Sequences::of_lengths(&vec![1; picked.len()]),
-            keys: self.sequences.clone(),
-            offsets,
-        };
-        let values: Vec<i32> = picked.iter().map(|&row| row as i32).collect();
-        let indices = Tensor::from_data(TensorData::new(values, [picked.len()]), &self.ids.device());
-        LayerRows { indices: Some(indices), layout }
+        let places = picked.iter().zip(self.sequences.ranges()).map(|(row, range)| row - range.start);
+        let offsets: Arc<[usize]> = places.zip(&past).map(|(place, past)| place + past).collect();
+        let queries = Sequences::of_lengths(&vec![1; picked.len()]);
+        let picked = picked.iter().map(|&row| row as i32).collect();
+        let indices = integers(picked, &self.ids.device());
+        LayerRows::new(Some(indices), AttentionLayout { queries, keys, offsets }, self.cache_order())
     }
+
+    /// Where each row of past and new keys together stands among the past ones with the new ones behind
+    /// them: by sequence, first the past, then the new. `None` when there is no past.
+    fn cache_order(&self) -> Option<Tensor<1, Int>> {
+        let past = self.past.as_ref().filter(|past| past.rows() > 0)?;
+        let sequences = past.ranges().zip(self.sequences.ranges());
+        let order =
+            sequences.flat_map(|(old, new)| old.chain(past.rows() + new.start..past.rows() + new.end));
+        Some(integers(order.map(|row| row as i32).collect(), &self.ids.device()))
+    }
+}
+
+/// Whole numbers on a device, outside of autodiff.
+pub(crate) fn integers(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {
+    let len = values.len();
+    Tensor::from_data(TensorData::new(values, [len]), &device.clone().inner())
 }

@@ -1,11 +1,16 @@
 //! config.json: kept as it was read, so that it can be written back whole.
 
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
+use burn::tensor::Device;
 use serde_json::{Map, Value, json};
 
-use crate::registry::{FamilyConfig, FamilyFacts};
-use crate::{ModelError, Pooling};
+use crate::heads::{ClassifierConfig, HeadKind};
+use crate::registry::AnyBackbone;
+use crate::weights::Place;
+use crate::{Family, FamilyFacts, HeadFacts, HeadTask, ModelError, Parts, Pooling, Rows};
 
 /// Where the textbook's pooling is recorded; transformers keeps unknown keys.
 const POOLING_KEY: &str = "temper_pooling";
@@ -15,45 +20,98 @@ const POOLING_KEY: &str = "temper_pooling";
 pub struct Bounds {
     /// A token id must be below it.
     pub vocab_size: usize,
-    /// A sequence must not be longer, special tokens included.
+    /// A sequence must not be longer, special tokens included; `usize::MAX` where positions are relative.
     pub max_positions: usize,
 }
 
-/// A model's configuration: Hugging Face's config.json.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelConfig {
+type Init<B> = Arc<dyn Fn(Parts, &Device) -> B + Send + Sync>;
+
+/// A model's configuration: Hugging Face's config.json, and what its family makes of it.
+pub struct ModelConfig<B = AnyBackbone> {
     raw: Map<String, Value>,
-    pub(crate) family: FamilyConfig,
+    facts: Arc<FamilyFacts>,
+    init: Init<B>,
+}
+
+impl<B> Clone for ModelConfig<B> {
+    fn clone(&self) -> Self {
+        Self { raw: self.raw.clone(), facts: self.facts.clone(), init: self.init.clone() }
+    }
+}
+
+impl<B> fmt::Debug for ModelConfig<B> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("ModelConfig").field("raw", &self.raw).finish_non_exhaustive()
+    }
+}
+
+impl<B> PartialEq for ModelConfig<B> {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
 }
 
 impl ModelConfig {
-    /// Reads `config.json` of a model folder.
+    /// Reads `config.json` of a model folder, of any family that the registry knows.
     ///
     /// # Errors
     /// [`ModelError::BrokenFile`] for a file that is not JSON, [`ModelError::UnknownFamily`],
     /// [`ModelError::Unsupported`] and [`ModelError::Config`] for what it says.
     pub fn read(dir: &Path) -> Result<Self, ModelError> {
-        let path = dir.join("config.json");
-        let broken = |reason: String| ModelError::BrokenFile { path: path.clone(), reason };
-        let text = std::fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
-        let raw: Map<String, Value> =
-            serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
-        Self::from_raw(raw)
+        crate::registry::parse(read_json(dir)?)
+    }
+}
+
+impl<B: 'static> ModelConfig<B> {
+    /// Reads `config.json` of a model folder as the given family's, whatever its `model_type`: for a
+    /// family that the registry does not know.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::read`], but for [`ModelError::UnknownFamily`].
+    pub fn read_as<F: Family<Backbone = B>>(dir: &Path) -> Result<Self, ModelError> {
+        Self::of_family::<F>(read_json(dir)?, |backbone| backbone)
     }
 
-    pub(crate) fn from_raw(raw: Map<String, Value>) -> Result<Self, ModelError> {
-        let family = FamilyConfig::parse(&Value::Object(raw.clone()))?;
-        Ok(Self { raw, family })
+    /// The configuration of a family; `wrap` makes of its backbone what the model holds.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] and [`ModelError::Config`].
+    pub fn of_family<F: Family>(
+        raw: Map<String, Value>,
+        wrap: fn(F::Backbone) -> B,
+    ) -> Result<Self, ModelError> {
+        let family = F::deserialize(Value::Object(raw.clone()))
+            .map_err(|error| ModelError::Config { reason: error.to_string() })?;
+        family.validate()?;
+        let facts = Arc::new(family.facts());
+        Ok(Self { raw, facts, init: Arc::new(move |parts, device| wrap(family.init(parts, device))) })
     }
+}
 
+impl<B> ModelConfig<B> {
     /// The whole file.
     pub fn raw(&self) -> &Map<String, Value> {
         &self.raw
     }
 
+    /// What the family's heads and checkpoints look like.
+    pub fn facts(&self) -> &FamilyFacts {
+        &self.facts
+    }
+
     /// The sizes that data must respect.
     pub fn bounds(&self) -> Bounds {
-        self.family.bounds()
+        self.facts.bounds
+    }
+
+    /// The family's name.
+    pub fn model_type(&self) -> &str {
+        self.raw.get("model_type").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The backbone with zero weights.
+    pub(crate) fn init(&self, parts: Parts, device: &Device) -> B {
+        (self.init)(parts, device)
     }
 
     /// Names of the labels by id, from `id2label`; empty when the file has none.
@@ -72,37 +130,92 @@ impl ModelConfig {
             .collect()
     }
 
-    /// The classification head that `architectures` names, if any.
-    pub(crate) fn classifier_pooling(&self) -> Option<Pooling> {
-        let facts = self.family.facts();
-        let architecture = self.raw.get("architectures")?.as_array()?.first()?.as_str()?;
-        if architecture == facts.classifier_architecture {
-            return Some(Pooling::Pooler);
-        }
-        let marked = self.raw.get(POOLING_KEY).is_some_and(|value| value == "cls");
-        (architecture == facts.token_classifier_architecture && marked).then_some(Pooling::Cls)
+    /// The class that `architectures` names.
+    pub fn architecture(&self) -> Option<&str> {
+        self.raw.get("architectures")?.as_array()?.first()?.as_str()
     }
 
-    /// The same configuration for a classifier with these labels.
-    pub(crate) fn with_classifier(&self, labels: &[String], pooling: Pooling) -> Self {
-        let FamilyFacts { classifier_architecture, token_classifier_architecture, .. } = self.family.facts();
-        let mut raw = self.raw.clone();
-        let (architecture, mark) = match pooling {
-            Pooling::Pooler => (classifier_architecture, None),
-            Pooling::Cls => (token_classifier_architecture, Some("cls")),
+    /// The head that `architectures` names, if any.
+    pub fn head(&self) -> Option<HeadFacts> {
+        let architecture = self.architecture()?;
+        let head = self.facts.heads.iter().find(|head| head.architecture == architecture)?;
+        let marked = self.raw.get(POOLING_KEY).is_some_and(|value| value == "cls");
+        Some(if marked { over_first_token(head) } else { head.clone() })
+    }
+
+    /// Where one of our parameters is stored, under the head that `architectures` names.
+    pub fn stored_place(&self, path: &str) -> Option<Place> {
+        let Some(head) = self.head() else { return self.stored_place_without_head(path) };
+        if path.starts_with("head.") {
+            return head.rows.iter().find_map(|row| row.place_of(path));
+        }
+        let place = self.stored_place_without_head(path)?;
+        let prefix = head.prefix.unwrap_or(self.facts.weights.prefix);
+        Some(Place { name: format!("{prefix}{}", place.name), ..place })
+    }
+
+    /// Where one of our parameters is stored in a checkpoint without a head.
+    pub fn stored_place_without_head(&self, path: &str) -> Option<Place> {
+        self.facts.weights.rows.iter().find_map(|row| row.place_of(path))
+    }
+
+    /// What a classifier of sequences reads.
+    pub fn pooling(&self) -> Pooling {
+        let marked = self.raw.get(POOLING_KEY).is_some_and(|value| value == "cls");
+        if marked { Pooling::Cls } else { Pooling::Pooler }
+    }
+
+    /// The same configuration for another head.
+    ///
+    /// # Errors
+    /// [`ModelError::NoHead`] when the family has no such head.
+    pub(crate) fn with_head(
+        &self,
+        task: HeadTask,
+        labels: &[String],
+        pooling: Pooling,
+    ) -> Result<Self, ModelError> {
+        let stored_as = match pooling {
+            Pooling::Cls => HeadTask::TokenClassification,
+            Pooling::Pooler => task,
         };
+        let reads_first = |head: &HeadFacts| matches!(&head.kind, HeadKind::SequenceClassification(config) if config.rows == Rows::First);
+        let heads = &self.facts.heads;
+        let head = heads.iter().find(|head| head.kind.task() == stored_as);
+        let Some(head) = head.filter(|_| pooling == Pooling::Pooler || heads.iter().any(reads_first)) else {
+            return Err(ModelError::NoHead {
+                family: self.model_type().into(),
+                task: if pooling == Pooling::Cls { "pooling = cls".into() } else { format!("{task:?}") },
+                known: heads.iter().map(|head| head.architecture).collect::<Vec<_>>().join(", "),
+            });
+        };
+        Ok(Self { raw: self.raw_for(head.architecture, task, labels, pooling), ..self.clone() })
+    }
+
+    fn raw_for(
+        &self,
+        architecture: &str,
+        task: HeadTask,
+        labels: &[String],
+        pooling: Pooling,
+    ) -> Map<String, Value> {
+        let mut raw = self.raw.clone();
         raw.insert("architectures".into(), json!([architecture]));
-        let by_id = labels.iter().enumerate().map(|(id, name)| (id.to_string(), json!(name))).collect();
-        let by_name = labels.iter().enumerate().map(|(id, name)| (name.clone(), json!(id))).collect();
-        raw.insert("id2label".into(), Value::Object(by_id));
-        raw.insert("label2id".into(), Value::Object(by_name));
         // num_labels contradicts id2label in some old files; transformers derives it.
-        for stale in ["num_labels", "_num_labels", "_name_or_path", POOLING_KEY] {
+        for stale in ["num_labels", "_num_labels", "_name_or_path", "problem_type", POOLING_KEY] {
             raw.shift_remove(stale);
         }
-        raw.insert("problem_type".into(), json!("single_label_classification"));
-        if let Some(mark) = mark {
-            raw.insert(POOLING_KEY.into(), json!(mark));
+        if task.has_labels() {
+            let by_id = labels.iter().enumerate().map(|(id, name)| (id.to_string(), json!(name))).collect();
+            let by_name = labels.iter().enumerate().map(|(id, name)| (name.clone(), json!(id))).collect();
+            raw.insert("id2label".into(), Value::Object(by_id));
+            raw.insert("label2id".into(), Value::Object(by_name));
+        }
+        if task == HeadTask::SequenceClassification {
+            raw.insert("problem_type".into(), json!("single_label_classification"));
+        }
+        if pooling == Pooling::Cls {
+            raw.insert(POOLING_KEY.into(), json!("cls"));
         }
         // Weights are written as f32, whatever the source was stored in.
         for key in ["dtype", "torch_dtype"] {
@@ -110,6 +223,22 @@ impl ModelConfig {
                 *value = json!("float32");
             }
         }
-        Self { raw, family: self.family.clone() }
+        raw
     }
+}
+
+/// A token classifier, read at the first token of each sequence.
+fn over_first_token(head: &HeadFacts) -> HeadFacts {
+    let HeadKind::TokenClassification { dropout } = head.kind else { return head.clone() };
+    HeadFacts {
+        kind: HeadKind::SequenceClassification(ClassifierConfig::first_token(dropout)),
+        ..head.clone()
+    }
+}
+
+fn read_json(dir: &Path) -> Result<Map<String, Value>, ModelError> {
+    let path = dir.join("config.json");
+    let broken = |reason: String| ModelError::BrokenFile { path: path.clone(), reason };
+    let text = std::fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| broken(error.to_string()))
 }

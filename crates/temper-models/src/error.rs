@@ -50,6 +50,16 @@ pub enum ModelError {
         /// The families there are.
         known: String,
     },
+    /// A head that transformers does not have for a family.
+    #[error("{family} has no head for {task}; its heads: {known}")]
+    NoHead {
+        /// The family.
+        family: String,
+        /// What the head should be for.
+        task: String,
+        /// The classes there are.
+        known: String,
+    },
     /// The checkpoint and the configuration disagree.
     #[error("{path} does not fit its config.json:\n{misfits}")]
     Misfit {

@@ -8,12 +8,14 @@ use crate::Parameter;
 use crate::parameters::hash_of;
 
 /// Values for a new parameter, as transformers draws them: weights from a normal distribution
-/// with the configuration's `initializer_range`, biases zero.
+/// with the configuration's `initializer_range`, biases zero, gains of norms one.
 ///
 /// The stream depends on the seed and the path alone, not on the order of parameters.
 pub(crate) fn fresh(parameter: &Parameter, deviation: f64, seed: u64) -> TensorData {
     let count = parameter.count();
-    let values = if parameter.shape.len() == 1 {
+    let values = if parameter.path.ends_with("norm.weight") {
+        vec![1.0; count]
+    } else if parameter.shape.len() == 1 {
         vec![0.0; count]
     } else {
         let mut generator = ChaCha8Rng::seed_from_u64(seed ^ hash_of(&parameter.path));

@@ -1,16 +1,14 @@
-use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 
-use crate::heads::SequenceClassification;
-use crate::initial::fresh;
-use crate::registry::FamilyFacts;
-use crate::weights::{Checkpoint, Layout, Source, Target, fill, write_safetensors};
+use crate::loading::{ResolvedHead, fill_from, plan};
+use crate::registry::AnyBackbone;
+use crate::weights::{Checkpoint, write_safetensors};
 use crate::{
-    AnyBackbone, Backbone, Head, HeadRequest, Misfits, Mode, ModelConfig, ModelError, Parameter,
-    ParameterTable, Pooling, TokenBatch,
+    BackboneModule, Head, HeadFacts, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Parts, Rows,
+    TokenBatch,
 };
 
 /// transformers' number of labels for a classifier whose configuration names none.
@@ -18,20 +16,20 @@ const DEFAULT_LABELS: usize = 2;
 
 /// A backbone with the head of a task, or without one.
 #[derive(Module, Debug)]
-pub struct Model {
+pub struct Model<B: Module + ModuleDisplay = AnyBackbone> {
     /// The pretrained part.
-    pub backbone: AnyBackbone,
+    pub backbone: B,
     /// The task's part.
     pub head: Option<Head>,
 }
 
 /// A model that was loaded, and what happened on the way.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct Loaded<B: Module + ModuleDisplay = AnyBackbone> {
     /// The model.
-    pub model: Model,
+    pub model: Model<B>,
     /// Its configuration, with the labels of its head.
-    pub config: ModelConfig,
+    pub config: ModelConfig<B>,
     /// Paths of parameters that the checkpoint does not have and that were drawn at random.
     pub new: Vec<String>,
     /// Names of stored tensors that this model has no use for.
@@ -47,32 +45,60 @@ impl Model {
     /// See [`ModelError`]. Disagreements between weights and configuration are listed all at once
     /// in [`ModelError::Misfit`].
     pub fn load(dir: &Path, head: &HeadRequest, device: &Device) -> Result<Loaded, ModelError> {
-        let read = ModelConfig::read(dir)?;
+        Self::load_with(ModelConfig::read(dir)?, dir, head, device)
+    }
+}
+
+impl<B: BackboneModule> Model<B> {
+    /// As [`Model::load`], of a family whose configuration was read already.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_with(
+        config: ModelConfig<B>,
+        dir: &Path,
+        head: &HeadRequest,
+        device: &Device,
+    ) -> Result<Loaded<B>, ModelError> {
         let checkpoint = Checkpoint::open(dir)?;
-        let (config, head, seed) = resolve_head(read, head)?;
-        let model = build(&config, &head, device);
-        let plan = plan(&model, &checkpoint, &config.family.facts(), head.keeps_weights)?;
-        let range = config.family.facts().initializer_range;
-        let mut sources = HashMap::new();
-        for (path, name, layout) in plan.filled {
-            sources.insert(path, Source { data: checkpoint.values(&name)?, layout });
-        }
-        for parameter in &plan.new {
-            let data = fresh(parameter, range, seed);
-            sources.insert(parameter.path.clone(), Source { data, layout: Layout::Same });
-        }
-        let new = plan.new.into_iter().map(|parameter| parameter.path).collect();
-        Ok(Loaded { model: fill(model, sources), config, new, dropped: plan.dropped })
+        let (config, head) = ResolvedHead::of(config, head)?;
+        let model = build(&config, head.facts.as_ref(), device)?;
+        let plan = plan(model.parameters().parameters, &checkpoint, config.facts(), &head)?;
+        let dropped = plan.dropped.clone();
+        let (model, new) = fill_from(model, plan, &checkpoint, config.facts(), head.seed())?;
+        Ok(Loaded { model, config, new, dropped })
     }
 
-    /// Logits of the classification head; `None` without one.
+    /// The head's logits; `None` without a head. Of BERT's two pretraining tasks, those of the hidden
+    /// tokens.
+    ///
+    /// # Shapes
+    /// - batch: `[tokens]`; output: `[sequences, labels]` of a classifier of sequences, else
+    ///   `[tokens, outputs]`, of an encoder-decoder model for the decoder's tokens
+    pub fn logits(&self, batch: &TokenBatch, mode: Mode) -> Option<Tensor<2>> {
+        let head = self.head.as_ref()?;
+        let hidden = self.backbone.forward(batch, head.rows(), mode.child(0));
+        Some(head.forward(&self.backbone, hidden, mode.child(1)))
+    }
+
+    /// Logits of a classifier of sequences; `None` without one.
     ///
     /// # Shapes
     /// - batch: `[tokens]`; output: `[sequences, labels]`
     pub fn classify(&self, batch: &TokenBatch, mode: Mode) -> Option<Tensor<2>> {
-        let Some(Head::SequenceClassification(head)) = &self.head else { return None };
-        let hidden = self.backbone.forward(batch, head.rows(), mode.child(0));
-        Some(head.forward(&self.backbone, hidden, mode.child(1)))
+        let Some(Head::SequenceClassification(_)) = &self.head else { return None };
+        self.logits(batch, mode)
+    }
+
+    /// Logits of both of BERT's pretraining tasks: hidden tokens, next sentence.
+    ///
+    /// # Shapes
+    /// - batch: `[tokens]`; output: `[tokens, vocab]` and `[sequences, 2]`
+    pub fn pretrain(&self, batch: &TokenBatch, mode: Mode) -> Option<[Tensor<2>; 2]> {
+        let Some(Head::Pretraining(head)) = &self.head else { return None };
+        let hidden = self.backbone.forward(batch, Rows::All, mode.child(0));
+        let first = batch.layer_rows(Rows::First).select(hidden.clone());
+        Some([head.tokens.forward(&self.backbone, hidden), head.next_sentence(&self.backbone, first)])
     }
 
     /// Every parameter, with its path.
@@ -85,17 +111,13 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Write`] when a file cannot be written; files are complete or absent.
-    pub fn save(&self, config: &ModelConfig, dir: &Path) -> Result<(), ModelError> {
-        let facts = config.family.facts();
-        let prefix = if self.head.is_some() { facts.weights.prefix } else { "" };
-        let stored_name = |path: &str| {
-            if path.starts_with("head.") {
-                return facts.classifier.iter().find_map(|row| row.stored_name(path));
-            }
-            let (name, layout) = facts.weights.stored_name(path)?;
-            Some((format!("{prefix}{name}"), layout))
+    pub fn save(&self, config: &ModelConfig<B>, dir: &Path) -> Result<(), ModelError> {
+        let groups = config.facts().weights.groups;
+        let place = |path: &str| match self.head {
+            Some(_) => config.stored_place(path),
+            None => config.stored_place_without_head(path),
         };
-        write_safetensors(self, &dir.join("model.safetensors"), stored_name)?;
+        write_safetensors(self, &dir.join("model.safetensors"), place, groups)?;
         let path = dir.join("config.json");
         let text = serde_json::to_string_pretty(config.raw()).map_err(std::io::Error::other);
         text.and_then(|text| std::fs::write(&path, text + "\n"))
@@ -103,111 +125,16 @@ impl Model {
     }
 }
 
-/// The head that a model gets: its labels and pooling, and whether its weights come from the file.
-struct ResolvedHead {
-    classifier: Option<(usize, Pooling)>,
-    keeps_weights: bool,
-}
-
-fn resolve_head(
-    config: ModelConfig,
-    request: &HeadRequest,
-) -> Result<(ModelConfig, ResolvedHead, u64), ModelError> {
-    match request {
-        HeadRequest::FromConfig => {
-            let classifier = match config.classifier_pooling() {
-                Some(pooling) => match config.labels()?.len() {
-                    0 => Some((DEFAULT_LABELS, pooling)),
-                    labels => Some((labels, pooling)),
-                },
-                None => None,
-            };
-            Ok((config, ResolvedHead { classifier, keeps_weights: true }, 0))
-        }
-        HeadRequest::NewSequenceClassification { labels, pooling, seed } => {
-            let config = config.with_classifier(labels, *pooling);
-            let classifier = Some((labels.len(), *pooling));
-            Ok((config, ResolvedHead { classifier, keeps_weights: false }, *seed))
-        }
-    }
-}
-
-fn build(config: &ModelConfig, head: &ResolvedHead, device: &Device) -> Model {
-    let backbone = match head.classifier {
-        Some((_, Pooling::Cls)) => config.family.init(device).without_pooler(),
-        _ => config.family.init(device),
+fn build<B: BackboneModule>(
+    config: &ModelConfig<B>,
+    head: Option<&HeadFacts>,
+    device: &Device,
+) -> Result<Model<B>, ModelError> {
+    let backbone = config.init(head.map_or(Parts::ALL, |head| head.parts), device);
+    let labels = match config.labels()?.len() {
+        0 => DEFAULT_LABELS,
+        labels => labels,
     };
-    let head = head.classifier.map(|(labels, pooling)| {
-        let dropout = config.family.facts().head_dropout;
-        let hidden = backbone.hidden_size();
-        Head::SequenceClassification(SequenceClassification::new(hidden, labels, dropout, pooling, device))
-    });
-    Model { backbone, head }
-}
-
-/// Which stored tensor fills which parameter.
-struct Plan {
-    /// Path, stored name, layout.
-    filled: Vec<(String, String, Layout)>,
-    new: Vec<Parameter>,
-    dropped: Vec<String>,
-}
-
-fn plan(
-    model: &Model,
-    checkpoint: &Checkpoint,
-    facts: &FamilyFacts,
-    keeps_head: bool,
-) -> Result<Plan, ModelError> {
-    let parameters = model.parameters().parameters;
-    let wanted: HashMap<&str, &Parameter> =
-        parameters.iter().map(|parameter| (parameter.path.as_str(), parameter)).collect();
-    let mut plan = Plan { filled: Vec::new(), new: Vec::new(), dropped: Vec::new() };
-    let mut misfits = Misfits::default();
-    let mut found = BTreeSet::new();
-    for entry in checkpoint.entries() {
-        match target(&entry.name, facts, model.head.is_some() && keeps_head) {
-            None => misfits.unexpected.push(entry.name),
-            Some(Target::Ignored) => {}
-            Some(Target::Foreign) => plan.dropped.push(entry.name),
-            Some(Target::Parameter { path, layout }) => match wanted.get(path.as_str()) {
-                None if path.starts_with(facts.pooler) => plan.dropped.push(entry.name),
-                None => misfits.unexpected.push(entry.name),
-                Some(parameter) => {
-                    let shape = stored_shape(&parameter.shape, layout);
-                    if shape != entry.shape {
-                        misfits.misshapen.push((entry.name.clone(), entry.shape, shape));
-                    }
-                    found.insert(path.clone());
-                    plan.filled.push((path, entry.name, layout));
-                }
-            },
-        }
-    }
-    for parameter in parameters.iter().filter(|parameter| !found.contains(&parameter.path)) {
-        let may_be_new =
-            parameter.path.starts_with(facts.pooler) || (parameter.path.starts_with("head.") && !keeps_head);
-        if may_be_new {
-            plan.new.push(parameter.clone());
-        } else {
-            misfits.missing.push(parameter.path.clone());
-        }
-    }
-    if misfits.is_empty() {
-        return Ok(plan);
-    }
-    Err(ModelError::Misfit { path: checkpoint.path.clone(), misfits })
-}
-
-fn target(name: &str, facts: &FamilyFacts, takes_head: bool) -> Option<Target> {
-    let head = if takes_head { facts.classifier } else { &[] };
-    let rows = head.iter().chain(facts.other_heads);
-    facts.weights.target(name).or_else(|| rows.into_iter().find_map(|row| row.target(name)))
-}
-
-fn stored_shape(shape: &[usize], layout: Layout) -> Vec<usize> {
-    match layout {
-        Layout::Same => shape.to_vec(),
-        Layout::Transposed => shape.iter().rev().copied().collect(),
-    }
+    let head = head.map(|head| head.kind.init(backbone.hidden_size(), labels, device));
+    Ok(Model { backbone, head })
 }

@@ -5,9 +5,8 @@ mod common;
 use burn::module::{ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use common::{Reference, fixture, largest};
-use temper_models::families::bert;
-use temper_models::weights::Layout;
-use temper_models::{Backbone, HeadRequest, Mode, Model, PathTracker, Rows, TokenBatch};
+use temper_models::weights::{Layout, Place};
+use temper_models::{Backbone, HeadRequest, Mode, Model, ModelConfig, PathTracker, Rows, TokenBatch};
 
 const VARIANTS: [&str; 2] = ["bert", "bert-gelu-new"];
 
@@ -43,6 +42,7 @@ fn every_hidden_state_and_the_logits_agree() {
 
 struct Gradients<'a> {
     path: PathTracker,
+    config: &'a ModelConfig,
     gradients: &'a burn::tensor::Gradients,
     reference: &'a Reference,
     compared: usize,
@@ -59,12 +59,7 @@ impl ModuleVisitor for Gradients<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.path.path();
-        let head = bert::CLASSIFIER.iter().find_map(|row| row.stored_name(&path));
-        let backbone = || {
-            let (name, layout) = bert::WEIGHTS.stored_name(&path)?;
-            Some((format!("bert.{name}"), layout))
-        };
-        let (name, layout) = head.or_else(backbone).expect(&path);
+        let Place { name, layout, .. } = self.config.stored_place(&path).expect(&path);
         let gradient = param.val().grad(self.gradients).expect(&path);
         let gradient = if layout == Layout::Transposed { gradient.swap_dims(0, 1) } else { gradient };
         let difference = largest(host(gradient), self.reference.values(&format!("grad.{name}")));
@@ -87,6 +82,7 @@ fn the_loss_and_all_gradients_agree() {
         let gradients = loss.backward();
         let mut visitor = Gradients {
             path: PathTracker::default(),
+            config: &ModelConfig::read(&fixture(name)).expect(name),
             gradients: &gradients,
             reference: &reference,
             compared: 0,

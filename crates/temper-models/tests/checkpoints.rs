@@ -10,7 +10,7 @@ use common::{Reference, fixture, largest};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 use serde_json::{Value, json};
-use temper_models::{HeadRequest, Mode, Model, ModelError, Pooling};
+use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelError, Pooling};
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
@@ -116,8 +116,12 @@ fn a_backbone_without_prefix_takes_a_new_head_and_reports_what_is_new() {
         config["architectures"] = json!(["BertModel"]);
     });
     let labels = vec!["neg".to_owned(), "pos".to_owned()];
-    let request =
-        HeadRequest::NewSequenceClassification { labels: labels.clone(), pooling: Pooling::Pooler, seed: 1 };
+    let request = HeadRequest::New {
+        task: HeadTask::SequenceClassification,
+        labels: labels.clone(),
+        pooling: Pooling::Pooler,
+        seed: 1,
+    };
     let loaded = Model::load(dir.path(), &request, &Device::flex()).expect("loads");
     assert_eq!(loaded.new, ["pooler.weight", "pooler.bias", "head.output.weight", "head.output.bias"]);
     assert_eq!(loaded.config.labels().expect("labels"), labels);
@@ -128,7 +132,8 @@ fn a_backbone_without_prefix_takes_a_new_head_and_reports_what_is_new() {
 #[test]
 fn a_new_head_drops_the_old_one_and_says_so() {
     let labels: Vec<String> = ["a", "b"].map(str::to_owned).into();
-    let request = HeadRequest::NewSequenceClassification { labels, pooling: Pooling::Cls, seed: 1 };
+    let request =
+        HeadRequest::New { task: HeadTask::SequenceClassification, labels, pooling: Pooling::Cls, seed: 1 };
     let loaded = Model::load(&fixture("bert"), &request, &Device::flex()).expect("loads");
     assert_eq!(loaded.new, ["head.output.weight", "head.output.bias"]);
     assert_eq!(
@@ -157,7 +162,8 @@ fn writing_gives_back_every_name_and_bit() {
 fn the_textbook_head_survives_saving() {
     let device = Device::flex();
     let labels: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
-    let request = HeadRequest::NewSequenceClassification { labels, pooling: Pooling::Cls, seed: 7 };
+    let request =
+        HeadRequest::New { task: HeadTask::SequenceClassification, labels, pooling: Pooling::Cls, seed: 7 };
     let loaded = Model::load(&fixture("bert"), &request, &device).expect("loads");
     let dir = tempfile::tempdir().expect("a folder");
     loaded.model.save(&loaded.config, dir.path()).expect("saved");

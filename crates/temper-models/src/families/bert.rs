@@ -8,11 +8,17 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::{check_heads, refuse};
+use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    Dropout, Embedding, LayerNorm, Linear, PostNormBlock, PostNormBlockConfig, run_frozen_without_autodiff,
+    AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForwardConfig, Linear, Norm, NormConfig,
+    NormPlace, StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, WeightMap, copy, foreign, ignore, linear, norm};
-use crate::{Activation, Backbone, Mode, ModelError, Rows, TokenBatch};
+use crate::{
+    Activation, Backbone, Bounds, Family, FamilyFacts, HeadFacts, HeadKind, Mode, ModelError, Parts, Pass,
+    TokenBatch,
+};
 
 /// BERT's configuration, with Hugging Face's field names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +58,8 @@ pub struct BertConfig {
     pub is_decoder: bool,
     /// Only `false` exists here.
     pub add_cross_attention: bool,
+    /// Whether the masked language model's output layer is the token embedding.
+    pub tie_word_embeddings: bool,
 }
 
 impl Default for BertConfig {
@@ -74,6 +82,7 @@ impl Default for BertConfig {
             position_embedding_type: "absolute".into(),
             is_decoder: false,
             add_cross_attention: false,
+            tie_word_embeddings: true,
         }
     }
 }
@@ -84,53 +93,83 @@ impl BertConfig {
         self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
     }
 
-    /// Refuses values that this implementation would silently compute otherwise.
-    ///
-    /// # Errors
-    /// [`ModelError::Unsupported`] for a switch, [`ModelError::Config`] for sizes that contradict
-    /// each other.
-    pub fn validate(&self) -> Result<(), ModelError> {
-        let refuse = |field: &'static str, value: String| Err(ModelError::Unsupported { field, value });
-        if self.position_embedding_type != "absolute" {
-            return refuse("position_embedding_type", self.position_embedding_type.clone());
+    fn block(&self) -> BlockConfig {
+        let (hidden, heads) = (self.hidden_size, self.num_attention_heads);
+        BlockConfig {
+            attention: AttentionConfig::new(hidden, heads, self.attention_probs_dropout_prob),
+            cross_attention: None,
+            ffn: FeedForwardConfig::new(hidden, self.intermediate_size, self.hidden_act),
+            norm: NormConfig::layer(hidden, self.layer_norm_eps),
+            norm_place: NormPlace::After,
+            dropout: self.hidden_dropout_prob,
         }
-        if self.is_decoder {
-            return refuse("is_decoder", "true".into());
-        }
-        if self.add_cross_attention {
-            return refuse("add_cross_attention", "true".into());
-        }
-        if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err(ModelError::Config {
-                reason: format!(
-                    "num_attention_heads = {} does not divide hidden_size = {}",
-                    self.num_attention_heads, self.hidden_size
-                ),
-            });
-        }
-        Ok(())
     }
 
-    /// The model with zero weights, to be loaded.
-    pub fn init(&self, device: &Device) -> Bert {
-        let block = PostNormBlockConfig {
-            hidden: self.hidden_size,
-            heads: self.num_attention_heads,
-            intermediate: self.intermediate_size,
-            activation: self.hidden_act,
-            hidden_dropout: self.hidden_dropout_prob,
-            attention_dropout: self.attention_probs_dropout_prob,
-            norm_epsilon: self.layer_norm_eps,
-        };
-        let embedding = |entries| Embedding::new(entries, self.hidden_size, device);
+    fn heads(&self) -> Vec<HeadFacts> {
+        let dropout = self.head_dropout();
+        let classifier = ClassifierConfig { uses_pooler: true, ..ClassifierConfig::first_token(dropout) };
+        let (tied, epsilon) = (self.tie_word_embeddings, self.layer_norm_eps);
+        let masked = LanguageModelConfig::masked(self.vocab_size, tied, self.hidden_act, epsilon);
+        vec![
+            HeadFacts::new(
+                "BertForSequenceClassification",
+                HeadKind::SequenceClassification(classifier),
+                CLASSIFIER,
+            ),
+            HeadFacts::new(
+                "BertForTokenClassification",
+                HeadKind::TokenClassification { dropout },
+                CLASSIFIER,
+            )
+            .over(Parts::NO_POOLER),
+            HeadFacts::new("BertForQuestionAnswering", HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN)
+                .over(Parts::NO_POOLER),
+            HeadFacts::new("BertForMaskedLM", HeadKind::MaskedLm(masked), MASKED).over(Parts::NO_POOLER),
+            HeadFacts::new("BertForPreTraining", HeadKind::Pretraining(masked), PRETRAINING),
+        ]
+    }
+}
+
+impl Family for BertConfig {
+    type Backbone = Bert;
+
+    fn validate(&self) -> Result<(), ModelError> {
+        if self.position_embedding_type != "absolute" {
+            return refuse("position_embedding_type", &self.position_embedding_type);
+        }
+        if self.is_decoder {
+            return refuse("is_decoder", true);
+        }
+        if self.add_cross_attention {
+            return refuse("add_cross_attention", true);
+        }
+        if !self.tie_word_embeddings {
+            return refuse("tie_word_embeddings", false);
+        }
+        check_heads("num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)
+    }
+
+    fn init(&self, parts: Parts, device: &Device) -> Bert {
+        let (hidden, block) = (self.hidden_size, self.block());
+        let embedding = |entries| Embedding::new(entries, hidden, device);
         Bert {
             token_embedding: embedding(self.vocab_size),
             position_embedding: embedding(self.max_position_embeddings),
             type_embedding: embedding(self.type_vocab_size),
-            embedding_norm: LayerNorm::new(self.hidden_size, self.layer_norm_eps, device),
+            embedding_norm: NormConfig::layer(hidden, self.layer_norm_eps).init(device),
             embedding_dropout: Dropout::new(self.hidden_dropout_prob),
-            layers: (0..self.num_hidden_layers).map(|_| PostNormBlock::new(&block, device)).collect(),
-            pooler: Some(Linear::new(self.hidden_size, self.hidden_size, device)),
+            layers: (0..self.num_hidden_layers).map(|_| Block::new(&block, device)).collect(),
+            pooler: parts.pooler.then(|| Linear::new(hidden, hidden, device)),
+        }
+    }
+
+    fn facts(&self) -> FamilyFacts {
+        FamilyFacts {
+            weights: WEIGHTS,
+            heads: self.heads(),
+            foreign: OTHER_HEADS,
+            initializer_range: self.initializer_range,
+            bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }
 }
@@ -141,54 +180,30 @@ pub struct Bert {
     token_embedding: Embedding,
     position_embedding: Embedding,
     type_embedding: Embedding,
-    embedding_norm: LayerNorm,
+    embedding_norm: Norm,
     embedding_dropout: Dropout,
-    layers: Vec<PostNormBlock>,
+    layers: Vec<Block>,
     pooler: Option<Linear>,
 }
 
 impl Bert {
-    /// The same without the pooler, for heads that do not use it.
-    pub fn without_pooler(self) -> Self {
-        Self { pooler: None, ..self }
-    }
-
     // [tokens] -> [tokens, hidden]
     fn embed(&self, batch: &TokenBatch, mode: Mode) -> Tensor<2> {
         let sum = self.token_embedding.forward(batch.ids.clone())
             + self.type_embedding.forward(batch.type_ids.clone())
             + self.position_embedding.forward(batch.positions.clone());
-        self.embedding_dropout.forward(self.embedding_norm.forward(sum), mode)
-    }
-
-    fn embeddings_are_frozen(&self) -> bool {
         let tables = [&self.token_embedding, &self.position_embedding, &self.type_embedding];
-        crate::layers::is_frozen(&self.embedding_norm) && tables.into_iter().all(crate::layers::is_frozen)
+        let frozen = is_frozen(&self.embedding_norm) && tables.into_iter().all(is_frozen);
+        detach_if_frozen(self.embedding_dropout.forward(self.embedding_norm.forward(sum), mode), frozen)
     }
 }
 
 impl Backbone for Bert {
-    fn forward_watched(
-        &self,
-        batch: &TokenBatch,
-        rows: Rows,
-        mode: Mode,
-        watch: &mut dyn FnMut(&Tensor<2>),
-    ) -> Tensor<2> {
+    fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
+        let Pass { rows, mode, cache, watch } = pass;
         let embedded = self.embed(batch, mode.child(0));
-        // Detaching frozen embeddings keeps the frozen layers above out of autodiff.
-        let mut x = if self.embeddings_are_frozen() { embedded.without_autodiff() } else { embedded };
-        watch(&x);
-        let all = batch.layer_rows(Rows::All);
-        let wanted = batch.layer_rows(rows);
-        for (index, layer) in self.layers.iter().enumerate() {
-            let rows = if index + 1 == self.layers.len() { &wanted } else { &all };
-            x = run_frozen_without_autodiff(layer, x, |layer, x| {
-                layer.forward(x, rows, mode.child(index + 1))
-            });
-            watch(&x);
-        }
-        if self.layers.is_empty() { wanted.select(x) } else { x }
+        let rows = &StackRows::of(batch, rows);
+        run_layers(&self.layers, embedded, batch, StackPass { rows, encoded: None, cache, mode, watch })
     }
 
     fn pool(&self, hidden: Tensor<2>) -> Tensor<2> {
@@ -196,26 +211,23 @@ impl Backbone for Bert {
         run_frozen_without_autodiff(pooler, hidden, |pooler, x| pooler.forward_activated(x, Activation::Tanh))
     }
 
+    fn token_table(&self) -> Tensor<2> {
+        self.token_embedding.weight.val()
+    }
+
     fn hidden_size(&self) -> usize {
-        self.embedding_norm.weight.dims()[0]
+        self.embedding_norm.width()
     }
 
     fn layer_count(&self) -> usize {
         self.layers.len()
     }
-
-    fn vocab_size(&self) -> usize {
-        self.token_embedding.weight.dims()[0]
-    }
-
-    fn max_positions(&self) -> usize {
-        self.position_embedding.weight.dims()[0]
-    }
 }
 
 /// Where each tensor of a checkpoint goes.
-pub const WEIGHTS: WeightMap = WeightMap {
+const WEIGHTS: WeightMap = WeightMap {
     prefix: "bert.",
+    groups: 1,
     rows: &[
         copy("embeddings.word_embeddings.weight", "token_embedding.weight"),
         copy("embeddings.position_embeddings.weight", "position_embedding.weight"),
@@ -234,8 +246,22 @@ pub const WEIGHTS: WeightMap = WeightMap {
     ],
 };
 
-/// The sequence-classification head.
-pub const CLASSIFIER: &[Row] = &[linear("classifier", "head.output")];
-
-/// Heads of other tasks, which a checkpoint may carry.
-pub const OTHER_HEADS: &[Row] = &[foreign("cls.*"), foreign("qa_outputs.*"), foreign("classifier.*")];
+/// The next-sentence head of a checkpoint without the other one.
+const OTHER_HEADS: &[Row] = &[foreign("cls.*")];
+const CLASSIFIER: &[Row] = &[linear("classifier", "head.output")];
+const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];
+const MASKED: &[Row] = &[
+    linear("cls.predictions.transform.dense", "head.dense"),
+    norm("cls.predictions.transform.LayerNorm", "head.norm"),
+    copy("cls.predictions.bias", "head.bias"),
+    ignore("cls.predictions.decoder.weight"), // The token embedding.
+    ignore("cls.predictions.decoder.bias"),   // The same as `cls.predictions.bias`.
+];
+const PRETRAINING: &[Row] = &[
+    linear("cls.predictions.transform.dense", "head.tokens.dense"),
+    norm("cls.predictions.transform.LayerNorm", "head.tokens.norm"),
+    copy("cls.predictions.bias", "head.tokens.bias"),
+    ignore("cls.predictions.decoder.weight"), // The token embedding.
+    ignore("cls.predictions.decoder.bias"),   // The same as `cls.predictions.bias`.
+    linear("cls.seq_relationship", "head.next_sentence"),
+];

@@ -1,16 +1,144 @@
 //! Heads: what turns a backbone's hidden states into the output of a task.
 
+mod language_model;
+mod pretraining;
 mod sequence_classification;
+mod token_classification;
 
-pub use sequence_classification::{Pooling, SequenceClassification};
+pub use language_model::{LanguageModel, LanguageModelConfig, OutputMap};
+pub use pretraining::Pretraining;
+pub use sequence_classification::{ClassifierConfig, Pooling, SequenceClassification};
+pub use token_classification::TokenClassification;
 
 use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::{Backbone, Mode, Rows};
+
+/// What a family's head computes, and the sizes that config.json gives it.
+#[derive(Clone, Debug)]
+pub enum HeadKind {
+    /// Logits of labels, a row a sequence.
+    SequenceClassification(ClassifierConfig),
+    /// Logits of labels, a row a token.
+    TokenClassification {
+        /// Before the linear map.
+        dropout: f64,
+    },
+    /// Logits of a span's start and end, a row a token.
+    QuestionAnswering {
+        /// Before the linear map.
+        dropout: f64,
+    },
+    /// Logits of the next token.
+    CausalLm(LanguageModelConfig),
+    /// Logits of the token that a mask hides.
+    MaskedLm(LanguageModelConfig),
+    /// BERT's masked language model with next-sentence prediction.
+    Pretraining(LanguageModelConfig),
+    /// Logits of a decoder's next token.
+    Seq2SeqLm(LanguageModelConfig),
+}
+
+/// A task that a head is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadTask {
+    /// One label a sequence.
+    SequenceClassification,
+    /// One label a token.
+    TokenClassification,
+    /// A span of the text.
+    QuestionAnswering,
+    /// The next token.
+    CausalLm,
+    /// Hidden tokens.
+    MaskedLm,
+    /// Hidden tokens, and whether the second text follows the first.
+    Pretraining,
+    /// A text from a text.
+    Seq2SeqLm,
+}
+
+impl HeadKind {
+    /// The task it is for.
+    pub fn task(&self) -> HeadTask {
+        match self {
+            Self::SequenceClassification(_) => HeadTask::SequenceClassification,
+            Self::TokenClassification { .. } => HeadTask::TokenClassification,
+            Self::QuestionAnswering { .. } => HeadTask::QuestionAnswering,
+            Self::CausalLm(_) => HeadTask::CausalLm,
+            Self::MaskedLm(_) => HeadTask::MaskedLm,
+            Self::Pretraining(_) => HeadTask::Pretraining,
+            Self::Seq2SeqLm(_) => HeadTask::Seq2SeqLm,
+        }
+    }
+
+    /// The head with zero weights, to be loaded.
+    pub(crate) fn init(&self, hidden: usize, labels: usize, device: &Device) -> Head {
+        match self {
+            Self::SequenceClassification(config) => {
+                Head::SequenceClassification(SequenceClassification::new(config, hidden, labels, device))
+            }
+            Self::TokenClassification { dropout } => {
+                Head::TokenClassification(TokenClassification::new(hidden, labels, *dropout, device))
+            }
+            Self::QuestionAnswering { dropout } => {
+                Head::TokenClassification(TokenClassification::new(hidden, 2, *dropout, device))
+            }
+            Self::CausalLm(config) | Self::MaskedLm(config) | Self::Seq2SeqLm(config) => {
+                Head::LanguageModel(LanguageModel::new(config, hidden, device))
+            }
+            Self::Pretraining(config) => Head::Pretraining(Pretraining::new(config, hidden, device)),
+        }
+    }
+}
+
+impl HeadTask {
+    /// Whether the labels of a data set decide the head's size.
+    pub(crate) fn has_labels(self) -> bool {
+        matches!(self, Self::SequenceClassification | Self::TokenClassification)
+    }
+
+    /// Whether a new head may take over weights of a checkpoint that has the like.
+    pub(crate) fn is_language_model(self) -> bool {
+        matches!(self, Self::CausalLm | Self::MaskedLm | Self::Pretraining | Self::Seq2SeqLm)
+    }
+}
 
 /// The head of a model.
 #[derive(Module, Debug)]
 pub enum Head {
     /// One row of logits a sequence.
     SequenceClassification(SequenceClassification),
+    /// One row of logits a token: labels, or a span's start and end.
+    TokenClassification(TokenClassification),
+    /// One row of logits a token: the vocabulary.
+    LanguageModel(LanguageModel),
+    /// As [`Head::LanguageModel`], and two logits a sequence.
+    Pretraining(Pretraining),
+}
+
+impl Head {
+    /// The tokens whose hidden states [`Self::forward`] takes.
+    pub fn rows(&self) -> Rows {
+        match self {
+            Self::SequenceClassification(head) => head.rows(),
+            _ => Rows::All,
+        }
+    }
+
+    /// Logits.
+    ///
+    /// # Shapes
+    /// - hidden: `[rows, hidden]`; output: `[rows, outputs]`
+    pub fn forward(&self, backbone: &impl Backbone, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
+        match self {
+            Self::SequenceClassification(head) => head.forward(backbone, hidden, mode),
+            Self::TokenClassification(head) => head.forward(hidden, mode),
+            Self::LanguageModel(head) => head.forward(backbone, hidden),
+            Self::Pretraining(head) => head.tokens.forward(backbone, hidden),
+        }
+    }
 }
 
 /// Which head a model is loaded with.
@@ -18,11 +146,16 @@ pub enum Head {
 pub enum HeadRequest {
     /// The one that `architectures` of config.json names, or none.
     FromConfig,
-    /// A new classification head; the checkpoint's own is dropped.
-    NewSequenceClassification {
-        /// Names of the labels, by id.
+    /// None.
+    None,
+    /// A head for another task or other labels. A checkpoint's own head is dropped, but for language
+    /// models, which keep what there is.
+    New {
+        /// What it is for.
+        task: HeadTask,
+        /// Names of the labels, by id; for the tasks that have labels.
         labels: Vec<String>,
-        /// What the head reads.
+        /// What a classifier of sequences reads.
         pooling: Pooling,
         /// Seed of its weights.
         seed: u64,

@@ -3,45 +3,84 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Dropout, Linear};
-use crate::{Backbone, Mode, Rows};
+use crate::{Activation, Backbone, Mode, Rows};
 
 /// What a classification head reads from the last hidden state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pooling {
-    /// The family's own pooler: for BERT a linear map and tanh over `[CLS]`.
+    /// The family's own way: for BERT a linear map and tanh over `[CLS]`, for a decoder the last token.
     #[default]
     Pooler,
     /// The bare hidden state of the first token, `[CLS]`.
     Cls,
 }
 
-/// Dropout and one linear map over a pooled sequence.
+/// What [`SequenceClassification`] is made from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassifierConfig {
+    /// Which token it reads.
+    pub rows: Rows,
+    /// Whether the backbone's pooler comes first.
+    pub uses_pooler: bool,
+    /// A square linear map with this activation before the last map.
+    pub dense: Option<Activation>,
+    /// Whether the last map has a bias.
+    pub bias: bool,
+    /// Dropout on what is read, before the square map.
+    pub input_dropout: f64,
+    /// Dropout before the last map.
+    pub dropout: f64,
+}
+
+impl ClassifierConfig {
+    /// One map without bias over the last token, as transformers' decoders have it.
+    pub fn last_token() -> Self {
+        Self {
+            rows: Rows::Last,
+            uses_pooler: false,
+            dense: None,
+            bias: false,
+            input_dropout: 0.0,
+            dropout: 0.0,
+        }
+    }
+
+    /// One map over the first token.
+    pub fn first_token(dropout: f64) -> Self {
+        Self { rows: Rows::First, bias: true, dropout, ..Self::last_token() }
+    }
+}
+
+/// One or two linear maps over one token of a sequence.
 ///
-/// Follows transformers 5.23, `BertForSequenceClassification`; with [`Pooling::Cls`] it is the
-/// textbook's variant, which transformers knows as token classification read at the first token.
+/// Follows transformers 5.23: `BertForSequenceClassification` and its like. With [`Pooling::Cls`] it is
+/// the textbook's variant, which transformers knows as token classification read at the first token.
 #[derive(Module, Debug)]
 pub struct SequenceClassification {
+    dense: Option<Linear>,
     output: Linear,
+    input_dropout: Dropout,
     dropout: Dropout,
     #[module(skip)]
-    pooling: Pooling,
+    config: ClassifierConfig,
 }
 
 impl SequenceClassification {
     /// A head with zero weights, to be loaded.
-    pub fn new(hidden: usize, labels: usize, dropout: f64, pooling: Pooling, device: &Device) -> Self {
-        Self { output: Linear::new(hidden, labels, device), dropout: Dropout::new(dropout), pooling }
-    }
-
-    /// What the head reads.
-    pub fn pooling(&self) -> Pooling {
-        self.pooling
+    pub fn new(config: &ClassifierConfig, hidden: usize, labels: usize, device: &Device) -> Self {
+        Self {
+            dense: config.dense.map(|_| Linear::new(hidden, hidden, device)),
+            output: Linear::with_bias(hidden, labels, config.bias, device),
+            input_dropout: Dropout::new(config.input_dropout),
+            dropout: Dropout::new(config.dropout),
+            config: *config,
+        }
     }
 
     /// The tokens whose hidden states [`Self::forward`] takes.
     pub fn rows(&self) -> Rows {
-        Rows::First
+        self.config.rows
     }
 
     /// Logits.
@@ -49,10 +88,10 @@ impl SequenceClassification {
     /// # Shapes
     /// - hidden: `[sequences, hidden]`; output: `[sequences, labels]`
     pub fn forward(&self, backbone: &impl Backbone, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
-        let pooled = match self.pooling {
-            Pooling::Pooler => backbone.pool(hidden),
-            Pooling::Cls => hidden,
-        };
-        self.output.forward(self.dropout.forward(pooled, mode))
+        let mut x = if self.config.uses_pooler { backbone.pool(hidden) } else { hidden };
+        if let Some((dense, activation)) = self.dense.as_ref().zip(self.config.dense) {
+            x = dense.forward_activated(self.input_dropout.forward(x, mode.child(0)), activation);
+        }
+        self.output.forward(self.dropout.forward(x, mode))
     }
 }

@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use temper_kernels::{AttentionHeads, AttentionLayout, AttentionPattern};
 
-use super::{Dropout, Linear};
+use super::{Dropout, Encoded, LayerCache, LayerRows, Linear};
 use crate::Mode;
 
 /// What [`Attention`] is made from.
@@ -10,68 +10,149 @@ use crate::Mode;
 pub struct AttentionConfig {
     /// Width of the hidden state.
     pub hidden: usize,
-    /// Number of heads; divides `hidden`.
-    pub heads: usize,
+    /// Number of heads, and of the heads of keys and values, and the width of one.
+    pub heads: AttentionHeads,
+    /// Which keys a query sees, and what is added to its scores.
+    pub pattern: AttentionPattern,
+    /// Whether query, key and value have a bias.
+    pub bias: bool,
+    /// Whether the output has a bias.
+    pub output_bias: bool,
     /// Dropout on the attention weights.
     pub dropout: f64,
 }
 
-/// Multi-head self-attention that sees both directions.
+impl AttentionConfig {
+    /// The attention of Vaswani et al. 2017: as many key heads, the scores divided by the root of a head's
+    /// width, biases everywhere.
+    pub fn new(hidden: usize, heads: usize, dropout: f64) -> Self {
+        let head = hidden / heads;
+        Self {
+            hidden,
+            heads: AttentionHeads { query_heads: heads, key_heads: heads, head },
+            pattern: both_directions(head),
+            bias: true,
+            output_bias: true,
+            dropout,
+        }
+    }
+
+    /// The same in a decoder: a token sees itself and what precedes it.
+    #[must_use]
+    pub fn causal(mut self) -> Self {
+        self.pattern.causal = true;
+        self
+    }
+}
+
+/// Every token sees every other; scores are divided by the root of a head's width.
+fn both_directions(head: usize) -> AttentionPattern {
+    let scale = 1.0 / (head as f32).sqrt();
+    AttentionPattern { causal: false, window: None, alibi: None, relative: None, scale }
+}
+
+/// Multi-head attention, of a sequence to itself or to what an encoder made of another.
 #[derive(Module, Debug)]
 pub struct Attention {
-    /// `[hidden, hidden]`
+    /// `[hidden, heads * head]`
     pub query: Linear,
-    /// `[hidden, hidden]`
+    /// `[hidden, key heads * head]`
     pub key: Linear,
-    /// `[hidden, hidden]`
+    /// `[hidden, key heads * head]`
     pub value: Linear,
-    /// `[hidden, hidden]`
+    /// `[heads * head, hidden]`
     pub output: Linear,
     dropout: Dropout,
-    heads: usize,
+    #[module(skip)]
+    heads: AttentionHeads,
+    #[module(skip)]
+    pattern: AttentionPattern,
 }
 
 impl Attention {
     /// Attention with zero weights, to be loaded.
     pub fn new(config: &AttentionConfig, device: &Device) -> Self {
-        let linear = || Linear::new(config.hidden, config.hidden, device);
+        let AttentionHeads { query_heads, key_heads, head } = config.heads;
+        let map = |heads: usize| Linear::with_bias(config.hidden, heads * head, config.bias, device);
         Self {
-            query: linear(),
-            key: linear(),
-            value: linear(),
-            output: linear(),
+            query: map(query_heads),
+            key: map(key_heads),
+            value: map(key_heads),
+            output: Linear::with_bias(query_heads * head, config.hidden, config.output_bias, device),
             dropout: Dropout::new(config.dropout),
             heads: config.heads,
+            pattern: config.pattern.clone(),
         }
     }
 
+    /// Attention of a sequence to itself.
+    ///
     /// # Shapes
-    /// - queries: `[query rows, hidden]`, what asks; keys: `[key rows, hidden]`, what is seen
-    /// - output: `[query rows, hidden]`
+    /// - queries: `[rows, hidden]`, what asks; keys: `[tokens, hidden]`, what is seen
+    /// - output: `[rows, hidden]`
     pub fn forward(
         &self,
         queries: Tensor<2>,
         keys: Tensor<2>,
-        layout: &AttentionLayout,
+        rows: &LayerRows,
+        cache: Option<&mut LayerCache>,
         mode: Mode,
     ) -> Tensor<2> {
-        let [_, hidden] = queries.dims();
-        let head = hidden / self.heads;
-        let attention = temper_kernels::Attention {
-            heads: AttentionHeads { query_heads: self.heads, key_heads: self.heads, head },
-            pattern: AttentionPattern {
-                causal: false,
-                window: None,
-                alibi: None,
-                relative: None,
-                scale: 1.0 / (head as f32).sqrt(),
-            },
-            layout: layout.clone(),
+        let mut query = self.query.forward(queries);
+        let mut key = self.key.forward(keys.clone());
+        let mut value = self.value.forward(keys);
+        if let Some([of_queries, of_keys]) = &rows.rotations {
+            query = of_queries.apply(query);
+            key = of_keys.apply(key);
+        }
+        if let Some(cache) = cache {
+            [key, value] = cache.extend(key, value, rows);
+        }
+        self.attend(query, [key, value], rows.layout.clone(), rows.relative.clone(), mode)
+    }
+
+    /// Attention of a decoder to what the encoder made of its input.
+    ///
+    /// # Shapes
+    /// - queries: `[rows, hidden]`; output: `[rows, hidden]`
+    pub fn forward_cross(
+        &self,
+        queries: Tensor<2>,
+        rows: &LayerRows,
+        encoded: &Encoded,
+        cache: Option<&mut LayerCache>,
+        mode: Mode,
+    ) -> Tensor<2> {
+        let query = self.query.forward(queries);
+        let compute =
+            || [self.key.forward(encoded.hidden.clone()), self.value.forward(encoded.hidden.clone())];
+        let key_value = match cache {
+            Some(cache) => cache.cross(compute),
+            None => compute(),
+        };
+        let layout = AttentionLayout {
+            queries: rows.layout.queries.clone(),
+            keys: encoded.sequences.clone(),
+            // Where a query stands does not matter: it sees everything.
+            offsets: vec![0; encoded.sequences.count()].into(),
+        };
+        self.attend(query, key_value, layout, None, mode)
+    }
+
+    fn attend(
+        &self,
+        query: Tensor<2>,
+        [key, value]: [Tensor<2>; 2],
+        layout: AttentionLayout,
+        relative: Option<Tensor<2>>,
+        mode: Mode,
+    ) -> Tensor<2> {
+        let call = temper_kernels::Attention {
+            heads: self.heads,
+            pattern: self.pattern.clone(),
+            layout,
             dropout: self.dropout.masks(mode),
         };
-        let query = self.query.forward(queries);
-        let key = self.key.forward(keys.clone());
-        let value = self.value.forward(keys);
-        self.output.forward(temper_kernels::attention(query, key, value, None, attention))
+        self.output.forward(temper_kernels::attention(query, key, value, relative, call))
     }
 }

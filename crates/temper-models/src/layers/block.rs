@@ -1,66 +1,120 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Attention, AttentionConfig, Dropout, FeedForward, LayerNorm};
-use crate::{Activation, LayerRows, Mode};
+use super::{
+    Attention, AttentionConfig, Dropout, Encoded, FeedForward, FeedForwardConfig, Layer, LayerCache,
+    LayerRows, Norm, NormConfig,
+};
+use crate::Mode;
 
-/// What [`PostNormBlock`] is made from.
-#[derive(Clone, Debug)]
-pub struct PostNormBlockConfig {
-    /// Width of the hidden state.
-    pub hidden: usize,
-    /// Number of attention heads.
-    pub heads: usize,
-    /// Width between the two maps of the feed-forward layer.
-    pub intermediate: usize,
-    /// Activation of the feed-forward layer.
-    pub activation: Activation,
-    /// Dropout on the output of attention and feed-forward.
-    pub hidden_dropout: f64,
-    /// Dropout on the attention weights.
-    pub attention_dropout: f64,
-    /// Added to the variance in norms.
-    pub norm_epsilon: f64,
+/// Where a sub-layer normalises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormPlace {
+    /// `x + dropout(f(norm(x)))`: GPT-2 and what came after.
+    Before,
+    /// `norm(x) + dropout(f(norm(x)))`: BLOOM's `apply_residual_connection_post_layernorm`.
+    BeforeAndOnResidual,
+    /// `norm(x + dropout(f(x)))`: BERT, GPT, BART.
+    After,
 }
 
-/// An encoder layer that normalises after each residual sum, as BERT does.
-///
-/// `x = norm(x + dropout(attention(x)))`, then the same with the feed-forward layer.
+/// What [`Block`] is made from.
+#[derive(Clone, Debug)]
+pub struct BlockConfig {
+    /// Self-attention.
+    pub attention: AttentionConfig,
+    /// Attention to what an encoder made, in the decoder of an encoder-decoder model.
+    pub cross_attention: Option<AttentionConfig>,
+    /// The feed-forward layer.
+    pub ffn: FeedForwardConfig,
+    /// The norm of each sub-layer.
+    pub norm: NormConfig,
+    /// Where it stands.
+    pub norm_place: NormPlace,
+    /// Dropout on what each sub-layer adds.
+    pub dropout: f64,
+}
+
+/// A transformer layer: self-attention, perhaps cross-attention, a feed-forward layer, each with a norm
+/// and a residual sum.
 #[derive(Module, Debug)]
-pub struct PostNormBlock {
+pub struct Block {
     /// Self-attention.
     pub attention: Attention,
-    /// The norm after attention.
-    pub attention_norm: LayerNorm,
+    /// The norm of self-attention.
+    pub attention_norm: Norm,
+    /// Attention to what an encoder made.
+    pub cross_attention: Option<Attention>,
+    /// The norm of cross-attention.
+    pub cross_attention_norm: Option<Norm>,
     /// The feed-forward layer.
     pub ffn: FeedForward,
-    /// The norm after the feed-forward layer.
-    pub ffn_norm: LayerNorm,
+    /// The norm of the feed-forward layer.
+    pub ffn_norm: Norm,
     dropout: Dropout,
+    #[module(skip)]
+    norm_place: NormPlace,
 }
 
-impl PostNormBlock {
+impl Block {
     /// A block with zero weights, to be loaded.
-    pub fn new(config: &PostNormBlockConfig, device: &Device) -> Self {
-        let attention =
-            AttentionConfig { hidden: config.hidden, heads: config.heads, dropout: config.attention_dropout };
-        let norm = || LayerNorm::new(config.hidden, config.norm_epsilon, device);
+    pub fn new(config: &BlockConfig, device: &Device) -> Self {
+        let cross = config.cross_attention.as_ref();
         Self {
-            attention: Attention::new(&attention, device),
-            attention_norm: norm(),
-            ffn: FeedForward::new(config.hidden, config.intermediate, config.activation, device),
-            ffn_norm: norm(),
-            dropout: Dropout::new(config.hidden_dropout),
+            attention: Attention::new(&config.attention, device),
+            attention_norm: config.norm.init(device),
+            cross_attention: cross.map(|cross| Attention::new(cross, device)),
+            cross_attention_norm: cross.map(|_| config.norm.init(device)),
+            ffn: FeedForward::new(&config.ffn, device),
+            ffn_norm: config.norm.init(device),
+            dropout: Dropout::new(config.dropout),
+            norm_place: config.norm_place,
         }
     }
 
-    /// # Shapes
-    /// - x: `[tokens, hidden]`; output: `[rows, hidden]`
-    pub fn forward(&self, x: Tensor<2>, rows: &LayerRows, mode: Mode) -> Tensor<2> {
-        let queries = rows.select(x.clone());
-        let attended = self.attention.forward(queries.clone(), x, &rows.layout, mode.child(0));
-        let x = self.attention_norm.forward_residual(attended, queries, &self.dropout, mode.child(1));
-        let transformed = self.ffn.forward(x.clone());
-        self.ffn_norm.forward_residual(transformed, x, &self.dropout, mode.child(2))
+    /// What a sub-layer computes on, and what its result is added to.
+    fn begin(&self, norm: &Norm, x: Tensor<2>) -> [Tensor<2>; 2] {
+        match self.norm_place {
+            NormPlace::Before => [norm.forward(x.clone()), x],
+            NormPlace::BeforeAndOnResidual => {
+                let x = norm.forward(x);
+                [x.clone(), x]
+            }
+            NormPlace::After => [x.clone(), x],
+        }
+    }
+
+    fn end(&self, norm: &Norm, computed: Tensor<2>, residual: Tensor<2>, mode: Mode) -> Tensor<2> {
+        match self.norm_place {
+            NormPlace::Before | NormPlace::BeforeAndOnResidual => {
+                self.dropout.forward_residual(computed, residual, mode)
+            }
+            NormPlace::After => norm.forward_residual(computed, residual, &self.dropout, mode),
+        }
+    }
+}
+
+impl Layer for Block {
+    fn forward(
+        &self,
+        x: Tensor<2>,
+        rows: &LayerRows,
+        encoded: Option<&Encoded>,
+        mut cache: Option<&mut LayerCache>,
+        mode: Mode,
+    ) -> Tensor<2> {
+        let [keys, residual] = self.begin(&self.attention_norm, x);
+        let queries = rows.select(keys.clone());
+        let attended = self.attention.forward(queries, keys, rows, cache.as_deref_mut(), mode.child(0));
+        let mut x = self.end(&self.attention_norm, attended, rows.select(residual), mode.child(1));
+        let cross = self.cross_attention.as_ref().zip(self.cross_attention_norm.as_ref());
+        if let (Some((attention, norm)), Some(encoded)) = (cross, encoded) {
+            let [queries, residual] = self.begin(norm, x);
+            let attended = attention.forward_cross(queries, rows, encoded, cache, mode.child(3));
+            x = self.end(norm, attended, residual, mode.child(4));
+        }
+        let [inputs, residual] = self.begin(&self.ffn_norm, x);
+        let transformed = self.ffn.forward(inputs, mode.child(5));
+        self.end(&self.ffn_norm, transformed, residual, mode.child(2))
     }
 }

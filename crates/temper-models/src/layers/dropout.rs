@@ -35,4 +35,15 @@ impl Dropout {
             None => x,
         }
     }
+
+    /// `residual + dropout(x)`: the end of a pre-norm sub-layer.
+    ///
+    /// # Shapes
+    /// - x, residual and output: `[rows, width]`
+    pub fn forward_residual(&self, x: Tensor<2>, residual: Tensor<2>, mode: Mode) -> Tensor<2> {
+        match self.masks(mode) {
+            Some(masks) => temper_kernels::dropout(x, Some(residual), masks),
+            None => residual + x,
+        }
+    }
 }

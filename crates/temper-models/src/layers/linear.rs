@@ -16,7 +16,13 @@ pub struct Linear {
 impl Linear {
     /// A map with bias.
     pub fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
-        Self { weight: parameter([inputs, outputs], device), bias: Some(parameter([outputs], device)) }
+        Self::with_bias(inputs, outputs, true, device)
+    }
+
+    /// A map with or without bias.
+    pub fn with_bias(inputs: usize, outputs: usize, bias: bool, device: &Device) -> Self {
+        let bias = bias.then(|| parameter([outputs], device));
+        Self { weight: parameter([inputs, outputs], device), bias }
     }
 
     /// # Shapes

@@ -5,21 +5,27 @@
 
 mod attention;
 mod block;
+mod cache;
 mod dropout;
 mod embedding;
 mod feed_forward;
 mod linear;
 mod norm;
-mod trunk;
+mod rotary;
+mod rows;
+mod stack;
 
 pub use attention::{Attention, AttentionConfig};
-pub use block::{PostNormBlock, PostNormBlockConfig};
+pub use block::{Block, BlockConfig, NormPlace};
+pub use cache::{Cache, Encoded, LayerCache};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
-pub use feed_forward::FeedForward;
+pub use feed_forward::{FeedForward, FeedForwardConfig};
 pub use linear::Linear;
-pub use norm::LayerNorm;
-pub use trunk::{is_frozen, run_frozen_without_autodiff};
+pub use norm::{Norm, NormConfig};
+pub use rotary::{Rotary, Rotation};
+pub use rows::{LayerRows, StackRows};
+pub use stack::{Layer, StackPass, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers};
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Tensor};

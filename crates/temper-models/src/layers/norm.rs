@@ -1,27 +1,52 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use temper_kernels::{Norm, Residual};
+use temper_kernels::{Norm as Kind, Residual};
 
 use super::{Dropout, parameter};
 use crate::Mode;
 
-/// Layer normalisation with gain and bias (Ba et al. 2016).
+/// What [`Norm`] is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct NormConfig {
+    /// Numbers a row.
+    pub width: usize,
+    /// What is computed.
+    pub kind: Kind,
+}
+
+impl NormConfig {
+    /// Layer normalisation with gain and bias (Ba et al. 2016).
+    pub fn layer(width: usize, epsilon: f64) -> Self {
+        Self { width, kind: Kind::Layer { epsilon: epsilon as f32 } }
+    }
+
+    /// Division by the root mean square, with gain and without bias (Zhang and Sennrich 2019).
+    pub fn rms(width: usize, epsilon: f64) -> Self {
+        Self { width, kind: Kind::Rms { epsilon: epsilon as f32 } }
+    }
+
+    /// The norm, to be loaded.
+    pub fn init(&self, device: &Device) -> Norm {
+        let bias = match self.kind {
+            Kind::Layer { .. } => Some(parameter([self.width], device)),
+            Kind::Rms { .. } => None,
+        };
+        Norm { weight: parameter([self.width], device), bias, kind: self.kind }
+    }
+}
+
+/// Normalisation of each row.
 #[derive(Module, Debug)]
-pub struct LayerNorm {
+pub struct Norm {
     /// Gain, `[width]`.
     pub weight: Param<Tensor<1>>,
     /// `[width]`
-    pub bias: Param<Tensor<1>>,
-    /// Added to the variance.
-    pub epsilon: f64,
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    kind: Kind,
 }
 
-impl LayerNorm {
-    /// A norm over `width` elements.
-    pub fn new(width: usize, epsilon: f64, device: &Device) -> Self {
-        Self { weight: parameter([width], device), bias: parameter([width], device), epsilon }
-    }
-
+impl Norm {
     /// # Shapes
     /// - x and output: `[rows, width]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
@@ -42,8 +67,13 @@ impl LayerNorm {
         self.apply(x, Some(Residual { tensor: residual, dropout: dropout.masks(mode) }))
     }
 
+    /// Numbers a row.
+    pub fn width(&self) -> usize {
+        self.weight.lazy_shape()[0]
+    }
+
     fn apply(&self, x: Tensor<2>, residual: Option<Residual>) -> Tensor<2> {
-        let norm = Norm::Layer { epsilon: self.epsilon as f32 };
-        temper_kernels::norm(x, residual, self.weight.val(), Some(self.bias.val()), norm)
+        let bias = self.bias.as_ref().map(Param::val);
+        temper_kernels::norm(x, residual, self.weight.val(), bias, self.kind)
     }
 }

@@ -3,6 +3,8 @@
 //! A name matches at most one row. `{}` stands for a layer's number. The same rows read a
 //! checkpoint and write it back.
 
+use super::Fusion;
+
 /// How a stored tensor differs from ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -15,8 +17,11 @@ pub enum Layout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     Copy,
-    Linear,
+    /// `.weight` and `.bias` of a linear map; how the weight is stored.
+    Linear(Layout),
     Norm,
+    /// Several linear maps in one stored tensor.
+    Fused(Layout, Fusion),
     Ignore,
     Foreign,
 }
@@ -25,45 +30,69 @@ enum Rule {
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     theirs: &'static str,
-    ours: &'static str,
+    /// The paths; unused ones, behind the others, are empty.
+    ours: [&'static str; 3],
     rule: Rule,
 }
 
 /// One tensor, stored as it is.
 pub const fn copy(theirs: &'static str, ours: &'static str) -> Row {
-    Row { theirs, ours, rule: Rule::Copy }
+    Row { theirs, ours: [ours, "", ""], rule: Rule::Copy }
 }
 
 /// `.weight` (`[out, in]` there, `[in, out]` here) and `.bias` of an `nn.Linear`.
 pub const fn linear(theirs: &'static str, ours: &'static str) -> Row {
-    Row { theirs, ours, rule: Rule::Linear }
+    Row { theirs, ours: [ours, "", ""], rule: Rule::Linear(Layout::Transposed) }
+}
+
+/// `.weight` (`[in, out]` there, too) and `.bias` of GPT's `Conv1D`.
+pub const fn conv1d(theirs: &'static str, ours: &'static str) -> Row {
+    Row { theirs, ours: [ours, "", ""], rule: Rule::Linear(Layout::Same) }
 }
 
 /// `.weight` and `.bias` of a norm; TensorFlow's `.gamma` and `.beta` are read too.
 pub const fn norm(theirs: &'static str, ours: &'static str) -> Row {
-    Row { theirs, ours, rule: Rule::Norm }
+    Row { theirs, ours: [ours, "", ""], rule: Rule::Norm }
 }
 
-/// A buffer that carries no weight.
+/// Three linear maps that are stored as one `nn.Linear`.
+pub const fn fused_linear(theirs: &'static str, ours: [&'static str; 3], fusion: Fusion) -> Row {
+    Row { theirs, ours, rule: Rule::Fused(Layout::Transposed, fusion) }
+}
+
+/// Three linear maps that are stored as one `Conv1D`, one after the other.
+pub const fn fused_conv1d(theirs: &'static str, ours: [&'static str; 3]) -> Row {
+    Row { theirs, ours, rule: Rule::Fused(Layout::Same, Fusion::Blocks) }
+}
+
+/// A buffer that carries no weight, or a copy of a weight that is tied.
 pub const fn ignore(theirs: &'static str) -> Row {
-    Row { theirs, ours: "", rule: Rule::Ignore }
+    Row { theirs, ours: [""; 3], rule: Rule::Ignore }
 }
 
 /// A weight of another head: left out, and reported as dropped. May end in `*`.
 pub const fn foreign(theirs: &'static str) -> Row {
-    Row { theirs, ours: "", rule: Rule::Foreign }
+    Row { theirs, ours: [""; 3], rule: Rule::Foreign }
 }
 
-/// Where a stored tensor goes.
+/// Where a stored tensor goes, or where our parameters are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The name in the checkpoint.
+    pub name: String,
+    /// Our parameters in it, such as `layers.0.ffn.inner.weight`; more than one where they are fused.
+    pub paths: Vec<String>,
+    /// How the stored values differ.
+    pub layout: Layout,
+    /// How the outputs of fused parameters are arranged.
+    pub fusion: Fusion,
+}
+
+/// What a row makes of a stored tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Our parameter.
-    Parameter {
-        /// Its path, such as `layers.0.ffn.inner.weight`.
-        path: String,
-        /// How the stored values differ.
-        layout: Layout,
-    },
+    /// It fills parameters.
+    Parameters(Place),
     /// A buffer without weights.
     Ignored,
     /// A weight of another head.
@@ -77,59 +106,67 @@ pub struct WeightMap {
     pub prefix: &'static str,
     /// The rows, without the prefix.
     pub rows: &'static [Row],
-}
-
-impl WeightMap {
-    /// Where the tensor of that name goes; `None` when no row knows it.
-    pub fn target(&self, name: &str) -> Option<Target> {
-        let name = name.strip_prefix(self.prefix).unwrap_or(name);
-        self.rows.iter().find_map(|row| row.target(name))
-    }
-
-    /// The stored name, without the prefix, of one of our parameters.
-    pub fn stored_name(&self, path: &str) -> Option<(String, Layout)> {
-        self.rows.iter().find_map(|row| row.stored_name(path))
-    }
+    /// Groups of [`Fusion::Groups`]: heads of keys and values.
+    pub groups: usize,
 }
 
 impl Row {
-    /// Where the tensor of that name goes, if the row knows it.
+    /// What becomes of the tensor of that name, if the row knows it.
     pub fn target(&self, name: &str) -> Option<Target> {
+        let place = |number: &str, suffix: Option<&str>, layout, fusion| {
+            let path = |path: &str| match suffix {
+                Some(suffix) => format!("{}.{suffix}", insert(path, number)),
+                None => insert(path, number),
+            };
+            let paths = self.ours().map(path).collect();
+            Some(Target::Parameters(Place { name: name.to_owned(), paths, layout, fusion }))
+        };
         match self.rule {
             Rule::Ignore => matches(self.theirs, name).map(|_| Target::Ignored),
             Rule::Foreign => matches(self.theirs, name).map(|_| Target::Foreign),
-            Rule::Copy => {
-                let number = matches(self.theirs, name)?;
-                Some(Target::Parameter { path: insert(self.ours, &number), layout: Layout::Same })
-            }
-            Rule::Linear | Rule::Norm => {
+            Rule::Copy => place(&matches(self.theirs, name)?, None, Layout::Same, Fusion::Blocks),
+            Rule::Linear(_) | Rule::Norm | Rule::Fused(..) => {
                 let (stem, suffix) = name.rsplit_once('.')?;
-                let (suffix, layout) = self.read_suffix(suffix)?;
-                let number = matches(self.theirs, stem)?;
-                Some(Target::Parameter { path: format!("{}.{suffix}", insert(self.ours, &number)), layout })
+                let (suffix, layout, fusion) = self.read_suffix(suffix)?;
+                place(&matches(self.theirs, stem)?, Some(suffix), layout, fusion)
             }
         }
     }
 
-    /// The stored name of one of our parameters, if the row knows it.
-    pub fn stored_name(&self, path: &str) -> Option<(String, Layout)> {
+    /// Where one of our parameters is stored, if the row knows it.
+    pub fn place_of(&self, path: &str) -> Option<Place> {
+        let number_in = |stem: &str| self.ours().find_map(|ours| matches(ours, stem));
         match self.rule {
             Rule::Ignore | Rule::Foreign => None,
-            Rule::Copy => Some((insert(self.theirs, &matches(self.ours, path)?), Layout::Same)),
-            Rule::Linear | Rule::Norm => {
+            Rule::Copy => self.stored(&insert(self.theirs, &number_in(path)?)),
+            Rule::Linear(_) | Rule::Norm | Rule::Fused(..) => {
                 let (stem, suffix) = path.rsplit_once('.')?;
-                let (suffix, layout) = self.read_suffix(suffix)?;
-                let number = matches(self.ours, stem)?;
-                Some((format!("{}.{suffix}", insert(self.theirs, &number)), layout))
+                let stored = insert(self.theirs, &number_in(stem)?);
+                self.stored(&format!("{stored}.{}", self.read_suffix(suffix)?.0))
             }
         }
     }
 
-    fn read_suffix(&self, suffix: &str) -> Option<(&'static str, Layout)> {
+    fn ours(&self) -> impl Iterator<Item = &'static str> {
+        self.ours.into_iter().filter(|path| !path.is_empty())
+    }
+
+    fn stored(&self, name: &str) -> Option<Place> {
+        match self.target(name) {
+            Some(Target::Parameters(place)) => Some(place),
+            _ => None,
+        }
+    }
+
+    fn read_suffix(&self, suffix: &str) -> Option<(&'static str, Layout, Fusion)> {
         match (self.rule, suffix) {
-            (Rule::Linear, "weight") => Some(("weight", Layout::Transposed)),
-            (Rule::Norm, "weight" | "gamma") => Some(("weight", Layout::Same)),
-            (Rule::Linear, "bias") | (Rule::Norm, "bias" | "beta") => Some(("bias", Layout::Same)),
+            (Rule::Linear(layout), "weight") => Some(("weight", layout, Fusion::Blocks)),
+            (Rule::Fused(layout, fusion), "weight") => Some(("weight", layout, fusion)),
+            (Rule::Fused(_, fusion), "bias") => Some(("bias", Layout::Same, fusion)),
+            (Rule::Norm, "weight" | "gamma") => Some(("weight", Layout::Same, Fusion::Blocks)),
+            (Rule::Linear(_), "bias") | (Rule::Norm, "bias" | "beta") => {
+                Some(("bias", Layout::Same, Fusion::Blocks))
+            }
             _ => None,
         }
     }
@@ -156,51 +193,68 @@ fn insert(pattern: &str, number: &str) -> String {
 mod tests {
     use super::*;
 
-    const MAP: WeightMap = WeightMap {
-        prefix: "bert.",
-        rows: &[
-            copy("emb.weight", "token_embedding.weight"),
-            linear("layer.{}.dense", "layers.{}.ffn.inner"),
-            norm("layer.{}.LayerNorm", "layers.{}.ffn_norm"),
-            ignore("emb.position_ids"),
-            foreign("cls.*"),
-        ],
-    };
+    const ROWS: [Row; 7] = [
+        copy("emb.weight", "token_embedding.weight"),
+        linear("layer.{}.dense", "layers.{}.ffn.inner"),
+        norm("layer.{}.LayerNorm", "layers.{}.ffn_norm"),
+        ignore("emb.position_ids"),
+        foreign("cls.*"),
+        conv1d("h.{}.fc", "layers.{}.ffn.outer"),
+        fused_linear(
+            "layer.{}.qkv",
+            ["layers.{}.attention.query", "layers.{}.attention.key", "layers.{}.attention.value"],
+            Fusion::Groups,
+        ),
+    ];
 
-    fn parameter(path: &str, layout: Layout) -> Option<Target> {
-        Some(Target::Parameter { path: path.into(), layout })
+    fn target(name: &str) -> Option<Target> {
+        ROWS.iter().find_map(|row| row.target(name))
+    }
+
+    fn place(name: &str) -> Place {
+        let Some(Target::Parameters(place)) = target(name) else { panic!("{name}") };
+        place
     }
 
     #[test]
-    fn reads_with_and_without_prefix_and_by_old_names() {
-        assert_eq!(MAP.target("bert.emb.weight"), parameter("token_embedding.weight", Layout::Same));
-        assert_eq!(MAP.target("emb.weight"), parameter("token_embedding.weight", Layout::Same));
-        assert_eq!(
-            MAP.target("layer.11.dense.weight"),
-            parameter("layers.11.ffn.inner.weight", Layout::Transposed)
-        );
-        assert_eq!(
-            MAP.target("layer.1.LayerNorm.gamma"),
-            parameter("layers.1.ffn_norm.weight", Layout::Same)
-        );
-        assert_eq!(MAP.target("layer.1.LayerNorm.beta"), parameter("layers.1.ffn_norm.bias", Layout::Same));
+    fn names_lead_to_paths() {
+        for (name, path, layout) in [
+            ("emb.weight", "token_embedding.weight", Layout::Same),
+            ("layer.11.dense.weight", "layers.11.ffn.inner.weight", Layout::Transposed),
+            ("layer.1.LayerNorm.gamma", "layers.1.ffn_norm.weight", Layout::Same),
+            ("layer.1.LayerNorm.beta", "layers.1.ffn_norm.bias", Layout::Same),
+            ("h.3.fc.weight", "layers.3.ffn.outer.weight", Layout::Same),
+        ] {
+            assert_eq!((place(name).paths, place(name).layout), (vec![path.to_owned()], layout));
+        }
+        let fused = place("layer.2.qkv.weight");
+        assert_eq!(fused.paths[2], "layers.2.attention.value.weight");
+        assert_eq!((fused.layout, fused.fusion), (Layout::Transposed, Fusion::Groups));
     }
 
     #[test]
     fn refuses_what_no_row_knows() {
         for name in ["layer.x.dense.weight", "layer..dense.weight", "layer.1.dense.gamma", "emb.weights", ""]
         {
-            assert_eq!(MAP.target(name), None, "{name}");
+            assert_eq!(target(name), None, "{name}");
         }
-        assert_eq!(MAP.target("cls.predictions.bias"), Some(Target::Foreign));
-        assert_eq!(MAP.target("emb.position_ids"), Some(Target::Ignored));
+        assert_eq!(target("cls.predictions.bias"), Some(Target::Foreign));
+        assert_eq!(target("emb.position_ids"), Some(Target::Ignored));
     }
 
     #[test]
-    fn every_path_finds_its_name_back() {
-        for name in ["emb.weight", "layer.3.dense.weight", "layer.3.dense.bias", "layer.10.LayerNorm.bias"] {
-            let Some(Target::Parameter { path, layout }) = MAP.target(name) else { panic!("{name}") };
-            assert_eq!(MAP.stored_name(&path), Some((name.to_owned(), layout)));
+    fn every_path_finds_its_place_back() {
+        for name in [
+            "emb.weight",
+            "layer.3.dense.weight",
+            "layer.3.dense.bias",
+            "layer.10.LayerNorm.bias",
+            "layer.4.qkv.bias",
+        ] {
+            for path in &place(name).paths {
+                let found = ROWS.iter().find_map(|row| row.place_of(path));
+                assert_eq!(found, Some(place(name)));
+            }
         }
     }
 }

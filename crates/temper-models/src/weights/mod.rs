@@ -2,11 +2,17 @@
 
 mod checkpoint;
 mod fill;
+mod fusion;
 mod map;
 mod write;
 
 pub use checkpoint::{Checkpoint, TensorEntry};
-pub use map::{Layout, Row, Target, WeightMap, copy, foreign, ignore, linear, norm};
+pub use fusion::Fusion;
+pub use map::{
+    Layout, Place, Row, Target, WeightMap, conv1d, copy, foreign, fused_conv1d, fused_linear, ignore, linear,
+    norm,
+};
 
 pub(crate) use fill::{Source, fill};
+pub(crate) use fusion::{join, split};
 pub(crate) use write::write_safetensors;

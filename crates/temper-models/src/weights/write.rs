@@ -1,6 +1,6 @@
 //! Writing parameters back under Hugging Face's names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -8,24 +8,31 @@ use burn::tensor::Tensor;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::Layout;
+use super::{Layout, Place, join};
 use crate::ModelError;
 use crate::parameters::PathTracker;
 
-/// Writes every parameter as f32; `stored_name` gives a path's name and layout in the file.
+/// Writes every parameter as f32; `place` says where a path is stored, `groups` how fused ones are
+/// arranged.
 ///
 /// The file is complete or absent: it is written beside its place, flushed and renamed.
 pub(crate) fn write_safetensors<M: Module>(
     module: &M,
     file: &Path,
-    stored_name: impl Fn(&str) -> Option<(String, Layout)>,
+    place: impl Fn(&str) -> Option<Place>,
+    groups: usize,
 ) -> Result<(), ModelError> {
-    let mut collector = Collector { path: PathTracker::default(), tensors: Vec::new() };
+    let mut collector = Collector { path: PathTracker::default(), tensors: BTreeMap::new() };
     module.visit(&mut collector);
-    let mut named = Vec::with_capacity(collector.tensors.len());
-    for (path, tensor) in collector.tensors {
-        let (name, layout) = stored_name(&path).ok_or_else(|| ModelError::Unmapped { path: path.clone() })?;
-        named.push((name, tensor.stored(layout)));
+    let mut named = BTreeMap::new();
+    for path in collector.tensors.keys() {
+        let place = place(path).ok_or_else(|| ModelError::Unmapped { path: path.clone() })?;
+        if !named.contains_key(&place.name) {
+            let parts: Option<Vec<&Values>> =
+                place.paths.iter().map(|path| collector.tensors.get(path)).collect();
+            let parts = parts.ok_or_else(|| ModelError::Unmapped { path: place.paths.join(", ") })?;
+            named.insert(place.name.clone(), stored(&parts, &place, groups));
+        }
     }
     let failed = |reason: String| ModelError::Write { path: file.into(), reason };
     let views = named
@@ -57,27 +64,34 @@ struct Values {
     values: Vec<f32>,
 }
 
-impl Values {
-    /// Shape and little-endian bytes in the stored layout.
-    fn stored(self, layout: Layout) -> (Vec<usize>, Vec<u8>) {
-        let bytes = |values: &mut dyn Iterator<Item = f32>| values.flat_map(f32::to_le_bytes).collect();
-        match layout {
-            Layout::Same => (self.shape, bytes(&mut self.values.into_iter())),
-            Layout::Transposed => {
-                let (rows, columns) = (self.shape[0], self.shape[1]);
-                // [in, out] -> [out, in]
-                let values = &self.values;
-                let mut transposed =
-                    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column]));
-                (vec![columns, rows], bytes(&mut transposed))
-            }
+/// Shape and little-endian bytes of one stored tensor.
+fn stored(parts: &[&Values], place: &Place, groups: usize) -> (Vec<usize>, Vec<u8>) {
+    let shape = &parts[0].shape;
+    let outputs: Vec<usize> = parts.iter().map(|part| part.shape.last().copied().unwrap_or(1)).collect();
+    let inputs = if shape.len() == 1 { 1 } else { shape[0] };
+    let (mut shape, mut values) = (shape.clone(), parts[0].values.clone());
+    if parts.len() > 1 {
+        let all: Vec<Vec<f32>> = parts.iter().map(|part| part.values.clone()).collect();
+        values = join(&all, inputs, false, &place.fusion.ranges(&outputs, groups));
+        if let Some(width) = shape.last_mut() {
+            *width = outputs.iter().sum();
         }
     }
+    if place.layout == Layout::Transposed {
+        let columns = shape[1];
+        // [in, out] -> [out, in]
+        values = (0..columns)
+            .flat_map(|column| (0..inputs).map(move |row| (row, column)))
+            .map(|(row, column)| values[row * columns + column])
+            .collect();
+        shape.reverse();
+    }
+    (shape, values.into_iter().flat_map(f32::to_le_bytes).collect())
 }
 
 struct Collector {
     path: PathTracker,
-    tensors: Vec<(String, Values)>,
+    tensors: BTreeMap<String, Values>,
 }
 
 impl ModuleVisitor for Collector {
@@ -93,6 +107,6 @@ impl ModuleVisitor for Collector {
         let tensor = param.val();
         let shape = tensor.dims().to_vec();
         let values = tensor.into_data().iter::<f32>().collect();
-        self.tensors.push((self.path.path(), Values { shape, values }));
+        self.tensors.insert(self.path.path(), Values { shape, values });
     }
 }

@@ -9,7 +9,7 @@ use temper_data::{
     UnlabelledText, encode_all, load_text_classification,
 };
 use temper_hub::Hub;
-use temper_models::{Head, HeadRequest, Mode, Model, ModelConfig, TokenBatch};
+use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
 use super::{Decoded, Scores, Task};
 use crate::data::{Split, SplitSet, Splits, thin_out};
@@ -122,7 +122,7 @@ impl Task for TextClassification {
     fn of_model(model: &Model, config: &ModelConfig) -> Result<Self, TrainError> {
         match model.head {
             Some(Head::SequenceClassification(_)) => Ok(Self { labels: config.labels()? }),
-            None => Err(TrainError::Usage(
+            _ => Err(TrainError::Usage(
                 "the model has no classification head; fine-tune it first: cargo xtask finetune MODEL DATASET".into(),
             )),
         }
@@ -142,7 +142,8 @@ impl Task for TextClassification {
     }
 
     fn head(&self, settings: &Settings) -> HeadRequest {
-        HeadRequest::NewSequenceClassification {
+        HeadRequest::New {
+            task: HeadTask::SequenceClassification,
             labels: self.labels.clone(),
             pooling: settings.pooling,
             seed: settings.seed,

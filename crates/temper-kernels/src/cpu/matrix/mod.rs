@@ -2,7 +2,8 @@
 //!
 //! The layout of the loops follows BLIS (Van Zee and van de Geijn 2015): a panel of 16 columns of
 //! the right matrix stays in the first cache while tiles of 6 rows of the left one pass by.
-//! A 6 x 16 tile fills 12 of the 16 vector registers of AVX2 with sums.
+//! A 6 x 16 tile fills 12 of the 16 vector registers of AVX2 with sums; with AVX-512 two panels side by
+//! side make it 6 x 32, again 12 registers.
 
 mod pack;
 #[cfg(test)]
@@ -186,55 +187,77 @@ impl WithSimd for Rows<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match S::F32_LANES {
-            4 => self.compute::<S, 4>(simd),
-            8 => self.compute::<S, 2>(simd),
-            16 => self.compute::<S, 1>(simd),
-            _ => self.compute::<S, TILE_COLUMNS>(simd),
+            4 => self.compute::<S, 4, 1>(simd),
+            8 => self.compute::<S, 2, 1>(simd),
+            16 => self.compute::<S, 1, 2>(simd),
+            _ => self.compute::<S, TILE_COLUMNS, 1>(simd),
         }
     }
 }
 
 impl Rows<'_> {
-    /// `V` vectors make up the 16 columns of a tile.
+    /// `V` vectors make up the 16 columns of a panel; `P` panels are computed side by side.
     #[inline(always)]
-    fn compute<S: Simd, const V: usize>(self, simd: S) {
+    fn compute<S: Simd, const V: usize, const P: usize>(self, simd: S) {
         let rows = self.out.len() / self.columns;
         let depth = self.block.depth;
         if self.left.column_stride == 1 {
             let first = self.first * self.left.row_stride + self.block.first_depth;
             let left = RowMajor { values: &self.left.values[first..], stride: self.left.row_stride };
-            return self.panels::<S, V, _>(simd, rows, &left);
+            return self.panels::<S, V, P, _>(simd, rows, &left);
         }
         let mut tiles = vec![0.0; rows.div_ceil(TILE_ROWS) * TILE_ROWS * depth];
         let first = self.first * self.left.row_stride + self.block.first_depth * self.left.column_stride;
         pack_left(&self.left.values[first..], self.left, rows, depth, &mut tiles);
-        self.panels::<S, V, _>(simd, rows, &Tiles { values: &tiles });
+        self.panels::<S, V, P, _>(simd, rows, &Tiles { values: &tiles });
     }
 
     #[inline(always)]
-    fn panels<S: Simd, const V: usize, L: Left>(self, simd: S, rows: usize, left: &L) {
-        let depth = self.block.depth;
-        for (panel, packed) in self.packed.chunks_exact(depth * TILE_COLUMNS).enumerate() {
-            let (right, _) = S::as_simd_f32s(packed);
-            let (right, _) = right.as_chunks::<V>();
-            let offset = panel * TILE_COLUMNS;
-            let width = TILE_COLUMNS.min(self.block.width - offset);
-            let column = self.block.first_column + offset;
-            let mut first = 0;
-            while first < rows {
-                let out = &mut self.out[first * self.columns + column..];
-                let target = Target { out, stride: self.columns, width, start: self.block.start, column };
-                let count = TILE_ROWS.min(rows - first);
-                match count {
-                    6 => tile::<S, V, 6, L>(simd, left, first, right, target),
-                    5 => tile::<S, V, 5, L>(simd, left, first, right, target),
-                    4 => tile::<S, V, 4, L>(simd, left, first, right, target),
-                    3 => tile::<S, V, 3, L>(simd, left, first, right, target),
-                    2 => tile::<S, V, 2, L>(simd, left, first, right, target),
-                    _ => tile::<S, V, 1, L>(simd, left, first, right, target),
-                }
-                first += count;
+    fn panels<S: Simd, const V: usize, const P: usize, L: Left>(mut self, simd: S, rows: usize, left: &L) {
+        let panel = self.block.depth * TILE_COLUMNS;
+        let groups = self.packed.chunks_exact(P * panel);
+        let rest = groups.remainder();
+        let grouped = self.packed.len() - rest.len();
+        for (group, packed) in groups.enumerate() {
+            self.group::<S, V, P, L>(simd, rows, left, group * P * TILE_COLUMNS, packed);
+        }
+        // A loop over nothing where a group is a single panel; the compiler then drops it.
+        for (index, packed) in rest.chunks_exact(panel).enumerate() {
+            let offset = (grouped / panel + index) * TILE_COLUMNS;
+            self.group::<S, V, 1, L>(simd, rows, left, offset, packed);
+        }
+    }
+
+    /// `P` panels, the first of which has the column `offset` of the block.
+    #[inline(always)]
+    fn group<S: Simd, const V: usize, const P: usize, L: Left>(
+        &mut self,
+        simd: S,
+        rows: usize,
+        left: &L,
+        offset: usize,
+        packed: &[f32],
+    ) {
+        let panel = self.block.depth * TILE_COLUMNS;
+        let right: [&[[S::f32s; V]]; P] = std::array::from_fn(|index| {
+            S::as_simd_f32s(&packed[index * panel..][..panel]).0.as_chunks::<V>().0
+        });
+        let width = (P * TILE_COLUMNS).min(self.block.width - offset);
+        let column = self.block.first_column + offset;
+        let mut first = 0;
+        while first < rows {
+            let out = &mut self.out[first * self.columns + column..];
+            let target = Target { out, stride: self.columns, width, start: self.block.start, column };
+            let count = TILE_ROWS.min(rows - first);
+            match count {
+                6 => tile::<S, V, P, 6, L>(simd, left, first, right, target),
+                5 => tile::<S, V, P, 5, L>(simd, left, first, right, target),
+                4 => tile::<S, V, P, 4, L>(simd, left, first, right, target),
+                3 => tile::<S, V, P, 3, L>(simd, left, first, right, target),
+                2 => tile::<S, V, P, 2, L>(simd, left, first, right, target),
+                _ => tile::<S, V, P, 1, L>(simd, left, first, right, target),
             }
+            first += count;
         }
     }
 }
@@ -294,27 +317,33 @@ struct Target<'a> {
 }
 
 #[inline(always)]
-fn tile<S: Simd, const V: usize, const ROWS: usize, L: Left>(
+fn tile<S: Simd, const V: usize, const P: usize, const ROWS: usize, L: Left>(
     simd: S,
     left: &L,
     first: usize,
-    right: &[[S::f32s; V]],
+    right: [&[[S::f32s; V]]; P],
     target: Target<'_>,
 ) {
-    let left = left.rows::<ROWS>(first, right.len());
-    let mut sums = [[simd.splat_f32s(0.0); V]; ROWS];
-    for (depth, right) in right.iter().enumerate() {
+    let steps = right[0].len();
+    let right = right.map(|panel| &panel[..steps]);
+    let left = left.rows::<ROWS>(first, steps);
+    let mut sums = [[[simd.splat_f32s(0.0); V]; P]; ROWS];
+    for depth in 0..steps {
         let left = left(depth);
         for (sums, left) in sums.iter_mut().zip(left) {
             let left = simd.splat_f32s(left);
-            for (sum, right) in sums.iter_mut().zip(right) {
-                *sum = simd.mul_add_f32s(left, *right, *sum);
+            for (sums, panel) in sums.iter_mut().zip(&right) {
+                for (sum, right) in sums.iter_mut().zip(&panel[depth]) {
+                    *sum = simd.mul_add_f32s(left, *right, *sum);
+                }
             }
         }
     }
     for (row, sums) in sums.into_iter().enumerate() {
         let out = &mut target.out[row * target.stride..][..target.width];
-        store::<S, V>(simd, sums, target.start, target.column, out);
+        for (panel, (sums, out)) in sums.into_iter().zip(out.chunks_mut(TILE_COLUMNS)).enumerate() {
+            store::<S, V>(simd, sums, target.start, target.column + panel * TILE_COLUMNS, out);
+        }
     }
 }
 

@@ -1,0 +1,95 @@
+use burn::tensor::Device;
+use serde::de::DeserializeOwned;
+
+use crate::heads::HeadKind;
+use crate::weights::{Row, WeightMap};
+use crate::{BackboneModule, Bounds, ModelError};
+
+/// A family: its configuration, as it stands in config.json, and what is made from it.
+///
+/// The registry knows the families of this crate. A crate of its own adds one by implementing this trait;
+/// see `ModelConfig::of_family`.
+pub trait Family: DeserializeOwned + Clone + Send + Sync + 'static {
+    /// The model without a task.
+    type Backbone: BackboneModule;
+
+    /// Refuses values that this implementation would silently compute otherwise.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] for a switch, [`ModelError::Config`] for sizes that contradict
+    /// each other.
+    fn validate(&self) -> Result<(), ModelError>;
+
+    /// The model with zero weights, to be loaded.
+    fn init(&self, parts: Parts, device: &Device) -> Self::Backbone;
+
+    /// What the family's heads and checkpoints look like.
+    fn facts(&self) -> FamilyFacts;
+}
+
+/// The parts of a backbone that not every head uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// BERT's layer over `[CLS]`.
+    pub pooler: bool,
+    /// The decoder of an encoder-decoder model.
+    pub decoder: bool,
+}
+
+impl Parts {
+    /// Everything that the family has.
+    pub const ALL: Self = Self { pooler: true, decoder: true };
+    /// No pooler.
+    pub const NO_POOLER: Self = Self { pooler: false, decoder: true };
+    /// The encoder of an encoder-decoder model.
+    pub const ENCODER: Self = Self { pooler: true, decoder: false };
+}
+
+/// What a family's heads and checkpoints look like.
+#[derive(Clone, Debug)]
+pub struct FamilyFacts {
+    /// The stored names of the backbone.
+    pub weights: WeightMap,
+    /// The heads that transformers has for the family.
+    pub heads: Vec<HeadFacts>,
+    /// Stored names that belong to none of these heads and may be left out.
+    pub foreign: &'static [Row],
+    /// Standard deviation of freshly drawn weights.
+    pub initializer_range: f64,
+    /// The sizes that data must respect.
+    pub bounds: Bounds,
+}
+
+/// A head of a family, as transformers has it.
+#[derive(Clone, Debug)]
+pub struct HeadFacts {
+    /// Its class, which `architectures` in config.json names.
+    pub architecture: &'static str,
+    /// What it computes.
+    pub kind: HeadKind,
+    /// Its stored names.
+    pub rows: &'static [Row],
+    /// The backbone's prefix under this head, where it is not the family's.
+    pub prefix: Option<&'static str>,
+    /// The parts of the backbone that it uses.
+    pub parts: Parts,
+}
+
+impl HeadFacts {
+    /// A head over the whole backbone under the family's prefix.
+    pub fn new(architecture: &'static str, kind: HeadKind, rows: &'static [Row]) -> Self {
+        Self { architecture, kind, rows, prefix: None, parts: Parts::ALL }
+    }
+
+    /// The same under another prefix.
+    #[must_use]
+    pub fn under(self, prefix: &'static str) -> Self {
+        Self { prefix: Some(prefix), ..self }
+    }
+
+    /// The same over a part of the backbone.
+    #[must_use]
+    pub fn over(self, parts: Parts) -> Self {
+        Self { parts, ..self }
+    }
+}

@@ -1,0 +1,92 @@
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use crate::layers::{Linear, Norm, NormConfig, parameter};
+use crate::{Activation, Backbone};
+
+/// Where the map to the vocabulary comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputMap {
+    /// It is the token embedding.
+    Tied,
+    /// It has weights of its own.
+    Own,
+}
+
+/// What [`LanguageModel`] is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct LanguageModelConfig {
+    /// Rows of the vocabulary.
+    pub vocab_size: usize,
+    /// Where the map to the vocabulary comes from.
+    pub output: OutputMap,
+    /// Whether a number a token of the vocabulary is added.
+    pub bias: bool,
+    /// Activation and epsilon of a square map with a layer norm that come first, as in masked models.
+    pub transform: Option<(Activation, f64)>,
+    /// Multiplies the hidden state first: T5 with tied weights.
+    pub scale: f64,
+}
+
+impl LanguageModelConfig {
+    /// The head of a decoder: one map, without bias.
+    pub fn plain(vocab_size: usize, tied: bool) -> Self {
+        let output = if tied { OutputMap::Tied } else { OutputMap::Own };
+        Self { vocab_size, output, bias: false, transform: None, scale: 1.0 }
+    }
+
+    /// The head of a masked model: a square map, activation and norm, then a tied map with bias.
+    pub fn masked(vocab_size: usize, tied: bool, activation: Activation, epsilon: f64) -> Self {
+        Self { bias: true, transform: Some((activation, epsilon)), ..Self::plain(vocab_size, tied) }
+    }
+}
+
+/// Logits of the whole vocabulary.
+#[derive(Module, Debug)]
+pub struct LanguageModel {
+    dense: Option<Linear>,
+    norm: Option<Norm>,
+    /// `[hidden, vocab]`; `None` where the token embedding serves.
+    output: Option<Linear>,
+    /// `[vocab]`
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    config: LanguageModelConfig,
+}
+
+impl LanguageModel {
+    /// A head with zero weights, to be loaded.
+    pub fn new(config: &LanguageModelConfig, hidden: usize, device: &Device) -> Self {
+        let vocab = config.vocab_size;
+        Self {
+            dense: config.transform.map(|_| Linear::new(hidden, hidden, device)),
+            norm: config.transform.map(|(_, epsilon)| NormConfig::layer(hidden, epsilon).init(device)),
+            output: (config.output == OutputMap::Own)
+                .then(|| Linear::with_bias(hidden, vocab, false, device)),
+            bias: config.bias.then(|| parameter([vocab], device)),
+            config: *config,
+        }
+    }
+
+    /// Logits.
+    ///
+    /// # Shapes
+    /// - hidden: `[rows, hidden]`; output: `[rows, vocab]`
+    pub fn forward(&self, backbone: &impl Backbone, hidden: Tensor<2>) -> Tensor<2> {
+        let mut x = hidden;
+        if let (Some(dense), Some(norm), Some((activation, _))) =
+            (&self.dense, &self.norm, self.config.transform)
+        {
+            x = norm.forward(dense.forward_activated(x, activation));
+        }
+        if self.config.scale != 1.0 {
+            x = x * self.config.scale;
+        }
+        let bias = self.bias.as_ref().map(Param::val);
+        match &self.output {
+            Some(output) => temper_kernels::linear(x, output.weight.val(), bias, None),
+            // [vocab, hidden] -> [hidden, vocab]
+            None => temper_kernels::linear(x, backbone.token_table().transpose(), bias, None),
+        }
+    }
+}

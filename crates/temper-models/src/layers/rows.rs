@@ -1,0 +1,81 @@
+use burn::tensor::{Int, Tensor};
+use temper_kernels::AttentionLayout;
+
+use super::{Rotary, Rotation};
+use crate::{Rows, TokenBatch};
+
+/// The tokens that a layer computes, and what they see.
+#[derive(Clone, Debug)]
+pub struct LayerRows {
+    /// `[rows]`: their rows in the batch; `None` for all of them.
+    indices: Option<Tensor<1, Int>>,
+    /// Where each sequence's queries and keys lie.
+    pub layout: AttentionLayout,
+    /// Order of past and new keys, where there is a past.
+    pub(super) cache_order: Option<Tensor<1, Int>>,
+    /// Rotations of queries and keys, for families that have them.
+    pub(super) rotations: Option<[Rotation; 2]>,
+    /// T5's table of relative biases, `[buckets, heads]`.
+    pub(super) relative: Option<Tensor<2>>,
+}
+
+impl LayerRows {
+    pub(crate) fn new(
+        indices: Option<Tensor<1, Int>>,
+        layout: AttentionLayout,
+        cache_order: Option<Tensor<1, Int>>,
+    ) -> Self {
+        Self { indices, layout, cache_order, rotations: None, relative: None }
+    }
+
+    /// # Shapes
+    /// - x: `[tokens, width]`; output: `[rows, width]`
+    pub fn select(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.indices {
+            Some(indices) => x.select(0, indices.clone()),
+            None => x,
+        }
+    }
+
+    fn rotated(self, keys: &Rotation) -> Self {
+        let queries = match &self.indices {
+            Some(indices) => keys.select(indices),
+            None => keys.clone(),
+        };
+        Self { rotations: Some([queries, keys.clone()]), ..self }
+    }
+}
+
+/// The rows of all layers of a stack: the last one computes only what is wanted.
+#[derive(Clone, Debug)]
+pub struct StackRows {
+    pub(super) all: LayerRows,
+    pub(super) wanted: LayerRows,
+}
+
+impl StackRows {
+    /// The rows of a batch.
+    pub fn of(batch: &TokenBatch, wanted: Rows) -> Self {
+        Self { all: batch.layer_rows(Rows::All), wanted: batch.layer_rows(wanted) }
+    }
+
+    /// The same with queries and keys rotated by their positions.
+    #[must_use]
+    pub fn rotated(self, rotary: &Rotary, batch: &TokenBatch) -> Self {
+        let keys = rotary.at(&batch.positions);
+        Self { all: self.all.rotated(&keys), wanted: self.wanted.rotated(&keys) }
+    }
+
+    /// The same with relative biases from this table, `[buckets, heads]`.
+    #[must_use]
+    pub fn with_relative_biases(mut self, table: Tensor<2>) -> Self {
+        self.all.relative = Some(table.clone());
+        self.wanted.relative = Some(table);
+        self
+    }
+
+    /// True when something that all layers share takes part in autodiff.
+    pub(super) fn is_autodiff(&self) -> bool {
+        self.all.relative.as_ref().is_some_and(Tensor::is_autodiff)
+    }
+}

@@ -1,0 +1,101 @@
+//! Layers one after the other. Those of the frozen lower part run without autodiff: no graph is kept
+//! for them, and Burn's fused kernels serve them.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use super::{Cache, Encoded, LayerCache, LayerRows, StackRows};
+use crate::{Mode, TokenBatch};
+
+/// A layer of a stack.
+pub trait Layer: Module {
+    /// # Shapes
+    /// - x: `[tokens, hidden]`; output: `[rows, hidden]`
+    fn forward(
+        &self,
+        x: Tensor<2>,
+        rows: &LayerRows,
+        encoded: Option<&Encoded>,
+        cache: Option<&mut LayerCache>,
+        mode: Mode,
+    ) -> Tensor<2>;
+}
+
+/// What one pass through a stack has beside its input.
+pub struct StackPass<'a> {
+    /// The tokens to compute.
+    pub rows: &'a StackRows,
+    /// What an encoder made, for a decoder with cross-attention.
+    pub encoded: Option<&'a Encoded>,
+    /// What was read before.
+    pub cache: Option<&'a mut Cache>,
+    /// Whether dropout is active.
+    pub mode: Mode,
+    /// Is shown the input and the output of every layer.
+    pub watch: &'a mut dyn FnMut(&Tensor<2>),
+}
+
+/// Runs layers, the last one on the wanted rows alone.
+///
+/// # Shapes
+/// - x: `[tokens, hidden]`; output: `[rows, hidden]`
+pub fn run_layers<L: Layer>(
+    layers: &[L],
+    mut x: Tensor<2>,
+    batch: &TokenBatch,
+    pass: StackPass<'_>,
+) -> Tensor<2> {
+    let StackPass { rows, encoded, mut cache, mode, watch } = pass;
+    watch(&x);
+    let tracked = rows.is_autodiff() || encoded.is_some_and(|encoded| encoded.hidden.is_autodiff());
+    for (index, layer) in layers.iter().enumerate() {
+        let rows = if index + 1 == layers.len() { &rows.wanted } else { &rows.all };
+        let cache = cache.as_deref_mut().map(|cache| cache.layer(index));
+        let mode = mode.child(index + 1);
+        // A tensor without autodiff means that everything below is frozen. In the first layer that
+        // trains, its parameters lift the result back.
+        x = if !tracked && !x.is_autodiff() && is_frozen(layer) {
+            layer.valid().forward(x, rows, encoded, cache, mode)
+        } else {
+            layer.forward(x, rows, encoded, cache, mode)
+        };
+        watch(&x);
+    }
+    if let Some(cache) = cache {
+        cache.advance(&batch.sequences);
+    }
+    if layers.is_empty() { rows.wanted.select(x) } else { x }
+}
+
+/// Runs a part that is no layer, without autodiff as long as nothing below it and nothing in it trains.
+///
+/// # Shapes
+/// - input: `[rows, width]`; output: `[rows, other width]`
+pub fn run_frozen_without_autodiff<M: Module>(
+    part: &M,
+    input: Tensor<2>,
+    forward: impl FnOnce(&M, Tensor<2>) -> Tensor<2>,
+) -> Tensor<2> {
+    if !input.is_autodiff() && is_frozen(part) { forward(&part.valid(), input) } else { forward(part, input) }
+}
+
+/// True when no parameter of the module asks for a gradient.
+pub fn is_frozen<M: Module>(module: &M) -> bool {
+    struct AnyTrains(bool);
+    impl ModuleVisitor for AnyTrains {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 |= param.is_require_grad();
+        }
+    }
+    let mut any = AnyTrains(false);
+    module.visit(&mut any);
+    !any.0
+}
+
+/// Detaches what frozen modules made, so that the frozen layers above stay out of autodiff.
+///
+/// # Shapes
+/// - x and output: `[rows, width]`
+pub fn detach_if_frozen(x: Tensor<2>, frozen: bool) -> Tensor<2> {
+    if frozen { x.without_autodiff() } else { x }
+}

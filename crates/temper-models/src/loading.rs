@@ -1,0 +1,216 @@
+//! Which stored tensor fills which parameter, and what is drawn anew.
+
+use std::collections::{BTreeSet, HashMap};
+
+use burn::module::Module;
+use burn::tensor::TensorData;
+
+use crate::initial::fresh;
+use crate::weights::{Checkpoint, Layout, Place, Source, Target, fill, split};
+use crate::{FamilyFacts, HeadFacts, HeadRequest, Misfits, ModelConfig, ModelError, Parameter};
+
+/// Path of BERT's pooler, which a checkpoint may lack.
+const POOLER: &str = "pooler.";
+
+/// The head that a model gets, and where its weights come from.
+pub(crate) struct ResolvedHead {
+    pub(crate) facts: Option<HeadFacts>,
+    weights: HeadWeights,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HeadWeights {
+    Stored,
+    New {
+        seed: u64,
+    },
+    /// What is stored, the rest anew.
+    StoredOrNew {
+        seed: u64,
+    },
+}
+
+impl ResolvedHead {
+    pub(crate) fn of<B>(
+        config: ModelConfig<B>,
+        request: &HeadRequest,
+    ) -> Result<(ModelConfig<B>, Self), ModelError> {
+        match request {
+            HeadRequest::FromConfig => {
+                let facts = config.head();
+                Ok((config, Self { facts, weights: HeadWeights::Stored }))
+            }
+            HeadRequest::None => Ok((config, Self { facts: None, weights: HeadWeights::Stored })),
+            HeadRequest::New { task, labels, pooling, seed } => {
+                let config = config.with_head(*task, labels, *pooling)?;
+                let seed = *seed;
+                let weights = match task.is_language_model() {
+                    true => HeadWeights::StoredOrNew { seed },
+                    false => HeadWeights::New { seed },
+                };
+                let facts = config.head();
+                Ok((config, Self { facts, weights }))
+            }
+        }
+    }
+
+    /// Seed of what is drawn anew.
+    pub(crate) fn seed(&self) -> u64 {
+        match self.weights {
+            HeadWeights::Stored => 0,
+            HeadWeights::New { seed } | HeadWeights::StoredOrNew { seed } => seed,
+        }
+    }
+
+    fn takes_stored(&self) -> bool {
+        !matches!(self.weights, HeadWeights::New { .. })
+    }
+}
+
+/// Which stored tensor fills which parameters.
+pub(crate) struct Plan {
+    filled: Vec<Place>,
+    new: Vec<Parameter>,
+    parameters: HashMap<String, Parameter>,
+    pub(crate) dropped: Vec<String>,
+}
+
+pub(crate) fn plan(
+    parameters: Vec<Parameter>,
+    checkpoint: &Checkpoint,
+    facts: &FamilyFacts,
+    head: &ResolvedHead,
+) -> Result<Plan, ModelError> {
+    let wanted: HashMap<String, Parameter> =
+        parameters.iter().map(|parameter| (parameter.path.clone(), parameter.clone())).collect();
+    let (mut filled, mut new, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
+    let mut misfits = Misfits::default();
+    let mut found = BTreeSet::new();
+    for entry in checkpoint.entries() {
+        match target(&entry.name, facts, head) {
+            None => misfits.unexpected.push(entry.name),
+            Some(Target::Ignored) => {}
+            Some(Target::Foreign) => dropped.push(entry.name),
+            Some(Target::Parameters(place)) => {
+                let fills: Option<Vec<&Parameter>> =
+                    place.paths.iter().map(|path| wanted.get(path)).collect();
+                match fills {
+                    None if is_left_out(&place.paths[0], head) => dropped.push(entry.name),
+                    None => misfits.unexpected.push(entry.name),
+                    Some(parameters) => {
+                        let shape = stored_shape(&parameters, place.layout);
+                        if shape != entry.shape {
+                            misfits.misshapen.push((entry.name, entry.shape, shape));
+                        }
+                        found.extend(place.paths.iter().cloned());
+                        filled.push(place);
+                    }
+                }
+            }
+        }
+    }
+    for parameter in parameters.into_iter().filter(|parameter| !found.contains(&parameter.path)) {
+        let is_head = parameter.path.starts_with("head.");
+        if parameter.path.starts_with(POOLER) || (is_head && head.weights != HeadWeights::Stored) {
+            new.push(parameter);
+        } else {
+            misfits.missing.push(parameter.path);
+        }
+    }
+    if misfits.is_empty() {
+        return Ok(Plan { filled, new, parameters: wanted, dropped });
+    }
+    Err(ModelError::Misfit { path: checkpoint.path.clone(), misfits })
+}
+
+/// True for a part of the backbone that the head does not use.
+fn is_left_out(path: &str, head: &ResolvedHead) -> bool {
+    let has_decoder = head.facts.as_ref().is_none_or(|facts| facts.parts.decoder);
+    path.starts_with(POOLER) || (path.starts_with("decoder.") && !has_decoder)
+}
+
+fn target(name: &str, facts: &FamilyFacts, head: &ResolvedHead) -> Option<Target> {
+    let own: &[_] = match &head.facts {
+        Some(head_facts) if head.takes_stored() => head_facts.rows,
+        _ => &[],
+    };
+    let prefixes = facts.heads.iter().filter_map(|head| head.prefix).chain([facts.weights.prefix, ""]);
+    let backbone = || {
+        let bare = prefixes.filter_map(|prefix| Some((name.strip_prefix(prefix)?, prefix)));
+        bare.flat_map(|(bare, _)| facts.weights.rows.iter().filter_map(move |row| row.target(bare))).next()
+    };
+    let others = || {
+        let rows = facts.heads.iter().flat_map(|head| head.rows).chain(facts.foreign);
+        rows.into_iter().find_map(|row| row.target(name)).map(|target| match target {
+            Target::Parameters(_) => Target::Foreign,
+            other => other,
+        })
+    };
+    let found = own.iter().find_map(|row| row.target(name)).or_else(backbone).or_else(others)?;
+    Some(match found {
+        // The file's name, not the one without its prefix.
+        Target::Parameters(place) => Target::Parameters(Place { name: name.into(), ..place }),
+        other => other,
+    })
+}
+
+/// The shape of the tensor that holds these parameters side by side.
+fn stored_shape(parameters: &[&Parameter], layout: Layout) -> Vec<usize> {
+    let mut shape = parameters[0].shape.clone();
+    if let Some(outputs) = shape.last_mut().filter(|_| parameters.len() > 1) {
+        *outputs = outputs_of(parameters).iter().sum();
+    }
+    if layout == Layout::Transposed {
+        shape.reverse();
+    }
+    shape
+}
+
+/// Outputs of each linear map: the last axis in our layout.
+fn outputs_of(parameters: &[&Parameter]) -> Vec<usize> {
+    parameters.iter().map(|parameter| parameter.shape.last().copied().unwrap_or(1)).collect()
+}
+
+/// Fills a model as planned; gives the paths of what was drawn anew.
+pub(crate) fn fill_from<M: Module>(
+    model: M,
+    plan: Plan,
+    checkpoint: &Checkpoint,
+    facts: &FamilyFacts,
+    seed: u64,
+) -> Result<(M, Vec<String>), ModelError> {
+    let mut sources = HashMap::new();
+    for place in plan.filled {
+        let data = checkpoint.values(&place.name)?;
+        let parameters: Vec<&Parameter> = place.paths.iter().map(|path| &plan.parameters[path]).collect();
+        for (path, data) in place.paths.iter().zip(parts(data, &place, &parameters, facts.weights.groups)) {
+            sources.insert(path.clone(), Source { data, layout: place.layout });
+        }
+    }
+    for parameter in &plan.new {
+        let data = fresh(parameter, facts.initializer_range, seed);
+        sources.insert(parameter.path.clone(), Source { data, layout: Layout::Same });
+    }
+    let new = plan.new.into_iter().map(|parameter| parameter.path).collect();
+    Ok((fill(model, sources), new))
+}
+
+/// The values of each parameter that a stored tensor holds, in the stored layout.
+fn parts(data: TensorData, place: &Place, parameters: &[&Parameter], groups: usize) -> Vec<TensorData> {
+    if parameters.len() == 1 {
+        return vec![data];
+    }
+    let outputs = outputs_of(parameters);
+    let values: Vec<f32> = data.iter::<f32>().collect();
+    let ranges = place.fusion.ranges(&outputs, groups);
+    let is_transposed = place.layout == Layout::Transposed;
+    let parts = split(&values, outputs.iter().sum(), is_transposed, &ranges);
+    let shaped = parts.into_iter().zip(parameters).map(|(values, parameter)| {
+        let mut shape = parameter.shape.clone();
+        if is_transposed {
+            shape.reverse();
+        }
+        TensorData::new(values, shape)
+    });
+    shaped.collect()
+}
