@@ -1,0 +1,55 @@
+//! Three AdamW steps move the parameters of every family and head as PyTorch's do.
+
+#[path = "../../temper-models/tests/common/zoo.rs"]
+#[allow(dead_code)]
+mod zoo;
+
+use burn::lr_scheduler::LrScheduler;
+use burn::optim::GradientsParams;
+use burn::tensor::Device;
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, gradient_norms};
+use temper_models::Mode;
+use zoo::{Case, cases, host, parameters_of};
+
+/// The largest difference of a parameter whose gradient is not rounding noise.
+fn largest_difference(case: &Case) -> f64 {
+    let mut model = case.load(&Device::flex().autodiff());
+    let all = "all".parse().expect("a strategy");
+    let plan = FreezePlan::new(&all, &model.parameters(), &[]).expect("a plan");
+    let clip = ClipFactor::default();
+    let mut optimizer = AdamWSettings::default().init(&plan, &clip);
+    let mut schedule = LinearWarmup::new(1e-3, 1, 3);
+    let [rates, losses, norms] = ["lrs", "losses", "grad_norm"].map(|name| case.values(name));
+    for step in 0..3 {
+        let rate = schedule.step();
+        assert!((rate - rates[step]).abs() < 1e-12, "{}: rate of step {step}", case.name);
+        let loss = case.loss(&model, Mode::train(step as u64));
+        let difference = (host(loss.clone())[0] - losses[step]).abs();
+        assert!(difference < 1e-5, "{}: loss of step {step}: {difference}", case.name);
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let found = gradient_norms(&model, &gradients);
+        let difference = (f64::from(found.total) - norms[step]).abs();
+        assert!(difference < 1e-4 * norms[step], "{}: norm of step {step}: {difference}", case.name);
+        clip.set(found.clip_factor(1.0));
+        model = optimizer.step(rate, model, gradients);
+    }
+    let (ours, noise) = (parameters_of(&model), case.noise());
+    let mut worst: f64 = 0.0;
+    for (path, theirs) in case.parameters("after.") {
+        for ((ours, theirs), noise) in ours[&path].iter().zip(&theirs).zip(&noise[&path]) {
+            if !theirs.is_nan() && *noise == 0.0 {
+                let difference = (ours - theirs).abs();
+                assert!(difference < 5e-6, "{}: {path}: {difference}", case.name);
+                worst = worst.max(difference);
+            }
+        }
+    }
+    worst
+}
+
+#[test]
+fn three_steps_agree_with_pytorch() {
+    for case in cases() {
+        println!("{:<45} after three steps {:.1e}", case.name, largest_difference(&case));
+    }
+}
