@@ -1,7 +1,8 @@
 //! What GPT, GPT-2, GPT-Neo and BLOOM share: a stack of causal blocks over token embeddings, and the heads
 //! that transformers puts on it.
 //!
-//! Which parts there are, and which blocks, is the family's to say; so are the stored names.
+//! Which parts there are, and which blocks, is the family's to say; so are the stored names. Segment ids are
+//! not read: these families' tokenizers give none.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
