@@ -51,7 +51,14 @@ impl AttentionConfig {
 /// Every token sees every other; scores are divided by the root of a head's width.
 fn both_directions(head: usize) -> AttentionPattern {
     let scale = 1.0 / (head as f32).sqrt();
-    AttentionPattern { causal: false, window: None, alibi: None, relative: None, scale }
+    AttentionPattern {
+        causal: false,
+        window: None,
+        alibi: None,
+        alibi_in_bfloat16: false,
+        relative: None,
+        scale,
+    }
 }
 
 /// Multi-head attention, of a sequence to itself or to what an encoder made of another.
