@@ -40,6 +40,14 @@ impl AttentionConfig {
         }
     }
 
+    /// The same with other heads, whose scores are divided by the root of their own width.
+    #[must_use]
+    pub fn with_heads(mut self, heads: AttentionHeads) -> Self {
+        self.heads = heads;
+        self.pattern.scale = 1.0 / (heads.head as f32).sqrt();
+        self
+    }
+
     /// The same in a decoder: a token sees itself and what precedes it.
     #[must_use]
     pub fn causal(mut self) -> Self {
