@@ -5,6 +5,8 @@ use burn::tensor::Tensor;
 use serde_json::{Map, Value};
 
 use crate::families::bert::{Bert, BertConfig};
+use crate::families::falcon::{Falcon, FalconConfig};
+use crate::families::llama::{Llama, LlamaConfig};
 use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
 /// A backbone of any family.
@@ -12,15 +14,21 @@ use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 pub enum AnyBackbone {
     /// BERT.
     Bert(Bert),
+    /// Falcon.
+    Falcon(Falcon),
+    /// LLaMA.
+    Llama(Llama),
 }
 
 /// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &["bert"];
+const KNOWN: &[&str] = &["bert", "falcon", "llama"];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
+        "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Falcon),
+        "llama" => ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Llama),
         other => Err(ModelError::UnknownFamily { model_type: other.into(), known: KNOWN.join(", ") }),
     }
 }
@@ -29,6 +37,8 @@ impl AnyBackbone {
     fn family(&self) -> &dyn Backbone {
         match self {
             Self::Bert(bert) => bert,
+            Self::Falcon(falcon) => falcon,
+            Self::Llama(llama) => llama,
         }
     }
 }
