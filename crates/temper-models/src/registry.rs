@@ -7,8 +7,10 @@ use serde_json::{Map, Value};
 use crate::families::bert::{Bert, BertConfig};
 use crate::families::bloom::BloomConfig;
 use crate::families::decoder::Decoder;
+use crate::families::falcon::{Falcon, FalconConfig};
 use crate::families::gpt_neo::GptNeoConfig;
 use crate::families::gpt2::Gpt2Config;
+use crate::families::llama::{Llama, LlamaConfig};
 use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
@@ -17,17 +19,23 @@ use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 pub enum AnyBackbone {
     /// BERT.
     Bert(Bert),
+    /// Falcon.
+    Falcon(Falcon),
+    /// LLaMA.
+    Llama(Llama),
     /// GPT, GPT-2, GPT-Neo or BLOOM.
     Decoder(Decoder),
 }
 
 /// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &["bert", "bloom", "gpt2", "gpt_neo", "openai-gpt"];
+const KNOWN: &[&str] = &["bert", "bloom", "falcon", "gpt2", "gpt_neo", "llama", "openai-gpt"];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
+        "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Falcon),
+        "llama" => ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Llama),
         "bloom" => ModelConfig::of_family::<BloomConfig>(raw, AnyBackbone::Decoder),
         "gpt2" => ModelConfig::of_family::<Gpt2Config>(raw, AnyBackbone::Decoder),
         "gpt_neo" => ModelConfig::of_family::<GptNeoConfig>(raw, AnyBackbone::Decoder),
@@ -40,6 +48,8 @@ impl AnyBackbone {
     fn family(&self) -> &dyn Backbone {
         match self {
             Self::Bert(bert) => bert,
+            Self::Falcon(falcon) => falcon,
+            Self::Llama(llama) => llama,
             Self::Decoder(decoder) => decoder,
         }
     }
