@@ -20,6 +20,8 @@ pub struct AttentionConfig {
     pub output_bias: bool,
     /// Dropout on the attention weights.
     pub dropout: f64,
+    /// Dropout on what the attention adds to the residual sum, where it is not the block's.
+    pub residual_dropout: Option<f64>,
 }
 
 impl AttentionConfig {
@@ -34,6 +36,7 @@ impl AttentionConfig {
             bias: true,
             output_bias: true,
             dropout,
+            residual_dropout: None,
         }
     }
 
