@@ -5,22 +5,26 @@ use burn::tensor::Tensor;
 use serde_json::{Map, Value};
 
 use crate::families::bert::{Bert, BertConfig};
+use crate::families::distilbert::DistilBertConfig;
+use crate::families::roberta::RobertaConfig;
 use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
 /// A backbone of any family.
 #[derive(Module, Debug)]
 pub enum AnyBackbone {
-    /// BERT.
+    /// BERT, DistilBERT and RoBERTa: one module.
     Bert(Bert),
 }
 
 /// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &["bert"];
+const KNOWN: &[&str] = &["bert", "distilbert", "roberta"];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
+        "distilbert" => ModelConfig::of_family::<DistilBertConfig>(raw, AnyBackbone::Bert),
+        "roberta" => ModelConfig::of_family::<RobertaConfig>(raw, AnyBackbone::Bert),
         other => Err(ModelError::UnknownFamily { model_type: other.into(), known: KNOWN.join(", ") }),
     }
 }

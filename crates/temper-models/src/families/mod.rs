@@ -1,6 +1,8 @@
 //! One file a family: what it is, its configuration, the wiring of bricks, the weight map.
 
 pub mod bert;
+pub mod distilbert;
+pub mod roberta;
 
 use std::fmt::Display;
 
