@@ -8,6 +8,7 @@ use burn::backend::{Autodiff, Backend, backend_extension};
 
 use crate::backend::CpuBackend;
 use crate::cpu::Dropout;
+use crate::linear::Storage;
 use crate::optional::Optional;
 use crate::{Activation, Attention, Norm, attention, cross_entropy, dropout, embedding, gate, linear, norm};
 
@@ -19,6 +20,7 @@ pub(crate) trait KernelOps: Backend {
         weight: FloatTensor<Self>,
         #[extension_type] bias: Optional<Self>,
         activation: Option<Activation>,
+        storage: Storage,
     ) -> FloatTensor<Self>;
 
     fn fused_gate(
@@ -61,8 +63,9 @@ impl<B: CpuBackend> KernelOps for B {
         weight: FloatTensor<B>,
         bias: Optional<B>,
         activation: Option<Activation>,
+        storage: Storage,
     ) -> FloatTensor<B> {
-        linear::forward::<B>(x, weight, bias.into_option(), activation)
+        linear::forward::<B>(x, weight, bias.into_option(), activation, storage)
     }
 
     fn fused_gate(gate: FloatTensor<B>, up: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
@@ -109,8 +112,9 @@ impl<B: CpuBackend, C: CheckpointStrategy> KernelOps for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         bias: Optional<Self>,
         activation: Option<Activation>,
+        storage: Storage,
     ) -> FloatTensor<Self> {
-        linear::forward_tracked::<B, C>(x, weight, bias.into_option(), activation)
+        linear::forward_tracked::<B, C>(x, weight, bias.into_option(), activation, storage)
     }
 
     fn fused_gate(

@@ -33,7 +33,7 @@ pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;
 pub use embedding::embedding;
 pub use gate::gate;
-pub use linear::linear;
+pub use linear::{linear, linear_transposed};
 pub use norm::{Norm, Residual, norm};
 pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares};
 pub use sequences::Sequences;

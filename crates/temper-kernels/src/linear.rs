@@ -32,8 +32,57 @@ pub fn linear(
     if !is_fused(&x) {
         return composed::linear(x, weight, bias, activation);
     }
+    fused(x, weight, bias, activation, Storage::InOut)
+}
+
+/// `x Wᵀ + b`: the map back to the vocabulary through a token embedding.
+///
+/// # Shapes
+/// - x: `[rows, in]`, weight: `[out, in]`, bias: `[out]`; output: `[rows, out]`
+pub fn linear_transposed(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    if !is_fused(&x) {
+        // [out, in] -> [in, out]
+        return composed::linear(x, weight.transpose(), bias, None);
+    }
+    fused(x, weight, bias, None, Storage::OutIn)
+}
+
+fn fused(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    activation: Option<Activation>,
+    storage: Storage,
+) -> Tensor<2> {
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(Dispatch::fused_linear(x, weight, bias.into(), activation))
+    Tensor::from_dispatch(Dispatch::fused_linear(x, weight, bias.into(), activation, storage))
+}
+
+/// How the weight lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storage {
+    /// `[in, out]`
+    InOut,
+    /// `[out, in]`
+    OutIn,
+}
+
+impl Storage {
+    /// Inputs and outputs of a weight.
+    fn sizes(self, [first, second]: [usize; 2]) -> [usize; 2] {
+        match self {
+            Self::InOut => [first, second],
+            Self::OutIn => [second, first],
+        }
+    }
+
+    /// The weight as a matrix `[in, out]`.
+    fn matrix(self, values: &[f32], [inputs, outputs]: [usize; 2]) -> Matrix<'_> {
+        match self {
+            Self::InOut => Matrix::new(values, outputs),
+            Self::OutIn => Matrix::transposed(values, inputs),
+        }
+    }
 }
 
 /// The output, and the sums before the activation if there is one.
@@ -45,13 +94,16 @@ fn compute<B: CpuBackend>(
     weight: &FloatTensor<B>,
     bias: Option<&FloatTensor<B>>,
     activation: Option<Activation>,
+    storage: Storage,
     keeps_sums: bool,
 ) -> Computed {
-    let ([rows, inputs], [_, outputs]) = (x.shape().dims(), weight.shape().dims());
+    let [rows, _] = x.shape().dims();
+    let [inputs, outputs] = storage.sizes(weight.shape().dims());
     let (values, weights, bias) = (B::values(x), B::values(weight), bias.map(B::values));
     let start = bias.as_ref().map_or(Start::Zero, |bias| Start::Row(bias));
     let product = |finish: Finish<'_>, out: &mut [f32]| {
-        let (left, right) = (Matrix::new(&values, inputs), Matrix::new(&weights, outputs));
+        let left = Matrix::new(&values, inputs);
+        let right = storage.matrix(&weights, [inputs, outputs]);
         multiply_and_finish([rows, inputs, outputs], left, right, start, finish, out);
     };
     let len = rows * outputs;
@@ -75,9 +127,11 @@ pub(crate) fn forward<B: CpuBackend>(
     weight: FloatTensor<B>,
     bias: Option<FloatTensor<B>>,
     activation: Option<Activation>,
+    storage: Storage,
 ) -> FloatTensor<B> {
-    let (output, _) = compute::<B>(&x, &weight, bias.as_ref(), activation, false);
-    B::tensor(output, [x.shape().dims::<2>()[0], weight.shape().dims::<2>()[1]], &x.device())
+    let (output, _) = compute::<B>(&x, &weight, bias.as_ref(), activation, storage, false);
+    let [rows, outputs] = [x.shape().dims::<2>()[0], storage.sizes(weight.shape().dims())[1]];
+    B::tensor(output, [rows, outputs], &x.device())
 }
 
 pub(crate) fn forward_tracked<B: CpuBackend, C: CheckpointStrategy>(
@@ -85,10 +139,11 @@ pub(crate) fn forward_tracked<B: CpuBackend, C: CheckpointStrategy>(
     weight: FloatTensor<Autodiff<B, C>>,
     bias: Option<FloatTensor<Autodiff<B, C>>>,
     activation: Option<Activation>,
+    storage: Storage,
 ) -> FloatTensor<Autodiff<B, C>> {
     let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
     let (bias, bias_node) = bias.map(|bias| bias.into_parts()).unzip();
-    let (state, output) = State::compute(x, weight, bias, activation);
+    let (state, output) = State::compute(x, weight, bias, activation, storage);
     match bias_node {
         Some(bias_node) => {
             record::<B, C, _, 3>(LinearBackward, [x_node, weight_node, bias_node], state, output)
@@ -102,6 +157,7 @@ pub(crate) fn forward_tracked<B: CpuBackend, C: CheckpointStrategy>(
 struct State<B: CpuBackend> {
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
+    storage: Storage,
     activation: Option<(Activation, Arc<Vec<f32>>)>,
 }
 
@@ -111,11 +167,12 @@ impl<B: CpuBackend> State<B> {
         weight: FloatTensor<B>,
         bias: Option<FloatTensor<B>>,
         activation: Option<Activation>,
+        storage: Storage,
     ) -> (Self, FloatTensor<B>) {
-        let (output, sums) = compute::<B>(&x, &weight, bias.as_ref(), activation, true);
-        let shape = [x.shape().dims::<2>()[0], weight.shape().dims::<2>()[1]];
+        let (output, sums) = compute::<B>(&x, &weight, bias.as_ref(), activation, storage, true);
+        let shape = [x.shape().dims::<2>()[0], storage.sizes(weight.shape().dims())[1]];
         let output = B::tensor(output, shape, &x.device());
-        (Self { x, weight, activation: activation.zip(sums.map(Arc::new)) }, output)
+        (Self { x, weight, storage, activation: activation.zip(sums.map(Arc::new)) }, output)
     }
 
     /// The gradient before the activation.
@@ -129,26 +186,36 @@ impl<B: CpuBackend> State<B> {
 
     /// `gradient Wᵀ`: `[rows, out]` -> `[rows, in]`
     fn gradient_of_x(&self, gradient: &[f32]) -> FloatTensor<B> {
-        let [inputs, outputs] = self.weight.shape().dims();
+        let [inputs, outputs] = self.storage.sizes(self.weight.shape().dims());
         let rows = gradient.len() / outputs;
         let weights = B::values(&self.weight);
         let values = buffer(rows * inputs, |out| {
-            let (left, right) = (Matrix::new(gradient, outputs), Matrix::transposed(&weights, outputs));
+            let left = Matrix::new(gradient, outputs);
+            let right = match self.storage {
+                Storage::InOut => Matrix::transposed(&weights, outputs),
+                Storage::OutIn => Matrix::new(&weights, inputs),
+            };
             multiply([rows, outputs, inputs], left, right, Start::Zero, out);
         });
         B::tensor(values, [rows, inputs], &self.x.device())
     }
 
-    /// `xᵀ gradient`: `[in, rows]`, `[rows, out]` -> `[in, out]`
+    /// `xᵀ gradient`: `[in, rows]`, `[rows, out]` -> `[in, out]`; of a transposed weight the transpose
     fn gradient_of_weight(&self, gradient: &[f32]) -> FloatTensor<B> {
-        let [inputs, outputs] = self.weight.shape().dims();
+        let [inputs, outputs] = self.storage.sizes(self.weight.shape().dims());
         let rows = gradient.len() / outputs;
         let x = B::values(&self.x);
-        let values = buffer(inputs * outputs, |out| {
-            let (left, right) = (Matrix::transposed(&x, inputs), Matrix::new(gradient, outputs));
-            multiply([inputs, rows, outputs], left, right, Start::Zero, out);
+        let values = buffer(inputs * outputs, |out| match self.storage {
+            Storage::InOut => {
+                let (left, right) = (Matrix::transposed(&x, inputs), Matrix::new(gradient, outputs));
+                multiply([inputs, rows, outputs], left, right, Start::Zero, out);
+            }
+            Storage::OutIn => {
+                let (left, right) = (Matrix::transposed(gradient, outputs), Matrix::new(&x, inputs));
+                multiply([outputs, rows, inputs], left, right, Start::Zero, out);
+            }
         });
-        B::tensor(values, [inputs, outputs], &self.x.device())
+        B::tensor(values, self.weight.shape(), &self.x.device())
     }
 }
 
@@ -163,7 +230,7 @@ impl<B: CpuBackend, const N: usize> Backward<B, N> for LinearBackward {
         let state = ops.state;
         let device = state.x.device();
         let gradient = state.gradient_of_sums(gradients.consume::<B>(&ops.node));
-        let outputs = state.weight.shape().dims::<2>()[1];
+        let [_, outputs] = state.storage.sizes(state.weight.shape().dims());
         for (index, parent) in ops.parents.into_iter().enumerate() {
             let Some(parent) = parent else { continue };
             let gradient = match index {

@@ -1,7 +1,9 @@
 //! Linear maps, gates, norms, embeddings and cross-entropy.
 
 use burn::tensor::{Int, Tensor, TensorData};
-use temper_kernels::{Activation, Norm, Residual, composed, cross_entropy, embedding, gate, linear, norm};
+use temper_kernels::{
+    Activation, Norm, Residual, composed, cross_entropy, embedding, gate, linear, linear_transposed, norm,
+};
 
 use super::common::{Layout, Operand};
 use super::{ACTIVATIONS, Pair, ROWS, WIDTHS, vector};
@@ -64,6 +66,28 @@ fn linear_agrees_on_views() {
             linear_pair(Some(Activation::Gelu)).agree(&operands);
             linear_pair(None).agree(&operands);
         }
+    }
+}
+
+/// Operands: x, weight `[out, in]`, and the bias where there is one.
+#[test]
+fn a_transposed_weight_gives_the_same() {
+    let bias = |tensors: &[Tensor<2>]| tensors.get(2).map(vector);
+    let pair = Pair {
+        name: "linear transposed".into(),
+        fused: |tensors: &[Tensor<2>]| {
+            linear_transposed(tensors[0].clone(), tensors[1].clone(), bias(tensors))
+        },
+        composed: |tensors: &[Tensor<2>]| {
+            composed::linear(tensors[0].clone(), tensors[1].clone().transpose(), bias(tensors), None)
+        },
+    };
+    for (rows, inputs, outputs) in [(0, 3, 2), (1, 1, 1), (7, 33, 20), (50, 16, 49)] {
+        let operands =
+            [Operand::new(rows, inputs), Operand::new(outputs, inputs), Operand::new(1, outputs)];
+        pair.agree(&operands);
+        pair.agree(&operands[..2]);
+        pair.agree_for_every_choice(&operands);
     }
 }
 

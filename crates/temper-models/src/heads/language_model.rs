@@ -85,8 +85,7 @@ impl LanguageModel {
         let bias = self.bias.as_ref().map(Param::val);
         match &self.output {
             Some(output) => temper_kernels::linear(x, output.weight.val(), bias, None),
-            // [vocab, hidden] -> [hidden, vocab]
-            None => temper_kernels::linear(x, backbone.token_table().transpose(), bias, None),
+            None => temper_kernels::linear_transposed(x, backbone.token_table(), bias),
         }
     }
 }
