@@ -17,14 +17,16 @@ pub enum AnyBackbone {
 }
 
 /// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &["bert", "distilbert", "roberta"];
+const KNOWN: &[&str] = &["bert", "camembert", "distilbert", "roberta", "xlm-roberta"];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
         "distilbert" => ModelConfig::of_family::<DistilBertConfig>(raw, AnyBackbone::Bert),
-        "roberta" => ModelConfig::of_family::<RobertaConfig>(raw, AnyBackbone::Bert),
+        "roberta" | "camembert" | "xlm-roberta" => {
+            ModelConfig::of_family::<RobertaConfig>(raw, AnyBackbone::Bert)
+        }
         other => Err(ModelError::UnknownFamily { model_type: other.into(), known: KNOWN.join(", ") }),
     }
 }

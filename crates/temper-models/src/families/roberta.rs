@@ -2,6 +2,7 @@
 //!
 //! Liu et al. 2019 (arXiv 1907.11692). Follows transformers 5.23, `modeling_roberta.py`. Its heads have no
 //! pooler, the classifier has a square map of its own, and the masked head always uses the exact GELU.
+//! XLM-RoBERTa (arXiv 1911.02116) and CamemBERT (arXiv 1911.03894) are the same but for names and sizes.
 
 use burn::tensor::Device;
 use serde::Deserialize;
@@ -24,16 +25,38 @@ struct Variant {
 }
 
 /// The first one stands in for a `model_type` that is not listed.
-const VARIANTS: &[Variant] = &[Variant {
-    model_type: "roberta",
-    vocab_size: 50265,
-    architectures: [
-        "RobertaForSequenceClassification",
-        "RobertaForTokenClassification",
-        "RobertaForQuestionAnswering",
-        "RobertaForMaskedLM",
-    ],
-}];
+const VARIANTS: &[Variant] = &[
+    Variant {
+        model_type: "roberta",
+        vocab_size: 50265,
+        architectures: [
+            "RobertaForSequenceClassification",
+            "RobertaForTokenClassification",
+            "RobertaForQuestionAnswering",
+            "RobertaForMaskedLM",
+        ],
+    },
+    Variant {
+        model_type: "xlm-roberta",
+        vocab_size: 30522,
+        architectures: [
+            "XLMRobertaForSequenceClassification",
+            "XLMRobertaForTokenClassification",
+            "XLMRobertaForQuestionAnswering",
+            "XLMRobertaForMaskedLM",
+        ],
+    },
+    Variant {
+        model_type: "camembert",
+        vocab_size: 30522,
+        architectures: [
+            "CamembertForSequenceClassification",
+            "CamembertForTokenClassification",
+            "CamembertForQuestionAnswering",
+            "CamembertForMaskedLM",
+        ],
+    },
+];
 
 /// RoBERTa's configuration: BERT's fields, some of them with other defaults.
 #[derive(Clone, Debug, Deserialize)]
