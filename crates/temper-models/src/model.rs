@@ -3,6 +3,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 
+use crate::initial::draw;
 use crate::loading::{ResolvedHead, fill_from, plan};
 use crate::registry::AnyBackbone;
 use crate::weights::{Checkpoint, write_safetensors};
@@ -67,6 +68,16 @@ impl<B: BackboneModule> Model<B> {
         let dropped = plan.dropped.clone();
         let (model, new) = fill_from(model, plan, &checkpoint, config.facts(), head.seed())?;
         Ok(Loaded { model, config, new, dropped })
+    }
+
+    /// A model without a checkpoint, to be trained from scratch: with the head that `architectures` of its
+    /// configuration names, and every parameter drawn at random.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when the labels are not numbered 0, 1, 2, ...
+    pub fn random(config: &ModelConfig<B>, seed: u64, device: &Device) -> Result<Self, ModelError> {
+        let model = build(config, config.head().as_ref(), device)?;
+        Ok(draw(model, config.facts().initializer_range, seed))
     }
 
     /// The head's logits; `None` without a head. Of BERT's two pretraining tasks, those of the hidden

@@ -7,17 +7,19 @@ use serde_json::{Map, Value};
 use crate::families::bert::{Bert, BertConfig};
 use crate::families::bloom::BloomConfig;
 use crate::families::decoder::Decoder;
+use crate::families::distilbert::DistilBertConfig;
 use crate::families::falcon::{Falcon, FalconConfig};
 use crate::families::gpt_neo::GptNeoConfig;
 use crate::families::gpt2::Gpt2Config;
 use crate::families::llama::{Llama, LlamaConfig};
 use crate::families::openai_gpt::OpenAiGptConfig;
+use crate::families::roberta::RobertaConfig;
 use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
 /// A backbone of any family.
 #[derive(Module, Debug)]
 pub enum AnyBackbone {
-    /// BERT.
+    /// BERT, DistilBERT and RoBERTa: one module.
     Bert(Bert),
     /// Falcon.
     Falcon(Falcon),
@@ -28,12 +30,28 @@ pub enum AnyBackbone {
 }
 
 /// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &["bert", "bloom", "falcon", "gpt2", "gpt_neo", "llama", "openai-gpt"];
+const KNOWN: &[&str] = &[
+    "bert",
+    "bloom",
+    "camembert",
+    "distilbert",
+    "falcon",
+    "gpt2",
+    "gpt_neo",
+    "llama",
+    "openai-gpt",
+    "roberta",
+    "xlm-roberta",
+];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
+        "distilbert" => ModelConfig::of_family::<DistilBertConfig>(raw, AnyBackbone::Bert),
+        "roberta" | "camembert" | "xlm-roberta" => {
+            ModelConfig::of_family::<RobertaConfig>(raw, AnyBackbone::Bert)
+        }
         "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Falcon),
         "llama" => ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Llama),
         "bloom" => ModelConfig::of_family::<BloomConfig>(raw, AnyBackbone::Decoder),

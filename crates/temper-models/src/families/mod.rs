@@ -3,11 +3,13 @@
 pub mod bert;
 pub mod bloom;
 pub mod decoder;
+pub mod distilbert;
 pub mod falcon;
 pub mod gpt2;
 pub mod gpt_neo;
 pub mod llama;
 pub mod openai_gpt;
+pub mod roberta;
 
 use std::fmt::Display;
 
