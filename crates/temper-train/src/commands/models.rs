@@ -1,0 +1,148 @@
+use serde::Serialize;
+use serde_json::Value;
+use temper_hub::{CatalogueEntry, catalogue};
+use temper_models::{HeadTask, KnownFamily, families};
+
+use crate::TrainError;
+
+/// List the families that can be computed and the models that have a short name
+#[derive(Clone, Debug, clap::Args)]
+pub struct ModelsArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A family and its models.
+#[derive(Serialize)]
+struct Family {
+    model_type: String,
+    /// Class and task of each head; none where this version does not know the family.
+    heads: Vec<Head>,
+    models: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Head {
+    architecture: &'static str,
+    task: &'static str,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    entry: &'static CatalogueEntry,
+    /// Where its weights come from, in the order of asking.
+    sources: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Never at present; the commands have one signature.
+pub fn models(args: &ModelsArgs) -> Result<(), TrainError> {
+    let families = list();
+    if args.json {
+        println!("{}", serde_json::json!({ "families": families }));
+        return Ok(());
+    }
+    for family in &families {
+        print_family(family);
+    }
+    println!("Any other model of these families is given by its Hub id (org/name) or folder.");
+    Ok(())
+}
+
+/// The registry's families with the catalogue's models, then families of the catalogue alone.
+fn list() -> Vec<Family> {
+    let models_of = |model_type: &str| {
+        let entries = catalogue().models.iter().filter(|entry| entry.family == model_type);
+        entries.map(|entry| Listed { entry, sources: sources(entry) }).collect()
+    };
+    let known = families();
+    let mut listed: Vec<Family> = known
+        .iter()
+        .map(|KnownFamily { model_type, heads }| Family {
+            model_type: (*model_type).into(),
+            heads: heads
+                .iter()
+                .map(|&(architecture, task)| Head { architecture, task: name(task) })
+                .collect(),
+            models: models_of(model_type),
+        })
+        .collect();
+    for entry in &catalogue().models {
+        if listed.iter().all(|family| family.model_type != entry.family) {
+            let models = models_of(&entry.family);
+            listed.push(Family { model_type: entry.family.clone(), heads: Vec::new(), models });
+        }
+    }
+    listed
+}
+
+/// The task's name on the Hub.
+fn name(task: HeadTask) -> &'static str {
+    match task {
+        HeadTask::SequenceClassification => "text-classification",
+        HeadTask::TokenClassification => "token-classification",
+        HeadTask::QuestionAnswering => "question-answering",
+        HeadTask::CausalLm => "text-generation",
+        HeadTask::MaskedLm => "fill-mask",
+        HeadTask::Pretraining => "pretraining",
+        HeadTask::Seq2SeqLm => "text2text-generation",
+    }
+}
+
+fn sources(entry: &CatalogueEntry) -> Vec<String> {
+    let package = entry.package.as_ref().map(|package| format!("Python package {}", package.name));
+    let stand_in = entry.stand_in.as_ref().map(|name| format!("stand-in {name}"));
+    ["Hub".to_owned()].into_iter().chain(package).chain(stand_in).collect()
+}
+
+fn print_family(family: &Family) {
+    let tasks: Vec<&str> = family.heads.iter().map(|head| head.task).collect();
+    let tasks = if tasks.is_empty() { "not in this version".into() } else { tasks.join(", ") };
+    println!("{}: {tasks}", family.model_type);
+    for Listed { entry, sources } in &family.models {
+        let (name, hub, licence) = (&entry.name, &entry.hub, &entry.licence);
+        println!("  {name:<14} {hub:<42} {:>6}  {licence:<26} {}", size(entry), sources.join(", else "));
+        println!("  {:<14} {}", "", entry.tasks.join(", "));
+    }
+    println!();
+}
+
+/// Number of parameters, where the catalogue has it.
+fn size(entry: &CatalogueEntry) -> String {
+    let entry = serde_json::to_value(entry).unwrap_or_default();
+    let parameters = entry.get("parameters");
+    let text = parameters.and_then(Value::as_str).map(str::to_owned);
+    text.or_else(|| parameters?.as_u64().map(millions)).unwrap_or_default()
+}
+
+fn millions(parameters: u64) -> String {
+    match parameters {
+        0..1_000_000_000 => format!("{:.0}M", parameters as f64 / 1e6),
+        _ => format!("{:.1}B", parameters as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_and_every_family_is_listed_once() {
+        let listed = list();
+        let models: usize = listed.iter().map(|family| family.models.len()).sum();
+        assert_eq!(models, catalogue().models.len());
+        for family in families() {
+            assert_eq!(listed.iter().filter(|other| other.model_type == family.model_type).count(), 1);
+        }
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!(millions(22_713_216), "23M");
+        assert_eq!(millions(1_100_048_384), "1.1B");
+    }
+}
