@@ -5,6 +5,13 @@ use burn::tensor::Tensor;
 use serde_json::{Map, Value};
 
 use crate::families::bert::{Bert, BertConfig};
+use crate::families::bloom::BloomConfig;
+use crate::families::decoder::Decoder;
+use crate::families::falcon::{Falcon, FalconConfig};
+use crate::families::gpt_neo::GptNeoConfig;
+use crate::families::gpt2::Gpt2Config;
+use crate::families::llama::{Llama, LlamaConfig};
+use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::{Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
 /// A backbone of any family.
@@ -12,15 +19,27 @@ use crate::{Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, TokenBatch}
 pub enum AnyBackbone {
     /// BERT.
     Bert(Bert),
+    /// Falcon.
+    Falcon(Falcon),
+    /// LLaMA.
+    Llama(Llama),
+    /// GPT, GPT-2, GPT-Neo or BLOOM.
+    Decoder(Decoder),
 }
 
 /// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &["bert"];
+const KNOWN: &[&str] = &["bert", "bloom", "falcon", "gpt2", "gpt_neo", "llama", "openai-gpt"];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
+        "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Falcon),
+        "llama" => ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Llama),
+        "bloom" => ModelConfig::of_family::<BloomConfig>(raw, AnyBackbone::Decoder),
+        "gpt2" => ModelConfig::of_family::<Gpt2Config>(raw, AnyBackbone::Decoder),
+        "gpt_neo" => ModelConfig::of_family::<GptNeoConfig>(raw, AnyBackbone::Decoder),
+        "openai-gpt" => ModelConfig::of_family::<OpenAiGptConfig>(raw, AnyBackbone::Decoder),
         other => Err(ModelError::UnknownFamily { model_type: other.into(), known: KNOWN.join(", ") }),
     }
 }
@@ -29,6 +48,9 @@ impl AnyBackbone {
     fn family(&self) -> &dyn Backbone {
         match self {
             Self::Bert(bert) => bert,
+            Self::Falcon(falcon) => falcon,
+            Self::Llama(llama) => llama,
+            Self::Decoder(decoder) => decoder,
         }
     }
 }
