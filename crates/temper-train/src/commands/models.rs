@@ -1,5 +1,4 @@
 use serde::Serialize;
-use serde_json::Value;
 use temper_hub::{CatalogueEntry, catalogue};
 use temper_models::{HeadTask, KnownFamily, families};
 
@@ -94,9 +93,10 @@ fn name(task: HeadTask) -> &'static str {
 }
 
 fn sources(entry: &CatalogueEntry) -> Vec<String> {
+    let hub = if entry.gated { "Hub (after accepting its terms)" } else { "Hub" };
     let package = entry.package.as_ref().map(|package| format!("Python package {}", package.name));
     let stand_in = entry.stand_in.as_ref().map(|name| format!("stand-in {name}"));
-    ["Hub".to_owned()].into_iter().chain(package).chain(stand_in).collect()
+    [hub.to_owned()].into_iter().chain(package).chain(stand_in).collect()
 }
 
 fn print_family(family: &Family) {
@@ -105,18 +105,10 @@ fn print_family(family: &Family) {
     println!("{}: {tasks}", family.model_type);
     for Listed { entry, sources } in &family.models {
         let (name, hub, licence) = (&entry.name, &entry.hub, &entry.licence);
-        println!("  {name:<14} {hub:<42} {:>6}  {licence:<26} {}", size(entry), sources.join(", else "));
+        println!("  {name:<14} {hub:<42} {:>6}  {licence:<26} {}", millions(entry.parameters), sources.join(", else "));
         println!("  {:<14} {}", "", entry.tasks.join(", "));
     }
     println!();
-}
-
-/// Number of parameters, where the catalogue has it.
-fn size(entry: &CatalogueEntry) -> String {
-    let entry = serde_json::to_value(entry).unwrap_or_default();
-    let parameters = entry.get("parameters");
-    let text = parameters.and_then(Value::as_str).map(str::to_owned);
-    text.or_else(|| parameters?.as_u64().map(millions)).unwrap_or_default()
 }
 
 fn millions(parameters: u64) -> String {
