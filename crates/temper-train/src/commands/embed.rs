@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -9,7 +8,7 @@ use temper_data::{
 use temper_hub::write_atomically;
 use temper_models::{Backbone, HeadRequest, Model, TextPooling, TokenBatch, embed as pool};
 
-use super::{TextOptions, backend, max_seq_length};
+use super::{TextOptions, backend, max_seq_length, print};
 use crate::backend::Backend;
 use crate::{LocalModel, SourceOptions, TrainError};
 
@@ -92,11 +91,7 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
             Ok(write_atomically(file, &npy(&embeddings, backbone.hidden_size()))?)
         }
         (Some(file), _) => Ok(write_atomically(file, jsonl(&texts, &embeddings)?.as_bytes())?),
-        (None, _) => {
-            let lines = jsonl(&texts, &embeddings)?;
-            let written = std::io::stdout().write_all(lines.as_bytes());
-            written.map_err(|error| TrainError::file("stdout", error))
-        }
+        (None, _) => print(&jsonl(&texts, &embeddings)?),
     }
 }
 

@@ -23,6 +23,8 @@ pub use verify::{
     verify_fixtures,
 };
 
+use std::io::{ErrorKind, Write};
+
 use temper_data::TextTokenizer;
 use temper_models::{HeadRequest, Model};
 
@@ -68,6 +70,14 @@ fn max_seq_length(asked: Option<usize>, local: &LocalModel, limit: usize) -> Res
         Some(asked) if asked > limit => Err(too_long(asked, limit)),
         Some(asked) => Ok(asked),
         None => Ok(limit.min(local.recorded_max_length().unwrap_or(limit))),
+    }
+}
+
+/// Writes to stdout. A reader that has seen enough, such as `head`, is no error.
+fn print(text: &str) -> Result<(), TrainError> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(TrainError::file("stdout", error)),
+        _ => Ok(()),
     }
 }
 

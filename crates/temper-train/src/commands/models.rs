@@ -2,6 +2,7 @@ use serde::Serialize;
 use temper_hub::{CatalogueEntry, catalogue};
 use temper_models::{HeadTask, KnownFamily, families};
 
+use super::print;
 use crate::TrainError;
 
 /// List the families that can be computed and the models that have a short name
@@ -38,18 +39,14 @@ struct Listed {
 /// Runs the command.
 ///
 /// # Errors
-/// Never at present; the commands have one signature.
+/// [`TrainError::File`] where stdout cannot be written.
 pub fn models(args: &ModelsArgs) -> Result<(), TrainError> {
     let families = list();
     if args.json {
-        println!("{}", serde_json::json!({ "families": families }));
-        return Ok(());
+        return print(&format!("{}\n", serde_json::json!({ "families": families })));
     }
-    for family in &families {
-        print_family(family);
-    }
-    println!("Any other model of these families is given by its Hub id (org/name) or folder.");
-    Ok(())
+    let blocks: String = families.iter().map(|family| block(family) + "\n").collect();
+    print(&(blocks + "Any other model of these families is given by its Hub id (org/name) or folder.\n"))
 }
 
 /// The registry's families with the catalogue's models, then families of the catalogue alone.
@@ -99,16 +96,18 @@ fn sources(entry: &CatalogueEntry) -> Vec<String> {
     [hub.to_owned()].into_iter().chain(package).chain(stand_in).collect()
 }
 
-fn print_family(family: &Family) {
+/// A line a family and two a model.
+fn block(family: &Family) -> String {
     let tasks: Vec<&str> = family.heads.iter().map(|head| head.task).collect();
     let tasks = if tasks.is_empty() { "not in this version".into() } else { tasks.join(", ") };
-    println!("{}: {tasks}", family.model_type);
+    let mut block = format!("{}: {tasks}\n", family.model_type);
     for Listed { entry, sources } in &family.models {
-        let (name, hub, licence) = (&entry.name, &entry.hub, &entry.licence);
-        println!("  {name:<14} {hub:<42} {:>6}  {licence:<26} {}", millions(entry.parameters), sources.join(", else "));
-        println!("  {:<14} {}", "", entry.tasks.join(", "));
+        let CatalogueEntry { name, hub, licence, .. } = entry;
+        let (size, sources) = (millions(entry.parameters), sources.join(", else "));
+        block += &format!("  {name:<14} {hub:<42} {size:>6}  {licence:<26} {sources}\n");
+        block += &format!("  {:<14} {}\n", "", entry.tasks.join(", "));
     }
-    println!();
+    block
 }
 
 fn millions(parameters: u64) -> String {

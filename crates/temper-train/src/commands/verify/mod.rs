@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use temper_hub::catalogue;
 use temper_models::{HeadRequest, Model, ModelConfig, families};
 
-use super::backend;
+use super::{backend, print};
 use crate::backend::Backend;
 use crate::{LocalModel, SourceOptions, TrainError};
 
@@ -88,11 +88,11 @@ fn verify_model(args: &VerifyArgs, model: &str, reference: &Path, device: &Devic
             "impossible": comparison.impossible,
             "not_compared": comparison.not_compared,
         });
-        println!("{value}");
+        print(&format!("{value}\n"))?;
     } else {
-        print_comparison(&comparison);
+        print(&lines(&comparison))?;
         if failure.is_none() {
-            println!("verified: nothing differs by more than {:e}", args.tolerance);
+            print(&format!("verified: nothing differs by more than {:e}\n", args.tolerance))?;
         }
     }
     match failure {
@@ -105,16 +105,19 @@ fn verify_model(args: &VerifyArgs, model: &str, reference: &Path, device: &Devic
     }
 }
 
-fn print_comparison(comparison: &Comparison) {
+/// One line an output, and one for what is none.
+fn lines(comparison: &Comparison) -> String {
+    let mut lines = String::new();
     for Difference { name, largest, position, .. } in &comparison.outputs {
-        println!("{name:<26} largest absolute difference {largest:.3e} at {position:?}");
+        lines += &format!("{name:<26} largest absolute difference {largest:.3e} at {position:?}\n");
     }
     for Impossible { name, reason } in &comparison.impossible {
-        println!("{name:<26} not compared: {reason}");
+        lines += &format!("{name:<26} not compared: {reason}\n");
     }
     if !comparison.not_compared.is_empty() {
-        println!("{:<26} {}", "no outputs, not compared:", comparison.not_compared.join(", "));
+        lines += &format!("{:<26} {}\n", "no outputs, not compared:", comparison.not_compared.join(", "));
     }
+    lines
 }
 
 /// The family of a model, which is read from its files only where its name does not tell.
@@ -146,19 +149,17 @@ fn report_fixtures(args: &VerifyArgs, results: &[FixtureResult]) -> Result<(), T
             "verified": failed.is_empty() && verified > 0,
             "fixtures": results,
         });
-        println!("{value}");
+        print(&format!("{value}\n"))?;
     } else {
-        for result in results {
-            print_fixture(result);
-        }
-        let skipped =
-            if unknown > 0 { format!(", {unknown} of families that are not known") } else { String::new() };
-        println!(
-            "{} fixtures: {verified} verified, {} not{skipped}; tolerance {:e}",
-            results.len(),
-            failed.len(),
-            args.tolerance
-        );
+        let table: String = results.iter().map(fixture_line).collect();
+        let (all, not, tolerance) = (results.len(), failed.len(), args.tolerance);
+        let skipped = match unknown {
+            0 => String::new(),
+            unknown => format!(", {unknown} of families that are not known"),
+        };
+        print(&format!(
+            "{table}{all} fixtures: {verified} verified, {not} not{skipped}; tolerance {tolerance:e}\n"
+        ))?;
     }
     match (failed.is_empty(), verified) {
         (false, _) => Err(TrainError::Fixtures { failed, of: results.len() }),
@@ -167,7 +168,7 @@ fn report_fixtures(args: &VerifyArgs, results: &[FixtureResult]) -> Result<(), T
     }
 }
 
-fn print_fixture(result: &FixtureResult) {
+fn fixture_line(result: &FixtureResult) -> String {
     let FixtureResult { name, architecture, .. } = result;
     let (verdict, rest) = match &result.outcome {
         FixtureOutcome::Verified { output, largest } => ("verified", format!("{largest:.1e}  {output}")),
@@ -175,5 +176,5 @@ fn print_fixture(result: &FixtureResult) {
         FixtureOutcome::Failed { reason } => ("failed", reason.clone()),
         FixtureOutcome::UnknownFamily => ("unknown", format!("model_type {}", result.model_type)),
     };
-    println!("{name:<36} {architecture:<36} {verdict:<9} {rest}");
+    format!("{name:<36} {architecture:<36} {verdict:<9} {rest}\n")
 }
