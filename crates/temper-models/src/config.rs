@@ -81,7 +81,7 @@ impl<B: 'static> ModelConfig<B> {
         wrap: fn(F::Backbone) -> B,
     ) -> Result<Self, ModelError> {
         let family = F::deserialize(Value::Object(raw.clone()))
-            .map_err(|error| ModelError::Config { reason: error.to_string() })?;
+            .map_err(|error| ModelError::Config { reason: with_field::<F>(&raw, &error) })?;
         family.validate()?;
         let facts = Arc::new(family.facts());
         Ok(Self { raw, facts, init: Arc::new(move |parts, device| wrap(family.init(parts, device))) })
@@ -224,6 +224,21 @@ impl<B> ModelConfig<B> {
             }
         }
         raw
+    }
+}
+
+/// What serde said, with the field that it stumbled over: alone beside defaults, that field fails too.
+fn with_field<F: Family>(raw: &Map<String, Value>, error: &serde_json::Error) -> String {
+    let alone =
+        |(key, value): (&String, &Value)| Value::Object(Map::from_iter([(key.clone(), value.clone())]));
+    let bad: Vec<&str> = raw
+        .iter()
+        .filter(|&field| F::deserialize(alone(field)).is_err())
+        .map(|(key, _)| key.as_str())
+        .collect();
+    match bad[..] {
+        [] => error.to_string(),
+        _ => format!("{}: {error}", bad.join(", ")),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::families::gpt2::Gpt2Config;
 use crate::families::llama::{Llama, LlamaConfig};
 use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::families::roberta::RobertaConfig;
-use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
+use crate::{Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
 /// A backbone of any family.
 #[derive(Module, Debug)]
@@ -96,5 +96,40 @@ impl Backbone for AnyBackbone {
 
     fn layer_count(&self) -> usize {
         self.family().layer_count()
+    }
+}
+
+/// A family that the registry knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownFamily {
+    /// What config.json calls it.
+    pub model_type: &'static str,
+    /// Class and task of each of its heads.
+    pub heads: Vec<(&'static str, HeadTask)>,
+}
+
+/// Every family that [`ModelConfig::read`] knows, with its heads.
+pub fn families() -> Vec<KnownFamily> {
+    let heads = |model_type: &str| {
+        let raw = Map::from_iter([("model_type".to_owned(), Value::from(model_type))]);
+        // The sizes are the defaults; the heads do not depend on them.
+        let config = parse(raw).ok()?;
+        let heads = config.facts().heads.iter().map(|head| (head.architecture, head.kind.task()));
+        Some(heads.collect())
+    };
+    let family =
+        |&model_type: &&'static str| KnownFamily { model_type, heads: heads(model_type).unwrap_or_default() };
+    KNOWN.iter().map(family).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_can_be_read_and_has_heads() {
+        for family in families() {
+            assert!(!family.heads.is_empty(), "{} has a default that it refuses", family.model_type);
+        }
     }
 }
