@@ -213,6 +213,7 @@ impl<B> ModelConfig<B> {
         }
         if task == HeadTask::SequenceClassification {
             raw.insert("problem_type".into(), json!("single_label_classification"));
+            name_padding(&mut raw);
         }
         if pooling == Pooling::Cls {
             raw.insert(POOLING_KEY.into(), json!("cls"));
@@ -248,6 +249,21 @@ fn over_first_token(head: &HeadFacts) -> HeadFacts {
     HeadFacts {
         kind: HeadKind::SequenceClassification(ClassifierConfig::first_token(dropout)),
         ..head.clone()
+    }
+}
+
+/// transformers refuses to classify more than one text with a model that names no padding token: the end of
+/// a text serves, as no text has it inside.
+fn name_padding(raw: &mut Map<String, Value>) {
+    if raw.get("pad_token_id").is_some_and(Value::is_u64) {
+        return;
+    }
+    let end = match raw.get("eos_token_id") {
+        Some(Value::Array(ends)) => ends.first().cloned(),
+        other => other.cloned(),
+    };
+    if let Some(end) = end.filter(Value::is_u64) {
+        raw.insert("pad_token_id".into(), end);
     }
 }
 

@@ -11,7 +11,9 @@ use burn::tensor::Device;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Map, Value, json};
-use temper_models::{Backbone, Cache, HeadKind, HeadRequest, Mode, Model, ModelConfig, Rows, TokenBatch};
+use temper_models::{
+    Backbone, Cache, HeadKind, HeadRequest, HeadTask, Mode, Model, ModelConfig, Pooling, Rows, TokenBatch,
+};
 use zoo::{host, largest};
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
@@ -152,4 +154,23 @@ fn what_a_cache_holds_need_not_be_read_again() {
         let difference = largest(&cached, &host(backbone.forward(&whole, Rows::Last, Mode::Evaluate)));
         assert!(difference < 1e-5, "{name}: {difference}");
     }
+}
+
+/// transformers refuses batches of a classifier that names no padding token.
+#[test]
+fn a_new_classifier_names_a_padding_token() {
+    let labels = vec!["neg".to_owned(), "pos".to_owned()];
+    let request = HeadRequest::New {
+        task: HeadTask::SequenceClassification,
+        labels,
+        pooling: Pooling::Pooler,
+        seed: 1,
+    };
+    let dir = changed("gpt2-causal-lm", |_, config| {
+        config.insert("pad_token_id".into(), Value::Null);
+        config.insert("eos_token_id".into(), json!([2, 5]));
+    });
+    let loaded = Model::load(dir.path(), &request, &Device::flex()).expect("loads");
+    assert_eq!(loaded.config.raw()["pad_token_id"], 2);
+    assert_eq!(loaded.new, ["head.output.weight"]);
 }
