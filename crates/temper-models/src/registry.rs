@@ -4,16 +4,19 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde_json::{Map, Value};
 
+use crate::families::bart::BartConfig;
 use crate::families::bert::{Bert, BertConfig};
 use crate::families::bloom::BloomConfig;
 use crate::families::decoder::Decoder;
 use crate::families::distilbert::DistilBertConfig;
+use crate::families::encoder_decoder::EncoderDecoder;
 use crate::families::falcon::{Falcon, FalconConfig};
 use crate::families::gpt_neo::GptNeoConfig;
 use crate::families::gpt2::Gpt2Config;
 use crate::families::llama::{Llama, LlamaConfig};
 use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::families::roberta::RobertaConfig;
+use crate::families::t5::T5Config;
 use crate::{Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
 /// A backbone of any family.
@@ -27,10 +30,13 @@ pub enum AnyBackbone {
     Llama(Llama),
     /// GPT, GPT-2, GPT-Neo or BLOOM.
     Decoder(Decoder),
+    /// BART and T5.
+    EncoderDecoder(EncoderDecoder),
 }
 
 /// `model_type`s that [`parse`] knows.
 const KNOWN: &[&str] = &[
+    "bart",
     "bert",
     "bloom",
     "camembert",
@@ -41,12 +47,14 @@ const KNOWN: &[&str] = &[
     "llama",
     "openai-gpt",
     "roberta",
+    "t5",
     "xlm-roberta",
 ];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
+        "bart" => ModelConfig::of_family::<BartConfig>(raw, AnyBackbone::EncoderDecoder),
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
         "distilbert" => ModelConfig::of_family::<DistilBertConfig>(raw, AnyBackbone::Bert),
         "roberta" | "camembert" | "xlm-roberta" => {
@@ -58,6 +66,7 @@ pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> 
         "gpt2" => ModelConfig::of_family::<Gpt2Config>(raw, AnyBackbone::Decoder),
         "gpt_neo" => ModelConfig::of_family::<GptNeoConfig>(raw, AnyBackbone::Decoder),
         "openai-gpt" => ModelConfig::of_family::<OpenAiGptConfig>(raw, AnyBackbone::Decoder),
+        "t5" => ModelConfig::of_family::<T5Config>(raw, AnyBackbone::EncoderDecoder),
         other => Err(ModelError::UnknownFamily { model_type: other.into(), known: KNOWN.join(", ") }),
     }
 }
@@ -69,6 +78,7 @@ impl AnyBackbone {
             Self::Falcon(falcon) => falcon,
             Self::Llama(llama) => llama,
             Self::Decoder(decoder) => decoder,
+            Self::EncoderDecoder(model) => model,
         }
     }
 }

@@ -1,15 +1,18 @@
 //! One file a family: what it is, its configuration, the wiring of bricks, the weight map.
 
+pub mod bart;
 pub mod bert;
 pub mod bloom;
 pub mod decoder;
 pub mod distilbert;
+pub mod encoder_decoder;
 pub mod falcon;
 pub mod gpt2;
 pub mod gpt_neo;
 pub mod llama;
 pub mod openai_gpt;
 pub mod roberta;
+pub mod t5;
 
 use std::fmt::Display;
 

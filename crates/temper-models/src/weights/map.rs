@@ -12,6 +12,8 @@ pub enum Layout {
     Same,
     /// A matrix stored `[out, in]` that we keep as `[in, out]`.
     Transposed,
+    /// A vector that is stored as a matrix with one row.
+    OneRow,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,11 @@ pub const fn copy(theirs: &'static str, ours: &'static str) -> Row {
 /// One matrix, stored `[out, in]` (`[in, out]` here): a linear map whose bias has another name.
 pub const fn matrix(theirs: &'static str, ours: &'static str) -> Row {
     Row { theirs, ours: [ours, "", ""], rule: Rule::Copy(Layout::Transposed) }
+}
+
+/// A vector that is stored as a matrix with one row.
+pub const fn one_row(theirs: &'static str, ours: &'static str) -> Row {
+    Row { theirs, ours: [ours, "", ""], rule: Rule::Copy(Layout::OneRow) }
 }
 
 /// `.weight` (`[out, in]` there, `[in, out]` here) and `.bias` of an `nn.Linear`.

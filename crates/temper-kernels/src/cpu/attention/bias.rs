@@ -115,7 +115,6 @@ impl DistanceBias {
 
 /// Row of the table for the distance at `index`, where distance zero is at `zero_at`.
 fn bucket(relative: &RelativeBuckets, index: usize, zero_at: usize) -> usize {
-    let place = (relative.zero_at + index).checked_sub(zero_at);
-    let bucket = place.and_then(|place| relative.buckets.get(place));
-    *bucket.expect("the buckets hold every distance between a query and a key") as usize
+    let place = (relative.zero_at + index).saturating_sub(zero_at);
+    relative.buckets[place.min(relative.buckets.len() - 1)] as usize
 }

@@ -34,7 +34,8 @@ pub struct AttentionPattern {
 /// Row of the table of relative biases for each distance.
 #[derive(Clone, Debug)]
 pub struct RelativeBuckets {
-    /// The row for `key position - query position` stands at `key position - query position + zero_at`.
+    /// The row for `key position - query position` stands at `key position - query position + zero_at`;
+    /// distances beyond either end have the row at that end.
     pub buckets: Arc<[u32]>,
     /// Where distance zero stands.
     pub zero_at: usize,

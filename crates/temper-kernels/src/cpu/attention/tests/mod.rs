@@ -273,11 +273,11 @@ fn refuses_values_of_another_size() {
 }
 
 #[test]
-#[should_panic(expected = "the buckets hold every distance")]
-fn refuses_buckets_that_do_not_reach() {
-    let mut case = Case::self_attention(&[4], 4).relative();
-    case.pattern.relative = Some(RelativeBuckets { buckets: [0; 4].into(), zero_at: 3 });
-    case.compute(1);
+fn distances_beyond_the_buckets_have_the_outermost() {
+    let mut case = Case::self_attention(&[9, 2], 4).relative();
+    case.pattern.relative = Some(RelativeBuckets { buckets: [0, 3, 1, 4].into(), zero_at: 1 });
+    case.assert_matches_the_definition();
+    case.causal(None).assert_matches_the_definition();
 }
 
 proptest! {

@@ -112,10 +112,10 @@ fn pairs(
                 slope * (key - position) as f64
             };
         }
-        let bucket =
-            inputs.pattern.relative.as_ref().map(|relative| {
-                relative.buckets[(key - position + relative.zero_at as isize) as usize] as usize
-            });
+        let bucket = inputs.pattern.relative.as_ref().map(|relative| {
+            let place = key - position + relative.zero_at as isize;
+            relative.buckets[place.clamp(0, relative.buckets.len() as isize - 1) as usize] as usize
+        });
         if let (Some(bucket), Some(table)) = (bucket, inputs.table) {
             score += f64::from(table[bucket * query_heads + query_head]);
         }
