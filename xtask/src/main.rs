@@ -27,6 +27,8 @@ enum Command {
     Evaluate(Handed),
     /// Label texts with a fine-tuned model
     Predict(Handed),
+    /// Write text with a language model
+    Generate(Handed),
     /// Show a model's configuration and parameters
     Inspect(Handed),
     /// Compare a model's outputs with a reference implementation's
@@ -79,6 +81,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Finetune(handed) => cargo::temper("finetune", &handed.arguments),
         Command::Evaluate(handed) => cargo::temper("evaluate", &handed.arguments),
         Command::Predict(handed) => cargo::temper("predict", &handed.arguments),
+        Command::Generate(handed) => cargo::temper("generate", &handed.arguments),
         Command::Inspect(handed) => cargo::temper("inspect", &handed.arguments),
         Command::Verify(handed) => cargo::temper("verify", &handed.arguments),
         Command::Fetch(handed) => cargo::temper("fetch", &handed.arguments),

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    EvaluateArgs, FetchArgs, FinetuneArgs, InspectArgs, PredictArgs, VerifyArgs, evaluate, fetch, finetune,
-    inspect, predict, verify,
+    EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, PredictArgs, VerifyArgs, evaluate,
+    fetch, finetune, generate, inspect, predict, verify,
 };
 
 #[global_allocator]
@@ -30,6 +30,7 @@ enum Command {
     Finetune(Box<FinetuneArgs>),
     Evaluate(EvaluateArgs),
     Predict(PredictArgs),
+    Generate(Box<GenerateArgs>),
     Inspect(InspectArgs),
     Verify(VerifyArgs),
     Fetch(FetchArgs),
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Finetune(args) => finetune(&args),
         Command::Evaluate(args) => evaluate(&args),
         Command::Predict(args) => predict(&args),
+        Command::Generate(args) => generate(&args),
         Command::Inspect(args) => inspect(&args),
         Command::Verify(args) => verify(&args),
         Command::Fetch(args) => fetch(&args),

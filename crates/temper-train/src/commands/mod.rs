@@ -3,6 +3,7 @@
 mod evaluate;
 mod fetch;
 mod finetune;
+mod generate;
 mod inspect;
 mod predict;
 mod verify;
@@ -10,6 +11,7 @@ mod verify;
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use fetch::{FetchArgs, fetch};
 pub use finetune::{FinetuneArgs, SettingFlags, finetune};
+pub use generate::{GenerateArgs, generate};
 pub use inspect::{InspectArgs, inspect};
 pub use predict::{PredictArgs, predict};
 pub use verify::{VerifyArgs, verify};
