@@ -5,6 +5,11 @@ use burn::tensor::Tensor;
 use serde_json::{Map, Value};
 
 use crate::families::bert::{Bert, BertConfig};
+use crate::families::bloom::BloomConfig;
+use crate::families::decoder::Decoder;
+use crate::families::gpt_neo::GptNeoConfig;
+use crate::families::gpt2::Gpt2Config;
+use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
 /// A backbone of any family.
@@ -12,15 +17,21 @@ use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 pub enum AnyBackbone {
     /// BERT.
     Bert(Bert),
+    /// GPT, GPT-2, GPT-Neo or BLOOM.
+    Decoder(Decoder),
 }
 
 /// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &["bert"];
+const KNOWN: &[&str] = &["bert", "bloom", "gpt2", "gpt_neo", "openai-gpt"];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
+        "bloom" => ModelConfig::of_family::<BloomConfig>(raw, AnyBackbone::Decoder),
+        "gpt2" => ModelConfig::of_family::<Gpt2Config>(raw, AnyBackbone::Decoder),
+        "gpt_neo" => ModelConfig::of_family::<GptNeoConfig>(raw, AnyBackbone::Decoder),
+        "openai-gpt" => ModelConfig::of_family::<OpenAiGptConfig>(raw, AnyBackbone::Decoder),
         other => Err(ModelError::UnknownFamily { model_type: other.into(), known: KNOWN.join(", ") }),
     }
 }
@@ -29,6 +40,7 @@ impl AnyBackbone {
     fn family(&self) -> &dyn Backbone {
         match self {
             Self::Bert(bert) => bert,
+            Self::Decoder(decoder) => decoder,
         }
     }
 }

@@ -1,6 +1,11 @@
 //! One file a family: what it is, its configuration, the wiring of bricks, the weight map.
 
 pub mod bert;
+pub mod bloom;
+pub mod decoder;
+pub mod gpt2;
+pub mod gpt_neo;
+pub mod openai_gpt;
 
 use std::fmt::Display;
 

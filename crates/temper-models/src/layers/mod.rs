@@ -3,6 +3,7 @@
 //! Each follows Hugging Face's placement of dropout and norms, which Burn's own transformer
 //! modules do not. The operations themselves are temper-kernels'.
 
+mod alibi;
 mod attention;
 mod block;
 mod cache;
@@ -15,6 +16,7 @@ mod rotary;
 mod rows;
 mod stack;
 
+pub use alibi::alibi_slopes;
 pub use attention::{Attention, AttentionConfig};
 pub use block::{Block, BlockConfig, NormPlace};
 pub use cache::{Cache, Encoded, LayerCache};
