@@ -7,8 +7,10 @@ use serde_json::{Map, Value};
 use crate::families::bert::{Bert, BertConfig};
 use crate::families::bloom::BloomConfig;
 use crate::families::decoder::Decoder;
+use crate::families::falcon::{Falcon, FalconConfig};
 use crate::families::gpt_neo::GptNeoConfig;
 use crate::families::gpt2::Gpt2Config;
+use crate::families::llama::{Llama, LlamaConfig};
 use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
@@ -19,10 +21,14 @@ pub enum AnyBackbone {
     Bert(Bert),
     /// GPT, GPT-2, GPT-Neo or BLOOM.
     Decoder(Decoder),
+    /// Falcon.
+    Falcon(Falcon),
+    /// LLaMA.
+    Llama(Llama),
 }
 
 /// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &["bert", "bloom", "gpt2", "gpt_neo", "openai-gpt"];
+const KNOWN: &[&str] = &["bert", "bloom", "falcon", "gpt2", "gpt_neo", "llama", "openai-gpt"];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
@@ -32,6 +38,8 @@ pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> 
         "gpt2" => ModelConfig::of_family::<Gpt2Config>(raw, AnyBackbone::Decoder),
         "gpt_neo" => ModelConfig::of_family::<GptNeoConfig>(raw, AnyBackbone::Decoder),
         "openai-gpt" => ModelConfig::of_family::<OpenAiGptConfig>(raw, AnyBackbone::Decoder),
+        "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Falcon),
+        "llama" => ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Llama),
         other => Err(ModelError::UnknownFamily { model_type: other.into(), known: KNOWN.join(", ") }),
     }
 }
@@ -41,6 +49,8 @@ impl AnyBackbone {
         match self {
             Self::Bert(bert) => bert,
             Self::Decoder(decoder) => decoder,
+            Self::Falcon(falcon) => falcon,
+            Self::Llama(llama) => llama,
         }
     }
 }

@@ -3,8 +3,10 @@
 pub mod bert;
 pub mod bloom;
 pub mod decoder;
+pub mod falcon;
 pub mod gpt2;
 pub mod gpt_neo;
+pub mod llama;
 pub mod openai_gpt;
 
 use std::fmt::Display;
