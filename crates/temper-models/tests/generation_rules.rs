@@ -90,10 +90,12 @@ struct Ready {
 
 impl Ready {
     fn new(scores: Vec<Vec<f32>>, max_positions: usize) -> Self {
-        let raw = json!({"architectures": ["ChainLM"], "scores": scores, "max_positions": max_positions});
+        // JSON has no NaN, so the scores go past it.
+        let raw = json!({"architectures": ["ChainLM"], "scores": vec![[0.0]; scores.len()],
+            "max_positions": max_positions});
         let Value::Object(raw) = raw else { unreachable!() };
-        let family = ChainConfig { scores: scores.clone(), max_positions };
         let config = ModelConfig::of_family::<ChainConfig>(raw, |chain| chain).expect("a configuration");
+        let family = ChainConfig { scores: scores.clone(), max_positions };
         let vocab = scores.len();
         let device = Device::flex();
         let head = LanguageModel::new(&LanguageModelConfig::plain(vocab, true), vocab, &device);
@@ -350,8 +352,8 @@ fn draws_are_the_same_on_every_machine() {
     assert_eq!(drawn, PINNED);
 }
 
-/// Computed once; another number is another stream for every user.
-const PINNED: [usize; 8] = [0; 8];
+/// Computed apart, from the definitions of FNV-1a and ChaCha with 8 rounds.
+const PINNED: [usize; 8] = [806, 975, 465, 378, 547, 611, 635, 474];
 
 proptest! {
     #[test]

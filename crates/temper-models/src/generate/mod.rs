@@ -136,7 +136,7 @@ fn starts<B>(
     let bounds = config.bounds();
     let start_token = start_token(settings, has_encoder)?;
     check_forced(settings, bounds.vocab_size)?;
-    let mut seen: HashMap<&[u32], u64> = HashMap::new();
+    let mut seen: HashMap<Vec<u32>, u64> = HashMap::new();
     let start = |(index, ids): (usize, &Vec<u32>)| {
         let prompt = index + 1;
         let vocab_size = bounds.vocab_size;
@@ -146,7 +146,7 @@ fn starts<B>(
         if let Some(&id) = ids.iter().chain(&start_token).find(|&&id| id as usize >= vocab_size) {
             return Err(ModelError::UnknownToken { prompt, id, vocab_size });
         }
-        let count = seen.entry(ids).or_default();
+        let count = seen.entry(ids.clone()).or_default();
         let stream = (ids.clone(), *count);
         *count += 1;
         let tokens = ids.len();

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use crate::heads::LanguageModel;
 use crate::layers::Cache;
-use crate::{Backbone, BackboneModule, Mode, Rows, TokenBatch};
+use crate::{BackboneModule, Mode, Rows, TokenBatch};
 
 /// The scores of the next token of some sequences.
 pub(super) struct Scores {

@@ -227,12 +227,12 @@ impl Writer {
         &self,
         ids: &[Vec<u32>],
         settings: &GenerateSettings,
-        on_token: Option<&mut dyn FnMut(usize, u32)>,
+        mut on_token: impl FnMut(usize, u32),
     ) -> Result<Vec<Vec<u32>>, TrainError> {
         let ends = |new: &[u32]| self.has_stop_text(new);
         let stop: Option<&dyn Fn(&[u32]) -> bool> =
             if self.stop_texts.is_empty() { None } else { Some(&ends) };
-        let hooks = Hooks { on_token, stop };
+        let hooks = Hooks { on_token: Some(&mut on_token), stop };
         Ok(run(&self.loaded.model, &self.loaded.config, ids, settings, hooks)?)
     }
 
@@ -244,7 +244,7 @@ impl Writer {
     /// All texts, once they are complete.
     fn print(&self, prompts: &[String], json: bool) -> Result<(), TrainError> {
         let ids = self.ids(prompts)?;
-        let texts = self.run(&ids, &self.settings, None)?;
+        let texts = self.run(&ids, &self.settings, |_, _| {})?;
         for (index, ((prompt, ids), new)) in prompts.iter().zip(&ids).zip(texts).enumerate() {
             let text = self.tokenizer.decode_following(self.context(ids), &new)?;
             if json {
@@ -268,7 +268,7 @@ impl Writer {
         let settings = GenerateSettings { batch_size: 1, ..self.settings.clone() };
         let mut current: Option<(usize, TextStream<'_>)> = None;
         let mut result = Ok(());
-        let mut show = |prompt: usize, token: u32| {
+        let show = |prompt: usize, token: u32| {
             let mut step = || {
                 if current.as_ref().is_none_or(|(shown, _)| *shown != prompt) {
                     end(current.take())?;
@@ -283,7 +283,7 @@ impl Writer {
                 result = step();
             }
         };
-        let ran = self.run(&ids, &settings, Some(&mut show));
+        let ran = self.run(&ids, &settings, show);
         result?;
         end(current)?;
         ran.map(drop)
