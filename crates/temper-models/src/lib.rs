@@ -42,7 +42,7 @@ pub use config::{Bounds, ModelConfig};
 pub use embed::{TextPooling, embed};
 pub use error::{Misfits, ModelError};
 pub use family::{Family, FamilyFacts, HeadFacts, Parts};
-pub use generate::{EarlyStopping, GenerateSettings, Hooks, generate};
+pub use generate::{EarlyStopping, GenerateSettings, Hooks, StopRule, generate};
 pub use heads::{Head, HeadKind, HeadRequest, HeadTask, Pooling};
 pub use layers::Cache;
 pub use mode::{Mode, Seed};

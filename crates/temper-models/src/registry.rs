@@ -21,6 +21,7 @@ use crate::{Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, TokenBatch}
 
 /// A backbone of any family.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // One a model: nothing to save.
 pub enum AnyBackbone {
     /// BERT, DistilBERT and RoBERTa: one module.
     Bert(Bert),

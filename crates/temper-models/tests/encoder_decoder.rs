@@ -102,12 +102,12 @@ fn token_by_token_gives_what_all_at_once_gives() {
         let whole = inputs(&device).with_decoder(decoder(&device));
         let whole = backbone.forward(&whole, Rows::All, Mode::Evaluate);
         let (mut cache, mut order) = (Cache::new(2), [0, 1]);
-        for step in 0..4 {
+        for (step, column) in [0, 1, 2, 3].map(|step| TARGETS.map(|row| row[step])).into_iter().enumerate() {
             if step == 2 {
                 order = [1, 0];
                 cache = cache.select(&order);
             }
-            let ids = order.map(|sequence| TARGETS[sequence][step]);
+            let ids = order.map(|sequence| column[sequence]);
             let next = TokenBatch::following(&ids, &[1, 1], cache.lengths(), &device);
             let mut watched = 0;
             let watch = &mut |_: &Tensor<2>| watched += 1;

@@ -265,6 +265,7 @@ impl Family for FalconConfig {
 
 /// A layer of Falcon.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // A few dozen a model: nothing to save.
 enum FalconLayer {
     Parallel(ParallelBlock),
     Sequential(Block),

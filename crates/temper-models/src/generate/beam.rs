@@ -7,7 +7,7 @@
 use super::processors::{Progress, process};
 use super::reader::Reader;
 use super::sampling::{Sampler, best, log_softmax};
-use super::{EarlyStopping, GenerateSettings, Hooks, Start, check_scores};
+use super::{EarlyStopping, GenerateSettings, Hooks, Start, StopRule, check_scores};
 use crate::{BackboneModule, ModelError};
 
 /// The score of what does not count, as transformers has it.
@@ -102,7 +102,7 @@ impl Search {
         &mut self,
         scores_of: impl Fn(usize) -> &'a [f32],
         settings: &GenerateSettings,
-        stop: Option<&dyn Fn(&[u32]) -> bool>,
+        stop: Option<StopRule<'_>>,
     ) -> Result<Vec<usize>, ModelError> {
         let candidates = self.candidates(scores_of, settings, stop)?;
         let next = self.next(&candidates, settings);
@@ -132,7 +132,7 @@ impl Search {
         &mut self,
         scores_of: impl Fn(usize) -> &'a [f32],
         settings: &GenerateSettings,
-        stop: Option<&dyn Fn(&[u32]) -> bool>,
+        stop: Option<StopRule<'_>>,
     ) -> Result<Vec<Candidate>, ModelError> {
         let mut sums = Vec::new();
         for (index, beam) in self.running.iter().enumerate() {

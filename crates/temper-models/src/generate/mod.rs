@@ -32,6 +32,9 @@ use reader::Reader;
 use sampling::{Sampler, best};
 use settings::wrong;
 
+/// Whether a text ends here, by its new tokens.
+pub type StopRule<'a> = &'a dyn Fn(&[u32]) -> bool;
+
 /// What a caller does while text is generated.
 #[derive(Default)]
 pub struct Hooks<'a> {
@@ -39,7 +42,7 @@ pub struct Hooks<'a> {
     /// prompt's search is over.
     pub on_token: Option<&'a mut dyn FnMut(usize, u32)>,
     /// Whether a text ends here, by its new tokens.
-    pub stop: Option<&'a dyn Fn(&[u32]) -> bool>,
+    pub stop: Option<StopRule<'a>>,
 }
 
 /// A prompt, ready for the decoder.

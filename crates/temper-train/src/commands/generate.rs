@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use temper_data::{EncodeSettings, TextStream, TextTokenizer, Truncation, encode_all, read_unlabelled};
 use temper_models::generate::generating_head;
 use temper_models::{
-    EarlyStopping, GenerateSettings, HeadKind, HeadRequest, Hooks, Loaded, Model, ModelConfig,
+    EarlyStopping, GenerateSettings, HeadKind, HeadRequest, Hooks, Loaded, Model, ModelConfig, StopRule,
     generate as run,
 };
 
@@ -230,8 +230,7 @@ impl Writer {
         mut on_token: impl FnMut(usize, u32),
     ) -> Result<Vec<Vec<u32>>, TrainError> {
         let ends = |new: &[u32]| self.has_stop_text(new);
-        let stop: Option<&dyn Fn(&[u32]) -> bool> =
-            if self.stop_texts.is_empty() { None } else { Some(&ends) };
+        let stop: Option<StopRule<'_>> = if self.stop_texts.is_empty() { None } else { Some(&ends) };
         let hooks = Hooks { on_token: Some(&mut on_token), stop };
         Ok(run(&self.loaded.model, &self.loaded.config, ids, settings, hooks)?)
     }

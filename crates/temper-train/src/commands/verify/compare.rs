@@ -108,13 +108,13 @@ fn groups<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 /// What the rows of an output stand for.
 enum Output {
     /// `[sequences, width]`
-    OfSequences(Tensor<2>),
+    Sequences(Tensor<2>),
     /// `[tokens, width]`, of the encoder beside a decoder
-    OfInput(Tensor<2>),
+    InputTokens(Tensor<2>),
     /// `[tokens, width]`, of the decoder where there is one
-    OfTokens(Tensor<2>),
+    Tokens(Tensor<2>),
     /// `[tokens, 1]`, which a reference has as `[sequences, seq]`
-    OfPlaces(Tensor<2>),
+    Places(Tensor<2>),
 }
 
 /// The outputs of a model, each computed when it is asked for.
@@ -135,25 +135,25 @@ impl Computed<'_> {
             }
             "encoder_last_hidden_state" => backbone
                 .encode(batch, mode)
-                .map(Output::OfInput)
+                .map(Output::InputTokens)
                 .ok_or("the model has no encoder beside a decoder"),
-            "last_hidden_state" => Ok(Output::OfTokens(backbone.forward(batch, Rows::All, mode))),
+            "last_hidden_state" => Ok(Output::Tokens(backbone.forward(batch, Rows::All, mode))),
             "pooler_output" => self.pooled(),
-            "prediction_logits" => Ok(Output::OfTokens(self.pretraining()?[0].clone())),
-            "seq_relationship_logits" => Ok(Output::OfSequences(self.pretraining()?[1].clone())),
+            "prediction_logits" => Ok(Output::Tokens(self.pretraining()?[0].clone())),
+            "seq_relationship_logits" => Ok(Output::Sequences(self.pretraining()?[1].clone())),
             "logits" => match self.task() {
-                Some(HeadTask::SequenceClassification) => Ok(Output::OfSequences(self.logits()?)),
+                Some(HeadTask::SequenceClassification) => Ok(Output::Sequences(self.logits()?)),
                 Some(HeadTask::QuestionAnswering | HeadTask::Pretraining) => {
                     Err("the model's head has other outputs")
                 }
-                _ => Ok(Output::OfTokens(self.logits()?)),
+                _ => Ok(Output::Tokens(self.logits()?)),
             },
             _ if self.task() != Some(HeadTask::QuestionAnswering) => {
                 Err("the model has no head for question answering")
             }
             // [tokens, 2] -> [tokens, 1]
-            "start_logits" => Ok(Output::OfPlaces(self.logits()?.narrow(1, 0, 1))),
-            _ => Ok(Output::OfPlaces(self.logits()?.narrow(1, 1, 1))),
+            "start_logits" => Ok(Output::Places(self.logits()?.narrow(1, 0, 1))),
+            _ => Ok(Output::Places(self.logits()?.narrow(1, 1, 1))),
         }
     }
 
@@ -185,7 +185,7 @@ impl Computed<'_> {
         }
         let backbone = &self.loaded.model.backbone;
         let first = backbone.forward(self.batch, Rows::First, Mode::Evaluate);
-        Ok(Output::OfSequences(backbone.pool(first)))
+        Ok(Output::Sequences(backbone.pool(first)))
     }
 }
 
@@ -200,18 +200,18 @@ fn difference(
     let count = batch.sequences.count();
     let singles = Sequences::of_lengths(&vec![1; count]);
     let sequences = match ours {
-        Output::OfSequences(_) => &singles,
-        Output::OfInput(_) => &batch.sequences,
-        Output::OfTokens(_) | Output::OfPlaces(_) => decoded,
+        Output::Sequences(_) => &singles,
+        Output::InputTokens(_) => &batch.sequences,
+        Output::Tokens(_) | Output::Places(_) => decoded,
     };
     // How far the rows are padded is the reference's to say: packed rows are not.
     let padded = theirs.shape.get(1).copied().unwrap_or(0).max(sequences.longest());
     let (ours, seq, shape) = match ours {
-        Output::OfSequences(ours) => (ours.clone(), 1, vec![count, ours.dims()[1]]),
-        Output::OfInput(ours) | Output::OfTokens(ours) => {
+        Output::Sequences(ours) => (ours.clone(), 1, vec![count, ours.dims()[1]]),
+        Output::InputTokens(ours) | Output::Tokens(ours) => {
             (ours.clone(), padded, vec![count, padded, ours.dims()[1]])
         }
-        Output::OfPlaces(ours) => (ours, padded, vec![count, padded]),
+        Output::Places(ours) => (ours, padded, vec![count, padded]),
     };
     if theirs.shape != shape {
         return Err(format!("{name} is {:?}, the model gives {shape:?}", theirs.shape));

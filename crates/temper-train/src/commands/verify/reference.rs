@@ -27,6 +27,9 @@ pub(super) struct Reference<'a> {
     tensors: SafeTensors<'a>,
 }
 
+/// Ids and their shape, `[sequences, seq]`.
+type Ids = (Vec<u32>, [usize; 2]);
+
 /// Shape and values of a stored tensor.
 pub(super) struct Stored<E> {
     pub(super) shape: Vec<usize>,
@@ -159,7 +162,7 @@ impl<'a> Reference<'a> {
         Ok(Some(Rectangle { ids, shape, lengths }))
     }
 
-    fn rectangle(&self, name: &str) -> Result<Option<(Vec<u32>, [usize; 2])>, TrainError> {
+    fn rectangle(&self, name: &str) -> Result<Option<Ids>, TrainError> {
         let Some(stored) = self.ids(name)? else { return Ok(None) };
         match stored.shape[..] {
             [sequences, seq] if sequences > 0 && seq > 0 => Ok(Some((stored.values, [sequences, seq]))),
