@@ -41,7 +41,8 @@ impl FreezePlan {
         check(strategy, table)?;
         let layers = layer_count(table);
         let row = |parameter: &Parameter| {
-            let trains = trains(strategy, &parameter.path, layers) || new.contains(&parameter.path);
+            let picked = trains(strategy, &parameter.path, layers) || new.contains(&parameter.path);
+            let trains = picked && !parameter.is_fixed();
             PlanRow {
                 path: parameter.path.clone(),
                 shape: parameter.shape.clone(),
@@ -222,6 +223,13 @@ mod tests {
     #[test]
     fn random_parameters_always_train() {
         assert_eq!(trained("head", &["pooler.weight".into()]), ["pooler.weight", "head.output.weight"]);
+    }
+
+    #[test]
+    fn fixed_parameters_never_train() {
+        let table = table(&["head.output.weight", "head.fixed_bias"]);
+        let plan = FreezePlan::new(&"all".parse().unwrap(), &table, &[]).unwrap();
+        assert_eq!(plan.rows.iter().map(|row| row.trains).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]

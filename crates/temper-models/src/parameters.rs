@@ -37,7 +37,12 @@ pub(crate) fn hash_of(path: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// One trainable tensor of a model.
+/// True for a tensor that no training changes, a buffer in transformers: its own name says so.
+pub(crate) fn is_fixed(path: &str) -> bool {
+    path.rsplit('.').next().is_some_and(|name| name.starts_with("fixed_"))
+}
+
+/// One tensor of a model that is stored.
 #[derive(Clone, Debug)]
 pub struct Parameter {
     /// Its path in the shared vocabulary.
@@ -54,6 +59,11 @@ impl Parameter {
     /// Number of elements.
     pub fn count(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// Whether no training may change it: BART's `head.fixed_bias`.
+    pub fn is_fixed(&self) -> bool {
+        is_fixed(&self.path)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{Activation, Backbone};
 /// Where the map to the vocabulary comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputMap {
-    /// It is the token embedding.
+    /// It is the token embedding, unless the checkpoint has another: see the row of `head.output`.
     Tied,
     /// It has weights of its own.
     Own,
@@ -22,9 +22,11 @@ pub struct LanguageModelConfig {
     pub output: OutputMap,
     /// Whether a number a token of the vocabulary is added.
     pub bias: bool,
+    /// Whether one is added that does not train, as in BART.
+    pub fixed_bias: bool,
     /// Activation and epsilon of a square map with a layer norm that come first, as in masked models.
     pub transform: Option<(Activation, f64)>,
-    /// Multiplies the hidden state first: T5 with tied weights.
+    /// Multiplies the hidden state first: T5's original version.
     pub scale: f64,
 }
 
@@ -32,7 +34,7 @@ impl LanguageModelConfig {
     /// The head of a decoder: one map, without bias.
     pub fn plain(vocab_size: usize, tied: bool) -> Self {
         let output = if tied { OutputMap::Tied } else { OutputMap::Own };
-        Self { vocab_size, output, bias: false, transform: None, scale: 1.0 }
+        Self { vocab_size, output, bias: false, fixed_bias: false, transform: None, scale: 1.0 }
     }
 
     /// The head of a masked model: a square map, activation and norm, then a tied map with bias.
@@ -50,6 +52,8 @@ pub struct LanguageModel {
     output: Option<Linear>,
     /// `[vocab]`
     bias: Option<Param<Tensor<1>>>,
+    /// `[vocab]`
+    fixed_bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     config: LanguageModelConfig,
 }
@@ -64,6 +68,7 @@ impl LanguageModel {
             output: (config.output == OutputMap::Own)
                 .then(|| Linear::with_bias(hidden, vocab, false, device)),
             bias: config.bias.then(|| parameter([vocab], device)),
+            fixed_bias: config.fixed_bias.then(|| parameter([vocab], device)),
             config: *config,
         }
     }
@@ -82,7 +87,7 @@ impl LanguageModel {
         if self.config.scale != 1.0 {
             x = x * self.config.scale;
         }
-        let bias = self.bias.as_ref().map(Param::val);
+        let bias = self.bias.as_ref().or(self.fixed_bias.as_ref()).map(Param::val);
         match &self.output {
             Some(output) => temper_kernels::linear(x, output.weight.val(), bias, None),
             None => temper_kernels::linear_transposed(x, backbone.token_table(), bias),

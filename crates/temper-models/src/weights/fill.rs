@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 
 use super::Layout;
-use crate::parameters::{PathTracker, hash_of};
+use crate::parameters::{PathTracker, hash_of, is_fixed};
 
 /// What a parameter is filled from.
 pub(crate) struct Source {
@@ -38,12 +38,14 @@ impl ModuleMapper for Filler {
         let path = self.path.path();
         let Some(source) = self.sources.remove(&path) else { return param };
         let device = param.lazy_device();
-        let tensor = Tensor::<D>::from_data(source.data, &device);
         let tensor = match source.layout {
-            Layout::Same => tensor,
-            Layout::Transposed => contiguous(tensor.swap_dims(0, 1)),
+            Layout::Same => Tensor::from_data(source.data, &device),
+            Layout::Transposed => contiguous(Tensor::<D>::from_data(source.data, &device).swap_dims(0, 1)),
+            // [1, width] -> [width]
+            Layout::OneRow => Tensor::<2>::from_data(source.data, &device).reshape(param.lazy_shape()),
         };
-        Param::initialized(ParamId::from(hash_of(&path)), tensor.set_require_grad(device.is_autodiff()))
+        let trains = device.is_autodiff() && !is_fixed(&path);
+        Param::initialized(ParamId::from(hash_of(&path)), tensor.set_require_grad(trains))
     }
 }
 

@@ -12,11 +12,14 @@ pub enum Layout {
     Same,
     /// A matrix stored `[out, in]` that we keep as `[in, out]`.
     Transposed,
+    /// A vector that is stored as a matrix with one row.
+    OneRow,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     Copy,
+    OneRow,
     /// `.weight` and `.bias` of a linear map; how the weight is stored.
     Linear(Layout),
     Norm,
@@ -38,6 +41,11 @@ pub struct Row {
 /// One tensor, stored as it is.
 pub const fn copy(theirs: &'static str, ours: &'static str) -> Row {
     Row { theirs, ours: [ours, "", ""], rule: Rule::Copy }
+}
+
+/// A vector that is stored as a matrix with one row.
+pub const fn one_row(theirs: &'static str, ours: &'static str) -> Row {
+    Row { theirs, ours: [ours, "", ""], rule: Rule::OneRow }
 }
 
 /// `.weight` (`[out, in]` there, `[in, out]` here) and `.bias` of an `nn.Linear`.
@@ -125,6 +133,7 @@ impl Row {
             Rule::Ignore => matches(self.theirs, name).map(|_| Target::Ignored),
             Rule::Foreign => matches(self.theirs, name).map(|_| Target::Foreign),
             Rule::Copy => place(&matches(self.theirs, name)?, None, Layout::Same, Fusion::Blocks),
+            Rule::OneRow => place(&matches(self.theirs, name)?, None, Layout::OneRow, Fusion::Blocks),
             Rule::Linear(_) | Rule::Norm | Rule::Fused(..) => {
                 let (stem, suffix) = name.rsplit_once('.')?;
                 let (suffix, layout, fusion) = self.read_suffix(suffix)?;
@@ -138,7 +147,7 @@ impl Row {
         let number_in = |stem: &str| self.ours().find_map(|ours| matches(ours, stem));
         match self.rule {
             Rule::Ignore | Rule::Foreign => None,
-            Rule::Copy => self.stored(&insert(self.theirs, &number_in(path)?)),
+            Rule::Copy | Rule::OneRow => self.stored(&insert(self.theirs, &number_in(path)?)),
             Rule::Linear(_) | Rule::Norm | Rule::Fused(..) => {
                 let (stem, suffix) = path.rsplit_once('.')?;
                 let stored = insert(self.theirs, &number_in(stem)?);

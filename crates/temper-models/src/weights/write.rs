@@ -86,6 +86,9 @@ fn stored(parts: &[&Values], place: &Place, groups: usize) -> (Vec<usize>, Vec<u
             .collect();
         shape.reverse();
     }
+    if place.layout == Layout::OneRow {
+        shape.insert(0, 1);
+    }
     (shape, values.into_iter().flat_map(f32::to_le_bytes).collect())
 }
 
