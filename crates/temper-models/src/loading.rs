@@ -6,15 +6,20 @@ use burn::module::Module;
 use burn::tensor::TensorData;
 
 use crate::initial::fresh;
+use crate::parameters::is_fixed;
 use crate::weights::{Checkpoint, Layout, Place, Source, Target, fill, split};
-use crate::{FamilyFacts, HeadFacts, HeadRequest, Misfits, ModelConfig, ModelError, Parameter};
+use crate::{FamilyFacts, HeadFacts, HeadRequest, Misfits, ModelConfig, ModelError, Parameter, Parts};
 
 /// Path of BERT's pooler, which a checkpoint may lack.
 const POOLER: &str = "pooler.";
+/// Paths of the two matrices that tied models have in common.
+const TIED: [&str; 2] = ["head.output.weight", "token_embedding.weight"];
 
 /// The head that a model gets, and where its weights come from.
 pub(crate) struct ResolvedHead {
     pub(crate) facts: Option<HeadFacts>,
+    /// The parts of the backbone.
+    pub(crate) parts: Parts,
     weights: HeadWeights,
 }
 
@@ -35,12 +40,16 @@ impl ResolvedHead {
         config: ModelConfig<B>,
         request: &HeadRequest,
     ) -> Result<(ModelConfig<B>, Self), ModelError> {
+        let resolved = |config: ModelConfig<B>, facts: Option<HeadFacts>, weights| {
+            let parts = facts.as_ref().map_or_else(|| config.parts_without_head(), |facts| facts.parts);
+            Ok((config, Self { facts, parts, weights }))
+        };
         match request {
             HeadRequest::FromConfig => {
                 let facts = config.head();
-                Ok((config, Self { facts, weights: HeadWeights::Stored }))
+                resolved(config, facts, HeadWeights::Stored)
             }
-            HeadRequest::None => Ok((config, Self { facts: None, weights: HeadWeights::Stored })),
+            HeadRequest::None => resolved(config, None, HeadWeights::Stored),
             HeadRequest::New { task, labels, pooling, seed } => {
                 let config = config.with_head(*task, labels, *pooling)?;
                 let seed = *seed;
@@ -49,9 +58,34 @@ impl ResolvedHead {
                     false => HeadWeights::New { seed },
                 };
                 let facts = config.head();
-                Ok((config, Self { facts, weights }))
+                resolved(config, facts, weights)
             }
         }
+    }
+
+    /// The same, with a map to the vocabulary of its own where the checkpoint has both this map and the
+    /// token embedding and they differ: so does transformers 5, whatever the configuration says.
+    pub(crate) fn untied(self, checkpoint: &Checkpoint, facts: &FamilyFacts) -> Result<Self, ModelError> {
+        if !self.is_tied() {
+            return Ok(self);
+        }
+        let stored = TIED.map(|path| {
+            let is_it = |name: &str| match target(name, facts, &self) {
+                Some(Target::Parameters(place)) => place.paths == [path],
+                _ => false,
+            };
+            checkpoint.entries().into_iter().find(|entry| is_it(&entry.name))
+        });
+        let [Some(output), Some(table)] = stored else { return Ok(self) };
+        if checkpoint.values(&output.name)? == checkpoint.values(&table.name)? {
+            return Ok(self);
+        }
+        let facts = self.facts.map(|facts| HeadFacts { kind: facts.kind.untied(), ..facts });
+        Ok(Self { facts, ..self })
+    }
+
+    fn is_tied(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.kind.is_tied())
     }
 
     /// Seed of what is drawn anew.
@@ -96,6 +130,7 @@ pub(crate) fn plan(
                     place.paths.iter().map(|path| wanted.get(path)).collect();
                 match fills {
                     None if is_left_out(&place.paths[0], head) => dropped.push(entry.name),
+                    None if place.paths[0] == TIED[0] && head.is_tied() => {} // The token embedding.
                     None => misfits.unexpected.push(entry.name),
                     Some(parameters) => {
                         let shape = stored_shape(&parameters, place.layout);
@@ -111,7 +146,9 @@ pub(crate) fn plan(
     }
     for parameter in parameters.into_iter().filter(|parameter| !found.contains(&parameter.path)) {
         let is_head = parameter.path.starts_with("head.");
-        if parameter.path.starts_with(POOLER) || (is_head && head.weights != HeadWeights::Stored) {
+        let is_drawn = parameter.path.starts_with(POOLER) || (is_head && head.weights != HeadWeights::Stored);
+        // A buffer that a checkpoint lacks is zero, as in transformers.
+        if is_drawn || parameter.is_fixed() {
             new.push(parameter);
         } else {
             misfits.missing.push(parameter.path);
@@ -125,8 +162,7 @@ pub(crate) fn plan(
 
 /// True for a part of the backbone that the head does not use.
 fn is_left_out(path: &str, head: &ResolvedHead) -> bool {
-    let has_decoder = head.facts.as_ref().is_none_or(|facts| facts.parts.decoder);
-    path.starts_with(POOLER) || (path.starts_with("decoder.") && !has_decoder)
+    path.starts_with(POOLER) || (path.starts_with("decoder.") && !head.parts.decoder)
 }
 
 fn target(name: &str, facts: &FamilyFacts, head: &ResolvedHead) -> Option<Target> {
@@ -160,8 +196,10 @@ fn stored_shape(parameters: &[&Parameter], layout: Layout) -> Vec<usize> {
     if let Some(outputs) = shape.last_mut().filter(|_| parameters.len() > 1) {
         *outputs = outputs_of(parameters).iter().sum();
     }
-    if layout == Layout::Transposed {
-        shape.reverse();
+    match layout {
+        Layout::Same => {}
+        Layout::Transposed => shape.reverse(),
+        Layout::OneRow => shape.insert(0, 1),
     }
     shape
 }
@@ -191,7 +229,7 @@ pub(crate) fn fill_from<M: Module>(
         let data = fresh(parameter, facts.initializer_range, seed);
         sources.insert(parameter.path.clone(), Source { data, layout: Layout::Same });
     }
-    let new = plan.new.into_iter().map(|parameter| parameter.path).collect();
+    let new = plan.new.into_iter().map(|parameter| parameter.path).filter(|path| !is_fixed(path)).collect();
     Ok((fill(model, sources), new))
 }
 

@@ -7,8 +7,7 @@ use crate::loading::{ResolvedHead, fill_from, plan};
 use crate::registry::AnyBackbone;
 use crate::weights::{Checkpoint, write_safetensors};
 use crate::{
-    BackboneModule, Head, HeadFacts, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Parts, Rows,
-    TokenBatch,
+    BackboneModule, Head, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Rows, TokenBatch,
 };
 
 /// transformers' number of labels for a classifier whose configuration names none.
@@ -62,7 +61,8 @@ impl<B: BackboneModule> Model<B> {
     ) -> Result<Loaded<B>, ModelError> {
         let checkpoint = Checkpoint::open(dir)?;
         let (config, head) = ResolvedHead::of(config, head)?;
-        let model = build(&config, head.facts.as_ref(), device)?;
+        let head = head.untied(&checkpoint, config.facts())?;
+        let model = build(&config, &head, device)?;
         let plan = plan(model.parameters().parameters, &checkpoint, config.facts(), &head)?;
         let dropped = plan.dropped.clone();
         let (model, new) = fill_from(model, plan, &checkpoint, config.facts(), head.seed())?;
@@ -127,14 +127,14 @@ impl<B: BackboneModule> Model<B> {
 
 fn build<B: BackboneModule>(
     config: &ModelConfig<B>,
-    head: Option<&HeadFacts>,
+    head: &ResolvedHead,
     device: &Device,
 ) -> Result<Model<B>, ModelError> {
-    let backbone = config.init(head.map_or(Parts::ALL, |head| head.parts), device);
+    let backbone = config.init(head.parts, device);
     let labels = match config.labels()?.len() {
         0 => DEFAULT_LABELS,
         labels => labels,
     };
-    let head = head.map(|head| head.kind.init(backbone.hidden_size(), labels, device));
+    let head = head.facts.as_ref().map(|head| head.kind.init(backbone.hidden_size(), labels, device));
     Ok(Model { backbone, head })
 }

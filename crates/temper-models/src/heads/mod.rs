@@ -73,6 +73,27 @@ impl HeadKind {
         }
     }
 
+    /// Whether its map to the vocabulary is the token embedding.
+    pub(crate) fn is_tied(&self) -> bool {
+        match self {
+            Self::CausalLm(config) | Self::MaskedLm(config) | Self::Seq2SeqLm(config) => {
+                config.output == OutputMap::Tied
+            }
+            _ => false,
+        }
+    }
+
+    /// The same with a map of its own.
+    pub(crate) fn untied(self) -> Self {
+        let own = |config| LanguageModelConfig { output: OutputMap::Own, ..config };
+        match self {
+            Self::CausalLm(config) => Self::CausalLm(own(config)),
+            Self::MaskedLm(config) => Self::MaskedLm(own(config)),
+            Self::Seq2SeqLm(config) => Self::Seq2SeqLm(own(config)),
+            other => other,
+        }
+    }
+
     /// The head with zero weights, to be loaded.
     pub(crate) fn init(&self, hidden: usize, labels: usize, device: &Device) -> Head {
         match self {

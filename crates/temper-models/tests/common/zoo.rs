@@ -176,11 +176,13 @@ impl Case {
         })
     }
 
-    /// Elements, by path, whose gradient is rounding noise.
+    /// Elements, by path, whose gradient is rounding noise: they are 1.
     pub fn noise(&self) -> HashMap<String, Vec<f64>> {
         let zero = self.settings["zero_gradient"].as_array().expect("a list");
         self.as_parameters(|name, view| {
-            let mut values = vec![0.0; view.shape().iter().product()];
+            // An output map that equals the token embedding would be taken for tied: -0 is another 0.
+            let none = if name == "lm_head.weight" { -0.0 } else { 0.0 };
+            let mut values = vec![none; view.shape().iter().product()];
             if zero.iter().any(|zero| zero == name) {
                 values.fill(1.0);
             }
