@@ -4,7 +4,10 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde_json::{Map, Value};
 
+use crate::families::bart::BartConfig;
 use crate::families::bert::{Bert, BertConfig};
+use crate::families::encoder_decoder::EncoderDecoder;
+use crate::families::t5::T5Config;
 use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
 /// A backbone of any family.
@@ -12,15 +15,19 @@ use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 pub enum AnyBackbone {
     /// BERT.
     Bert(Bert),
+    /// BART and T5.
+    EncoderDecoder(EncoderDecoder),
 }
 
 /// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &["bert"];
+const KNOWN: &[&str] = &["bart", "bert", "t5"];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
+        "bart" => ModelConfig::of_family::<BartConfig>(raw, AnyBackbone::EncoderDecoder),
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
+        "t5" => ModelConfig::of_family::<T5Config>(raw, AnyBackbone::EncoderDecoder),
         other => Err(ModelError::UnknownFamily { model_type: other.into(), known: KNOWN.join(", ") }),
     }
 }
@@ -29,6 +36,7 @@ impl AnyBackbone {
     fn family(&self) -> &dyn Backbone {
         match self {
             Self::Bert(bert) => bert,
+            Self::EncoderDecoder(model) => model,
         }
     }
 }

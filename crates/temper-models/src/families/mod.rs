@@ -1,6 +1,9 @@
 //! One file a family: what it is, its configuration, the wiring of bricks, the weight map.
 
+pub mod bart;
 pub mod bert;
+pub mod encoder_decoder;
+pub mod t5;
 
 use std::fmt::Display;
 

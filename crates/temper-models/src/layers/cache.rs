@@ -4,6 +4,7 @@ use burn::tensor::{Int, Tensor};
 use temper_kernels::Sequences;
 
 use super::LayerRows;
+use crate::TokenBatch;
 use crate::batch::integers;
 
 /// What an encoder made of its input, for the decoder's cross-attention.
@@ -13,6 +14,20 @@ pub struct Encoded {
     pub hidden: Tensor<2>,
     /// Where each sequence begins and ends.
     pub sequences: Sequences,
+}
+
+impl Encoded {
+    /// What an encoder makes of a batch: as the cache knows it, else computed and kept there.
+    pub fn of(batch: &TokenBatch, cache: Option<&mut Cache>, encode: impl FnOnce() -> Tensor<2>) -> Self {
+        if let Some(known) = cache.as_ref().and_then(|cache| cache.encoded.clone()) {
+            return known;
+        }
+        let encoded = Self { hidden: encode(), sequences: batch.sequences.clone() };
+        if let Some(cache) = cache {
+            cache.encoded = Some(encoded.clone());
+        }
+        encoded
+    }
 }
 
 /// Keys and values of one attention, `[rows, key heads * head]` each.

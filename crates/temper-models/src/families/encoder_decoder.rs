@@ -1,0 +1,217 @@
+//! What T5 and BART share: an encoder, a decoder that attends to what the encoder made, one token embedding
+//! for both, and the heads that transformers puts on the decoder.
+//!
+//! Which parts a stack has is the family's to say; so are the stored names.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::heads::ClassifierConfig;
+use crate::layers::{
+    Block, BlockConfig, Dropout, Embedding, Encoded, Norm, NormConfig, StackPass, StackRows,
+    detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
+};
+use crate::weights::{Row, linear};
+use crate::{Activation, Backbone, HeadKind, Mode, ModelError, Pass, Rows, TokenBatch};
+
+/// What [`EncoderDecoder`] is made from.
+#[derive(Clone, Debug)]
+pub struct EncoderDecoderConfig {
+    /// Rows of the token embedding.
+    pub vocab_size: usize,
+    /// Width of the hidden state.
+    pub hidden: usize,
+    /// The encoder.
+    pub encoder: StackConfig,
+    /// The decoder; an encoder alone has none.
+    pub decoder: Option<StackConfig>,
+    /// The token that decoding begins with.
+    pub decoder_start: u32,
+}
+
+/// What one of the two stacks is made from.
+#[derive(Clone, Debug)]
+pub struct StackConfig {
+    /// Multiplies the token embeddings.
+    pub embedding_scale: f64,
+    /// The learned position embedding, where there is one.
+    pub positions: Option<PositionsConfig>,
+    /// The norm of the embeddings, where there is one.
+    pub embedding_norm: Option<NormConfig>,
+    /// Rows of the table of relative biases, where there is one.
+    pub buckets: Option<usize>,
+    /// Number of layers.
+    pub layers: usize,
+    /// A layer.
+    pub block: BlockConfig,
+    /// The norm behind the last layer, where there is one.
+    pub final_norm: Option<NormConfig>,
+    /// Dropout on the embeddings and behind the final norm.
+    pub dropout: f64,
+}
+
+/// A learned position embedding.
+#[derive(Clone, Copy, Debug)]
+pub struct PositionsConfig {
+    /// Rows of the table.
+    pub rows: usize,
+    /// The row of a sequence's first token.
+    pub first: usize,
+}
+
+/// An encoder-decoder model without a task, or its encoder alone.
+#[derive(Module, Debug)]
+pub struct EncoderDecoder {
+    token_embedding: Embedding,
+    encoder: Stack,
+    decoder: Option<Stack>,
+    #[module(skip)]
+    decoder_start: u32,
+}
+
+impl EncoderDecoder {
+    /// A model with zero weights, to be loaded.
+    pub fn new(config: &EncoderDecoderConfig, device: &Device) -> Self {
+        Self {
+            token_embedding: Embedding::new(config.vocab_size, config.hidden, device),
+            encoder: Stack::new(&config.encoder, config.hidden, device),
+            decoder: config.decoder.as_ref().map(|decoder| Stack::new(decoder, config.hidden, device)),
+            decoder_start: config.decoder_start,
+        }
+    }
+
+    // [tokens] -> [tokens, hidden]
+    fn run_encoder(&self, batch: &TokenBatch, mode: Mode, watch: &mut dyn FnMut(&Tensor<2>)) -> Tensor<2> {
+        let pass = Pass { rows: Rows::All, mode: mode.child(0), cache: None, watch };
+        self.encoder.forward(&self.token_embedding, batch, None, pass)
+    }
+}
+
+impl Backbone for EncoderDecoder {
+    fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
+        let Pass { rows, mode, mut cache, watch } = pass;
+        let Some(decoder) = &self.decoder else {
+            let pass = Pass { rows, mode: mode.child(0), cache: None, watch };
+            return self.encoder.forward(&self.token_embedding, batch, None, pass);
+        };
+        let encoded = Encoded::of(batch, cache.as_deref_mut(), || self.run_encoder(batch, mode, &mut *watch));
+        let shifted = || batch.shifted_right(self.decoder_start);
+        let target = batch.decoder.as_deref().cloned().unwrap_or_else(shifted);
+        let pass = Pass { rows, mode: mode.child(1), cache, watch };
+        decoder.forward(&self.token_embedding, &target, Some(&encoded), pass)
+    }
+
+    fn encode(&self, batch: &TokenBatch, mode: Mode) -> Option<Tensor<2>> {
+        self.decoder.as_ref().map(|_| self.run_encoder(batch, mode, &mut |_| {}))
+    }
+
+    fn token_table(&self) -> Tensor<2> {
+        self.token_embedding.weight.val()
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.token_embedding.weight.lazy_shape()[1]
+    }
+
+    fn layer_count(&self) -> usize {
+        self.encoder.layers.len() + self.decoder.as_ref().map_or(0, |decoder| decoder.layers.len())
+    }
+}
+
+/// An encoder or a decoder.
+#[derive(Module, Debug)]
+struct Stack {
+    position_embedding: Option<Embedding>,
+    embedding_norm: Option<Norm>,
+    /// `[buckets, heads]`: all layers share it.
+    relative_bias: Option<Embedding>,
+    layers: Vec<Block>,
+    final_norm: Option<Norm>,
+    dropout: Dropout,
+    #[module(skip)]
+    embedding_scale: f64,
+    #[module(skip)]
+    first_position: usize,
+}
+
+impl Stack {
+    fn new(config: &StackConfig, hidden: usize, device: &Device) -> Self {
+        let heads = config.block.attention.heads.query_heads;
+        Self {
+            position_embedding: config.positions.map(|table| Embedding::new(table.rows, hidden, device)),
+            embedding_norm: config.embedding_norm.map(|norm| norm.init(device)),
+            relative_bias: config.buckets.map(|buckets| Embedding::new(buckets, heads, device)),
+            layers: (0..config.layers).map(|_| Block::new(&config.block, device)).collect(),
+            final_norm: config.final_norm.map(|norm| norm.init(device)),
+            dropout: Dropout::new(config.dropout),
+            embedding_scale: config.embedding_scale,
+            first_position: config.positions.map_or(0, |table| table.first),
+        }
+    }
+
+    // [tokens] -> [tokens, hidden]
+    fn embed(&self, tokens: &Embedding, batch: &TokenBatch, mode: Mode) -> Tensor<2> {
+        let mut x = tokens.forward(batch.ids.clone());
+        if self.embedding_scale != 1.0 {
+            x = x * self.embedding_scale;
+        }
+        if let Some(positions) = &self.position_embedding {
+            x = x + positions.forward(batch.positions.clone() + self.first_position as i32);
+        }
+        if let Some(norm) = &self.embedding_norm {
+            x = norm.forward(x);
+        }
+        let frozen =
+            is_frozen(tokens) && is_frozen(&self.position_embedding) && is_frozen(&self.embedding_norm);
+        detach_if_frozen(self.dropout.forward(x, mode), frozen)
+    }
+
+    // [tokens] -> [rows, hidden]
+    fn forward(
+        &self,
+        tokens: &Embedding,
+        batch: &TokenBatch,
+        encoded: Option<&Encoded>,
+        pass: Pass<'_>,
+    ) -> Tensor<2> {
+        let Pass { rows, mode, cache, watch } = pass;
+        let embedded = self.embed(tokens, batch, mode.child(0));
+        let mut rows = StackRows::of(batch, rows);
+        if let Some(table) = &self.relative_bias {
+            rows = rows.with_relative_biases(detach_if_frozen(table.weight.val(), is_frozen(table)));
+        }
+        let pass = StackPass { rows: &rows, encoded, cache, mode, watch };
+        let x = run_layers(&self.layers, embedded, batch, pass);
+        let Some(norm) = &self.final_norm else { return x };
+        let normed = run_frozen_without_autodiff(norm, x, Norm::forward);
+        self.dropout.forward(normed, mode.child(self.layers.len() + 1))
+    }
+}
+
+/// Refuses a configuration that does not say what decoding begins with; so does transformers.
+pub(super) fn check_start(decoder_start: Option<u32>) -> Result<(), ModelError> {
+    match decoder_start {
+        Some(_) => Ok(()),
+        None => Err(ModelError::Config { reason: "decoder_start_token_id is missing".into() }),
+    }
+}
+
+/// Two maps over the last token of the decoder, which is the one that reads the input's last token.
+///
+/// transformers looks for the last end-of-sequence token of the input; that is the same for an input that
+/// ends with it, as tokenizers make it.
+pub(super) fn sequence_classification(dropout: f64) -> HeadKind {
+    HeadKind::SequenceClassification(ClassifierConfig {
+        dense: Some(Activation::Tanh),
+        bias: true,
+        input_dropout: dropout,
+        dropout,
+        ..ClassifierConfig::last_token()
+    })
+}
+
+pub(super) const CLASSIFIER: &[Row] = &[
+    linear("classification_head.dense", "head.dense"),
+    linear("classification_head.out_proj", "head.output"),
+];
+pub(super) const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];
