@@ -20,7 +20,8 @@ TEXTS = [
     ),
     ("Café, naïve & 中国 😀 42%",),
 ]
-HEAD_OUTPUTS = (
+OUTPUTS = (
+    "encoder_last_hidden_state",
     "logits",
     "start_logits",
     "end_logits",
@@ -34,7 +35,9 @@ def load_model(folder: Path) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder)
     architecture = (config.architectures or [None])[0]
     model_class = getattr(transformers, architecture) if architecture else AutoModel
-    model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    # Falcon's eager attention adds ALiBi twice.
+    attention = "sdpa" if config.model_type == "falcon" else "eager"
+    model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
     return model.eval()
 
 
@@ -48,14 +51,27 @@ def encode_texts(folder: Path) -> dict[str, Tensor]:
     return dict(tokenizer.pad(rows, return_tensors="pt"))
 
 
+def decoder_inputs(model: PreTrainedModel, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what the decoder reads, if there is one: the ids moved one place to the right."""
+    if not model.config.is_encoder_decoder:
+        return {}
+    shifted = inputs["input_ids"].roll(1, dims=1)
+    shifted[:, 0] = model.config.decoder_start_token_id
+    return {"decoder_input_ids": shifted}
+
+
 @torch.no_grad()
 def forward_reference(model: PreTrainedModel, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the last hidden state and, if the model has a head, its outputs."""
-    reference = {"last_hidden_state": model.base_model(**inputs).last_hidden_state}
-    if model.base_model is not model:
-        output = model(**inputs)
-        reference |= {name: output[name] for name in HEAD_OUTPUTS if name in output}
-    return reference
+    """Return hidden states and, if the model has a head, its outputs."""
+    output = model(**inputs, output_hidden_states=True)
+    reference = {name: output[name] for name in OUTPUTS if output.get(name) is not None}
+    if model.config.is_encoder_decoder:
+        # T5 with a head is its own base model; the last state is the one behind the final norm.
+        return reference | {"last_hidden_state": output.decoder_hidden_states[-1]}
+    base = model.base_model(**inputs)
+    if base.get("pooler_output") is not None:
+        reference["pooler_output"] = base.pooler_output
+    return reference | {"last_hidden_state": base.last_hidden_state}
 
 
 def main() -> None:
@@ -66,8 +82,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     torch.use_deterministic_algorithms(True)
+    model = load_model(arguments.model)
     inputs = encode_texts(arguments.model)
-    reference = inputs | forward_reference(load_model(arguments.model), inputs)
+    inputs |= decoder_inputs(model, inputs)
+    reference = inputs | forward_reference(model, inputs)
     tensors = {name: tensor.contiguous() for name, tensor in reference.items()}
     save_file(tensors, arguments.out, metadata={"format": "pt"})
     for name, tensor in sorted(tensors.items()):

@@ -112,8 +112,10 @@ def encode(
         case["pair"] = pair
     if repeat > 1:
         case["repeat"] = repeat
-    ids = tokenizer(text * repeat, pair, add_special_tokens=True, truncation=False)["input_ids"]
-    return case | {"ids": ids}
+    # As a batch, as data sets are encoded: a single call takes an empty second text for none.
+    pairs = None if pair is None else [pair]
+    ids = tokenizer([text * repeat], pairs, add_special_tokens=True, truncation=False)["input_ids"]
+    return case | {"ids": ids[0]}
 
 
 def write_cases(mirror: Path, model: str, folder: Path) -> Path:

@@ -27,12 +27,16 @@ enum Command {
     Evaluate(Handed),
     /// Label texts with a fine-tuned model
     Predict(Handed),
+    /// Turn texts into vectors
+    Embed(Handed),
     /// Show a model's configuration and parameters
     Inspect(Handed),
     /// Compare a model's outputs with a reference implementation's
     Verify(Handed),
     /// Bring models and datasets to this machine
     Fetch(Handed),
+    /// List families and models with a short name
+    Models(Handed),
     /// Run every test of the workspace
     Test {
         /// Handed on to cargo test
@@ -79,9 +83,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Finetune(handed) => cargo::temper("finetune", &handed.arguments),
         Command::Evaluate(handed) => cargo::temper("evaluate", &handed.arguments),
         Command::Predict(handed) => cargo::temper("predict", &handed.arguments),
+        Command::Embed(handed) => cargo::temper("embed", &handed.arguments),
         Command::Inspect(handed) => cargo::temper("inspect", &handed.arguments),
         Command::Verify(handed) => cargo::temper("verify", &handed.arguments),
         Command::Fetch(handed) => cargo::temper("fetch", &handed.arguments),
+        Command::Models(handed) => cargo::temper("models", &handed.arguments),
         Command::Test { arguments } => cargo::test(&arguments),
         Command::Ci => cargo::ci(),
         Command::Fixtures(environment) => fixtures::write(&environment),

@@ -25,12 +25,18 @@ pub struct CatalogueEntry {
     pub name: String,
     /// The name on the Hub, `org/name`.
     pub hub: String,
-    /// The architecture, by the name of its family.
+    /// The architecture: the `model_type` of its config.json.
     pub family: String,
-    /// What it is good for, in the Hub's names of tasks.
+    /// Numbers in its weights: the pretrained backbone and, where it is not the token embedding, its map to
+    /// the vocabulary.
+    pub parameters: u64,
+    /// What it can be fine-tuned for, in the Hub's names of tasks, best first.
     pub tasks: Vec<String>,
     /// The licence of its weights, an SPDX name where there is one.
     pub licence: String,
+    /// Whether the Hub gives it only to accounts that have accepted its terms.
+    #[serde(default)]
+    pub gated: bool,
     /// Short name of the model that may stand in when this one cannot be reached.
     pub stand_in: Option<String>,
     /// A Python package that carries a copy.
@@ -42,7 +48,7 @@ pub struct CatalogueEntry {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotPublicNames {
-    /// The names, in lower case, with `-` between their parts.
+    /// How the names begin, in lower case, with `-` between their parts.
     pub names: Vec<String>,
     /// Short names of open models of the same kind.
     pub stand_ins: Vec<String>,
@@ -84,7 +90,9 @@ impl Catalogue {
     pub fn is_not_public(&self, name: &str) -> bool {
         let plain = name.to_lowercase().replace(['_', ' '], "-");
         let plain = plain.strip_prefix("openai/").unwrap_or(&plain);
-        self.not_public.names.iter().any(|known| known == plain)
+        // Whole, or with the size or date of a version: `gpt-4-turbo`, `gpt-4o-2024-08-06`.
+        let mut rests = self.not_public.names.iter().filter_map(|known| plain.strip_prefix(known.as_str()));
+        rests.any(|rest| rest.is_empty() || rest.starts_with('-'))
     }
 }
 
@@ -101,6 +109,8 @@ mod tests {
         assert_eq!(names.len(), catalogue.models.len(), "a name is used twice");
         for entry in &catalogue.models {
             assert_eq!(entry.hub.split('/').count(), 2, "{}", entry.hub);
+            assert!(entry.parameters > 10_000_000 && !entry.tasks.is_empty(), "{}", entry.name);
+            assert!(!catalogue.is_not_public(&entry.name), "{}", entry.name);
             if let Some(stand_in) = &entry.stand_in {
                 assert!(names.contains(stand_in.as_str()), "{stand_in}");
             }
@@ -115,6 +125,27 @@ mod tests {
     }
 
     #[test]
+    fn well_known_models_have_their_usual_names() {
+        for (name, family) in [
+            ("distilbert", "distilbert"),
+            ("xlm-roberta", "xlm-roberta"),
+            ("camembert", "camembert"),
+            ("openai-gpt", "openai-gpt"),
+            ("GPT2-medium", "gpt2"),
+            ("gpt-neo-125M", "gpt_neo"),
+            ("t5-small", "t5"),
+            ("flan-t5-small", "t5"),
+            ("bart-base", "bart"),
+            ("Llama-3.2-1B", "llama"),
+            ("falcon-rw-1b", "falcon"),
+            ("bloom-560m", "bloom"),
+        ] {
+            assert_eq!(catalogue().find(name).unwrap().family, family, "{name}");
+        }
+        assert!(catalogue().find("llama").unwrap().gated && !catalogue().find("tinyllama").unwrap().gated);
+    }
+
+    #[test]
     fn an_entry_has_three_names() {
         for name in ["bert", "BERT-base-uncased", "google-bert/bert-base-uncased"] {
             assert_eq!(catalogue().find(name).unwrap().name, "bert");
@@ -124,10 +155,10 @@ mod tests {
 
     #[test]
     fn closed_models_are_known_in_every_spelling() {
-        for name in ["gpt3", "GPT-3", "gpt_4", "openai/gpt-4", "GPT-3.5", "ChatGPT"] {
+        for name in ["gpt3", "GPT-3", "gpt_4", "openai/gpt-4", "GPT-3.5", "ChatGPT", "gpt-3.5-turbo-0125"] {
             assert!(catalogue().is_not_public(name), "{name}");
         }
-        for name in ["gpt2", "gpt-neo", "gpt4all", "someone/gpt-4"] {
+        for name in ["gpt", "gpt2", "gpt-neo", "gpt4all", "gpt-oss-20b", "someone/gpt-4"] {
             assert!(!catalogue().is_not_public(name), "{name}");
         }
     }

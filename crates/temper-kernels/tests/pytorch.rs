@@ -137,6 +137,7 @@ fn full_attention() -> Attention {
             causal: false,
             window: None,
             alibi: None,
+            alibi_in_bfloat16: false,
             relative: None,
             scale: 1.0 / (HEAD as f32).sqrt(),
         },

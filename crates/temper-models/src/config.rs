@@ -81,7 +81,7 @@ impl<B: 'static> ModelConfig<B> {
         wrap: fn(F::Backbone) -> B,
     ) -> Result<Self, ModelError> {
         let family = F::deserialize(Value::Object(raw.clone()))
-            .map_err(|error| ModelError::Config { reason: error.to_string() })?;
+            .map_err(|error| ModelError::Config { reason: with_field::<F>(&raw, &error) })?;
         family.validate()?;
         let facts = Arc::new(family.facts());
         Ok(Self { raw, facts, init: Arc::new(move |parts, device| wrap(family.init(parts, device))) })
@@ -135,10 +135,10 @@ impl<B> ModelConfig<B> {
         self.raw.get("architectures")?.as_array()?.first()?.as_str()
     }
 
-    /// The parts of a model without a head; T5's encoder alone says that it has no decoder.
-    pub(crate) fn parts_without_head(&self) -> Parts {
-        let decoder = self.raw.get("is_encoder_decoder").is_none_or(|value| value != false);
-        Parts { decoder, ..Parts::ALL }
+    /// The parts of the backbone under a head. Without one, T5's encoder alone says that it has no decoder.
+    pub(crate) fn parts(&self, head: Option<&HeadFacts>) -> Parts {
+        let decoder = || self.raw.get("is_encoder_decoder").is_none_or(|value| value != false);
+        head.map_or_else(|| Parts { decoder: decoder(), ..Parts::ALL }, |head| head.parts)
     }
 
     /// The head that `architectures` names, if any.
@@ -219,6 +219,7 @@ impl<B> ModelConfig<B> {
         }
         if task == HeadTask::SequenceClassification {
             raw.insert("problem_type".into(), json!("single_label_classification"));
+            name_padding(&mut raw);
         }
         if pooling == Pooling::Cls {
             raw.insert(POOLING_KEY.into(), json!("cls"));
@@ -233,12 +234,42 @@ impl<B> ModelConfig<B> {
     }
 }
 
+/// What serde said, with the field that it stumbled over: alone beside defaults, that field fails too.
+fn with_field<F: Family>(raw: &Map<String, Value>, error: &serde_json::Error) -> String {
+    let alone =
+        |(key, value): (&String, &Value)| Value::Object(Map::from_iter([(key.clone(), value.clone())]));
+    let bad: Vec<&str> = raw
+        .iter()
+        .filter(|&field| F::deserialize(alone(field)).is_err())
+        .map(|(key, _)| key.as_str())
+        .collect();
+    match bad[..] {
+        [] => error.to_string(),
+        _ => format!("{}: {error}", bad.join(", ")),
+    }
+}
+
 /// A token classifier, read at the first token of each sequence.
 fn over_first_token(head: &HeadFacts) -> HeadFacts {
     let HeadKind::TokenClassification { dropout } = head.kind else { return head.clone() };
     HeadFacts {
         kind: HeadKind::SequenceClassification(ClassifierConfig::first_token(dropout)),
         ..head.clone()
+    }
+}
+
+/// transformers refuses to classify more than one text with a model that names no padding token: the end of
+/// a text serves, as no text has it inside.
+fn name_padding(raw: &mut Map<String, Value>) {
+    if raw.get("pad_token_id").is_some_and(Value::is_u64) {
+        return;
+    }
+    let end = match raw.get("eos_token_id") {
+        Some(Value::Array(ends)) => ends.first().cloned(),
+        other => other.cloned(),
+    };
+    if let Some(end) = end.filter(Value::is_u64) {
+        raw.insert("pad_token_id".into(), end);
     }
 }
 

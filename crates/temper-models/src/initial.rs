@@ -1,11 +1,22 @@
 //! Fresh parameters, drawn on the host: the same on every machine and backend.
 
+use burn::module::Module;
 use burn::tensor::TensorData;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::Parameter;
 use crate::parameters::hash_of;
+use crate::weights::{Layout, Source, fill};
+use crate::{Parameter, ParameterTable};
+
+/// Fills every parameter of a model with new values.
+pub(crate) fn draw<M: Module>(model: M, deviation: f64, seed: u64) -> M {
+    let parameters = ParameterTable::of(&model).parameters;
+    let source =
+        |parameter: &Parameter| Source { data: fresh(parameter, deviation, seed), layout: Layout::Same };
+    let sources = parameters.iter().map(|parameter| (parameter.path.clone(), source(parameter)));
+    fill(model, sources.collect())
+}
 
 /// Values for a new parameter, as transformers draws them: weights from a normal distribution
 /// with the configuration's `initializer_range`, biases zero, gains of norms one.

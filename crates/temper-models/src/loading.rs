@@ -41,7 +41,7 @@ impl ResolvedHead {
         request: &HeadRequest,
     ) -> Result<(ModelConfig<B>, Self), ModelError> {
         let resolved = |config: ModelConfig<B>, facts: Option<HeadFacts>, weights| {
-            let parts = facts.as_ref().map_or_else(|| config.parts_without_head(), |facts| facts.parts);
+            let parts = config.parts(facts.as_ref());
             Ok((config, Self { facts, parts, weights }))
         };
         match request {

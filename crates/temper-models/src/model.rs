@@ -3,11 +3,13 @@ use std::path::Path;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 
+use crate::initial::draw;
 use crate::loading::{ResolvedHead, fill_from, plan};
 use crate::registry::AnyBackbone;
 use crate::weights::{Checkpoint, write_safetensors};
 use crate::{
-    BackboneModule, Head, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Rows, TokenBatch,
+    BackboneModule, Head, HeadFacts, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Rows,
+    TokenBatch,
 };
 
 /// transformers' number of labels for a classifier whose configuration names none.
@@ -62,11 +64,21 @@ impl<B: BackboneModule> Model<B> {
         let checkpoint = Checkpoint::open(dir)?;
         let (config, head) = ResolvedHead::of(config, head)?;
         let head = head.untied(&checkpoint, config.facts())?;
-        let model = build(&config, &head, device)?;
+        let model = build(&config, head.facts.as_ref(), device)?;
         let plan = plan(model.parameters().parameters, &checkpoint, config.facts(), &head)?;
         let dropped = plan.dropped.clone();
         let (model, new) = fill_from(model, plan, &checkpoint, config.facts(), head.seed())?;
         Ok(Loaded { model, config, new, dropped })
+    }
+
+    /// A model without a checkpoint, to be trained from scratch: with the head that `architectures` of its
+    /// configuration names, and every parameter drawn at random.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when the labels are not numbered 0, 1, 2, ...
+    pub fn random(config: &ModelConfig<B>, seed: u64, device: &Device) -> Result<Self, ModelError> {
+        let model = build(config, config.head().as_ref(), device)?;
+        Ok(draw(model, config.facts().initializer_range, seed))
     }
 
     /// The head's logits; `None` without a head. Of BERT's two pretraining tasks, those of the hidden
@@ -127,14 +139,14 @@ impl<B: BackboneModule> Model<B> {
 
 fn build<B: BackboneModule>(
     config: &ModelConfig<B>,
-    head: &ResolvedHead,
+    head: Option<&HeadFacts>,
     device: &Device,
 ) -> Result<Model<B>, ModelError> {
-    let backbone = config.init(head.parts, device);
+    let backbone = config.init(config.parts(head), device);
     let labels = match config.labels()?.len() {
         0 => DEFAULT_LABELS,
         labels => labels,
     };
-    let head = head.facts.as_ref().map(|head| head.kind.init(backbone.hidden_size(), labels, device));
+    let head = head.map(|head| head.kind.init(backbone.hidden_size(), labels, device));
     Ok(Model { backbone, head })
 }

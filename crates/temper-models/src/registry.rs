@@ -6,27 +6,66 @@ use serde_json::{Map, Value};
 
 use crate::families::bart::BartConfig;
 use crate::families::bert::{Bert, BertConfig};
+use crate::families::bloom::BloomConfig;
+use crate::families::decoder::Decoder;
+use crate::families::distilbert::DistilBertConfig;
 use crate::families::encoder_decoder::EncoderDecoder;
+use crate::families::falcon::{Falcon, FalconConfig};
+use crate::families::gpt_neo::GptNeoConfig;
+use crate::families::gpt2::Gpt2Config;
+use crate::families::llama::{Llama, LlamaConfig};
+use crate::families::openai_gpt::OpenAiGptConfig;
+use crate::families::roberta::RobertaConfig;
 use crate::families::t5::T5Config;
-use crate::{Backbone, Mode, ModelConfig, ModelError, Pass, TokenBatch};
+use crate::{Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
 /// A backbone of any family.
 #[derive(Module, Debug)]
 pub enum AnyBackbone {
-    /// BERT.
+    /// BERT, DistilBERT and RoBERTa: one module.
     Bert(Bert),
     /// BART and T5.
     EncoderDecoder(EncoderDecoder),
+    /// Falcon.
+    Falcon(Falcon),
+    /// LLaMA.
+    Llama(Llama),
+    /// GPT, GPT-2, GPT-Neo or BLOOM.
+    Decoder(Decoder),
 }
 
 /// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &["bart", "bert", "t5"];
+const KNOWN: &[&str] = &[
+    "bart",
+    "bert",
+    "bloom",
+    "camembert",
+    "distilbert",
+    "falcon",
+    "gpt2",
+    "gpt_neo",
+    "llama",
+    "openai-gpt",
+    "roberta",
+    "t5",
+    "xlm-roberta",
+];
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
         "bart" => ModelConfig::of_family::<BartConfig>(raw, AnyBackbone::EncoderDecoder),
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
+        "distilbert" => ModelConfig::of_family::<DistilBertConfig>(raw, AnyBackbone::Bert),
+        "roberta" | "camembert" | "xlm-roberta" => {
+            ModelConfig::of_family::<RobertaConfig>(raw, AnyBackbone::Bert)
+        }
+        "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Falcon),
+        "llama" => ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Llama),
+        "bloom" => ModelConfig::of_family::<BloomConfig>(raw, AnyBackbone::Decoder),
+        "gpt2" => ModelConfig::of_family::<Gpt2Config>(raw, AnyBackbone::Decoder),
+        "gpt_neo" => ModelConfig::of_family::<GptNeoConfig>(raw, AnyBackbone::Decoder),
+        "openai-gpt" => ModelConfig::of_family::<OpenAiGptConfig>(raw, AnyBackbone::Decoder),
         "t5" => ModelConfig::of_family::<T5Config>(raw, AnyBackbone::EncoderDecoder),
         other => Err(ModelError::UnknownFamily { model_type: other.into(), known: KNOWN.join(", ") }),
     }
@@ -36,6 +75,9 @@ impl AnyBackbone {
     fn family(&self) -> &dyn Backbone {
         match self {
             Self::Bert(bert) => bert,
+            Self::Falcon(falcon) => falcon,
+            Self::Llama(llama) => llama,
+            Self::Decoder(decoder) => decoder,
             Self::EncoderDecoder(model) => model,
         }
     }
@@ -64,5 +106,40 @@ impl Backbone for AnyBackbone {
 
     fn layer_count(&self) -> usize {
         self.family().layer_count()
+    }
+}
+
+/// A family that the registry knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownFamily {
+    /// What config.json calls it.
+    pub model_type: &'static str,
+    /// Class and task of each of its heads.
+    pub heads: Vec<(&'static str, HeadTask)>,
+}
+
+/// Every family that [`ModelConfig::read`] knows, with its heads.
+pub fn families() -> Vec<KnownFamily> {
+    let heads = |model_type: &str| {
+        let raw = Map::from_iter([("model_type".to_owned(), Value::from(model_type))]);
+        // The sizes are the defaults; the heads do not depend on them.
+        let config = parse(raw).ok()?;
+        let heads = config.facts().heads.iter().map(|head| (head.architecture, head.kind.task()));
+        Some(heads.collect())
+    };
+    let family =
+        |&model_type: &&'static str| KnownFamily { model_type, heads: heads(model_type).unwrap_or_default() };
+    KNOWN.iter().map(family).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_can_be_read_and_has_heads() {
+        for family in families() {
+            assert!(!family.heads.is_empty(), "{} has a default that it refuses", family.model_type);
+        }
     }
 }

@@ -6,38 +6,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
-use common::{Reference, fixture, largest};
+use common::{Reference, Tensors, fixture, largest, tensors, write};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 use serde_json::{Value, json};
-use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelError, Pooling};
-
-type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
-
-fn tensors(file: &Path) -> Tensors {
-    let bytes = std::fs::read(file).expect("a file");
-    let parsed = SafeTensors::deserialize(&bytes).expect("safetensors");
-    let owned = |view: TensorView<'_>| (view.shape().to_vec(), view.data().to_vec());
-    parsed.tensors().into_iter().map(|(name, view)| (name, owned(view))).collect()
-}
-
-fn write(tensors: &Tensors, file: &Path) {
-    let views = tensors.iter().map(|(name, (shape, bytes))| {
-        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a view"))
-    });
-    serialize_to_file(views, None, file).expect("written");
-}
+use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, ModelError, Pooling};
 
 /// A copy of the fixture with changed weights and configuration.
 fn changed(change: impl FnOnce(&mut Tensors, &mut Value)) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().expect("a folder");
-    let mut weights = tensors(&fixture("bert").join("model.safetensors"));
-    let text = std::fs::read_to_string(fixture("bert").join("config.json")).expect("a configuration");
-    let mut config: Value = serde_json::from_str(&text).expect("JSON");
-    change(&mut weights, &mut config);
-    write(&weights, &dir.path().join("model.safetensors"));
-    std::fs::write(dir.path().join("config.json"), config.to_string()).expect("written");
-    dir
+    common::changed(&fixture("bert"), change)
 }
 
 fn logits(dir: &Path) -> Vec<f64> {
@@ -156,6 +133,25 @@ fn writing_gives_back_every_name_and_bit() {
         metadata.metadata().as_ref().and_then(|map| map.get("format")).map(String::as_str),
         Some("pt")
     );
+}
+
+#[test]
+fn a_random_model_is_a_function_of_its_seed_and_can_be_saved() {
+    let (device, dir) = (Device::flex(), tempfile::tempdir().expect("a folder"));
+    let config = ModelConfig::read(&fixture("bert")).expect("a configuration");
+    let saved = |seed: u64| {
+        Model::random(&config, seed, &device).expect("drawn").save(&config, dir.path()).expect("saved");
+        tensors(&dir.path().join("model.safetensors"))
+    };
+    assert!(saved(1) != saved(2));
+    let drawn = saved(1);
+    assert_eq!(
+        drawn.keys().collect::<Vec<_>>(),
+        tensors(&fixture("bert").join("model.safetensors")).keys().collect::<Vec<_>>()
+    );
+    let loaded = Model::load(dir.path(), &HeadRequest::FromConfig, &device).expect("loads");
+    assert!(loaded.new.is_empty());
+    assert!(logits(dir.path()).iter().all(|logit| logit.is_finite() && *logit != 0.0));
 }
 
 #[test]

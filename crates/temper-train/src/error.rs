@@ -79,6 +79,14 @@ pub enum TrainError {
         /// The largest one allowed.
         tolerance: f64,
     },
+    /// Fixtures that do not give the values of their reference.
+    #[error("verification failed for {} of {of} fixtures: {}", failed.len(), failed.join(", "))]
+    Fixtures {
+        /// Their names.
+        failed: Vec<String>,
+        /// How many were verified.
+        of: usize,
+    },
     /// Ctrl-C, with everything saved.
     #[error("interrupted after step {step}; go on with --resume {run}")]
     Interrupted {
@@ -118,7 +126,7 @@ impl TrainError {
             Self::Model(ModelError::Write { .. }) | Self::File { bad_data: false, .. } => 1,
             Self::Model(_) | Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
             Self::Diverged { .. } => 6,
-            Self::ProofFailed { .. } | Self::Verification { .. } => 7,
+            Self::ProofFailed { .. } | Self::Verification { .. } | Self::Fixtures { .. } => 7,
             Self::Interrupted { .. } => 130,
             Self::Learner(_) => 1,
         }

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    EvaluateArgs, FetchArgs, FinetuneArgs, InspectArgs, PredictArgs, VerifyArgs, evaluate, fetch, finetune,
-    inspect, predict, verify,
+    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, InspectArgs, ModelsArgs, PredictArgs, VerifyArgs,
+    embed, evaluate, fetch, finetune, inspect, models, predict, verify,
 };
 
 #[global_allocator]
@@ -30,9 +30,11 @@ enum Command {
     Finetune(Box<FinetuneArgs>),
     Evaluate(EvaluateArgs),
     Predict(PredictArgs),
+    Embed(EmbedArgs),
     Inspect(InspectArgs),
     Verify(VerifyArgs),
     Fetch(FetchArgs),
+    Models(ModelsArgs),
 }
 
 fn main() -> ExitCode {
@@ -49,9 +51,11 @@ fn main() -> ExitCode {
         Command::Finetune(args) => finetune(&args),
         Command::Evaluate(args) => evaluate(&args),
         Command::Predict(args) => predict(&args),
+        Command::Embed(args) => embed(&args),
         Command::Inspect(args) => inspect(&args),
         Command::Verify(args) => verify(&args),
         Command::Fetch(args) => fetch(&args),
+        Command::Models(args) => models(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -88,6 +88,17 @@ fn the_same_seed_gives_the_same_bits_and_another_does_not() {
 }
 
 #[test]
+fn the_number_of_threads_does_not_change_the_result() {
+    let bench = Bench::new();
+    assert_succeeds(&bench.finetune("one", &["--threads", "1"]));
+    assert_succeeds(&bench.finetune("three", &["--threads", "3"]));
+    let weights =
+        |run: &str| std::fs::read(bench.path(&format!("runs/{run}/model/model.safetensors"))).unwrap();
+    assert!(weights("one") == weights("three"));
+    assert_fails(&bench.finetune("none", &["--threads", "0"]), 2, &["--threads"]);
+}
+
+#[test]
 fn an_interrupted_run_goes_on_to_the_same_bits() {
     let bench = Bench::new();
     let flags = [

@@ -72,3 +72,67 @@ fn the_token_ids_are_transformers() {
         assert_eq!(ours.type_ids, types[row][..length], "{:?}", TEXTS[row]);
     }
 }
+
+/// The vectors that `temper embed` gives for texts.
+fn embedded(model: &LocalModel, texts: &[&str]) -> Vec<Vec<f64>> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_temper"));
+    command.arg("embed").arg(&model.dir).args(texts.iter().flat_map(|text| ["--text", text]));
+    let output = command.output().expect("started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows = String::from_utf8(output.stdout).expect("text");
+    let row = |line: &str| -> Vec<f64> {
+        let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let values = row["embedding"].as_array().expect("a list").iter();
+        values.map(|value| value.as_f64().expect("a number")).collect()
+    };
+    rows.lines().map(row).collect()
+}
+
+#[test]
+fn the_embeddings_are_means_of_transformers_hidden_states() {
+    let Some(model) = minilm() else { return };
+    let bytes = std::fs::read(reference()).expect("the fixture is committed");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let (states, mask) = (
+        tensors.tensor("last_hidden_state").expect("states"),
+        tensors.tensor("attention_mask").expect("a mask"),
+    );
+    let [_, seq, width] = states.shape()[..] else { panic!("{:?}", states.shape()) };
+    let state = |bytes: &[u8]| f64::from(f32::from_le_bytes(bytes.try_into().expect("4 bytes")));
+    let states: Vec<f64> = states.data().chunks(4).map(state).collect();
+    let lengths: Vec<usize> =
+        mask.data().chunks(8 * seq).map(|row| row.iter().map(|&one| one as usize).sum()).collect();
+    let single: Vec<usize> = (0..TEXTS.len()).filter(|&row| TEXTS[row].1.is_none()).collect();
+    let texts: Vec<&str> = single.iter().map(|&row| TEXTS[row].0).collect();
+    for (ours, row) in embedded(&model, &texts).into_iter().zip(single) {
+        assert_eq!(ours.len(), width);
+        for (at, ours) in ours.into_iter().enumerate() {
+            let tokens = (0..lengths[row]).map(|token| states[(row * seq + token) * width + at]);
+            let theirs = tokens.sum::<f64>() / lengths[row] as f64;
+            assert!((ours - theirs).abs() < 1e-5, "{row}, {at}: {ours} {theirs}");
+        }
+    }
+}
+
+#[test]
+fn paraphrases_are_nearer_than_other_texts() {
+    let Some(model) = minilm() else { return };
+    let texts = [
+        "A man is eating food.",
+        "Someone is having a meal.",
+        "The stock market fell sharply today.",
+        "Shares lost much of their value this morning.",
+    ];
+    let vectors = embedded(&model, &texts);
+    let cosine = |left: usize, right: usize| {
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let (left, right) = (&vectors[left], &vectors[right]);
+        dot(left, right) / (dot(left, left) * dot(right, right)).sqrt()
+    };
+    for (left, right) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        assert!(cosine(left, right) < 0.3, "{} | {}: {}", texts[left], texts[right], cosine(left, right));
+    }
+    for (left, right) in [(0, 1), (2, 3)] {
+        assert!(cosine(left, right) > 0.5, "{} | {}: {}", texts[left], texts[right], cosine(left, right));
+    }
+}

@@ -150,6 +150,7 @@ fn bench_attention(criterion: &mut Criterion) {
                 causal: false,
                 window: None,
                 alibi: None,
+                alibi_in_bfloat16: false,
                 relative: None,
                 scale: 1.0 / (head as f32).sqrt(),
             },

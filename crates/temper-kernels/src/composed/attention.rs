@@ -35,7 +35,11 @@ pub fn attention(
     let mut scores = query.matmul(key.swap_dims(2, 3)) * f64::from(pattern.scale);
     let distances = Distances::new(layout);
     if let Some(slopes) = &pattern.alibi {
-        scores = scores.clone() + distances.alibi(slopes, &device).cast(scores.dtype());
+        let bias = match pattern.alibi_in_bfloat16 {
+            true => bfloat16_alibi(pattern, slopes, layout.keys.longest(), &device),
+            false => distances.alibi(slopes, &device),
+        };
+        scores = scores.clone() + bias.cast(scores.dtype());
     }
     if let (Some(buckets), Some(table)) = (&pattern.relative, relative) {
         scores = scores + distances.relative(buckets, table);
@@ -62,6 +66,13 @@ fn repeat_heads(x: Tensor<4>, times: usize) -> Tensor<4> {
     let [batch, count, seq, head] = x.dims();
     let repeated = x.reshape([batch, count, 1, seq, head]).expand([batch, count, times, seq, head]);
     repeated.reshape([batch, count * times, seq, head])
+}
+
+/// Falcon's ALiBi, `[1, heads, 1, keys]`.
+fn bfloat16_alibi(pattern: &AttentionPattern, slopes: &[f32], keys: usize, device: &Device) -> Tensor<4> {
+    let of_head = |&slope: &f32| (0..keys).map(move |key| pattern.bfloat16_alibi(slope, key));
+    let values: Vec<f32> = slopes.iter().flat_map(of_head).collect();
+    Tensor::from_data(TensorData::new(values, [1, slopes.len(), 1, keys]), &device.clone().inner())
 }
 
 fn tensor(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {

@@ -20,7 +20,14 @@ fn call(sequences: &[(usize, usize, usize)], head: usize) -> Attention {
     };
     Attention {
         heads: AttentionHeads { query_heads: 2, key_heads: 2, head },
-        pattern: AttentionPattern { causal: false, window: None, alibi: None, relative: None, scale: 0.3 },
+        pattern: AttentionPattern {
+            causal: false,
+            window: None,
+            alibi: None,
+            alibi_in_bfloat16: false,
+            relative: None,
+            scale: 0.3,
+        },
         layout: AttentionLayout {
             queries: Sequences::of_lengths(&of(|sequence| sequence.0)),
             keys: Sequences::of_lengths(&of(|sequence| sequence.1)),
@@ -38,6 +45,13 @@ fn self_attention(lengths: &[usize], head: usize) -> Attention {
 fn alibi(mut attention: Attention) -> Attention {
     let slopes = (0..attention.heads.query_heads).map(|head| 0.5 / (head + 1) as f32);
     attention.pattern.alibi = Some(slopes.collect());
+    attention
+}
+
+fn alibi_in_bfloat16(mut attention: Attention) -> Attention {
+    attention.pattern.alibi_in_bfloat16 = true;
+    let slope = |head| 0.5_f32.powf(0.5 * (head + 1) as f32);
+    attention.pattern.alibi = Some((0..attention.heads.query_heads).map(slope).collect());
     attention
 }
 
@@ -112,6 +126,12 @@ fn attention_agrees_on_empty_sequences_and_such_of_length_one() {
         agree(&call(sequences, 8));
         agree(&relative(call(sequences, 8)));
     }
+}
+
+#[test]
+fn attention_agrees_with_alibi_in_bfloat16() {
+    agree(&alibi_in_bfloat16(causal(self_attention(&[1, 0, 300], 8), None)));
+    agree(&alibi_in_bfloat16(grouped(call(&[(3, 5, 2), (1, 290, 289)], 8), 4, 1)));
 }
 
 #[test]

@@ -109,7 +109,14 @@ fn norm_drops_before_the_residual_sum() {
 fn square_attention(keys: usize, dropout: Option<Dropout>) -> Attention {
     Attention {
         heads: AttentionHeads { query_heads: 2, key_heads: 2, head: keys },
-        pattern: AttentionPattern { causal: false, window: None, alibi: None, relative: None, scale: 0.3 },
+        pattern: AttentionPattern {
+            causal: false,
+            window: None,
+            alibi: None,
+            alibi_in_bfloat16: false,
+            relative: None,
+            scale: 0.3,
+        },
         layout: AttentionLayout::full(Sequences::of_lengths(&[keys])),
         dropout,
     }

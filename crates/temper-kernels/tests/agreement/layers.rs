@@ -83,8 +83,7 @@ fn a_transposed_weight_gives_the_same() {
         },
     };
     for (rows, inputs, outputs) in [(0, 3, 2), (1, 1, 1), (7, 33, 20), (50, 16, 49)] {
-        let operands =
-            [Operand::new(rows, inputs), Operand::new(outputs, inputs), Operand::new(1, outputs)];
+        let operands = [Operand::new(rows, inputs), Operand::new(outputs, inputs), Operand::new(1, outputs)];
         pair.agree(&operands);
         pair.agree(&operands[..2]);
         pair.agree_for_every_choice(&operands);

@@ -56,6 +56,7 @@ fn attention_composes() {
         causal: true,
         window: Some(3),
         alibi: Some([0.5, 0.25].into()),
+        alibi_in_bfloat16: false,
         relative: Some(buckets),
         scale: 0.5,
     };

@@ -19,7 +19,14 @@ fn self_attention() -> Attention {
     let relative = Some(RelativeBuckets { buckets, zero_at: longest });
     Attention {
         heads: AttentionHeads { query_heads: 4, key_heads: 2, head: WIDTH / 4 },
-        pattern: AttentionPattern { causal: true, window: None, alibi: None, relative, scale: 0.2 },
+        pattern: AttentionPattern {
+            causal: true,
+            window: None,
+            alibi: None,
+            alibi_in_bfloat16: false,
+            relative,
+            scale: 0.2,
+        },
         layout: AttentionLayout::full(Sequences::of_lengths(&LENGTHS)),
         dropout: Some(MASKS),
     }

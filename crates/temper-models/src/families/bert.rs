@@ -2,7 +2,7 @@
 //!
 //! Devlin et al. 2018 (arXiv 1810.04805). Follows transformers 5.23, `modeling_bert.py`.
 //! It is the default block of this crate; what is its own are the three summed embeddings and the
-//! tanh pooler.
+//! tanh pooler. RoBERTa and DistilBERT are the same module, made otherwise.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -14,7 +14,7 @@ use crate::layers::{
     AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForwardConfig, Linear, Norm, NormConfig,
     NormPlace, StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
-use crate::weights::{Row, WeightMap, copy, foreign, ignore, linear, norm};
+use crate::weights::{Row, WeightMap, copy, foreign, ignore, linear, matrix, norm};
 use crate::{
     Activation, Backbone, Bounds, Family, FamilyFacts, HeadFacts, HeadKind, Mode, ModelError, Parts, Pass,
     TokenBatch,
@@ -48,7 +48,7 @@ pub struct BertConfig {
     pub initializer_range: f64,
     /// Added to the variance in norms.
     pub layer_norm_eps: f64,
-    /// Id that fills up a batch.
+    /// Id that fills up a batch; RoBERTa's positions begin behind it.
     pub pad_token_id: Option<u32>,
     /// Dropout before the classification head; `hidden_dropout_prob` when absent.
     pub classifier_dropout: Option<f64>,
@@ -93,15 +93,24 @@ impl BertConfig {
         self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
     }
 
-    fn block(&self) -> BlockConfig {
+    /// What the module is made from.
+    pub(super) fn shape(&self, parts: Parts) -> BertShape {
         let (hidden, heads) = (self.hidden_size, self.num_attention_heads);
-        BlockConfig {
-            attention: AttentionConfig::new(hidden, heads, self.attention_probs_dropout_prob),
-            cross_attention: None,
-            ffn: FeedForwardConfig::new(hidden, self.intermediate_size, self.hidden_act),
-            norm: NormConfig::layer(hidden, self.layer_norm_eps),
-            norm_place: NormPlace::After,
-            dropout: self.hidden_dropout_prob,
+        BertShape {
+            vocab_size: self.vocab_size,
+            positions: self.max_position_embeddings,
+            first_position: 0,
+            types: Some(self.type_vocab_size),
+            layers: self.num_hidden_layers,
+            block: BlockConfig {
+                attention: AttentionConfig::new(hidden, heads, self.attention_probs_dropout_prob),
+                cross_attention: None,
+                ffn: FeedForwardConfig::new(hidden, self.intermediate_size, self.hidden_act),
+                norm: NormConfig::layer(hidden, self.layer_norm_eps),
+                norm_place: NormPlace::After,
+                dropout: self.hidden_dropout_prob,
+            },
+            pooler: parts.pooler,
         }
     }
 
@@ -110,6 +119,8 @@ impl BertConfig {
         let classifier = ClassifierConfig { uses_pooler: true, ..ClassifierConfig::first_token(dropout) };
         let (tied, epsilon) = (self.tie_word_embeddings, self.layer_norm_eps);
         let masked = LanguageModelConfig::masked(self.vocab_size, tied, self.hidden_act, epsilon);
+        let (masked_rows, pretraining_rows) =
+            if tied { (MASKED, PRETRAINING) } else { (MASKED_UNTIED, PRETRAINING_UNTIED) };
         vec![
             HeadFacts::new(
                 "BertForSequenceClassification",
@@ -124,8 +135,8 @@ impl BertConfig {
             .over(Parts::NO_POOLER),
             HeadFacts::new("BertForQuestionAnswering", HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN)
                 .over(Parts::NO_POOLER),
-            HeadFacts::new("BertForMaskedLM", HeadKind::MaskedLm(masked), MASKED).over(Parts::NO_POOLER),
-            HeadFacts::new("BertForPreTraining", HeadKind::Pretraining(masked), PRETRAINING),
+            HeadFacts::new("BertForMaskedLM", HeadKind::MaskedLm(masked), masked_rows).over(Parts::NO_POOLER),
+            HeadFacts::new("BertForPreTraining", HeadKind::Pretraining(masked), pretraining_rows),
         ]
     }
 }
@@ -143,29 +154,16 @@ impl Family for BertConfig {
         if self.add_cross_attention {
             return refuse("add_cross_attention", true);
         }
-        if !self.tie_word_embeddings {
-            return refuse("tie_word_embeddings", false);
-        }
         check_heads("num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)
     }
 
     fn init(&self, parts: Parts, device: &Device) -> Bert {
-        let (hidden, block) = (self.hidden_size, self.block());
-        let embedding = |entries| Embedding::new(entries, hidden, device);
-        Bert {
-            token_embedding: embedding(self.vocab_size),
-            position_embedding: embedding(self.max_position_embeddings),
-            type_embedding: embedding(self.type_vocab_size),
-            embedding_norm: NormConfig::layer(hidden, self.layer_norm_eps).init(device),
-            embedding_dropout: Dropout::new(self.hidden_dropout_prob),
-            layers: (0..self.num_hidden_layers).map(|_| Block::new(&block, device)).collect(),
-            pooler: parts.pooler.then(|| Linear::new(hidden, hidden, device)),
-        }
+        Bert::new(&self.shape(parts), device)
     }
 
     fn facts(&self) -> FamilyFacts {
         FamilyFacts {
-            weights: WEIGHTS,
+            weights: WeightMap { prefix: "bert.", groups: 1, rows: ROWS },
             heads: self.heads(),
             foreign: OTHER_HEADS,
             initializer_range: self.initializer_range,
@@ -174,26 +172,63 @@ impl Family for BertConfig {
     }
 }
 
-/// BERT without a task.
+/// What [`Bert`] is made from.
+pub(super) struct BertShape {
+    pub vocab_size: usize,
+    /// Rows of the position embedding.
+    pub positions: usize,
+    /// The row of a sequence's first token.
+    pub first_position: usize,
+    /// Rows of the segment embedding, where there is one.
+    pub types: Option<usize>,
+    pub layers: usize,
+    pub block: BlockConfig,
+    pub pooler: bool,
+}
+
+/// BERT without a task, and RoBERTa and DistilBERT.
 #[derive(Module, Debug)]
 pub struct Bert {
     token_embedding: Embedding,
     position_embedding: Embedding,
-    type_embedding: Embedding,
+    type_embedding: Option<Embedding>,
     embedding_norm: Norm,
     embedding_dropout: Dropout,
     layers: Vec<Block>,
     pooler: Option<Linear>,
+    #[module(skip)]
+    first_position: usize,
 }
 
 impl Bert {
+    /// The model with zero weights, to be loaded.
+    pub(super) fn new(shape: &BertShape, device: &Device) -> Self {
+        let (hidden, block) = (shape.block.norm.width, &shape.block);
+        let embedding = |entries| Embedding::new(entries, hidden, device);
+        Self {
+            token_embedding: embedding(shape.vocab_size),
+            position_embedding: embedding(shape.positions),
+            type_embedding: shape.types.map(embedding),
+            embedding_norm: block.norm.init(device),
+            embedding_dropout: Dropout::new(block.dropout),
+            layers: (0..shape.layers).map(|_| Block::new(block, device)).collect(),
+            pooler: shape.pooler.then(|| Linear::new(hidden, hidden, device)),
+            first_position: shape.first_position,
+        }
+    }
+
     // [tokens] -> [tokens, hidden]
     fn embed(&self, batch: &TokenBatch, mode: Mode) -> Tensor<2> {
-        let sum = self.token_embedding.forward(batch.ids.clone())
-            + self.type_embedding.forward(batch.type_ids.clone())
-            + self.position_embedding.forward(batch.positions.clone());
-        let tables = [&self.token_embedding, &self.position_embedding, &self.type_embedding];
-        let frozen = is_frozen(&self.embedding_norm) && tables.into_iter().all(is_frozen);
+        let mut sum = self.token_embedding.forward(batch.ids.clone());
+        if let Some(types) = &self.type_embedding {
+            sum = sum + types.forward(batch.type_ids.clone());
+        }
+        let positions = batch.positions.clone() + self.first_position as i32;
+        sum = sum + self.position_embedding.forward(positions);
+        let frozen = is_frozen(&self.token_embedding)
+            && is_frozen(&self.position_embedding)
+            && is_frozen(&self.type_embedding)
+            && is_frozen(&self.embedding_norm);
         detach_if_frozen(self.embedding_dropout.forward(self.embedding_norm.forward(sum), mode), frozen)
     }
 }
@@ -224,32 +259,28 @@ impl Backbone for Bert {
     }
 }
 
-/// Where each tensor of a checkpoint goes.
-const WEIGHTS: WeightMap = WeightMap {
-    prefix: "bert.",
-    groups: 1,
-    rows: &[
-        copy("embeddings.word_embeddings.weight", "token_embedding.weight"),
-        copy("embeddings.position_embeddings.weight", "position_embedding.weight"),
-        copy("embeddings.token_type_embeddings.weight", "type_embedding.weight"),
-        norm("embeddings.LayerNorm", "embedding_norm"),
-        ignore("embeddings.position_ids"), // 0, 1, 2, ...: a buffer of old versions.
-        linear("encoder.layer.{}.attention.self.query", "layers.{}.attention.query"),
-        linear("encoder.layer.{}.attention.self.key", "layers.{}.attention.key"),
-        linear("encoder.layer.{}.attention.self.value", "layers.{}.attention.value"),
-        linear("encoder.layer.{}.attention.output.dense", "layers.{}.attention.output"),
-        norm("encoder.layer.{}.attention.output.LayerNorm", "layers.{}.attention_norm"),
-        linear("encoder.layer.{}.intermediate.dense", "layers.{}.ffn.inner"),
-        linear("encoder.layer.{}.output.dense", "layers.{}.ffn.outer"),
-        norm("encoder.layer.{}.output.LayerNorm", "layers.{}.ffn_norm"),
-        linear("pooler.dense", "pooler"),
-    ],
-};
+/// Where each tensor of a checkpoint goes: BERT's, and RoBERTa's under another prefix.
+pub(super) const ROWS: &[Row] = &[
+    copy("embeddings.word_embeddings.weight", "token_embedding.weight"),
+    copy("embeddings.position_embeddings.weight", "position_embedding.weight"),
+    copy("embeddings.token_type_embeddings.weight", "type_embedding.weight"),
+    norm("embeddings.LayerNorm", "embedding_norm"),
+    ignore("embeddings.position_ids"), // 0, 1, 2, ...: a buffer of old versions.
+    linear("encoder.layer.{}.attention.self.query", "layers.{}.attention.query"),
+    linear("encoder.layer.{}.attention.self.key", "layers.{}.attention.key"),
+    linear("encoder.layer.{}.attention.self.value", "layers.{}.attention.value"),
+    linear("encoder.layer.{}.attention.output.dense", "layers.{}.attention.output"),
+    norm("encoder.layer.{}.attention.output.LayerNorm", "layers.{}.attention_norm"),
+    linear("encoder.layer.{}.intermediate.dense", "layers.{}.ffn.inner"),
+    linear("encoder.layer.{}.output.dense", "layers.{}.ffn.outer"),
+    norm("encoder.layer.{}.output.LayerNorm", "layers.{}.ffn_norm"),
+    linear("pooler.dense", "pooler"),
+];
 
 /// The next-sentence head of a checkpoint without the other one.
 const OTHER_HEADS: &[Row] = &[foreign("cls.*")];
-const CLASSIFIER: &[Row] = &[linear("classifier", "head.output")];
-const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];
+pub(super) const CLASSIFIER: &[Row] = &[linear("classifier", "head.output")];
+pub(super) const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];
 const MASKED: &[Row] = &[
     linear("cls.predictions.transform.dense", "head.dense"),
     norm("cls.predictions.transform.LayerNorm", "head.norm"),
@@ -257,11 +288,26 @@ const MASKED: &[Row] = &[
     ignore("cls.predictions.decoder.weight"), // The token embedding.
     ignore("cls.predictions.decoder.bias"),   // The same as `cls.predictions.bias`.
 ];
+const MASKED_UNTIED: &[Row] = &[
+    linear("cls.predictions.transform.dense", "head.dense"),
+    norm("cls.predictions.transform.LayerNorm", "head.norm"),
+    matrix("cls.predictions.decoder.weight", "head.output.weight"),
+    copy("cls.predictions.decoder.bias", "head.bias"),
+    ignore("cls.predictions.bias"), // transformers does not compute with it then.
+];
 const PRETRAINING: &[Row] = &[
     linear("cls.predictions.transform.dense", "head.tokens.dense"),
     norm("cls.predictions.transform.LayerNorm", "head.tokens.norm"),
     copy("cls.predictions.bias", "head.tokens.bias"),
     ignore("cls.predictions.decoder.weight"), // The token embedding.
     ignore("cls.predictions.decoder.bias"),   // The same as `cls.predictions.bias`.
+    linear("cls.seq_relationship", "head.next_sentence"),
+];
+const PRETRAINING_UNTIED: &[Row] = &[
+    linear("cls.predictions.transform.dense", "head.tokens.dense"),
+    norm("cls.predictions.transform.LayerNorm", "head.tokens.norm"),
+    matrix("cls.predictions.decoder.weight", "head.tokens.output.weight"),
+    copy("cls.predictions.decoder.bias", "head.tokens.bias"),
+    ignore("cls.predictions.bias"), // transformers does not compute with it then.
     linear("cls.seq_relationship", "head.next_sentence"),
 ];

@@ -110,7 +110,7 @@ impl Backbone for EncoderDecoder {
     }
 
     fn hidden_size(&self) -> usize {
-        self.token_embedding.weight.lazy_shape()[1]
+        self.token_embedding.width()
     }
 
     fn layer_count(&self) -> usize {

@@ -2,7 +2,16 @@
 
 pub mod bart;
 pub mod bert;
+pub mod bloom;
+pub mod decoder;
+pub mod distilbert;
 pub mod encoder_decoder;
+pub mod falcon;
+pub mod gpt2;
+pub mod gpt_neo;
+pub mod llama;
+pub mod openai_gpt;
+pub mod roberta;
 pub mod t5;
 
 use std::fmt::Display;

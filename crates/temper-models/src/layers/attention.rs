@@ -20,6 +20,8 @@ pub struct AttentionConfig {
     pub output_bias: bool,
     /// Dropout on the attention weights.
     pub dropout: f64,
+    /// Dropout on what the attention adds to the residual sum, where it is not the block's.
+    pub residual_dropout: Option<f64>,
 }
 
 impl AttentionConfig {
@@ -34,7 +36,16 @@ impl AttentionConfig {
             bias: true,
             output_bias: true,
             dropout,
+            residual_dropout: None,
         }
+    }
+
+    /// The same with other heads, whose scores are divided by the root of their own width.
+    #[must_use]
+    pub fn with_heads(mut self, heads: AttentionHeads) -> Self {
+        self.heads = heads;
+        self.pattern.scale = 1.0 / (heads.head as f32).sqrt();
+        self
     }
 
     /// The same in a decoder: a token sees itself and what precedes it.
@@ -48,7 +59,14 @@ impl AttentionConfig {
 /// Every token sees every other; scores are divided by the root of a head's width.
 fn both_directions(head: usize) -> AttentionPattern {
     let scale = 1.0 / (head as f32).sqrt();
-    AttentionPattern { causal: false, window: None, alibi: None, relative: None, scale }
+    AttentionPattern {
+        causal: false,
+        window: None,
+        alibi: None,
+        alibi_in_bfloat16: false,
+        relative: None,
+        scale,
+    }
 }
 
 /// Multi-head attention, of a sequence to itself or to what an encoder made of another.

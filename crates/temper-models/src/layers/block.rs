@@ -31,7 +31,7 @@ pub struct BlockConfig {
     pub norm: NormConfig,
     /// Where it stands.
     pub norm_place: NormPlace,
-    /// Dropout on what each sub-layer adds.
+    /// Dropout on what each sub-layer adds; self-attention may name another.
     pub dropout: f64,
 }
 
@@ -51,6 +51,7 @@ pub struct Block {
     pub ffn: FeedForward,
     /// The norm of the feed-forward layer.
     pub ffn_norm: Norm,
+    attention_dropout: Dropout,
     dropout: Dropout,
     #[module(skip)]
     norm_place: NormPlace,
@@ -67,6 +68,7 @@ impl Block {
             cross_attention_norm: cross.map(|_| config.norm.init(device)),
             ffn: FeedForward::new(&config.ffn, device),
             ffn_norm: config.norm.init(device),
+            attention_dropout: Dropout::new(config.attention.residual_dropout.unwrap_or(config.dropout)),
             dropout: Dropout::new(config.dropout),
             norm_place: config.norm_place,
         }
@@ -84,12 +86,14 @@ impl Block {
         }
     }
 
-    fn end(&self, norm: &Norm, computed: Tensor<2>, residual: Tensor<2>, mode: Mode) -> Tensor<2> {
+    /// Adds what a sub-layer computed to its residual.
+    fn end(&self, norm: &Norm, dropout: &Dropout, sum: [Tensor<2>; 2], mode: Mode) -> Tensor<2> {
+        let [computed, residual] = sum;
         match self.norm_place {
             NormPlace::Before | NormPlace::BeforeAndOnResidual => {
-                self.dropout.forward_residual(computed, residual, mode)
+                dropout.forward_residual(computed, residual, mode)
             }
-            NormPlace::After => norm.forward_residual(computed, residual, &self.dropout, mode),
+            NormPlace::After => norm.forward_residual(computed, residual, dropout, mode),
         }
     }
 }
@@ -106,15 +110,16 @@ impl Layer for Block {
         let [keys, residual] = self.begin(&self.attention_norm, x);
         let queries = rows.select(keys.clone());
         let attended = self.attention.forward(queries, keys, rows, cache.as_deref_mut(), mode.child(0));
-        let mut x = self.end(&self.attention_norm, attended, rows.select(residual), mode.child(1));
+        let sum = [attended, rows.select(residual)];
+        let mut x = self.end(&self.attention_norm, &self.attention_dropout, sum, mode.child(1));
         let cross = self.cross_attention.as_ref().zip(self.cross_attention_norm.as_ref());
         if let (Some((attention, norm)), Some(encoded)) = (cross, encoded) {
             let [queries, residual] = self.begin(norm, x);
             let attended = attention.forward_cross(queries, rows, encoded, cache, mode.child(3));
-            x = self.end(norm, attended, residual, mode.child(4));
+            x = self.end(norm, &self.dropout, [attended, residual], mode.child(4));
         }
         let [inputs, residual] = self.begin(&self.ffn_norm, x);
         let transformed = self.ffn.forward(inputs, mode.child(5));
-        self.end(&self.ffn_norm, transformed, residual, mode.child(2))
+        self.end(&self.ffn_norm, &self.dropout, [transformed, residual], mode.child(2))
     }
 }

@@ -21,4 +21,9 @@ impl Embedding {
     pub fn forward(&self, ids: Tensor<1, Int>) -> Tensor<2> {
         temper_kernels::embedding(self.weight.val(), ids)
     }
+
+    /// Numbers a row.
+    pub fn width(&self) -> usize {
+        self.weight.lazy_shape()[1]
+    }
 }

@@ -3,6 +3,7 @@
 //! Each follows Hugging Face's placement of dropout and norms, which Burn's own transformer
 //! modules do not. The operations themselves are temper-kernels'.
 
+mod alibi;
 mod attention;
 mod block;
 mod cache;
@@ -11,10 +12,13 @@ mod embedding;
 mod feed_forward;
 mod linear;
 mod norm;
+mod parallel_block;
+mod rope_config;
 mod rotary;
 mod rows;
 mod stack;
 
+pub use alibi::alibi_slopes;
 pub use attention::{Attention, AttentionConfig};
 pub use block::{Block, BlockConfig, NormPlace};
 pub use cache::{Cache, Encoded, LayerCache};
@@ -23,6 +27,8 @@ pub use embedding::Embedding;
 pub use feed_forward::{FeedForward, FeedForwardConfig};
 pub use linear::Linear;
 pub use norm::{Norm, NormConfig};
+pub use parallel_block::{ParallelBlock, ParallelBlockConfig};
+pub use rope_config::{RopeConfig, RopeParameters};
 pub use rotary::{Rotary, Rotation};
 pub use rows::{LayerRows, StackRows};
 pub use stack::{Layer, StackPass, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers};

@@ -19,6 +19,15 @@ impl Rotary {
         Self { frequencies: (0..head / 2).map(frequency).collect(), scale: 1.0 }
     }
 
+    /// The same with every frequency changed.
+    #[must_use]
+    pub fn rescaled(mut self, change: impl Fn(f64) -> f64) -> Self {
+        for frequency in &mut self.frequencies {
+            *frequency = change(f64::from(*frequency)) as f32;
+        }
+        self
+    }
+
     /// Sines and cosines at some positions.
     ///
     /// # Shapes

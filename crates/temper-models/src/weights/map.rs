@@ -18,8 +18,8 @@ pub enum Layout {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
-    Copy,
-    OneRow,
+    /// One tensor; how it is stored.
+    Copy(Layout),
     /// `.weight` and `.bias` of a linear map; how the weight is stored.
     Linear(Layout),
     Norm,
@@ -40,12 +40,17 @@ pub struct Row {
 
 /// One tensor, stored as it is.
 pub const fn copy(theirs: &'static str, ours: &'static str) -> Row {
-    Row { theirs, ours: [ours, "", ""], rule: Rule::Copy }
+    Row { theirs, ours: [ours, "", ""], rule: Rule::Copy(Layout::Same) }
+}
+
+/// One matrix, stored `[out, in]` (`[in, out]` here): a linear map whose bias has another name.
+pub const fn matrix(theirs: &'static str, ours: &'static str) -> Row {
+    Row { theirs, ours: [ours, "", ""], rule: Rule::Copy(Layout::Transposed) }
 }
 
 /// A vector that is stored as a matrix with one row.
 pub const fn one_row(theirs: &'static str, ours: &'static str) -> Row {
-    Row { theirs, ours: [ours, "", ""], rule: Rule::OneRow }
+    Row { theirs, ours: [ours, "", ""], rule: Rule::Copy(Layout::OneRow) }
 }
 
 /// `.weight` (`[out, in]` there, `[in, out]` here) and `.bias` of an `nn.Linear`.
@@ -132,8 +137,7 @@ impl Row {
         match self.rule {
             Rule::Ignore => matches(self.theirs, name).map(|_| Target::Ignored),
             Rule::Foreign => matches(self.theirs, name).map(|_| Target::Foreign),
-            Rule::Copy => place(&matches(self.theirs, name)?, None, Layout::Same, Fusion::Blocks),
-            Rule::OneRow => place(&matches(self.theirs, name)?, None, Layout::OneRow, Fusion::Blocks),
+            Rule::Copy(layout) => place(&matches(self.theirs, name)?, None, layout, Fusion::Blocks),
             Rule::Linear(_) | Rule::Norm | Rule::Fused(..) => {
                 let (stem, suffix) = name.rsplit_once('.')?;
                 let (suffix, layout, fusion) = self.read_suffix(suffix)?;
@@ -147,7 +151,7 @@ impl Row {
         let number_in = |stem: &str| self.ours().find_map(|ours| matches(ours, stem));
         match self.rule {
             Rule::Ignore | Rule::Foreign => None,
-            Rule::Copy | Rule::OneRow => self.stored(&insert(self.theirs, &number_in(path)?)),
+            Rule::Copy(_) => self.stored(&insert(self.theirs, &number_in(path)?)),
             Rule::Linear(_) | Rule::Norm | Rule::Fused(..) => {
                 let (stem, suffix) = path.rsplit_once('.')?;
                 let stored = insert(self.theirs, &number_in(stem)?);
@@ -202,8 +206,9 @@ fn insert(pattern: &str, number: &str) -> String {
 mod tests {
     use super::*;
 
-    const ROWS: [Row; 7] = [
+    const ROWS: [Row; 8] = [
         copy("emb.weight", "token_embedding.weight"),
+        matrix("decoder.weight", "head.output.weight"),
         linear("layer.{}.dense", "layers.{}.ffn.inner"),
         norm("layer.{}.LayerNorm", "layers.{}.ffn_norm"),
         ignore("emb.position_ids"),
@@ -229,6 +234,7 @@ mod tests {
     fn names_lead_to_paths() {
         for (name, path, layout) in [
             ("emb.weight", "token_embedding.weight", Layout::Same),
+            ("decoder.weight", "head.output.weight", Layout::Transposed),
             ("layer.11.dense.weight", "layers.11.ffn.inner.weight", Layout::Transposed),
             ("layer.1.LayerNorm.gamma", "layers.1.ffn_norm.weight", Layout::Same),
             ("layer.1.LayerNorm.beta", "layers.1.ffn_norm.bias", Layout::Same),
@@ -255,6 +261,7 @@ mod tests {
     fn every_path_finds_its_place_back() {
         for name in [
             "emb.weight",
+            "decoder.weight",
             "layer.3.dense.weight",
             "layer.3.dense.bias",
             "layer.10.LayerNorm.bias",

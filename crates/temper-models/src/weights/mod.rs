@@ -10,7 +10,7 @@ pub use checkpoint::{Checkpoint, TensorEntry};
 pub use fusion::Fusion;
 pub use map::{
     Layout, Place, Row, Target, WeightMap, conv1d, copy, foreign, fused_conv1d, fused_linear, ignore, linear,
-    norm, one_row,
+    matrix, norm, one_row,
 };
 
 pub(crate) use fill::{Source, fill};

@@ -1,13 +1,46 @@
 //! Reading the fixtures that `xtask fixtures` writes with transformers.
 #![allow(dead_code)] // Each test file uses its own part.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, TensorData};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize_to_file};
+use serde_json::Value;
 use temper_models::TokenBatch;
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// Shape and bytes by name.
+pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
+
+pub fn tensors(file: &Path) -> Tensors {
+    let bytes = std::fs::read(file).expect("a file");
+    let parsed = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let owned = |view: TensorView<'_>| (view.shape().to_vec(), view.data().to_vec());
+    parsed.tensors().into_iter().map(|(name, view)| (name, owned(view))).collect()
+}
+
+pub fn write(tensors: &Tensors, file: &Path) {
+    let views = tensors.iter().map(|(name, (shape, bytes))| {
+        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a view"))
+    });
+    serialize_to_file(views, None, file).expect("written");
+}
+
+/// A copy of a model folder with changed weights and configuration.
+pub fn changed(model: &Path, change: impl FnOnce(&mut Tensors, &mut Value)) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut weights = tensors(&model.join("model.safetensors"));
+    let text = std::fs::read_to_string(model.join("config.json")).expect("a configuration");
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    change(&mut weights, &mut config);
+    write(&weights, &dir.path().join("model.safetensors"));
+    std::fs::write(dir.path().join("config.json"), config.to_string()).expect("written");
+    dir
 }
 
 /// The tensors of a reference file.
@@ -21,8 +54,8 @@ impl Reference {
         Self { bytes: std::fs::read(path).expect("the fixture is committed") }
     }
 
-    fn tensors(&self) -> safetensors::SafeTensors<'_> {
-        safetensors::SafeTensors::deserialize(&self.bytes).expect("a safetensors file")
+    fn tensors(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.bytes).expect("a safetensors file")
     }
 
     pub fn names(&self, prefix: &str) -> Vec<String> {
@@ -35,9 +68,9 @@ impl Reference {
         let tensors = self.tensors();
         let tensor = tensors.tensor(name).expect(name);
         let dtype = match tensor.dtype() {
-            safetensors::Dtype::F32 => DType::F32,
-            safetensors::Dtype::F64 => DType::F64,
-            safetensors::Dtype::I64 => DType::I64,
+            Dtype::F32 => DType::F32,
+            Dtype::F64 => DType::F64,
+            Dtype::I64 => DType::I64,
             other => panic!("{name} is {other:?}"),
         };
         TensorData::from_bytes_vec(tensor.data().to_vec(), tensor.shape().to_vec(), dtype)

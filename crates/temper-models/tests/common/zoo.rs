@@ -21,13 +21,21 @@ pub struct Case {
 
 /// Every case; with the variable TEMPER_ZOO those whose name begins so, to work on one family.
 pub fn cases() -> Vec<Case> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/zoo");
     let wanted = std::env::var("TEMPER_ZOO").unwrap_or_default();
-    let folders = std::fs::read_dir(root).expect("the zoo is committed");
+    let folders = std::fs::read_dir(root()).expect("the zoo is committed");
     let mut dirs: Vec<PathBuf> = folders.map(|entry| entry.expect("a folder").path()).collect();
     dirs.retain(|dir| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&wanted)));
     dirs.sort();
     dirs.into_iter().map(Case::read).collect()
+}
+
+/// The case of that name.
+pub fn case(name: &str) -> Case {
+    Case::read(root().join(name))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/zoo")
 }
 
 impl Case {

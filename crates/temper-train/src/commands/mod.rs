@@ -1,18 +1,29 @@
 //! One file a command.
 
+mod embed;
 mod evaluate;
 mod fetch;
 mod finetune;
 mod inspect;
+mod models;
 mod predict;
+mod texts;
 mod verify;
 
+pub use embed::{EmbedArgs, embed, embeddings};
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use fetch::{FetchArgs, fetch};
 pub use finetune::{FinetuneArgs, SettingFlags, finetune};
 pub use inspect::{InspectArgs, inspect};
+pub use models::{ModelsArgs, models};
 pub use predict::{PredictArgs, predict};
-pub use verify::{VerifyArgs, verify};
+pub use texts::TextOptions;
+pub use verify::{
+    Comparison, Difference, FixtureOutcome, FixtureResult, Impossible, VerifyArgs, compare, verify,
+    verify_fixtures,
+};
+
+use std::io::{ErrorKind, Write};
 
 use temper_data::TextTokenizer;
 use temper_models::{HeadRequest, Model};
@@ -45,16 +56,28 @@ impl<T: Task> Predictor<T> {
         let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &backend.device()?)?;
         let task = T::of_model(&loaded.model, &loaded.config)?;
         let bounds = loaded.config.bounds();
-        let limit = bounds.max_positions;
-        let max_seq_length = match max_seq_length {
-            Some(asked) if asked > limit => return Err(too_long(asked, limit)),
-            Some(asked) => asked,
-            None => limit.min(local.recorded_max_length().unwrap_or(limit)),
-        };
+        let max_seq_length = self::max_seq_length(max_seq_length, &local, bounds.max_positions)?;
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
         // Nothing is trained, so nothing is clipped.
         let model = TaskModel::new(loaded.model, task.clone());
         Ok(Self { model, task, tokenizer, max_seq_length })
+    }
+}
+
+/// The length asked for, else the one that the tokenizer's folder records, within the model's positions.
+fn max_seq_length(asked: Option<usize>, local: &LocalModel, limit: usize) -> Result<usize, TrainError> {
+    match asked {
+        Some(asked) if asked > limit => Err(too_long(asked, limit)),
+        Some(asked) => Ok(asked),
+        None => Ok(limit.min(local.recorded_max_length().unwrap_or(limit))),
+    }
+}
+
+/// Writes to stdout. A reader that has seen enough, such as `head`, is no error.
+fn print(text: &str) -> Result<(), TrainError> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(TrainError::file("stdout", error)),
+        _ => Ok(()),
     }
 }
 

@@ -1,9 +1,4 @@
-use std::io::{BufRead, IsTerminal};
-use std::path::PathBuf;
-
-use temper_data::{UnlabelledText, read_unlabelled};
-
-use super::{Predictor, backend};
+use super::{Predictor, TextOptions, backend};
 use crate::backend::Backend;
 use crate::tasks::{Task, TextClassification};
 use crate::training::{EvaluationLoader, predict as run};
@@ -14,18 +9,9 @@ use crate::{SourceOptions, TrainError};
 pub struct PredictArgs {
     /// A run folder or a model
     pub model: String,
-    /// A text; may be given several times. Without it and --file, lines are read from stdin
-    #[arg(long)]
-    pub text: Vec<String>,
-    /// A .txt (a text a line), .csv, .tsv, .jsonl or .parquet file
-    #[arg(long, conflicts_with = "text", value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// Column of the text in the file
-    #[arg(long)]
-    pub text_column: Option<String>,
-    /// Column of a second text in the file
-    #[arg(long)]
-    pub text_pair_column: Option<String>,
+    /// Which texts
+    #[command(flatten)]
+    pub texts: TextOptions,
     /// Tokens a text, special tokens included
     #[arg(long)]
     pub max_seq_length: Option<usize>,
@@ -54,7 +40,7 @@ pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
 fn predict_for<T: Task>(args: &PredictArgs) -> Result<(), TrainError> {
     let predictor =
         Predictor::<T>::load(&args.model, &args.sources, backend(args.backend)?, args.max_seq_length)?;
-    let texts = texts(args)?;
+    let texts = args.texts.read()?;
     let examples = predictor.task.encode(&texts, &predictor.tokenizer, predictor.max_seq_length)?;
     let cut = examples.encoded.truncated_examples;
     if cut > 0 {
@@ -72,21 +58,4 @@ fn predict_for<T: Task>(args: &PredictArgs) -> Result<(), TrainError> {
         }
     }
     Ok(())
-}
-
-fn texts(args: &PredictArgs) -> Result<Vec<UnlabelledText>, TrainError> {
-    let line = |(row, text): (usize, String)| UnlabelledText { text, pair: None, row: row + 1 };
-    if let Some(file) = &args.file {
-        return Ok(read_unlabelled(file, args.text_column.as_deref(), args.text_pair_column.as_deref())?);
-    }
-    if !args.text.is_empty() {
-        return Ok(args.text.iter().cloned().enumerate().map(line).collect());
-    }
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        eprintln!("reading texts from the terminal, one a line; end with Ctrl-D");
-    }
-    let lines = stdin.lock().lines().collect::<Result<Vec<_>, _>>();
-    let lines = lines.map_err(|error| TrainError::content("stdin", error))?;
-    Ok(lines.into_iter().filter(|text| !text.trim().is_empty()).enumerate().map(line).collect())
 }

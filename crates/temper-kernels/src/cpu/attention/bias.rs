@@ -5,6 +5,39 @@ use super::{
     pattern::{AttentionPattern, RelativeBuckets},
 };
 
+/// What one head adds to its scores.
+pub enum Bias {
+    /// A number for each distance.
+    OfDistances(DistanceBias),
+    /// A number for each key, whole panels of them.
+    OfKeys(Vec<f32>),
+}
+
+impl Bias {
+    /// What `pattern` adds for one query head, `None` when nothing. `table` is `[buckets, heads]`.
+    pub fn of_head(
+        pattern: &AttentionPattern,
+        table: Option<&[f32]>,
+        (head, heads): (usize, usize),
+        positions: Range<usize>,
+        keys: usize,
+    ) -> Option<Self> {
+        if let (Some(slopes), true) = (&pattern.alibi, pattern.alibi_in_bfloat16) {
+            let keys = 0..keys.next_multiple_of(PANEL);
+            return Some(Self::OfKeys(keys.map(|key| pattern.bfloat16_alibi(slopes[head], key)).collect()));
+        }
+        DistanceBias::of_head(pattern, table, (head, heads), positions, keys).map(Self::OfDistances)
+    }
+
+    /// What is added for a query and these keys.
+    pub fn row(&self, position: usize, keys: Range<usize>) -> &[f32] {
+        match self {
+            Self::OfDistances(bias) => bias.row(position, keys),
+            Self::OfKeys(values) => &values[keys],
+        }
+    }
+}
+
 /// One number for each `key position - query position` of a sequence: what one head adds to its
 /// scores, or the gradient of that. Each row of scores meets a window of it.
 pub struct DistanceBias {
@@ -23,8 +56,8 @@ impl DistanceBias {
         Self { values: vec![0.0; len], zero_at }
     }
 
-    /// What `pattern` adds for one query head, `None` when nothing. `table` is `[buckets, heads]`.
-    pub fn of_head(
+    /// As [`Bias::of_head`].
+    fn of_head(
         pattern: &AttentionPattern,
         table: Option<&[f32]>,
         (head, heads): (usize, usize),
@@ -64,7 +97,7 @@ impl DistanceBias {
     }
 
     /// The window of a query for these keys.
-    pub fn row(&self, position: usize, keys: Range<usize>) -> &[f32] {
+    fn row(&self, position: usize, keys: Range<usize>) -> &[f32] {
         &self.values[self.zero_at + keys.start - position..][..keys.len()]
     }
 

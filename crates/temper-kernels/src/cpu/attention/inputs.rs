@@ -1,6 +1,6 @@
 use super::{
     Dropout,
-    bias::DistanceBias,
+    bias::Bias,
     pattern::{AttentionHeads, AttentionPattern},
     scores::Head,
     tile::Rows,
@@ -75,7 +75,9 @@ impl<'a> AttentionInputs<'a> {
         if let Some(slopes) = &self.pattern.alibi {
             assert_eq!(slopes.len(), query_heads, "one slope a query head");
         }
-        assert_eq!(self.pattern.relative.is_some(), self.table.is_some(), "buckets come with a table");
+        let by_distance = self.pattern.relative.is_some();
+        assert!(!(by_distance && self.pattern.alibi_in_bfloat16), "ALiBi in bfloat16 comes alone");
+        assert_eq!(by_distance, self.table.is_some(), "buckets come with a table");
         if let Some(table) = self.table {
             assert_eq!(table.len() % query_heads, 0, "one column of the table a query head");
         }
@@ -93,13 +95,7 @@ impl<'a> AttentionInputs<'a> {
             query,
             key,
             value: self.head_rows(self.value, self.key_bounds, sequence, (key_head, key_heads)),
-            bias: DistanceBias::of_head(
-                self.pattern,
-                self.table,
-                (head, query_heads),
-                positions.clone(),
-                key.count,
-            ),
+            bias: Bias::of_head(self.pattern, self.table, (head, query_heads), positions.clone(), key.count),
             positions,
             mask_row: (head * self.query_rows() + self.query_bounds[sequence]) as u64,
             pattern: self.pattern,

@@ -20,8 +20,11 @@ pub struct AttentionPattern {
     /// A query sees only its own and the `window - 1` positions before (GPT-Neo, Mistral); needs `causal`.
     pub window: Option<usize>,
     /// ALiBi (Press et al. 2021): one slope a query head; adds `slope * (key position - query position)`.
-    /// BLOOM and Falcon add `slope * key position`, which gives the same weights.
+    /// BLOOM adds `slope * key position`, which gives the same weights.
     pub alibi: Option<Arc<[f32]>>,
+    /// Falcon's form of ALiBi: adds `scale * slope * key position`, where slope, position and product are
+    /// rounded to bfloat16. It depends on more than the distance, then.
+    pub alibi_in_bfloat16: bool,
     /// T5 (Raffel et al. 2020): adds a learned number that depends on head and distance.
     pub relative: Option<RelativeBuckets>,
     /// Multiplies the product of query and key, before anything is added.
@@ -39,6 +42,11 @@ pub struct RelativeBuckets {
 }
 
 impl AttentionPattern {
+    /// What ALiBi in bfloat16 adds for a key.
+    pub(crate) fn bfloat16_alibi(&self, slope: f32, key: usize) -> f32 {
+        self.scale * bfloat16(bfloat16(slope) * bfloat16(key as f32))
+    }
+
     /// Keys, of `keys`, that the query at `position` sees.
     pub(super) fn visible(&self, position: usize, keys: usize) -> Range<usize> {
         if !self.causal {
@@ -53,4 +61,11 @@ impl AttentionPattern {
     pub(super) fn visible_to_any(&self, positions: Range<usize>, keys: usize) -> Range<usize> {
         self.visible(positions.start, keys).start..self.visible(positions.end - 1, keys).end
     }
+}
+
+/// The nearest number with eight significant bits; of two, the even one. For finite numbers.
+fn bfloat16(value: f32) -> f32 {
+    let bits = value.to_bits();
+    let half = 0x7fff + ((bits >> 16) & 1);
+    f32::from_bits(bits.wrapping_add(half) & 0xffff_0000)
 }

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::{
-    bias::DistanceBias,
+    bias::Bias,
     panels::{PANEL, Panels},
     pattern::AttentionPattern,
     tile::{Rows, Target, multiply},
@@ -24,7 +24,7 @@ pub struct Head<'a> {
     /// Positions of the queries among the keys.
     pub positions: Range<usize>,
     /// What is added to the scores.
-    pub bias: Option<DistanceBias>,
+    pub bias: Option<Bias>,
     /// Row of the dropout mask of the first query.
     pub mask_row: u64,
     pub pattern: &'a AttentionPattern,

@@ -21,9 +21,10 @@ use crate::activation::Activation;
 const TILE_COLUMNS: usize = 16;
 /// Rows of a tile.
 const TILE_ROWS: usize = 6;
-/// Depth of a block: a panel of `DEPTH x 16` values takes 24 of the 32 KB of a first cache.
+/// Depth of a block: a panel of `DEPTH x 16` values takes 24 of the 32 KB of a first cache. Half of it
+/// was slower with AVX-512, too, where two panels are read side by side.
 const DEPTH: usize = 384;
-/// Columns of the right matrix that are packed at once: with `DEPTH` rows about 4.7 MB.
+/// Columns of the right matrix that are packed at once.
 const COLUMNS: usize = 3072;
 /// Rows of the left matrix that a task works on.
 const TASK_ROWS: usize = 48;
@@ -105,26 +106,35 @@ pub fn multiply_and_finish(
     }
     for first_column in (0..columns).step_by(COLUMNS) {
         let width = COLUMNS.min(columns - first_column);
-        for first_depth in (0..depth).step_by(DEPTH) {
-            let block = Block {
+        let blocks: Vec<Block<'_>> = (0..depth)
+            .step_by(DEPTH)
+            .map(|first_depth| Block {
                 first_column,
                 width,
                 first_depth,
                 depth: DEPTH.min(depth - first_depth),
                 start: if first_depth == 0 { start } else { Start::Add },
-            };
-            let packed = pack_right(&block, right);
-            let is_last = first_column + width == columns && first_depth + block.depth == depth;
-            let finish = if is_last { std::mem::replace(&mut finish, Finish::Plain) } else { Finish::Plain };
-            let chunk = TASK_ROWS * columns;
-            let tasks = out.par_chunks_mut(chunk).zip(finish.chunks(chunk, rows.div_ceil(TASK_ROWS)));
-            tasks.enumerate().for_each(|(task, (out, mut finish))| {
-                let first = task * TASK_ROWS;
-                arch.dispatch(Rows { first, block: &block, left, packed: &packed, columns, out: &mut *out });
-                finish_rows(&mut finish, out);
-            });
-        }
+            })
+            .collect();
+        let packed = pack_right(&blocks, right);
+        let is_last = first_column + width == columns;
+        let finish = if is_last { std::mem::replace(&mut finish, Finish::Plain) } else { Finish::Plain };
+        let chunk = TASK_ROWS * columns;
+        let tasks = out.par_chunks_mut(chunk).zip(finish.chunks(chunk, rows.div_ceil(TASK_ROWS)));
+        tasks.enumerate().for_each(|(task, (out, mut finish))| {
+            let first = task * TASK_ROWS;
+            // The task's part of the output stays in the second cache from block to block.
+            for (block, packed) in blocks.iter().zip(packed.chunks(block_len(&blocks[0]))) {
+                arch.dispatch(Rows { first, block, left, packed, columns, out: &mut *out });
+            }
+            finish_rows(&mut finish, out);
+        });
     }
+}
+
+/// Values of a packed block of the right matrix.
+fn block_len(block: &Block<'_>) -> usize {
+    block.width.div_ceil(TILE_COLUMNS) * TILE_COLUMNS * block.depth
 }
 
 impl<'a> Finish<'a> {

@@ -3,13 +3,24 @@
 use rayon::prelude::*;
 
 use super::super::{buffer, vectorized};
-use super::{Block, Matrix, TILE_COLUMNS, TILE_ROWS};
+use super::{Block, Matrix, TILE_COLUMNS, TILE_ROWS, block_len};
 
-/// Panels of 16 columns, one after the other, each `[depth, 16]`; the last is filled up with zeros.
-pub fn pack_right(block: &Block<'_>, right: Matrix<'_>) -> Vec<f32> {
-    let panels = block.width.div_ceil(TILE_COLUMNS);
-    buffer(panels * block.depth * TILE_COLUMNS, |packed| {
-        packed.par_chunks_mut(block.depth * TILE_COLUMNS).enumerate().for_each(|(panel, packed)| {
+/// Block after block, at least one, panels of 16 columns, each `[depth, 16]`; the last panel of a block
+/// is filled up with zeros.
+///
+/// All blocks share their columns; all but the last have the same depth. One pass for all of them: the
+/// threads meet once.
+pub fn pack_right(blocks: &[Block<'_>], right: Matrix<'_>) -> Vec<f32> {
+    let len = blocks.iter().map(block_len).sum();
+    buffer(len, |packed| {
+        let parts = packed.chunks_mut(block_len(&blocks[0])).zip(blocks);
+        let panels: Vec<(&Block<'_>, usize, &mut [f32])> = parts
+            .flat_map(|(part, block)| {
+                let panels = part.chunks_mut(block.depth * TILE_COLUMNS).enumerate();
+                panels.map(move |(panel, packed)| (block, panel, packed))
+            })
+            .collect();
+        panels.into_par_iter().for_each(|(block, panel, packed)| {
             let offset = panel * TILE_COLUMNS;
             let width = TILE_COLUMNS.min(block.width - offset);
             let first =

@@ -30,6 +30,7 @@ impl Case {
                 causal: false,
                 window: None,
                 alibi: None,
+                alibi_in_bfloat16: false,
                 relative: None,
                 scale: 0.3,
             },
@@ -56,6 +57,13 @@ impl Case {
 
     fn alibi(mut self) -> Self {
         self.pattern.alibi = Some((0..self.heads.query_heads).map(|head| 0.5 / (head + 1) as f32).collect());
+        self
+    }
+
+    fn alibi_in_bfloat16(mut self) -> Self {
+        self.pattern.alibi_in_bfloat16 = true;
+        let slope = |head| 0.5_f32.powf(0.5 * (head + 1) as f32);
+        self.pattern.alibi = Some((0..self.heads.query_heads).map(slope).collect());
         self
     }
 
@@ -170,6 +178,15 @@ fn matches_the_definition_beyond_one_block_of_keys() {
     Case::new(&sequences, 8).assert_matches_the_definition();
     Case::new(&sequences, 8).causal(Some(300)).alibi().dropped_out().assert_matches_the_definition();
     Case::new(&sequences, 8).causal(None).relative().assert_matches_the_definition();
+}
+
+#[test]
+fn matches_the_definition_with_alibi_in_bfloat16() {
+    for sequences in [&[(50, 1040, 700), (530, 530, 0)][..], &[(2, 0, 1), (0, 4, 2), (3, 5, 1), (1, 0, 0)]] {
+        let case = Case::new(sequences, 8).grouped(4, 2).alibi_in_bfloat16();
+        case.clone().causal(None).assert_matches_the_definition();
+        case.causal(Some(2)).dropped_out().assert_matches_the_definition();
+    }
 }
 
 #[test]

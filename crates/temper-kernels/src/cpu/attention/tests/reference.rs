@@ -105,7 +105,12 @@ fn pairs(
             .map(|i| f64::from(inputs.query[query_at + i]) * f64::from(inputs.key[key_at(key_row) + i]));
         let mut score = f64::from(inputs.pattern.scale) * products.sum::<f64>();
         if let Some(slopes) = &inputs.pattern.alibi {
-            score += f64::from(slopes[query_head]) * (key - position) as f64;
+            let slope = f64::from(slopes[query_head]);
+            score += if inputs.pattern.alibi_in_bfloat16 {
+                f64::from(inputs.pattern.scale) * bfloat16(bfloat16(slope) * bfloat16(key as f64))
+            } else {
+                slope * (key - position) as f64
+            };
         }
         let bucket = inputs.pattern.relative.as_ref().map(|relative| {
             let place = key - position + relative.zero_at as isize;
@@ -120,4 +125,13 @@ fn pairs(
         pairs.push(Pair { key_row, bucket, score, mask });
     }
     pairs
+}
+
+/// Rounded to eight significant bits.
+fn bfloat16(value: f64) -> f64 {
+    if value == 0.0 {
+        return 0.0;
+    }
+    let step = (value.abs().log2().floor() - 7.0).exp2();
+    (value / step).round_ties_even() * step
 }

@@ -1,0 +1,180 @@
+//! `temper verify`: a model beside the reference values of another implementation.
+
+mod compare;
+mod fixtures;
+mod reference;
+
+pub use compare::{Comparison, Difference, Impossible, compare};
+pub use fixtures::{FixtureOutcome, FixtureResult, verify_fixtures};
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use temper_hub::catalogue;
+use temper_models::{HeadRequest, Model, ModelConfig, families};
+
+use super::{backend, print};
+use crate::backend::Backend;
+use crate::{LocalModel, SourceOptions, TrainError};
+
+/// Compare a model's outputs with those of a reference implementation
+#[derive(Clone, Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// Name (bert), Hub id (org/name), folder or run of a model. Without --reference its family's
+    /// fixtures of this checkout are verified, not its weights
+    pub model: Option<String>,
+    /// A safetensors file with input_ids, attention_mask, token_type_ids, decoder_input_ids,
+    /// decoder_attention_mask and any outputs: last_hidden_state, encoder_last_hidden_state,
+    /// pooler_output, logits, start_logits, end_logits, prediction_logits, seq_relationship_logits
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub reference: Option<PathBuf>,
+    /// Verify the fixtures of every family
+    #[arg(long, conflicts_with_all = ["model", "reference"])]
+    pub all: bool,
+    /// A folder of fixtures: folders with config.json, weights and reference.safetensors
+    #[arg(long, value_name = "DIR", conflicts_with = "reference")]
+    pub fixtures: Option<PathBuf>,
+    /// Largest absolute difference allowed
+    #[arg(long, default_value_t = 1e-4)]
+    pub tolerance: f64,
+    /// flex, ndarray or cuda
+    #[arg(long)]
+    pub backend: Option<Backend>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where files may come from
+    #[command(flatten)]
+    pub sources: SourceOptions,
+}
+
+/// Runs the command: one line a tensor or a fixture, and a verdict.
+///
+/// # Errors
+/// [`TrainError::Verification`] and [`TrainError::Fixtures`] above the tolerance; [`TrainError::File`] for
+/// a reference that cannot be used.
+pub fn verify(args: &VerifyArgs) -> Result<(), TrainError> {
+    let device = backend(args.backend)?.device()?;
+    match (&args.model, &args.reference) {
+        (Some(model), Some(reference)) => verify_model(args, model, reference, &device),
+        (None, _) if !args.all => {
+            let what = "a model's name, Hub id or folder is missing; --all verifies every family's fixtures";
+            Err(TrainError::Usage(what.into()))
+        }
+        (model, _) => {
+            let folder = fixtures::folder(args.fixtures.as_deref())?;
+            let family = model.as_ref().map(|model| family_of(args, model)).transpose()?;
+            let results = verify_fixtures(&folder, family.as_deref(), args.tolerance, &device)?;
+            report_fixtures(args, &results)
+        }
+    }
+}
+
+fn verify_model(args: &VerifyArgs, model: &str, reference: &Path, device: &Device) -> Result<(), TrainError> {
+    let local = LocalModel::find(&args.sources.hub(true), model)?;
+    if let Some(notice) = local.resolved.notice() {
+        eprintln!("{notice}");
+    }
+    let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, device)?;
+    let comparison = compare(&loaded, reference, device)?;
+    let failure = comparison.worst().filter(|worst| worst.largest > args.tolerance);
+    if args.json {
+        let value = serde_json::json!({
+            "model": model,
+            "reference": reference,
+            "tolerance": args.tolerance,
+            "verified": failure.is_none(),
+            "outputs": comparison.outputs,
+            "impossible": comparison.impossible,
+            "not_compared": comparison.not_compared,
+        });
+        print(&format!("{value}\n"))?;
+    } else {
+        print(&lines(&comparison))?;
+        if failure.is_none() {
+            print(&format!("verified: nothing differs by more than {:e}\n", args.tolerance))?;
+        }
+    }
+    match failure {
+        None => Ok(()),
+        Some(worst) => Err(TrainError::Verification {
+            what: worst.name.clone(),
+            difference: worst.largest,
+            tolerance: args.tolerance,
+        }),
+    }
+}
+
+/// One line an output, and one for what is none.
+fn lines(comparison: &Comparison) -> String {
+    let mut lines = String::new();
+    for Difference { name, largest, position, .. } in &comparison.outputs {
+        lines += &format!("{name:<26} largest absolute difference {largest:.3e} at {position:?}\n");
+    }
+    for Impossible { name, reason } in &comparison.impossible {
+        lines += &format!("{name:<26} not compared: {reason}\n");
+    }
+    if !comparison.not_compared.is_empty() {
+        lines += &format!("{:<26} {}\n", "no outputs, not compared:", comparison.not_compared.join(", "));
+    }
+    lines
+}
+
+/// The family of a model, which is read from its files only where its name does not tell.
+fn family_of(args: &VerifyArgs, model: &str) -> Result<String, TrainError> {
+    let known = |name: &str| families().iter().any(|family| family.model_type == name);
+    if known(model) {
+        return Ok(model.into());
+    }
+    let catalogued = catalogue().find(model).filter(|_| !Path::new(model).is_dir());
+    if let Some(entry) = catalogued.filter(|entry| known(&entry.family)) {
+        return Ok(entry.family.clone());
+    }
+    let local = LocalModel::find(&args.sources.hub(true), model)?;
+    Ok(ModelConfig::read(&local.dir)?.model_type().into())
+}
+
+fn report_fixtures(args: &VerifyArgs, results: &[FixtureResult]) -> Result<(), TrainError> {
+    let failed: Vec<String> = results
+        .iter()
+        .filter(|result| result.outcome.is_failure())
+        .map(|result| result.name.clone())
+        .collect();
+    let unknown =
+        results.iter().filter(|result| matches!(result.outcome, FixtureOutcome::UnknownFamily)).count();
+    let verified = results.len() - failed.len() - unknown;
+    if args.json {
+        let value = serde_json::json!({
+            "tolerance": args.tolerance,
+            "verified": failed.is_empty() && verified > 0,
+            "fixtures": results,
+        });
+        print(&format!("{value}\n"))?;
+    } else {
+        let table: String = results.iter().map(fixture_line).collect();
+        let (all, not, tolerance) = (results.len(), failed.len(), args.tolerance);
+        let skipped = match unknown {
+            0 => String::new(),
+            unknown => format!(", {unknown} of families that are not known"),
+        };
+        print(&format!(
+            "{table}{all} fixtures: {verified} verified, {not} not{skipped}; tolerance {tolerance:e}\n"
+        ))?;
+    }
+    match (failed.is_empty(), verified) {
+        (false, _) => Err(TrainError::Fixtures { failed, of: results.len() }),
+        (true, 0) => Err(TrainError::Usage("no fixture is of a family that this version knows".into())),
+        (true, _) => Ok(()),
+    }
+}
+
+fn fixture_line(result: &FixtureResult) -> String {
+    let FixtureResult { name, architecture, .. } = result;
+    let (verdict, rest) = match &result.outcome {
+        FixtureOutcome::Verified { output, largest } => ("verified", format!("{largest:.1e}  {output}")),
+        FixtureOutcome::Differs { output, largest } => ("differs", format!("{largest:.1e}  {output}")),
+        FixtureOutcome::Failed { reason } => ("failed", reason.clone()),
+        FixtureOutcome::UnknownFamily => ("unknown", format!("model_type {}", result.model_type)),
+    };
+    format!("{name:<36} {architecture:<36} {verdict:<9} {rest}\n")
+}
