@@ -135,10 +135,10 @@ impl<B> ModelConfig<B> {
         self.raw.get("architectures")?.as_array()?.first()?.as_str()
     }
 
-    /// The parts of the backbone under a head. Without one, T5's encoder alone says that it has no decoder.
-    pub(crate) fn parts(&self, head: Option<&HeadFacts>) -> Parts {
-        let decoder = || self.raw.get("is_encoder_decoder").is_none_or(|value| value != false);
-        head.map_or_else(|| Parts { decoder: decoder(), ..Parts::ALL }, |head| head.parts)
+    /// The parts of a model without a head; T5's encoder alone says that it has no decoder.
+    pub(crate) fn parts_without_head(&self) -> Parts {
+        let decoder = self.raw.get("is_encoder_decoder").is_none_or(|value| value != false);
+        Parts { decoder, ..Parts::ALL }
     }
 
     /// The head that `architectures` names, if any.

@@ -12,8 +12,8 @@ use crate::{FamilyFacts, HeadFacts, HeadRequest, Misfits, ModelConfig, ModelErro
 
 /// Path of BERT's pooler, which a checkpoint may lack.
 const POOLER: &str = "pooler.";
-/// Paths of the two matrices that tied models have in common.
-const TIED: [&str; 2] = ["head.output.weight", "token_embedding.weight"];
+/// Paths of the map to the vocabulary, of which a tied model has none.
+const OUTPUTS: [&str; 2] = ["head.output.weight", "head.tokens.output.weight"];
 
 /// The head that a model gets, and where its weights come from.
 pub(crate) struct ResolvedHead {
@@ -41,7 +41,7 @@ impl ResolvedHead {
         request: &HeadRequest,
     ) -> Result<(ModelConfig<B>, Self), ModelError> {
         let resolved = |config: ModelConfig<B>, facts: Option<HeadFacts>, weights| {
-            let parts = config.parts(facts.as_ref());
+            let parts = facts.as_ref().map_or_else(|| config.parts_without_head(), |facts| facts.parts);
             Ok((config, Self { facts, parts, weights }))
         };
         match request {
@@ -69,14 +69,15 @@ impl ResolvedHead {
         if !self.is_tied() {
             return Ok(self);
         }
-        let stored = TIED.map(|path| {
+        let stored = |paths: &[&str]| {
             let is_it = |name: &str| match target(name, facts, &self) {
-                Some(Target::Parameters(place)) => place.paths == [path],
+                Some(Target::Parameters(place)) => paths.contains(&place.paths[0].as_str()),
                 _ => false,
             };
             checkpoint.entries().into_iter().find(|entry| is_it(&entry.name))
-        });
-        let [Some(output), Some(table)] = stored else { return Ok(self) };
+        };
+        let tied = stored(&OUTPUTS).zip(stored(&["token_embedding.weight"]));
+        let Some((output, table)) = tied else { return Ok(self) };
         if checkpoint.values(&output.name)? == checkpoint.values(&table.name)? {
             return Ok(self);
         }
@@ -130,7 +131,7 @@ pub(crate) fn plan(
                     place.paths.iter().map(|path| wanted.get(path)).collect();
                 match fills {
                     None if is_left_out(&place.paths[0], head) => dropped.push(entry.name),
-                    None if place.paths[0] == TIED[0] && head.is_tied() => {} // The token embedding.
+                    None if OUTPUTS.contains(&place.paths[0].as_str()) && head.is_tied() => {} // The token embedding.
                     None => misfits.unexpected.push(entry.name),
                     Some(parameters) => {
                         let shape = stored_shape(&parameters, place.layout);

@@ -8,8 +8,7 @@ use crate::loading::{ResolvedHead, fill_from, plan};
 use crate::registry::AnyBackbone;
 use crate::weights::{Checkpoint, write_safetensors};
 use crate::{
-    BackboneModule, Head, HeadFacts, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Rows,
-    TokenBatch,
+    BackboneModule, Head, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Rows, TokenBatch,
 };
 
 /// transformers' number of labels for a classifier whose configuration names none.
@@ -64,7 +63,7 @@ impl<B: BackboneModule> Model<B> {
         let checkpoint = Checkpoint::open(dir)?;
         let (config, head) = ResolvedHead::of(config, head)?;
         let head = head.untied(&checkpoint, config.facts())?;
-        let model = build(&config, head.facts.as_ref(), device)?;
+        let model = build(&config, &head, device)?;
         let plan = plan(model.parameters().parameters, &checkpoint, config.facts(), &head)?;
         let dropped = plan.dropped.clone();
         let (model, new) = fill_from(model, plan, &checkpoint, config.facts(), head.seed())?;
@@ -77,7 +76,8 @@ impl<B: BackboneModule> Model<B> {
     /// # Errors
     /// [`ModelError::Config`] when the labels are not numbered 0, 1, 2, ...
     pub fn random(config: &ModelConfig<B>, seed: u64, device: &Device) -> Result<Self, ModelError> {
-        let model = build(config, config.head().as_ref(), device)?;
+        let (config, head) = ResolvedHead::of(config.clone(), &HeadRequest::FromConfig)?;
+        let model = build(&config, &head, device)?;
         Ok(draw(model, config.facts().initializer_range, seed))
     }
 
@@ -139,14 +139,14 @@ impl<B: BackboneModule> Model<B> {
 
 fn build<B: BackboneModule>(
     config: &ModelConfig<B>,
-    head: Option<&HeadFacts>,
+    head: &ResolvedHead,
     device: &Device,
 ) -> Result<Model<B>, ModelError> {
-    let backbone = config.init(config.parts(head), device);
+    let backbone = config.init(head.parts, device);
     let labels = match config.labels()?.len() {
         0 => DEFAULT_LABELS,
         labels => labels,
     };
-    let head = head.map(|head| head.kind.init(backbone.hidden_size(), labels, device));
+    let head = head.facts.as_ref().map(|head| head.kind.init(backbone.hidden_size(), labels, device));
     Ok(Model { backbone, head })
 }

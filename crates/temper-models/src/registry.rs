@@ -32,6 +32,8 @@ pub enum AnyBackbone {
     Llama(Llama),
     /// GPT, GPT-2, GPT-Neo or BLOOM.
     Decoder(Decoder),
+    /// BART and T5.
+    EncoderDecoder(EncoderDecoder),
 }
 
 /// `model_type`s that [`parse`] knows.
@@ -121,8 +123,9 @@ pub struct KnownFamily {
 /// Every family that [`ModelConfig::read`] knows, with its heads.
 pub fn families() -> Vec<KnownFamily> {
     let heads = |model_type: &str| {
-        let raw = Map::from_iter([("model_type".to_owned(), Value::from(model_type))]);
-        // The sizes are the defaults; the heads do not depend on them.
+        // All else is the default; T5 has none for the token that decoding begins with.
+        let mut raw = Map::from_iter([("model_type".to_owned(), Value::from(model_type))]);
+        raw.insert("decoder_start_token_id".into(), Value::from(0));
         let config = parse(raw).ok()?;
         let heads = config.facts().heads.iter().map(|head| (head.architecture, head.kind.task()));
         Some(heads.collect())

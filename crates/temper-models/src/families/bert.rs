@@ -285,8 +285,8 @@ const MASKED: &[Row] = &[
     linear("cls.predictions.transform.dense", "head.dense"),
     norm("cls.predictions.transform.LayerNorm", "head.norm"),
     copy("cls.predictions.bias", "head.bias"),
-    ignore("cls.predictions.decoder.weight"), // The token embedding.
-    ignore("cls.predictions.decoder.bias"),   // The same as `cls.predictions.bias`.
+    matrix("cls.predictions.decoder.weight", "head.output.weight"), // Mostly the token embedding.
+    ignore("cls.predictions.decoder.bias"),                         // The same as `cls.predictions.bias`.
 ];
 const MASKED_UNTIED: &[Row] = &[
     linear("cls.predictions.transform.dense", "head.dense"),
@@ -299,8 +299,8 @@ const PRETRAINING: &[Row] = &[
     linear("cls.predictions.transform.dense", "head.tokens.dense"),
     norm("cls.predictions.transform.LayerNorm", "head.tokens.norm"),
     copy("cls.predictions.bias", "head.tokens.bias"),
-    ignore("cls.predictions.decoder.weight"), // The token embedding.
-    ignore("cls.predictions.decoder.bias"),   // The same as `cls.predictions.bias`.
+    matrix("cls.predictions.decoder.weight", "head.tokens.output.weight"), // Mostly the token embedding.
+    ignore("cls.predictions.decoder.bias"), // The same as `cls.predictions.bias`.
     linear("cls.seq_relationship", "head.next_sentence"),
 ];
 const PRETRAINING_UNTIED: &[Row] = &[

@@ -12,7 +12,7 @@ use crate::layers::{
     Block, BlockConfig, Dropout, Embedding, Norm, NormConfig, StackPass, StackRows, detach_if_frozen,
     is_frozen, run_frozen_without_autodiff, run_layers,
 };
-use crate::weights::{Row, ignore, linear};
+use crate::weights::{Row, linear};
 use crate::{Backbone, HeadFacts, HeadKind, Mode, Pass, TokenBatch};
 
 /// What [`Decoder`] is made from.
@@ -120,11 +120,10 @@ pub(super) fn span(architecture: &'static str) -> HeadFacts {
 /// The next token: one map without bias, the token embedding if `tied`.
 pub(super) fn next_token(architecture: &'static str, vocab_size: usize, tied: bool) -> HeadFacts {
     let kind = HeadKind::CausalLm(LanguageModelConfig::plain(vocab_size, tied));
-    HeadFacts::new(architecture, kind, if tied { TIED } else { UNTIED })
+    HeadFacts::new(architecture, kind, OUTPUT)
 }
 
 const SCORE: &[Row] = &[linear("score", "head.output")];
 const CLASSIFIER: &[Row] = &[linear("classifier", "head.output")];
 const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];
-const TIED: &[Row] = &[ignore("lm_head.weight")]; // The token embedding.
-const UNTIED: &[Row] = &[linear("lm_head", "head.output")];
+const OUTPUT: &[Row] = &[linear("lm_head", "head.output")];

@@ -174,7 +174,7 @@ const MASKED: &[Row] = &[
     linear("vocab_transform", "head.dense"),
     norm("vocab_layer_norm", "head.norm"),
     copy("vocab_projector.bias", "head.bias"),
-    ignore("vocab_projector.weight"), // The token embedding.
+    matrix("vocab_projector.weight", "head.output.weight"), // Mostly the token embedding.
 ];
 const MASKED_UNTIED: &[Row] = &[
     linear("vocab_transform", "head.dense"),

@@ -20,7 +20,7 @@ use crate::layers::{
     Norm, NormConfig, NormPlace, ParallelBlock, ParallelBlockConfig, RopeConfig, Rotary, StackPass,
     StackRows, alibi_slopes, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
-use crate::weights::{Fusion, Row, WeightMap, copy, fused_linear, ignore, linear, norm};
+use crate::weights::{Fusion, Row, WeightMap, copy, fused_linear, linear, norm};
 use crate::{
     Activation, Backbone, Bounds, Family, FamilyFacts, HeadFacts, HeadKind, Mode, ModelError, Parts, Pass,
     TokenBatch,
@@ -191,7 +191,7 @@ impl FalconConfig {
             HeadFacts::new(
                 "FalconForCausalLM",
                 HeadKind::CausalLm(LanguageModelConfig::plain(vocab, tied)),
-                if tied { TIED_OUTPUT } else { OUTPUT },
+                OUTPUT,
             ),
             HeadFacts::new(
                 "FalconForSequenceClassification",
@@ -348,7 +348,6 @@ const TWO_NORMS: &[Row] = &rows("h.{}.ln_attn", "h.{}.ln_mlp");
 const SHARED_NORM: &[Row] = &rows("h.{}.input_layernorm", "h.{}.ln_mlp");
 
 const OUTPUT: &[Row] = &[linear("lm_head", "head.output")];
-const TIED_OUTPUT: &[Row] = &[ignore("lm_head.weight")]; // The token embedding.
 const SCORE: &[Row] = &[linear("score", "head.output")];
 const CLASSIFIER: &[Row] = &[linear("classifier", "head.output")];
 const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];

@@ -144,7 +144,7 @@ impl LlamaConfig {
             HeadFacts::new(
                 "LlamaForCausalLM",
                 HeadKind::CausalLm(LanguageModelConfig::plain(vocab, tied)),
-                if tied { TIED_OUTPUT } else { OUTPUT },
+                OUTPUT,
             ),
             HeadFacts::new(
                 "LlamaForSequenceClassification",
@@ -251,6 +251,5 @@ const WEIGHTS: WeightMap = WeightMap {
 };
 
 const OUTPUT: &[Row] = &[linear("lm_head", "head.output")];
-const TIED_OUTPUT: &[Row] = &[ignore("lm_head.weight")]; // The token embedding.
 const SCORE: &[Row] = &[linear("score", "head.output")];
 const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];

@@ -147,8 +147,8 @@ const MASKED: &[Row] = &[
     linear("lm_head.dense", "head.dense"),
     norm("lm_head.layer_norm", "head.norm"),
     copy("lm_head.bias", "head.bias"),
-    ignore("lm_head.decoder.weight"), // The token embedding.
-    ignore("lm_head.decoder.bias"),   // The same as `lm_head.bias`.
+    matrix("lm_head.decoder.weight", "head.output.weight"), // Mostly the token embedding.
+    ignore("lm_head.decoder.bias"),                         // The same as `lm_head.bias`.
 ];
 const MASKED_UNTIED: &[Row] = &[
     linear("lm_head.dense", "head.dense"),

@@ -60,7 +60,7 @@ pub struct T5Config {
     pub is_gated_act: Option<bool>,
     /// Dropout before the maps of the classification heads.
     pub classifier_dropout: f64,
-    /// The token that decoding begins with; transformers has no default, but every T5 has 0, padding.
+    /// The token that decoding begins with.
     pub decoder_start_token_id: Option<u32>,
     /// Says nothing about tying; see `scale_decoder_outputs`.
     pub tie_word_embeddings: Option<bool>,
@@ -92,7 +92,7 @@ impl Default for T5Config {
             dense_act_fn: None,
             is_gated_act: None,
             classifier_dropout: 0.0,
-            decoder_start_token_id: Some(0),
+            decoder_start_token_id: None,
             tie_word_embeddings: None,
             scale_decoder_outputs: None,
             is_decoder: false,

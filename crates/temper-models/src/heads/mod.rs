@@ -76,9 +76,10 @@ impl HeadKind {
     /// Whether its map to the vocabulary is the token embedding.
     pub(crate) fn is_tied(&self) -> bool {
         match self {
-            Self::CausalLm(config) | Self::MaskedLm(config) | Self::Seq2SeqLm(config) => {
-                config.output == OutputMap::Tied
-            }
+            Self::CausalLm(config)
+            | Self::MaskedLm(config)
+            | Self::Pretraining(config)
+            | Self::Seq2SeqLm(config) => config.output == OutputMap::Tied,
             _ => false,
         }
     }
@@ -89,6 +90,7 @@ impl HeadKind {
         match self {
             Self::CausalLm(config) => Self::CausalLm(own(config)),
             Self::MaskedLm(config) => Self::MaskedLm(own(config)),
+            Self::Pretraining(config) => Self::Pretraining(own(config)),
             Self::Seq2SeqLm(config) => Self::Seq2SeqLm(own(config)),
             other => other,
         }
