@@ -31,7 +31,7 @@ from zoo_batches import TARGET_LENGTHS, draw_batch, row_lengths
 from zoo_cases import Case, all_cases
 from zoo_families import TRANSLATING
 from zoo_forward import Batch, forward_reference, mean_loss
-from zoo_generation import generation_records
+from zoo_generation import generation_records, more_records
 
 SCHEDULE = Schedule(steps=3, warmup_steps=1)
 # Large enough that attention is far from uniform.
@@ -197,6 +197,7 @@ def write_case(case: Case, folder: Path) -> None:
     text = json.dumps(settings(case, seed, training), indent=2) + "\n"
     (folder / "settings.json").write_text(text, encoding="utf-8")
     if written is not None:
+        written += more_records(model.eval(), seed + 2)
         lines = ",\n".join(json.dumps(record) for record in written)
         (folder / "generation.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     print(f"{case.name}: seed {seed}, float64 differs by {training.difference:.0e}", flush=True)

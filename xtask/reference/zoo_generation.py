@@ -17,6 +17,17 @@ BEAMS = (
     GREEDY | {"num_beams": 3, "early_stopping": False, "length_penalty": 1.0},
     GREEDY | {"num_beams": 4, "early_stopping": True, "length_penalty": 2.0},
 )
+SEARCHED = GREEDY | {"num_beams": 3}
+MORE = (
+    *BEAMS,
+    GREEDY | {"no_repeat_ngram_size": 2},
+    {"max_length": 14, "min_length": 9},
+    GREEDY | {"forced_bos_token_id": 5, "forced_eos_token_id": 6},
+    SEARCHED | {"early_stopping": "never", "length_penalty": 0.5, "no_repeat_ngram_size": 2},
+    SEARCHED | {"length_penalty": -1.0, "repetition_penalty": 1.3, "min_new_tokens": 4},
+    SEARCHED | {"eos_token_id": [2, 11, 27, 6]},
+    SEARCHED | {"forced_bos_token_id": 5, "forced_eos_token_id": 6, "early_stopping": True},
+)
 # Two programs may round scores that are closer than this into either order.
 GAP = 1e-4
 NOISY_RUNS = 8
@@ -116,3 +127,23 @@ def generation_records(model: PreTrainedModel, seed: int) -> list[dict[str, obje
         {"settings": each, "prompts": ids, "outputs": written}
         for each, written in zip(settings, outputs, strict=True)
     ]
+
+
+def is_clear(model: PreTrainedModel, prompt: Tensor, settings: dict[str, object]) -> bool:
+    """Whether rounding cannot change what is written."""
+    if "num_beams" in settings:
+        return beam_outputs(model, [prompt], settings) is not None
+    return greedy_outputs(model, [prompt], settings) is not None
+
+
+def more_records(model: PreTrainedModel, seed: int) -> list[dict[str, object]]:
+    """Return what the model writes under further settings, where rounding cannot change it."""
+    records = []
+    drawn = draw_prompts(model, seed)
+    for settings in MORE[len(BEAMS) :] if model.config.is_encoder_decoder else MORE:
+        prompts = [prompt for prompt in drawn if is_clear(model, prompt, settings)]
+        if prompts:
+            outputs = [generate(model, prompt, settings)[0] for prompt in prompts]
+            ids = [prompt.tolist() for prompt in prompts]
+            records.append({"settings": settings, "prompts": ids, "outputs": outputs})
+    return records

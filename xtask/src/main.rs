@@ -29,6 +29,8 @@ enum Command {
     Predict(Handed),
     /// Turn texts into vectors
     Embed(Handed),
+    /// Write text with a language model
+    Generate(Handed),
     /// Show a model's configuration and parameters
     Inspect(Handed),
     /// Compare a model's outputs with a reference implementation's
@@ -84,6 +86,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Evaluate(handed) => cargo::temper("evaluate", &handed.arguments),
         Command::Predict(handed) => cargo::temper("predict", &handed.arguments),
         Command::Embed(handed) => cargo::temper("embed", &handed.arguments),
+        Command::Generate(handed) => cargo::temper("generate", &handed.arguments),
         Command::Inspect(handed) => cargo::temper("inspect", &handed.arguments),
         Command::Verify(handed) => cargo::temper("verify", &handed.arguments),
         Command::Fetch(handed) => cargo::temper("fetch", &handed.arguments),

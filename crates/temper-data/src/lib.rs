@@ -31,7 +31,7 @@ pub use readers::Format;
 pub use report::{DataReport, SplitReport};
 pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};
-pub use tokenizer::{SpecialTokens, TextTokenizer, load_tokenizer};
+pub use tokenizer::{SpecialTokens, TextStream, TextTokenizer, load_tokenizer};
 pub use unlabelled::{UnlabelledText, read_unlabelled};
 
 /// Bytes as hexadecimal digits in lower case.

@@ -74,6 +74,74 @@ pub enum ModelError {
         /// Its path.
         path: String,
     },
+    /// A setting of text generation that cannot be, or that contradicts another.
+    #[error("{setting} = {value}: {reason}")]
+    Setting {
+        /// Hugging Face's name of it.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A setting of text generation that transformers honours and this crate does not.
+    #[error(
+        "generation_config.json: {setting} = {value} is not supported; the text would be another without it. Take it out to do so"
+    )]
+    UnsupportedSetting {
+        /// Hugging Face's name of it.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A model that writes no text.
+    #[error(
+        "{architecture} has no language-model head, so it writes no text; this family's classes that do: {known}"
+    )]
+    NoGenerator {
+        /// The class that config.json names, or the family where it names none.
+        architecture: String,
+        /// The classes that write text.
+        known: String,
+    },
+    /// A prompt without a token.
+    #[error("prompt {prompt} has no tokens; give one at least, such as the token that opens a text")]
+    EmptyPrompt {
+        /// Its number, from 1.
+        prompt: usize,
+    },
+    /// A prompt with a token that the model does not embed.
+    #[error("prompt {prompt} has the token id {id}, but the model embeds {vocab_size} tokens")]
+    UnknownToken {
+        /// Its number, from 1.
+        prompt: usize,
+        /// The token.
+        id: u32,
+        /// Rows of the embedding.
+        vocab_size: usize,
+    },
+    /// A prompt that, with what is to follow, does not fit the model's positions.
+    #[error(
+        "prompt {prompt} has {tokens} tokens and {new} new ones are asked for, but the model has {max_positions} positions; shorten the prompt or lower max_new_tokens"
+    )]
+    PromptTooLong {
+        /// Its number, from 1.
+        prompt: usize,
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// New tokens that are asked for.
+        new: usize,
+        /// Positions that there are.
+        max_positions: usize,
+    },
+    /// No token can follow.
+    #[error("no token can follow prompt {prompt}: {reason}")]
+    NoNextToken {
+        /// Its number, from 1.
+        prompt: usize,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A file that cannot be written.
     #[error("{path} cannot be written: {reason}; nothing was left there: make room or choose another folder")]
     Write {

@@ -123,6 +123,12 @@ impl TrainError {
             Self::Hub(error) => hub_code(error),
             Self::Data(DataError::Hub(error)) => hub_code(error),
             Self::Data(error) => data_code(error),
+            Self::Model(
+                ModelError::Setting { .. }
+                | ModelError::NoGenerator { .. }
+                | ModelError::EmptyPrompt { .. }
+                | ModelError::PromptTooLong { .. },
+            ) => 2,
             Self::Model(ModelError::Write { .. }) | Self::File { bad_data: false, .. } => 1,
             Self::Model(_) | Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
             Self::Diverged { .. } => 6,

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, InspectArgs, ModelsArgs, PredictArgs, VerifyArgs,
-    embed, evaluate, fetch, finetune, inspect, models, predict, verify,
+    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, ModelsArgs, PredictArgs,
+    VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect, models, predict, verify,
 };
 
 #[global_allocator]
@@ -31,6 +31,7 @@ enum Command {
     Evaluate(EvaluateArgs),
     Predict(PredictArgs),
     Embed(EmbedArgs),
+    Generate(Box<GenerateArgs>),
     Inspect(InspectArgs),
     Verify(VerifyArgs),
     Fetch(FetchArgs),
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate(&args),
         Command::Predict(args) => predict(&args),
         Command::Embed(args) => embed(&args),
+        Command::Generate(args) => generate(&args),
         Command::Inspect(args) => inspect(&args),
         Command::Verify(args) => verify(&args),
         Command::Fetch(args) => fetch(&args),

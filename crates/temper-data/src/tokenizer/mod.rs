@@ -4,8 +4,10 @@ mod definition;
 mod layout;
 mod save;
 mod special;
+mod text;
 
 pub use special::SpecialTokens;
+pub use text::TextStream;
 
 use std::path::{Path, PathBuf};
 
@@ -111,14 +113,10 @@ impl TextTokenizer {
         self.inner.id_to_token(id)
     }
 
-    /// Ids as text, without special tokens.
-    ///
-    /// # Errors
-    /// [`DataError::Encode`] if the decoder rejects them.
-    pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| DataError::Encode { example: 0, reason: error.to_string() })
+    /// The id of a special token or another added one.
+    pub fn added_token_id(&self, token: &str) -> Option<u32> {
+        let id = self.inner.token_to_id(token)?;
+        self.inner.get_added_tokens_decoder().contains_key(&id).then_some(id)
     }
 
     /// The tokenizer itself, for offsets and words.

@@ -1,0 +1,75 @@
+//! Text from ids.
+
+use super::TextTokenizer;
+use crate::DataError;
+
+/// What a decoder writes for bytes that are not a whole character.
+const INCOMPLETE: char = '\u{fffd}';
+
+/// Text that grows with its ids.
+#[derive(Debug)]
+pub struct TextStream<'a> {
+    tokenizer: &'a TextTokenizer,
+    context: Vec<u32>,
+    ids: Vec<u32>,
+    /// Bytes of the text that were given out.
+    given: usize,
+}
+
+impl TextTokenizer {
+    /// Ids as text, without special tokens.
+    ///
+    /// # Errors
+    /// [`DataError::Encode`] if the decoder rejects them.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
+        self.inner
+            .decode(ids, true)
+            .map_err(|error| DataError::Encode { example: 0, reason: error.to_string() })
+    }
+
+    /// The text of ids behind others: a decoder may write an id otherwise at the beginning of a text, for
+    /// one without its space.
+    ///
+    /// # Errors
+    /// [`DataError::Encode`] if the decoder rejects them.
+    pub fn decode_following(&self, context: &[u32], ids: &[u32]) -> Result<String, DataError> {
+        let before = self.decode(context)?;
+        let all = self.decode(&[context, ids].concat())?;
+        match all.strip_prefix(before.trim_end_matches(INCOMPLETE)) {
+            Some(text) => Ok(text.into()),
+            None => self.decode(ids),
+        }
+    }
+
+    /// Text that is to grow behind these ids.
+    pub fn stream(&self, context: &[u32]) -> TextStream<'_> {
+        TextStream { tokenizer: self, context: context.to_vec(), ids: Vec::new(), given: 0 }
+    }
+}
+
+impl TextStream<'_> {
+    /// The text that an id adds. Bytes that are not a whole character yet are held back.
+    ///
+    /// # Errors
+    /// [`DataError::Encode`] if the decoder rejects the ids.
+    pub fn push(&mut self, id: u32) -> Result<String, DataError> {
+        self.ids.push(id);
+        let text = self.tokenizer.decode_following(&self.context, &self.ids)?;
+        Ok(self.give(text.trim_end_matches(INCOMPLETE)))
+    }
+
+    /// What was held back.
+    ///
+    /// # Errors
+    /// [`DataError::Encode`] if the decoder rejects the ids.
+    pub fn finish(mut self) -> Result<String, DataError> {
+        let text = self.tokenizer.decode_following(&self.context, &self.ids)?;
+        Ok(self.give(&text))
+    }
+
+    fn give(&mut self, text: &str) -> String {
+        let new = text.get(self.given..).unwrap_or_default();
+        self.given += new.len();
+        new.into()
+    }
+}

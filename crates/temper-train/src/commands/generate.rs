@@ -1,0 +1,308 @@
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+
+use temper_data::{EncodeSettings, TextStream, TextTokenizer, Truncation, encode_all, read_unlabelled};
+use temper_models::generate::generating_head;
+use temper_models::{
+    EarlyStopping, GenerateSettings, HeadKind, HeadRequest, Hooks, Loaded, Model, ModelConfig,
+    generate as run,
+};
+
+use super::backend;
+use crate::backend::Backend;
+use crate::{LocalModel, SourceOptions, TrainError};
+
+/// Write text with a language model
+#[derive(Clone, Debug, clap::Args)]
+pub struct GenerateArgs {
+    /// Name (gpt2), Hub id (org/name), folder or run of a model
+    pub model: String,
+    /// A text to continue, or for an encoder-decoder model to answer; may be given several times. Without
+    /// it and --prompts-file, lines are read from stdin
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Vec<String>,
+    /// A .txt (a prompt a line), .csv, .tsv, .jsonl or .parquet file
+    #[arg(long, conflicts_with = "prompt", value_name = "FILE")]
+    pub prompts_file: Option<PathBuf>,
+    /// Column of the prompt in the file
+    #[arg(long)]
+    pub text_column: Option<String>,
+    /// How text is generated
+    #[command(flatten)]
+    pub settings: GenerateFlags,
+    /// End a text at this special token, or where this text appears; may be given several times
+    #[arg(long, value_name = "TOKEN_OR_TEXT")]
+    pub stop: Vec<String>,
+    /// Prompts continued at once
+    #[arg(long, default_value_t = 16)]
+    pub batch_size: usize,
+    /// One JSON object a prompt: prompt, text, tokens, finish (stop or length)
+    #[arg(long)]
+    pub json: bool,
+    /// Print tokens as they come; on a terminal a single prompt's do anyway
+    #[arg(long, conflicts_with = "json")]
+    pub stream: bool,
+    /// flex, ndarray or cuda
+    #[arg(long)]
+    pub backend: Option<Backend>,
+    /// Where files may come from
+    #[command(flatten)]
+    pub sources: SourceOptions,
+}
+
+/// Settings with Hugging Face's names. What is not given is as the model's generation_config.json says,
+/// else as in transformers.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct GenerateFlags {
+    /// Most new tokens (20 unless the model says otherwise)
+    #[arg(long)]
+    pub max_new_tokens: Option<usize>,
+    /// No text ends before this many new tokens
+    #[arg(long)]
+    pub min_new_tokens: Option<usize>,
+    /// Draw tokens rather than take the best (true or false)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub do_sample: Option<bool>,
+    /// Above 1 draws are wilder, below 1 tamer
+    #[arg(long)]
+    pub temperature: Option<f64>,
+    /// Draw among so many of the best tokens; 0 for all
+    #[arg(long)]
+    pub top_k: Option<usize>,
+    /// Draw among the best tokens that together have this probability
+    #[arg(long)]
+    pub top_p: Option<f64>,
+    /// Seed of the draws
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Above 1, tokens that were there before are less probable
+    #[arg(long)]
+    pub repetition_penalty: Option<f64>,
+    /// No run of so many tokens comes twice; 0 for no limit
+    #[arg(long)]
+    pub no_repeat_ngram_size: Option<usize>,
+    /// Texts continued beside each other in search of the most probable one
+    #[arg(long)]
+    pub num_beams: Option<usize>,
+    /// Above 0, beams favour longer texts; below 0, shorter ones
+    #[arg(long)]
+    pub length_penalty: Option<f64>,
+    /// End a search with beams once as many texts are finished: true, false or never
+    #[arg(long, value_parser = early_stopping, value_name = "WHEN")]
+    pub early_stopping: Option<EarlyStopping>,
+}
+
+fn early_stopping(word: &str) -> Result<EarlyStopping, String> {
+    match word {
+        "true" => Ok(EarlyStopping::Always),
+        "false" => Ok(EarlyStopping::WhenUnlikely),
+        "never" => Ok(EarlyStopping::Never),
+        _ => Err("one of true, false, never".into()),
+    }
+}
+
+impl GenerateFlags {
+    /// The settings with what the flags say.
+    fn over(&self, mut settings: GenerateSettings) -> Result<GenerateSettings, TrainError> {
+        fn replace<T: Clone>(setting: &mut T, flag: &Option<T>) {
+            if let Some(value) = flag {
+                *setting = value.clone();
+            }
+        }
+        settings.max_new_tokens = self.max_new_tokens.or(settings.max_new_tokens);
+        settings.min_new_tokens = self.min_new_tokens.or(settings.min_new_tokens);
+        replace(&mut settings.do_sample, &self.do_sample);
+        replace(&mut settings.temperature, &self.temperature);
+        replace(&mut settings.top_k, &self.top_k);
+        replace(&mut settings.top_p, &self.top_p);
+        replace(&mut settings.repetition_penalty, &self.repetition_penalty);
+        replace(&mut settings.no_repeat_ngram_size, &self.no_repeat_ngram_size);
+        replace(&mut settings.num_beams, &self.num_beams);
+        replace(&mut settings.length_penalty, &self.length_penalty);
+        replace(&mut settings.early_stopping, &self.early_stopping);
+        settings.seed = self.seed;
+        let idle = [
+            ("--temperature", !settings.do_sample && self.temperature.is_some()),
+            ("--top-k", !settings.do_sample && self.top_k.is_some()),
+            ("--top-p", !settings.do_sample && self.top_p.is_some()),
+            ("--length-penalty", settings.num_beams == 1 && self.length_penalty.is_some()),
+            ("--early-stopping", settings.num_beams == 1 && self.early_stopping.is_some()),
+        ];
+        match idle.into_iter().find(|(_, is_idle)| *is_idle) {
+            Some((flag @ ("--length-penalty" | "--early-stopping"), _)) => {
+                Err(TrainError::Usage(format!("{flag} changes nothing without --num-beams")))
+            }
+            Some((flag, _)) => Err(TrainError::Usage(format!("{flag} changes nothing without --do-sample"))),
+            None => Ok(settings),
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`TrainError`].
+pub fn generate(args: &GenerateArgs) -> Result<(), TrainError> {
+    let device = backend(args.backend)?.device()?;
+    let local = LocalModel::find(&args.sources.hub(true), &args.model)?;
+    if let Some(notice) = local.resolved.notice() {
+        eprintln!("{notice}");
+    }
+    let config = ModelConfig::read(&local.dir)?;
+    // Said before weights are read.
+    let continues = !matches!(generating_head(&config)?.kind, HeadKind::Seq2SeqLm(_));
+    let tokenizer = local.tokenizer(config.bounds().vocab_size)?;
+    let mut settings = args.settings.over(GenerateSettings::of_model(&local.dir, &config)?)?;
+    settings.batch_size = args.batch_size;
+    let stop_texts = stop(&args.stop, &mut settings, &tokenizer);
+    if args.stream && settings.num_beams > 1 {
+        return Err(TrainError::Usage("beams have nothing to --stream: the text is known at the end".into()));
+    }
+    settings.validate()?;
+    let prompts = prompts(args)?;
+    let loaded = Model::load_with(config, &local.dir, &HeadRequest::FromConfig, &device)?;
+    let writer = Writer { loaded, tokenizer, settings, stop_texts, continues };
+    let alone = prompts.len() == 1 && std::io::stdout().is_terminal();
+    if args.stream || (alone && !args.json && writer.settings.num_beams == 1) {
+        return writer.stream(&prompts);
+    }
+    writer.print(&prompts, args.json)
+}
+
+/// Special tokens end a text as the model's own do; the others are texts to look for.
+fn stop(asked: &[String], settings: &mut GenerateSettings, tokenizer: &TextTokenizer) -> Vec<String> {
+    let mut texts = Vec::new();
+    for stop in asked {
+        match tokenizer.added_token_id(stop) {
+            Some(id) if settings.eos_token_id.contains(&id) => {}
+            Some(id) => settings.eos_token_id.push(id),
+            None => texts.push(stop.clone()),
+        }
+    }
+    texts
+}
+
+fn prompts(args: &GenerateArgs) -> Result<Vec<String>, TrainError> {
+    if let Some(file) = &args.prompts_file {
+        let texts = read_unlabelled(file, args.text_column.as_deref(), None)?;
+        return Ok(texts.into_iter().map(|text| text.text).collect());
+    }
+    if !args.prompt.is_empty() {
+        return Ok(args.prompt.clone());
+    }
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        eprintln!("reading prompts from the terminal, one a line; end with Ctrl-D");
+    }
+    let lines = stdin.lock().lines().collect::<Result<Vec<_>, _>>();
+    let lines = lines.map_err(|error| TrainError::content("stdin", error))?;
+    Ok(lines.into_iter().filter(|text| !text.trim().is_empty()).collect())
+}
+
+/// A model that writes, with all that it takes.
+struct Writer {
+    loaded: Loaded,
+    tokenizer: TextTokenizer,
+    settings: GenerateSettings,
+    stop_texts: Vec<String>,
+    /// Whether the text follows the prompt; else it is one of its own.
+    continues: bool,
+}
+
+impl Writer {
+    fn ids(&self, prompts: &[String]) -> Result<Vec<Vec<u32>>, TrainError> {
+        let texts: Vec<_> = prompts.iter().map(|text| (text.as_str(), None)).collect();
+        // Nothing is cut: a prompt that is too long is refused.
+        let settings = EncodeSettings { max_length: usize::MAX, truncation: Truncation::Head };
+        let encoded = encode_all(&self.tokenizer, &texts, &settings, None)?;
+        Ok(encoded.items.into_iter().map(|item| item.ids).collect())
+    }
+
+    /// What stands before the new tokens.
+    fn context<'a>(&self, prompt: &'a [u32]) -> &'a [u32] {
+        if self.continues { prompt } else { &[] }
+    }
+
+    fn run(
+        &self,
+        ids: &[Vec<u32>],
+        settings: &GenerateSettings,
+        mut on_token: impl FnMut(usize, u32),
+    ) -> Result<Vec<Vec<u32>>, TrainError> {
+        let ends = |new: &[u32]| self.has_stop_text(new);
+        let stop: Option<&dyn Fn(&[u32]) -> bool> =
+            if self.stop_texts.is_empty() { None } else { Some(&ends) };
+        let hooks = Hooks { on_token: Some(&mut on_token), stop };
+        Ok(run(&self.loaded.model, &self.loaded.config, ids, settings, hooks)?)
+    }
+
+    fn has_stop_text(&self, new: &[u32]) -> bool {
+        let Ok(text) = self.tokenizer.decode(new) else { return false };
+        self.stop_texts.iter().any(|stop| text.contains(stop))
+    }
+
+    /// All texts, once they are complete.
+    fn print(&self, prompts: &[String], json: bool) -> Result<(), TrainError> {
+        let ids = self.ids(prompts)?;
+        let texts = self.run(&ids, &self.settings, |_, _| {})?;
+        for (index, ((prompt, ids), new)) in prompts.iter().zip(&ids).zip(texts).enumerate() {
+            let text = self.tokenizer.decode_following(self.context(ids), &new)?;
+            if json {
+                let stops = new.last().is_some_and(|last| self.settings.eos_token_id.contains(last));
+                let finish = if stops || self.has_stop_text(&new) { "stop" } else { "length" };
+                let row = serde_json::json!({
+                    "prompt": prompt, "text": text, "tokens": new, "finish": finish,
+                });
+                say(&format!("{row}\n"))?;
+                continue;
+            }
+            let gap = if index > 0 { "\n" } else { "" };
+            say(&format!("{gap}{}{text}\n", self.shown_prompt(prompt)))?;
+        }
+        Ok(())
+    }
+
+    /// One prompt after the other, token for token.
+    fn stream(&self, prompts: &[String]) -> Result<(), TrainError> {
+        let ids = self.ids(prompts)?;
+        let settings = GenerateSettings { batch_size: 1, ..self.settings.clone() };
+        let mut current: Option<(usize, TextStream<'_>)> = None;
+        let mut result = Ok(());
+        let show = |prompt: usize, token: u32| {
+            let mut step = || {
+                if current.as_ref().is_none_or(|(shown, _)| *shown != prompt) {
+                    end(current.take())?;
+                    let gap = if prompt > 0 { "\n" } else { "" };
+                    say(&format!("{gap}{}", self.shown_prompt(&prompts[prompt])))?;
+                    current = Some((prompt, self.tokenizer.stream(self.context(&ids[prompt]))));
+                }
+                let Some((_, stream)) = &mut current else { return Ok(()) };
+                say(&stream.push(token)?)
+            };
+            if result.is_ok() {
+                result = step();
+            }
+        };
+        let ran = self.run(&ids, &settings, show);
+        result?;
+        end(current)?;
+        ran.map(drop)
+    }
+
+    fn shown_prompt<'a>(&self, prompt: &'a str) -> &'a str {
+        if self.continues { prompt } else { "" }
+    }
+}
+
+/// The rest of a streamed text.
+fn end(stream: Option<(usize, TextStream<'_>)>) -> Result<(), TrainError> {
+    let Some((_, stream)) = stream else { return Ok(()) };
+    say(&format!("{}\n", stream.finish()?))
+}
+
+fn say(text: &str) -> Result<(), TrainError> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| TrainError::file("stdout", error))
+}
