@@ -24,8 +24,6 @@ use crate::{Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, TokenBatch}
 pub enum AnyBackbone {
     /// BERT, DistilBERT and RoBERTa: one module.
     Bert(Bert),
-    /// BART and T5.
-    EncoderDecoder(EncoderDecoder),
     /// Falcon.
     Falcon(Falcon),
     /// LLaMA.
