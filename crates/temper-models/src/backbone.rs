@@ -21,6 +21,9 @@ pub struct Pass<'a> {
 pub trait Backbone {
     /// The hidden states of the tokens that are wanted.
     ///
+    /// An encoder-decoder model reads the batch's decoder, or without it the ids shifted right. With a
+    /// cache its encoder runs at the first call alone; later ones read nothing but the decoder's tokens.
+    ///
     /// # Shapes
     /// - batch: `[tokens]`; output: `[rows, hidden]`; watched: `[tokens, hidden]`, the last one
     ///   `[rows, hidden]`

@@ -88,7 +88,6 @@ impl EncoderDecoder {
 }
 
 impl Backbone for EncoderDecoder {
-    /// With a cache that knows what the encoder made, the batch is read for its decoder's tokens alone.
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
         let Pass { rows, mode, mut cache, watch } = pass;
         let Some(decoder) = &self.decoder else {
@@ -111,7 +110,7 @@ impl Backbone for EncoderDecoder {
     }
 
     fn hidden_size(&self) -> usize {
-        self.token_embedding.weight.lazy_shape()[1]
+        self.token_embedding.width()
     }
 
     fn layer_count(&self) -> usize {

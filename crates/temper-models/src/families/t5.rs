@@ -124,7 +124,7 @@ impl TryFrom<String> for Projection {
             None => (text.as_str(), false),
         };
         let activation = serde_json::from_value(Value::from(name));
-        let activation = activation.map_err(|error| format!("feed_forward_proj = {text}: {error}"))?;
+        let activation = activation.map_err(|error| format!("{text}: {error}"))?;
         Ok(Self { activation, gated })
     }
 }

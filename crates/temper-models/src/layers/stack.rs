@@ -47,7 +47,7 @@ pub fn run_layers<L: Layer>(
 ) -> Tensor<2> {
     let StackPass { rows, encoded, mut cache, mode, watch } = pass;
     watch(&x);
-    let tracked = rows.is_autodiff();
+    let tracked = rows.is_autodiff() || encoded.is_some_and(|encoded| encoded.hidden.is_autodiff());
     for (index, layer) in layers.iter().enumerate() {
         let rows = if index + 1 == layers.len() { &rows.wanted } else { &rows.all };
         let cache = cache.as_deref_mut().map(|cache| cache.layer(index));
