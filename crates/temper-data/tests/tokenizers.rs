@@ -208,3 +208,35 @@ fn bad_files_are_named() {
     let message = load_tokenizer(empty.path()).unwrap_err().to_string();
     assert!(message.contains("merges.txt"), "{message}");
 }
+
+#[test]
+fn text_that_grows_comes_in_whole_characters() {
+    let dir = tempfile::tempdir().unwrap();
+    // A byte-level vocabulary: these are the two bytes of \u{e9}.
+    write(dir.path(), "vocab.json", r#"{"<|endoftext|>": 0, "a": 1, "\u00c3": 2, "\u00a9": 3}"#);
+    write(dir.path(), "merges.txt", "#version: 0.2\n");
+    let tokenizer = load_tokenizer(dir.path()).unwrap();
+    let mut stream = tokenizer.stream(&[1]);
+    let pushed: Vec<String> = [1, 2, 3, 0, 1, 2].map(|id| stream.push(id).unwrap()).into();
+    assert_eq!(pushed, ["a", "", "\u{e9}", "", "a", ""]);
+    assert_eq!(stream.finish().unwrap(), "\u{fffd}");
+    // The context may end within a character.
+    assert_eq!(tokenizer.decode_following(&[1, 2], &[3, 1]).unwrap(), "\u{e9}a");
+    assert_eq!(tokenizer.added_token_id("<|endoftext|>"), Some(0));
+    assert_eq!(tokenizer.added_token_id("a"), None);
+}
+
+#[test]
+fn text_behind_other_text_keeps_its_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let definition = r#"{"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
+        "post_processor": null, "truncation": null, "padding": null,
+        "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true},
+        "model": {"type": "WordLevel", "vocab": {"▁one": 0, "▁two": 1, "<unk>": 2}, "unk_token": "<unk>"}}"#;
+    write(dir.path(), "tokenizer.json", definition);
+    let tokenizer = load_tokenizer(dir.path()).unwrap();
+    assert_eq!(tokenizer.decode(&[1]).unwrap(), "two");
+    assert_eq!(tokenizer.decode_following(&[0], &[1]).unwrap(), " two");
+    assert_eq!(tokenizer.stream(&[0]).push(1).unwrap(), " two");
+    assert_eq!(tokenizer.stream(&[]).push(1).unwrap(), "two");
+}
