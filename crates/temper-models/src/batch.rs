@@ -151,9 +151,10 @@ impl TokenBatch {
     }
 
     /// Where each row of past and new keys together stands among the past ones with the new ones behind
-    /// them: by sequence, first the past, then the new. `None` when there is no past.
+    /// them: by sequence, first the past, then the new. `None` when they stand so already: without a past,
+    /// and of a single sequence.
     fn cache_order(&self) -> Option<Tensor<1, Int>> {
-        let past = self.past.as_ref().filter(|past| past.rows() > 0)?;
+        let past = self.past.as_ref().filter(|past| past.rows() > 0 && past.count() > 1)?;
         let sequences = past.ranges().zip(self.sequences.ranges());
         let order =
             sequences.flat_map(|(old, new)| old.chain(past.rows() + new.start..past.rows() + new.end));

@@ -38,6 +38,16 @@ struct KeyValues {
 }
 
 impl KeyValues {
+    /// These with new ones behind them, in an order; without one they stand right already.
+    fn joined(self, new: Self, order: Option<&Tensor<1, Int>>) -> Self {
+        let key = Tensor::cat(vec![self.key, new.key], 0);
+        let joined = Self { key, value: Tensor::cat(vec![self.value, new.value], 0) };
+        match order {
+            Some(order) => joined.select(order),
+            None => joined,
+        }
+    }
+
     fn select(self, rows: &Tensor<1, Int>) -> Self {
         Self { key: self.key.select(0, rows.clone()), value: self.value.select(0, rows.clone()) }
     }
@@ -54,13 +64,10 @@ pub struct LayerCache {
 impl LayerCache {
     /// Adds the keys and values of new tokens; gives those of all tokens, sequence by sequence.
     pub(super) fn extend(&mut self, key: Tensor<2>, value: Tensor<2>, rows: &LayerRows) -> [Tensor<2>; 2] {
-        let joined = match (self.own.take(), &rows.cache_order) {
-            (Some(past), Some(order)) => KeyValues {
-                key: Tensor::cat(vec![past.key, key], 0),
-                value: Tensor::cat(vec![past.value, value], 0),
-            }
-            .select(order),
-            _ => KeyValues { key, value },
+        let new = KeyValues { key, value };
+        let joined = match self.own.take() {
+            Some(past) => past.joined(new, rows.cache_order.as_ref()),
+            None => new,
         };
         let all = [joined.key.clone(), joined.value.clone()];
         self.own = Some(joined);
