@@ -147,3 +147,14 @@ fn tokens_are_shown_in_order_and_a_caller_can_stop() {
         }
     }
 }
+
+#[test]
+fn a_model_in_training_writes_the_same() {
+    for case in Case::all("generation.json") {
+        let record = &case.records("generation.json")[0];
+        let device = Device::flex().autodiff();
+        let loaded = Model::load(&case.dir, &HeadRequest::FromConfig, &device).expect("the fixture");
+        let training = Case { loaded, ..case };
+        assert_eq!(training.run(&record.prompts, &record.settings), record.outputs, "{}", training.name);
+    }
+}

@@ -136,3 +136,23 @@ fn paraphrases_are_nearer_than_other_texts() {
         assert!(cosine(left, right) > 0.5, "{} | {}: {}", texts[left], texts[right], cosine(left, right));
     }
 }
+
+/// The greedy text of transformers 5.23, from ids and through the tokenizer.
+const STORY: &str = ", there was a little girl named Lily. She loved to play outside in the park. One day, \
+    she saw a big, red ball.";
+
+#[test]
+fn a_real_llama_tells_transformers_story() {
+    let model = match LocalModel::find(&SourceOptions::default().hub(true), "karpathy/stories260K") {
+        Ok(model) => model,
+        Err(error) => return eprintln!("skipped: the weights of stories260K cannot be had here: {error}"),
+    };
+    let output = Command::new(env!("CARGO_BIN_EXE_temper"))
+        .arg("generate")
+        .arg(&model.dir)
+        .args(["--prompt", "Once upon a time", "--max-new-tokens", "40"])
+        .output()
+        .expect("started");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, format!("Once upon a time{STORY}\n"), "{}", String::from_utf8_lossy(&output.stderr));
+}
