@@ -39,9 +39,9 @@ impl FreezePlan {
     /// [`FreezeError::TooManyLayers`] and [`FreezeError::NoMatch`].
     pub fn new(strategy: &Strategy, table: &ParameterTable, new: &[String]) -> Result<Self, FreezeError> {
         check(strategy, table)?;
-        let layers = layer_count(table);
+        let stacks = Stacks::of(table);
         let row = |parameter: &Parameter| {
-            let picked = trains(strategy, &parameter.path, layers) || new.contains(&parameter.path);
+            let picked = trains(strategy, &parameter.path, stacks) || new.contains(&parameter.path);
             let trains = picked && !parameter.is_fixed();
             PlanRow {
                 path: parameter.path.clone(),
@@ -108,8 +108,8 @@ impl fmt::Display for FreezePlan {
 
 fn check(strategy: &Strategy, table: &ParameterTable) -> Result<(), FreezeError> {
     match strategy {
-        Strategy::LastLayers(asked) if *asked > layer_count(table) => {
-            Err(FreezeError::TooManyLayers { asked: *asked, available: layer_count(table) })
+        Strategy::LastLayers(asked) if *asked > Stacks::of(table).layers() => {
+            Err(FreezeError::TooManyLayers { asked: *asked, available: Stacks::of(table).layers() })
         }
         Strategy::Patterns(patterns) => {
             let unmatched = patterns
@@ -127,32 +127,60 @@ fn check(strategy: &Strategy, table: &ParameterTable) -> Result<(), FreezeError>
     }
 }
 
-fn trains(strategy: &Strategy, path: &str, layers: usize) -> bool {
+fn trains(strategy: &Strategy, path: &str, stacks: Stacks) -> bool {
     let head = path.starts_with("head.");
     match strategy {
         Strategy::All => true,
         Strategy::Head => head,
-        Strategy::LastLayers(count) => match layer_of(path) {
-            Some(layer) => layer + count >= layers,
-            None => !is_embedding(path),
-        },
+        Strategy::LastLayers(count) => !is_embedding(path) && stacks.level(path) + count >= stacks.layers(),
         Strategy::Embeddings => head || is_embedding(path),
         Strategy::FreezeEmbeddings => !is_embedding(path),
         Strategy::Patterns(patterns) => patterns.iter().any(|pattern| pattern.is_match(path)),
     }
 }
 
+/// Embeddings of tokens, positions and segments, and T5's tables of relative positions.
 fn is_embedding(path: &str) -> bool {
-    path.split('.').next().is_some_and(|first| first.contains("embedding"))
+    let part = path.strip_prefix("encoder.").or(path.strip_prefix("decoder.")).unwrap_or(path);
+    let first = part.split('.').next().unwrap_or_default();
+    first.contains("embedding") || first.starts_with("relative")
 }
 
+/// The number behind `layers.`, at the beginning of a path.
 fn layer_of(path: &str) -> Option<usize> {
     path.strip_prefix("layers.")?.split('.').next()?.parse().ok()
 }
 
-fn layer_count(table: &ParameterTable) -> usize {
-    let layers = table.parameters.iter().filter_map(|parameter| layer_of(&parameter.path));
-    layers.max().map_or(0, |last| last + 1)
+/// Layers of a model, bottom to top: an encoder's first, then a decoder's or those of the only stack.
+#[derive(Clone, Copy)]
+struct Stacks {
+    encoder: usize,
+    upper: usize,
+}
+
+impl Stacks {
+    fn of(table: &ParameterTable) -> Self {
+        let count = |prefix: &str| {
+            let paths = table.parameters.iter().filter_map(|parameter| parameter.path.strip_prefix(prefix));
+            paths.filter_map(layer_of).max().map_or(0, |last| last + 1)
+        };
+        Self { encoder: count("encoder."), upper: count("decoder.").max(count("")) }
+    }
+
+    fn layers(self) -> usize {
+        self.encoder + self.upper
+    }
+
+    /// The layer that a parameter stands in, or directly behind.
+    fn level(self, path: &str) -> usize {
+        match path.strip_prefix("encoder.") {
+            Some(path) => layer_of(path).unwrap_or(self.encoder.saturating_sub(1)),
+            None => {
+                let layer = layer_of(path.strip_prefix("decoder.").unwrap_or(path));
+                layer.map_or(self.layers(), |layer| self.encoder + layer)
+            }
+        }
+    }
 }
 
 /// Loshchilov and Hutter's decay is for matrices; BERT's recipe leaves out biases and norms.
@@ -218,6 +246,30 @@ mod tests {
             ["token_embedding.weight", "embedding_norm.bias", "head.output.weight"]
         );
         assert_eq!(trained("freeze-embeddings", &[]).len(), 14);
+    }
+
+    #[test]
+    fn an_encoder_lies_below_its_decoder() {
+        let paths = [
+            "token_embedding.weight",
+            "encoder.relative_bias.weight",
+            "encoder.layers.0.ffn.inner.weight",
+            "encoder.layers.1.ffn.inner.weight",
+            "encoder.final_norm.weight",
+            "decoder.position_embedding.weight",
+            "decoder.layers.0.ffn.inner.weight",
+            "decoder.final_norm.weight",
+            "head.output.weight",
+        ];
+        let trained = |strategy: &str| -> Vec<bool> {
+            let plan = FreezePlan::new(&strategy.parse().unwrap(), &table(&paths), &[]).unwrap();
+            plan.rows.into_iter().map(|row| row.trains).collect()
+        };
+        let [no, yes] = [false, true];
+        assert_eq!(trained("last:1"), [no, no, no, no, no, no, yes, yes, yes]);
+        assert_eq!(trained("last:2"), [no, no, no, yes, yes, no, yes, yes, yes]);
+        assert_eq!(trained("embeddings"), [yes, yes, no, no, no, yes, no, no, yes]);
+        assert!(FreezePlan::new(&"last:4".parse().unwrap(), &table(&paths), &[]).is_err());
     }
 
     #[test]

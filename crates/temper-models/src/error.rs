@@ -20,6 +20,16 @@ pub enum ModelError {
         /// What the reader said.
         reason: String,
     },
+    /// A pickle that names a callable which no weights need.
+    #[error(
+        "{path} names {callable}, which no weights need: it could run code when unpickled; use a safetensors version of the model or a file you trust"
+    )]
+    ForbiddenCall {
+        /// The file.
+        path: PathBuf,
+        /// Its module and name.
+        callable: String,
+    },
     /// An index names files that are not there.
     #[error("{index} names shards that are missing: {missing}; fetch them into the same folder")]
     MissingShard {

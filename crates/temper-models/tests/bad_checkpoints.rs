@@ -13,6 +13,7 @@ use common::{changed, fixture, tensors};
 use safetensors::serialize_to_file;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
+use temper_models::weights::Checkpoint;
 use temper_models::{HeadRequest, Model, ModelError, families};
 use zoo::parameters_of;
 
@@ -199,37 +200,87 @@ fn repacked(change: impl Fn(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
     target.finish().expect("written").into_inner()
 }
 
+/// The same with the name on the stack, as protocol 4 writes it, and with its parts in the memo.
+fn stacked_call(command: &str) -> Vec<u8> {
+    let mut opcodes = b"\x8c\x05posixr\x00\x00\x01\x000\x8c\x06systemr\x01\x00\x01\x000".to_vec();
+    opcodes.extend(b"j\x00\x00\x01\x00j\x01\x00\x01\x00\x93X");
+    opcodes.extend((command.len() as u32).to_le_bytes());
+    opcodes.extend(command.as_bytes());
+    opcodes.extend(b"\x85R");
+    opcodes
+}
+
+/// A pickle with opcodes before everything, where a tensor should be, and before its end.
+fn hidden(pickle: &[u8], call: &[u8]) -> [Vec<u8>; 3] {
+    let name = b"classifier.bias";
+    let place = pickle.windows(name.len()).position(|window| window == name).expect("a tensor");
+    // BINPUT or LONG_BINPUT behind the name, then the tensor; the call goes in between and is dropped.
+    let behind = place + name.len() + if pickle[place + name.len()] == b'q' { 2 } else { 5 };
+    let end = pickle.len() - 1;
+    [2, behind, end].map(|at| [&pickle[..at], call, b"0", &pickle[at..]].concat())
+}
+
+/// Legacy PyTorch: magic number, protocol, system, object and storage keys; the floats follow.
+fn legacy(object: &[u8]) -> Vec<u8> {
+    let mut file = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.".to_vec();
+    file.extend(b"\x80\x02}X\x0d\x00\x00\x00little_endian\x88s.");
+    file.extend(object);
+    file.extend(b"\x80\x02]X\x01\x00\x00\x000a.");
+    file.extend(2_u64.to_le_bytes());
+    file.extend([0.5_f32, -1.0].into_iter().flat_map(f32::to_le_bytes));
+    file
+}
+
 #[test]
 fn a_pickle_runs_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::copy(fixture("bert").join("config.json"), dir.path().join("config.json")).expect("copied");
     let marker = dir.path().join("it-ran");
-    let call = call(&format!("touch '{}'", marker.display()));
-    let file = |bytes: &[u8]| std::fs::write(dir.path().join("pytorch_model.bin"), bytes).expect("written");
-
-    // The call is all there is, with and without an archive around it.
-    let alone = [b"\x80\x02", &call[..], b"."].concat();
-    for bytes in [alone.clone(), repacked(|_| alone.clone())] {
-        file(&bytes);
+    let command = format!("touch '{}'", marker.display());
+    let path = dir.path().join("pytorch_model.bin");
+    let refused = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).expect("written");
         let error = load(dir.path()).expect_err("refused");
-        assert!(matches!(error, ModelError::BrokenFile { .. }), "{error}");
+        let text = error.to_string();
+        let ModelError::ForbiddenCall { path: named, callable } = error else { panic!("{text}") };
+        assert_eq!((&named, callable.as_str()), (&path, "posix.system"));
+        assert!(text.contains("posix.system") && text.contains("safetensors"), "{text}");
         assert!(!marker.exists());
+    };
+    for call in [call(&command), stacked_call(&command)] {
+        // The call is all there is, with and without an archive around it.
+        let alone = [b"\x80\x02", &call[..], b"."].concat();
+        refused(&alone);
+        refused(&repacked(|_| alone.clone()));
+        // It hides in a dictionary of weights that is sound: Python would run it and go on.
+        for place in 0..3 {
+            refused(&repacked(|pickle| hidden(&pickle, &call)[place].clone()));
+        }
     }
-
-    // It stands before a dictionary of weights that is sound: Python would run it and go on.
-    file(&repacked(|pickle| [b"\x80\x02", &call[..], b"0", &pickle[2..]].concat()));
-    let model = load(dir.path()).expect("only the weights are read");
+    std::fs::write(&path, repacked(|pickle| pickle)).expect("written");
+    let model = load(dir.path()).expect("the sound file");
     assert_eq!(parameters_of(&model), parameters_of(&load(&fixture("bert")).expect("loads")));
-    assert!(!marker.exists());
+}
 
-    // It stands where a tensor should.
-    file(&repacked(|pickle| {
-        let name = b"classifier.bias";
-        let place = pickle.windows(name.len()).position(|window| window == name).expect("a tensor");
-        // BINPUT or LONG_BINPUT behind the name, then the tensor; the call goes in between and is dropped.
-        let behind = place + name.len() + if pickle[place + name.len()] == b'q' { 2 } else { 5 };
-        [&pickle[..behind], &call[..], b"0", &pickle[behind..]].concat()
-    }));
-    load(dir.path()).expect("only the weights are read");
-    assert!(!marker.exists());
+#[test]
+fn a_legacy_pickle_runs_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("pytorch_model.bin");
+    let object = [
+        &b"\x80\x02}X\x0f\x00\x00\x00classifier.biasq\x00ctorch._utils\n_rebuild_tensor_v2\n"[..],
+        b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x02Nt",
+        b"QK\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtRs.",
+    ]
+    .concat();
+    std::fs::write(&path, legacy(&object)).expect("written");
+    let checkpoint = Checkpoint::open(dir.path()).expect("the sound file");
+    let values = checkpoint.values("classifier.bias").expect("a tensor");
+    assert_eq!(values.try_to_vec::<f32>().expect("floats"), [0.5, -1.0]);
+    for call in [call("true"), stacked_call("true")] {
+        for object in hidden(&object, &call) {
+            std::fs::write(&path, legacy(&object)).expect("written");
+            let error = Checkpoint::open(dir.path()).err().expect("refused");
+            assert!(matches!(&error, ModelError::ForbiddenCall { .. }), "{error}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use burn::store::{ModuleStore, PytorchStore, SafetensorsStore};
 use burn::tensor::{DType, TensorData};
 use serde::Deserialize;
 
+use super::pickle::refuse_calls;
 use crate::ModelError;
 
 /// The names under which transformers looks for weights, in its order.
@@ -41,8 +42,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`ModelError::NoWeights`] when the folder holds none, [`ModelError::BrokenFile`] when a
-    /// file cannot be read, [`ModelError::MissingShard`] when an index names a file that is not
-    /// there.
+    /// file cannot be read, [`ModelError::ForbiddenCall`] when a pickle names what weights do not
+    /// need, [`ModelError::MissingShard`] when an index names a file that is not there.
     pub fn open(dir: &Path) -> Result<Self, ModelError> {
         let path = NAMES.iter().map(|name| dir.join(name)).find(|path| path.is_file());
         let Some(path) = path else {
@@ -92,6 +93,7 @@ fn read(file: &Path) -> Result<BTreeMap<String, StoredTensor>, ModelError> {
         let mut store = SafetensorsStore::from_file(file);
         return store.get_all_tensors().cloned().map_err(|error| broken(error.to_string()));
     }
+    refuse_calls(file)?;
     // Left on, it would renumber the layers of a checkpoint whose numbers have gaps.
     let mut store = PytorchStore::from_file(file).map_indices_contiguous(false);
     store.get_all_tensors().cloned().map_err(|error| broken(error.to_string()))

@@ -4,6 +4,7 @@ mod checkpoint;
 mod fill;
 mod fusion;
 mod map;
+mod pickle;
 mod write;
 
 pub use checkpoint::{Checkpoint, TensorEntry};
