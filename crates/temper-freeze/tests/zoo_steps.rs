@@ -1,7 +1,6 @@
 //! Three AdamW steps move the parameters of every family and head as PyTorch's do.
 
 #[path = "../../temper-models/tests/common/zoo.rs"]
-#[allow(dead_code)]
 mod zoo;
 
 use burn::lr_scheduler::LrScheduler;

@@ -145,8 +145,10 @@ impl<B> ModelConfig<B> {
     pub fn head(&self) -> Option<HeadFacts> {
         let architecture = self.architecture()?;
         let head = self.facts.heads.iter().find(|head| head.architecture == architecture)?;
-        let marked = self.raw.get(POOLING_KEY).is_some_and(|value| value == "cls");
-        Some(if marked { over_first_token(head) } else { head.clone() })
+        Some(match self.pooling() {
+            Pooling::Cls => over_first_token(head),
+            Pooling::Pooler => head.clone(),
+        })
     }
 
     /// Where one of our parameters is stored, under the head that `architectures` names.

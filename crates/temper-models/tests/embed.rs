@@ -1,7 +1,6 @@
 //! Embeddings are pooled from what transformers computes.
 
 #[path = "common/zoo.rs"]
-#[allow(dead_code)]
 mod zoo;
 
 use burn::tensor::Device;

@@ -15,7 +15,6 @@ use temper_models::{
 use zoo::{gradients_of, host, largest, size};
 
 #[path = "common/zoo.rs"]
-#[allow(dead_code)]
 mod zoo;
 
 const MODELS: [&str; 3] = ["t5-seq2seq-lm", "t5-v1.1-seq2seq-lm", "bart-seq2seq-lm"];

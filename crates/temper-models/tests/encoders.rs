@@ -2,7 +2,6 @@
 
 mod common;
 #[path = "common/zoo.rs"]
-#[allow(dead_code)]
 mod zoo;
 
 use burn::tensor::Device;

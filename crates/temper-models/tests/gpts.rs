@@ -1,7 +1,6 @@
 //! GPT, GPT-2, GPT-Neo and BLOOM beside what the zoo checks: switches, old spellings, the cache.
 
 #[path = "common/zoo.rs"]
-#[allow(dead_code)]
 mod zoo;
 
 use std::collections::BTreeMap;

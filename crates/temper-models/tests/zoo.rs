@@ -2,7 +2,6 @@
 //! writes the checkpoint back as it was.
 
 #[path = "common/zoo.rs"]
-#[allow(dead_code)]
 mod zoo;
 
 use burn::tensor::Device;

@@ -56,7 +56,9 @@ pub struct StackRows {
 impl StackRows {
     /// The rows of a batch.
     pub fn of(batch: &TokenBatch, wanted: Rows) -> Self {
-        Self { all: batch.layer_rows(Rows::All), wanted: batch.layer_rows(wanted) }
+        let all = batch.layer_rows(Rows::All);
+        let wanted = if wanted == Rows::All { all.clone() } else { batch.layer_rows(wanted) };
+        Self { all, wanted }
     }
 
     /// The same with queries and keys rotated by their positions.

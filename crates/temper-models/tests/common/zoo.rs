@@ -1,4 +1,5 @@
 //! The fixtures of the zoo: a tiny model of every family and head, and what transformers computes with it.
+#![allow(dead_code)] // Each test file uses its own part.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
