@@ -173,8 +173,8 @@ fn target(name: &str, facts: &FamilyFacts, head: &ResolvedHead) -> Option<Target
     };
     let prefixes = facts.heads.iter().filter_map(|head| head.prefix).chain([facts.weights.prefix, ""]);
     let backbone = || {
-        let bare = prefixes.filter_map(|prefix| Some((name.strip_prefix(prefix)?, prefix)));
-        bare.flat_map(|(bare, _)| facts.weights.rows.iter().filter_map(move |row| row.target(bare))).next()
+        let mut bare = prefixes.filter_map(|prefix| name.strip_prefix(prefix));
+        bare.find_map(|bare| facts.weights.rows.iter().find_map(|row| row.target(bare)))
     };
     let others = || {
         let rows = facts.heads.iter().flat_map(|head| head.rows).chain(facts.foreign);

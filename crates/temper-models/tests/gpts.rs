@@ -173,3 +173,31 @@ fn a_new_classifier_names_a_padding_token() {
     assert_eq!(loaded.config.raw()["pad_token_id"], 2);
     assert_eq!(loaded.new, ["head.output.weight"]);
 }
+
+/// transformers 5 unties a model whose file holds both matrices, if they differ.
+#[test]
+fn an_output_map_that_differs_is_a_models_own() {
+    let models = [
+        ("gpt2-causal-lm", "transformer.wte.weight"),
+        ("bloom-causal-lm", "transformer.word_embeddings.weight"),
+        ("llama2-gqa-causal-lm", "model.embed_tokens.weight"),
+        ("falcon-7b-causal-lm", "transformer.word_embeddings.weight"),
+    ];
+    for (name, table) in models {
+        let with_output = |factor: f32| {
+            changed(name, |tensors, _| {
+                let (shape, bytes) = tensors[table].clone();
+                let values =
+                    bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("4")));
+                let scaled = values.flat_map(|value| (factor * value).to_le_bytes()).collect();
+                tensors.insert("lm_head.weight".into(), (shape, scaled));
+            })
+        };
+        let (equal, twice) = (with_output(1.0), with_output(2.0));
+        let tied = logits(equal.path());
+        let doubled: Vec<f64> = tied.iter().map(|value| 2.0 * value).collect();
+        assert!(largest(&logits(twice.path()), &doubled) < 1e-5, "{name}");
+        let count = |dir: &Path| load(dir).parameters().parameters.len();
+        assert_eq!(count(twice.path()), count(equal.path()) + 1, "{name}");
+    }
+}

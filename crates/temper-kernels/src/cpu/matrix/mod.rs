@@ -231,7 +231,7 @@ impl Rows<'_> {
         for (group, packed) in groups.enumerate() {
             self.group::<S, V, P, L>(simd, rows, left, group * P * TILE_COLUMNS, packed);
         }
-        // A loop over nothing where a group is a single panel; the compiler then drops it.
+        // What is left over: nothing where a group is a single panel.
         for (index, packed) in rest.chunks_exact(panel).enumerate() {
             let offset = (grouped / panel + index) * TILE_COLUMNS;
             self.group::<S, V, 1, L>(simd, rows, left, offset, packed);
