@@ -10,6 +10,7 @@
 
 mod clip;
 mod error;
+mod levels;
 mod optimizer;
 mod plan;
 mod proof;

@@ -4,6 +4,7 @@ use burn::module::{Module, ParamGroup, ParamId};
 use serde::Serialize;
 use temper_models::{Parameter, ParameterTable};
 
+use crate::levels::{Stacks, is_embedding};
 use crate::{FreezeError, Strategy};
 
 /// What happens to one parameter.
@@ -136,50 +137,6 @@ fn trains(strategy: &Strategy, path: &str, stacks: Stacks) -> bool {
         Strategy::Embeddings => head || is_embedding(path),
         Strategy::FreezeEmbeddings => !is_embedding(path),
         Strategy::Patterns(patterns) => patterns.iter().any(|pattern| pattern.is_match(path)),
-    }
-}
-
-/// Embeddings of tokens, positions and segments, and T5's tables of relative positions.
-fn is_embedding(path: &str) -> bool {
-    let part = path.strip_prefix("encoder.").or(path.strip_prefix("decoder.")).unwrap_or(path);
-    let first = part.split('.').next().unwrap_or_default();
-    first.contains("embedding") || first.starts_with("relative")
-}
-
-/// The number behind `layers.`, at the beginning of a path.
-fn layer_of(path: &str) -> Option<usize> {
-    path.strip_prefix("layers.")?.split('.').next()?.parse().ok()
-}
-
-/// Layers of a model, bottom to top: an encoder's first, then a decoder's or those of the only stack.
-#[derive(Clone, Copy)]
-struct Stacks {
-    encoder: usize,
-    upper: usize,
-}
-
-impl Stacks {
-    fn of(table: &ParameterTable) -> Self {
-        let count = |prefix: &str| {
-            let paths = table.parameters.iter().filter_map(|parameter| parameter.path.strip_prefix(prefix));
-            paths.filter_map(layer_of).max().map_or(0, |last| last + 1)
-        };
-        Self { encoder: count("encoder."), upper: count("decoder.").max(count("")) }
-    }
-
-    fn layers(self) -> usize {
-        self.encoder + self.upper
-    }
-
-    /// The layer that a parameter stands in, or directly behind.
-    fn level(self, path: &str) -> usize {
-        match path.strip_prefix("encoder.") {
-            Some(path) => layer_of(path).unwrap_or(self.encoder.saturating_sub(1)),
-            None => {
-                let layer = layer_of(path.strip_prefix("decoder.").unwrap_or(path));
-                layer.map_or(self.layers(), |layer| self.encoder + layer)
-            }
-        }
     }
 }
 

@@ -1,0 +1,47 @@
+//! Where in a model a parameter stands, told by its path.
+
+use temper_models::ParameterTable;
+
+/// Embeddings of tokens, positions and segments, and T5's tables of relative positions.
+pub(crate) fn is_embedding(path: &str) -> bool {
+    let part = path.strip_prefix("encoder.").or(path.strip_prefix("decoder.")).unwrap_or(path);
+    let first = part.split('.').next().unwrap_or_default();
+    first.contains("embedding") || first.starts_with("relative")
+}
+
+/// The number behind `layers.`, at the beginning of a path.
+fn layer_of(path: &str) -> Option<usize> {
+    path.strip_prefix("layers.")?.split('.').next()?.parse().ok()
+}
+
+/// Layers of a model, bottom to top: an encoder's first, then a decoder's or those of the only stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Stacks {
+    encoder: usize,
+    upper: usize,
+}
+
+impl Stacks {
+    pub(crate) fn of(table: &ParameterTable) -> Self {
+        let count = |prefix: &str| {
+            let paths = table.parameters.iter().filter_map(|parameter| parameter.path.strip_prefix(prefix));
+            paths.filter_map(layer_of).max().map_or(0, |last| last + 1)
+        };
+        Self { encoder: count("encoder."), upper: count("decoder.").max(count("")) }
+    }
+
+    pub(crate) fn layers(self) -> usize {
+        self.encoder + self.upper
+    }
+
+    /// The layer that a parameter stands in, or directly behind.
+    pub(crate) fn level(self, path: &str) -> usize {
+        match path.strip_prefix("encoder.") {
+            Some(path) => layer_of(path).unwrap_or(self.encoder.saturating_sub(1)),
+            None => {
+                let layer = layer_of(path.strip_prefix("decoder.").unwrap_or(path));
+                layer.map_or(self.layers(), |layer| self.encoder + layer)
+            }
+        }
+    }
+}
