@@ -10,6 +10,7 @@
 
 mod clip;
 mod error;
+mod groups;
 mod levels;
 mod optimizer;
 mod plan;
@@ -19,8 +20,9 @@ mod strategy;
 
 pub use clip::{GradientNorms, gradient_norms};
 pub use error::FreezeError;
+pub use groups::{TrainedGroup, TrainedGroups};
 pub use optimizer::{AdamWSettings, ClipFactor};
-pub use plan::{FreezePlan, PlanRow};
+pub use plan::{FreezePlan, PlanRow, RunLength};
 pub use proof::{ParameterHashes, TrainingProof, Violation};
 pub use schedule::LinearWarmup;
-pub use strategy::Strategy;
+pub use strategy::{Pace, Strategy};
