@@ -220,12 +220,16 @@ fn check(strategy: &Strategy, table: &ParameterTable, stacks: Stacks) -> Result<
     match strategy {
         Strategy::LastLayers(asked) if *asked > available => Err(too_many()),
         Strategy::Layers(range) if *range.end() >= available => Err(too_many()),
-        Strategy::Patterns(patterns) => {
-            check_matches(table, patterns.iter().map(|pattern| (pattern.as_str(), |path: &str| pattern.is_match(path))))
-        }
+        Strategy::Patterns(patterns) => check_matches(
+            table,
+            patterns.iter().map(|pattern| (pattern.as_str(), |path: &str| pattern.is_match(path))),
+        ),
         Strategy::Groups(groups) => {
             let groups = groups.groups().iter();
-            check_matches(table, groups.map(|group| (group.pattern.as_str(), |path: &str| group.is_match(path))))
+            check_matches(
+                table,
+                groups.map(|group| (group.pattern.as_str(), |path: &str| group.is_match(path))),
+            )
         }
         _ => Ok(()),
     }
@@ -236,8 +240,7 @@ fn check_matches<'a, F: Fn(&str) -> bool>(
     table: &ParameterTable,
     mut patterns: impl Iterator<Item = (&'a str, F)>,
 ) -> Result<(), FreezeError> {
-    let is_unmatched =
-        |is_match: &F| !table.parameters.iter().any(|parameter| is_match(&parameter.path));
+    let is_unmatched = |is_match: &F| !table.parameters.iter().any(|parameter| is_match(&parameter.path));
     match patterns.find(|(_, is_match)| is_unmatched(is_match)) {
         None => Ok(()),
         Some((pattern, _)) => Err(FreezeError::NoMatch {

@@ -7,8 +7,9 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, ModelsArgs, PlanArgs, PredictArgs,
-    VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect, models, plan, predict, verify,
+    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, ModelsArgs, PlanArgs,
+    PredictArgs, VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect, models, plan, predict,
+    verify,
 };
 
 #[global_allocator]

@@ -151,7 +151,8 @@ impl<T: Task> Finish<'_, T> {
             results.reload_difference, results.training_seconds, results.tokens_per_second
         ));
         if let Some(predicted) = &results.predicted {
-            let memory = |bytes: Option<u64>| bytes.map_or("?".into(), |bytes| format!("{} MiB", bytes >> 20));
+            let memory =
+                |bytes: Option<u64>| bytes.map_or("?".into(), |bytes| format!("{} MiB", bytes >> 20));
             say(&format!(
                 "foretold: training {:.0} s, peak memory {}; it was {:.0} s, {}",
                 predicted.training_seconds,

@@ -72,7 +72,11 @@ impl<T: Task> Job<T> {
         Ok(Model::load(&self.local.dir, &head, &self.device)?)
     }
 
-    pub(in crate::commands) fn plan(&self, loaded: &Loaded, new: &[String]) -> Result<FreezePlan, TrainError> {
+    pub(in crate::commands) fn plan(
+        &self,
+        loaded: &Loaded,
+        new: &[String],
+    ) -> Result<FreezePlan, TrainError> {
         let settings = &self.request.settings;
         let plan = FreezePlan::new(&settings.strategy.parse()?, &loaded.model.parameters(), new)?;
         let Schedule { total_steps, steps_per_epoch, .. } = self.schedule;
