@@ -10,6 +10,7 @@
 
 mod clip;
 mod error;
+mod figure;
 mod levels;
 mod optimizer;
 mod plan;
@@ -19,6 +20,7 @@ mod strategy;
 
 pub use clip::{GradientNorms, gradient_norms};
 pub use error::FreezeError;
+pub use figure::{comparison_figure, plan_figure};
 pub use optimizer::{AdamWSettings, ClipFactor};
 pub use plan::{FreezePlan, PlanRow};
 pub use proof::{ParameterHashes, TrainingProof, Violation};
