@@ -1,21 +1,31 @@
+use std::path::PathBuf;
+
+use crate::strategy::FORMS;
+
 /// What can go wrong when deciding what trains.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// A strategy that cannot be read.
-    #[error(
-        "strategy \"{given}\" {reason}; use all, head, last:K, embeddings, freeze-embeddings or pattern:REGEX[,REGEX]"
-    )]
+    #[error("strategy \"{given}\" {reason}; use {FORMS}")]
     Strategy {
         /// As given.
         given: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// More layers than the model has.
-    #[error("last:{asked} asks for more layers than the model's {available}; use all or a smaller number")]
+    /// A strategy file that cannot be read.
+    #[error("strategy file {path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A layer that the model does not have.
+    #[error("{strategy} asks for more layers than the model's {available}{}; use all or smaller numbers", counted(*available))]
     TooManyLayers {
-        /// Layers asked for.
-        asked: usize,
+        /// The strategy.
+        strategy: String,
         /// Layers there are.
         available: usize,
     },
@@ -27,4 +37,17 @@ pub enum FreezeError {
         /// A path of this model.
         example: String,
     },
+    /// A rate per layer that is no share.
+    #[error("layer decay {given} is not above 0 and at most 1")]
+    LayerDecay {
+        /// As given.
+        given: f64,
+    },
+}
+
+fn counted(available: usize) -> String {
+    match available {
+        0 => String::new(),
+        count => format!(" (0 to {})", count - 1),
+    }
 }

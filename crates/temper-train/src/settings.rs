@@ -43,6 +43,9 @@ pub struct Settings {
     pub subset_seed: u64,
     /// What trains.
     pub strategy: String,
+    /// Factor of each layer's learning rate on that of the layer above it; 1 for one rate everywhere.
+    #[serde(default = "one")]
+    pub layer_decay: f64,
     /// What the classification head reads.
     pub pooling: Pooling,
     /// Optimiser steps between two rows of metrics.jsonl.
@@ -63,6 +66,11 @@ pub struct Settings {
     pub max_test_samples: Option<usize>,
 }
 
+/// For a run.toml from before there was a decay.
+fn one() -> f64 {
+    1.0
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -80,6 +88,7 @@ impl Default for Settings {
             seed: 42,
             subset_seed: 42,
             strategy: "all".into(),
+            layer_decay: 1.0,
             pooling: Pooling::Pooler,
             logging_steps: 10,
             eval_steps: None,
@@ -206,6 +215,7 @@ impl Settings {
         need(self.max_tokens_per_batch != Some(0), "max_tokens_per_batch must be above 0");
         need((0.0..=1.0).contains(&self.warmup_ratio), "warmup_ratio must be between 0 and 1");
         need(self.weight_decay >= 0.0, "weight_decay must not be negative");
+        need(self.layer_decay > 0.0 && self.layer_decay <= 1.0, "layer_decay must be above 0 and at most 1");
         need(self.max_grad_norm > 0.0, "max_grad_norm must be above 0");
         need(self.logging_steps > 0, "logging_steps must be above 0");
         need(self.eval_steps != Some(0), "eval_steps must be above 0");

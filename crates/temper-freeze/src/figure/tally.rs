@@ -51,11 +51,10 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn add(&mut self, row: &PlanRow) {
-        let (rate, unfreezes) = timing(row);
-        let trains = unfreezes.map(|step| Self {
+        let trains = row.unfreezes.map(|step| Self {
             count: row.count,
             trained: row.count,
-            rates: Some((rate, rate)),
+            rates: Some((row.rate, row.rate)),
             steps: Some((step, step)),
         });
         self.join(&trains.unwrap_or(Self { count: row.count, ..Self::default() }));
@@ -107,11 +106,6 @@ impl Tally {
         text.extend(self.step_text().map(|step| format!(", from {step}")));
         text
     }
-}
-
-/// A row's learning-rate factor, and the optimiser step from which it trains.
-fn timing(row: &PlanRow) -> (f64, Option<usize>) {
-    (1.0, row.trains.then_some(0))
 }
 
 fn spread<T: Copy + PartialOrd>(one: Option<(T, T)>, other: Option<(T, T)>) -> Option<(T, T)> {

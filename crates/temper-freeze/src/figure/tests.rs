@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use svg::node::Attributes;
 use svg::node::element::tag::Type;
 use svg::parser::Event;
-use temper_models::{HeadRequest, Model, ParameterTable};
+use temper_models::{HeadRequest, Model, Parameter, ParameterTable};
 
 use super::canvas::Frame;
 use super::{comparison_figure, plan_figure};
@@ -175,20 +175,28 @@ impl Frame {
     }
 }
 
-fn row(path: &str, count: usize, trains: bool) -> PlanRow {
-    PlanRow {
-        path: path.into(),
-        shape: vec![count],
-        count,
-        trains,
-        decays: true,
-        group: "decay",
+fn built(parameters: &[(String, usize)], trains: impl Fn(&str) -> bool) -> FreezePlan {
+    let parameter = |(path, count): &(String, usize)| Parameter {
+        path: path.clone(),
+        shape: vec![*count],
         id: ParamId::new(),
+        trains: true,
+    };
+    let table = ParameterTable { parameters: parameters.iter().map(parameter).collect() };
+    let mut plan = plan(&table, "all").expect("a plan");
+    for row in &mut plan.rows {
+        row.trains = trains(&row.path);
+        row.unfreezes = row.trains.then_some(0);
     }
+    plan
 }
 
 /// Embeddings, layers of an attention and a norm, a head.
 fn stack(layers: usize, trains: impl Fn(&str) -> bool) -> FreezePlan {
+    built(&parameters(layers), trains)
+}
+
+fn parameters(layers: usize) -> Vec<(String, usize)> {
     let mut paths = vec!["token_embedding.weight".to_owned(), "embedding_norm.weight".to_owned()];
     for layer in 0..layers {
         paths.extend(
@@ -197,7 +205,7 @@ fn stack(layers: usize, trains: impl Fn(&str) -> bool) -> FreezePlan {
         );
     }
     paths.extend(["final_norm.weight".to_owned(), "head.output.weight".to_owned()]);
-    FreezePlan { rows: paths.iter().map(|path| row(path, 100, trains(path))).collect() }
+    paths.into_iter().map(|path| (path, 100)).collect()
 }
 
 fn table(fixture: &str) -> ParameterTable {
@@ -214,8 +222,18 @@ const FIXTURES: [&str; 5] = [
     "falcon-40b-causal-lm",
 ];
 
-const STRATEGIES: [&str; 6] =
-    ["all", "head", "last:1", "embeddings", "freeze-embeddings", "pattern:.*\\.bias,.*norm\\..*"];
+const STRATEGIES: [&str; 10] = [
+    "all",
+    "head",
+    "last:1",
+    "layers:0-0",
+    "embeddings",
+    "freeze-embeddings",
+    "norms+head",
+    "biases+head",
+    "gradual:50",
+    "pattern:.*\\.bias,.*norm\\..*",
+];
 
 fn plan(table: &ParameterTable, strategy: &str) -> Option<FreezePlan> {
     let strategy: Strategy = strategy.parse().expect("a strategy");
@@ -365,7 +383,7 @@ fn where_nothing_trains_everything_is_frozen() {
     assert!(figure.boxes.iter().all(|drawn| drawn.state == "frozen"));
     assert!(figure.says("0 of 1000 parameters train (0.00 %)"));
     assert_eq!(figure.legend, ["trained", "frozen"]);
-    read(&plan_figure(&FreezePlan { rows: Vec::new() }, "nothing", "all")).assert_tidy();
+    read(&plan_figure(&built(&[], |_| true), "nothing", "all")).assert_tidy();
     read(&comparison_figure("nothing", &[])).assert_tidy();
 }
 
@@ -381,12 +399,14 @@ fn parts_that_train_in_part_say_how_much() {
 
 #[test]
 fn an_adapter_stands_beside_its_map() {
-    let mut plan = stack(2, |_| false);
+    let mut parameters = parameters(2);
     for map in ["query", "key", "value"] {
-        plan.rows.push(row(&format!("layers.1.attention.{map}.adapter.a"), 8, true));
-        plan.rows.push(row(&format!("layers.1.attention.{map}.adapter.b"), 8, true));
+        for matrix in ["a", "b"] {
+            parameters.push((format!("layers.1.attention.{map}.adapter.{matrix}"), 8));
+        }
     }
-    plan.rows.push(row("head.output.adapter.a", 4, true));
+    parameters.push(("head.output.adapter.a".into(), 4));
+    let plan = built(&parameters, |path| path.contains(".adapter."));
     let figure = read(&plan_figure(&plan, "model", "lora"));
     figure.assert_tidy();
     let (map, adapter) = (figure.found("layers.1.attention"), figure.found("layers.1.attention.key.adapter"));
@@ -425,4 +445,26 @@ fn figures_need_nothing_from_elsewhere() {
     let figure = read(&svg);
     assert_eq!(figure.title, "model, strategy all");
     assert!(figure.description.contains("layers 1: 100 % trains"), "{}", figure.description);
+}
+
+#[test]
+fn rates_and_steps_are_written_where_they_are_not_the_usual_ones() {
+    let strategy = "gradual:50".parse().expect("a strategy");
+    let gradual = FreezePlan::new(&strategy, &table("bert-sequence-classification"), &[]).expect("a plan");
+    let plan = gradual.clone().with_layer_decay(0.5).expect("a decay");
+    let figure = read(&plan_figure(&plan, "bert", "gradual:50"));
+    figure.assert_tidy();
+    assert_eq!(figure.state("head.output"), "trained");
+    assert_eq!(figure.state("layers.1.ffn"), "later");
+    for text in ["rate \u{d7}0.5", "rate \u{d7}0.25", "rate \u{d7}0.125", "from step 50", "from step 100"] {
+        assert!(figure.says(text), "{text}: {:?}", figure.texts);
+    }
+    assert_eq!(figure.legend, ["trained", "later", "frozen"]);
+
+    let columns = [("one rate".to_owned(), &gradual), ("decay".to_owned(), &plan)];
+    let figure = read(&comparison_figure("bert", &columns));
+    figure.assert_tidy();
+    assert_eq!(figure.found("one rate layers.1").texts, ["step 50"]);
+    assert_eq!(figure.found("decay layers.1").texts, ["step 50 \u{d7}0.5"]);
+    assert_eq!(figure.found("decay head").texts, [""; 0]);
 }

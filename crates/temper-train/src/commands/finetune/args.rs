@@ -9,12 +9,15 @@ use crate::{ColumnOptions, SourceOptions};
 /// Fine-tune a pretrained model on a dataset
 #[derive(Clone, Debug, clap::Args)]
 pub struct FinetuneArgs {
-    /// Name (bert), Hub id (org/name), folder or run of a model
+    /// Name (bert), Hub id (org/name), folder or run of a model; left out with --from
     #[arg(required_unless_present = "resume")]
     pub model: Option<String>,
     /// Name of a dataset card (imdb) or path of a file or folder
-    #[arg(required_unless_present = "resume")]
+    #[arg(required_unless_present_any = ["resume", "from"])]
     pub dataset: Option<String>,
+    /// Transfer: start from the model of a run, with a new head for the dataset
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
     /// Go on with an interrupted run, exactly
     #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "dataset"])]
     pub resume: Option<PathBuf>,
@@ -109,10 +112,15 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subset_seed: Option<u64>,
-    /// What trains: all, head, last:K, embeddings, freeze-embeddings, pattern:REGEX[,REGEX]
+    /// What trains: all, head, last:K, layers:A-B, norms+head, biases+head, gradual[:STEPS],
+    /// gradual:EPOCHSepoch, embeddings, freeze-embeddings, pattern:REGEX[,REGEX], or a TOML file
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
+    /// Factor of each layer's learning rate on that of the layer above (discriminative rates)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_decay: Option<f64>,
     /// What the head reads: pooler, or cls as textbooks do
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use temper_models::{HeadRequest, Model, ModelConfig};
 use crate::backend::Backend;
 use crate::record::RunRequest;
 use crate::report::{ReportInput, write_report};
-use crate::results::peak_memory_bytes;
+use crate::results::{ProofReport, peak_memory_bytes};
 use crate::run_folder::write_dir;
 use crate::tasks::Task;
 use crate::training::{Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, evaluate};
@@ -106,12 +106,7 @@ impl<T: Task> Finish<'_, T> {
             test_seconds: test.seconds,
             tokens_per_second: state.tokens as f64 / state.training_seconds.max(1e-9),
             peak_memory_bytes: peak_memory_bytes(),
-            // A violation would have ended the run with exit code 7.
-            proof: format!(
-                "every trained parameter had a finite gradient and changed ({}), every frozen one is bit-identical ({})",
-                summary.plan.rows.iter().filter(|row| row.trains).count(),
-                summary.plan.rows.iter().filter(|row| !row.trains).count()
-            ),
+            proof: ProofReport::new(&summary.plan, state.step, summary.outcome.proofs.clone()),
             reload_difference,
             data: self.splits.report.clone(),
         }
@@ -142,7 +137,7 @@ impl<T: Task> Finish<'_, T> {
             test.headline_name(),
             test.baseline
         ));
-        say(&format!("proof: {}", results.proof));
+        say(&format!("proof: {}", results.proof.statement));
         say(&format!(
             "saved and loaded again: logits differ by at most {:.1e}; training took {:.0} s at {:.0} tokens/s",
             results.reload_difference, results.training_seconds, results.tokens_per_second

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use burn::tensor::Device;
 use burn::train::Learner;
 use temper_data::BatchSettings;
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, Strategy};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
 use temper_models::{HeadRequest, Loaded, Model};
 
 use super::finish::{Finish, Summary};
@@ -72,7 +72,10 @@ impl<T: Task> Job<T> {
     }
 
     pub(super) fn plan(&self, loaded: &Loaded, new: &[String]) -> Result<FreezePlan, TrainError> {
-        Ok(FreezePlan::new(&self.request.settings.strategy.parse()?, &loaded.model.parameters(), new)?)
+        let settings = &self.request.settings;
+        let plan = FreezePlan::new(&settings.strategy.parse()?, &loaded.model.parameters(), new)?;
+        let Schedule { total_steps, steps_per_epoch, .. } = self.schedule;
+        Ok(plan.with_layer_decay(settings.layer_decay)?.over(RunLength { total_steps, steps_per_epoch }))
     }
 
     pub(super) fn start(
@@ -141,6 +144,8 @@ impl<T: Task> Job<T> {
             ));
         }
         say(&self.splits.report.to_string());
+        let kept = loaded.model.parameters().parameters.len() - loaded.new.len();
+        say(&format!("parameters taken from {}: {kept}", self.local.resolved.id));
         say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
         if !loaded.dropped.is_empty() {
             say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
@@ -159,7 +164,7 @@ impl<T: Task> Job<T> {
         let settings = &self.request.settings;
         self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
         let clip = ClipFactor::default();
-        let model = TaskModel::new(plan.apply(loaded.model), self.task.clone())
+        let model = TaskModel::new(plan.apply_at(loaded.model, state.step), self.task.clone())
             .with_clipping(settings.max_grad_norm, &clip);
         if checkpoint.is_none() {
             self.estimate(&model);

@@ -15,8 +15,9 @@ use crate::record::{ResumedRecord, RunRequest};
 use crate::settings::{self, Preset};
 use crate::tasks::{Task, TextClassification};
 use crate::training::Progress;
-use crate::{RunFolder, TrainError};
+use crate::{LocalModel, RunFolder, TrainError};
 use job::Job;
+use temper_freeze::Strategy;
 
 /// Runs the command.
 ///
@@ -63,17 +64,36 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
 fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
     let backend = backend(args.backend)?;
     let preset = args.preset.unwrap_or(if backend.is_cpu() { Preset::Cpu } else { Preset::Full });
-    let settings = settings::resolve(preset, args.config.as_deref(), std::env::vars(), &args.settings)?;
+    let mut settings = settings::resolve(preset, args.config.as_deref(), std::env::vars(), &args.settings)?;
+    // A file is recorded as what it says, so that the run can go on without it.
+    settings.strategy = Strategy::from_name_or_file(&settings.strategy)?.to_string();
+    let (model, dataset) = names(args)?;
     Ok(RunRequest {
-        // clap requires both when there is no --resume.
-        model: args.model.clone().unwrap_or_default(),
-        dataset: args.dataset.clone().unwrap_or_default(),
+        model,
+        dataset,
         columns: args.columns.clone(),
         backend: backend.to_string(),
         preset,
         sources: args.sources.clone(),
         settings,
     })
+}
+
+/// Model and dataset as they were named.
+fn names(args: &FinetuneArgs) -> Result<(String, String), TrainError> {
+    match (&args.from, args.model.clone(), args.dataset.clone()) {
+        (None, Some(model), Some(dataset)) => Ok((model, dataset)),
+        (Some(run), Some(dataset), None) if LocalModel::is_folder(run) => {
+            Ok((run.display().to_string(), dataset))
+        }
+        (Some(run), _, None) => Err(TrainError::Usage(format!(
+            "{} is not a run folder and holds no model; --from takes the folder of a finished run",
+            run.display()
+        ))),
+        _ => Err(TrainError::Usage(
+            "name a model and a dataset, or a run and a dataset: temper finetune --from RUN DATASET".into(),
+        )),
+    }
 }
 
 fn file_name(name: &str) -> String {
