@@ -248,10 +248,12 @@ fn expected(plan: &FreezePlan, path: &str) -> &'static str {
         let rows = plan.rows.iter().filter(begins).filter(|row| row.trains || !only);
         rows.map(|row| row.count).sum::<usize>()
     });
+    let waits = plan.rows.iter().filter(begins).any(|row| row.unfreezes > Some(0));
     match trained {
         0 => "frozen",
-        _ if trained == all => "trained",
-        _ => "partial",
+        _ if trained < all => "partial",
+        _ if waits => "later",
+        _ => "trained",
     }
 }
 
