@@ -59,7 +59,8 @@ pub fn plan_figure(plan: &FreezePlan, model: &str, strategy: &str) -> String {
     }
     if let Some(row) = shared {
         let label = text_width(&row.label, TEXT) + 10;
-        row.draw(&mut root, &Grid::of(&[row], label), MARGIN, base + GAP);
+        let grid = Grid::of(&[row], label);
+        row.draw(&mut root, &grid, MARGIN, base + GAP, MARGIN + grid.framed() + 6);
     }
     legend.draw(&mut root, foot);
     root.to_string() + "\n"
@@ -115,7 +116,8 @@ impl Row {
         [rate, step].into_iter().flatten().collect()
     }
 
-    fn draw(&self, root: &mut Element, grid: &Grid, x: i32, y: i32) {
+    /// `notes` is where its note begins.
+    fn draw(&self, root: &mut Element, grid: &Grid, x: i32, y: i32, notes: i32) {
         let frame = Frame { x, y, width: grid.framed(), height: ROW_HEIGHT };
         if self.is_layer() {
             root.append(rectangle(frame, &[("fill", "#fafafa"), ("stroke", "#bbbbbb")]));
@@ -138,7 +140,7 @@ impl Row {
         let note = self.note();
         for (number, text) in note.iter().enumerate() {
             let line = middle + 4 - 6 * (note.len() as i32 - 1) + 12 * number as i32;
-            root.append(Line::new(x + grid.framed() + 6, line, text).element());
+            root.append(Line::new(notes, line, text).element());
         }
     }
 
@@ -277,7 +279,7 @@ impl<'a> Column<'a> {
     /// Draws it, with the lowest row just above `base`.
     fn draw(&self, root: &mut Element, x: i32, base: i32) {
         for (number, (row, grid)) in self.rows.iter().enumerate() {
-            row.draw(root, grid, x, base - PITCH * (number as i32 + 1));
+            row.draw(root, grid, x, base - PITCH * (number as i32 + 1), x + self.framed() + 6);
         }
         if !self.title.is_empty() {
             let title = Line { bold: true, size: 13, anchor: Anchor::Middle, ..Line::new(0, 0, self.title) };
@@ -290,7 +292,7 @@ impl<'a> Column<'a> {
 /// From the encoder's top to the decoder's layers, whose cross-attention reads it.
 fn arrow(encoder: &Column, decoder: &Column, base: i32) -> Element {
     let from = encoder.rows.last().map_or(0, |(row, grid)| {
-        grid.framed() + if row.note().is_empty() { 0 } else { encoder.notes }
+        if row.note().is_empty() { grid.framed() } else { encoder.width() }
     });
     let end = MARGIN + encoder.width() + AISLE;
     let top = base - PITCH * encoder.rows.len() as i32 + ROW_HEIGHT / 2;

@@ -34,7 +34,7 @@ struct Figure {
 }
 
 fn attribute<'a>(attributes: &'a Attributes, name: &str) -> &'a str {
-    attributes.get(name).map_or("", |value| value)
+    attributes.get(name).map_or("", |value| &**value)
 }
 
 fn number(attributes: &Attributes, name: &str) -> i32 {
