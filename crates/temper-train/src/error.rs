@@ -95,6 +95,12 @@ pub enum TrainError {
         /// The run folder.
         run: PathBuf,
     },
+    /// A process of ours failed; it has said why.
+    #[error("the measurement failed")]
+    Child {
+        /// Its exit code; `None` when a signal ended it.
+        code: Option<i32>,
+    },
     /// burn-train ended the run.
     #[error("burn-train: {0}")]
     Learner(String),
@@ -134,6 +140,7 @@ impl TrainError {
             Self::Diverged { .. } => 6,
             Self::ProofFailed { .. } | Self::Verification { .. } | Self::Fixtures { .. } => 7,
             Self::Interrupted { .. } => 130,
+            Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
             Self::Learner(_) => 1,
         }
     }

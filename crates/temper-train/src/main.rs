@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, ModelsArgs, PredictArgs,
-    VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect, models, predict, verify,
+    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, ModelsArgs, PlanArgs, PredictArgs,
+    VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect, models, plan, predict, verify,
 };
 
 #[global_allocator]
@@ -29,6 +29,7 @@ struct Cli {
 enum Command {
     Finetune(Box<FinetuneArgs>),
     Evaluate(EvaluateArgs),
+    Plan(Box<PlanArgs>),
     Predict(PredictArgs),
     Embed(EmbedArgs),
     Generate(Box<GenerateArgs>),
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Finetune(args) => finetune(&args),
         Command::Evaluate(args) => evaluate(&args),
+        Command::Plan(args) => plan(&args),
         Command::Predict(args) => predict(&args),
         Command::Embed(args) => embed(&args),
         Command::Generate(args) => generate(&args),

@@ -2,6 +2,7 @@ use serde::Serialize;
 use temper_data::DataReport;
 use temper_freeze::FreezePlan;
 
+use crate::commands::Prediction;
 use crate::tasks::Scores;
 
 /// results.json.
@@ -31,6 +32,8 @@ pub struct Results {
     pub tokens_per_second: f64,
     /// Largest resident size of the process; only Linux tells.
     pub peak_memory_bytes: Option<u64>,
+    /// What one step, measured ahead, had foretold.
+    pub predicted: Option<Prediction>,
     /// What the training proof found.
     pub proof: ProofReport,
     /// Largest difference of the logits after saving and loading again.

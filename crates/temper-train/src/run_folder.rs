@@ -64,6 +64,11 @@ impl RunFolder {
         self.path.join("results.json")
     }
 
+    /// `prediction.json`: what the run was expected to cost, for the end to compare with.
+    pub fn prediction(&self) -> PathBuf {
+        self.path.join("prediction.json")
+    }
+
     /// `report.html`
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")

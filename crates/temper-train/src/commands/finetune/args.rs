@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -39,6 +40,9 @@ pub struct FinetuneArgs {
     /// flex, ndarray or cuda
     #[arg(long)]
     pub backend: Option<Backend>,
+    /// Time for the whole run, such as 10m or 1h30m: the deepest of all, last:K and head that fits is taken
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["resume", "strategy"])]
+    pub budget: Option<Duration>,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,

@@ -1,6 +1,7 @@
 use temper_freeze::{FreezePlan, plan_figure};
 use temper_models::{HeadRequest, Model, ModelConfig};
 
+use super::measure::Prediction;
 use crate::backend::Backend;
 use crate::record::RunRequest;
 use crate::report::{ReportInput, write_report};
@@ -106,10 +107,17 @@ impl<T: Task> Finish<'_, T> {
             test_seconds: test.seconds,
             tokens_per_second: state.tokens as f64 / state.training_seconds.max(1e-9),
             peak_memory_bytes: peak_memory_bytes(),
+            predicted: self.prediction(),
             proof: ProofReport::new(&summary.plan, state.step, summary.outcome.proofs.clone()),
             reload_difference,
             data: self.splits.report.clone(),
         }
+    }
+
+    /// What was foretold when the run began; a run from before there were predictions has none.
+    fn prediction(&self) -> Option<Prediction> {
+        let text = std::fs::read_to_string(self.run.prediction()).ok()?;
+        serde_json::from_str(&text).ok()
     }
 
     fn write_report(
@@ -148,6 +156,16 @@ impl<T: Task> Finish<'_, T> {
             "saved and loaded again: logits differ by at most {:.1e}; training took {:.0} s at {:.0} tokens/s",
             results.reload_difference, results.training_seconds, results.tokens_per_second
         ));
+        if let Some(predicted) = &results.predicted {
+            let memory = |bytes: Option<u64>| bytes.map_or("?".into(), |bytes| format!("{} MiB", bytes >> 20));
+            say(&format!(
+                "foretold: training {:.0} s, peak memory {}; it was {:.0} s, {}",
+                predicted.training_seconds,
+                memory(predicted.peak_memory_bytes),
+                results.training_seconds,
+                memory(results.peak_memory_bytes)
+            ));
+        }
         say(&format!("model: {}   report: {}", self.run.model().display(), self.run.report().display()));
     }
 

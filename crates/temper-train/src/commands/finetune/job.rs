@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::sync::Mutex;
 
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use burn::train::Learner;
 use temper_data::BatchSettings;
@@ -21,19 +22,19 @@ use crate::training::{
 use crate::{LocalModel, RunFolder, Split, Splits, TrainError};
 
 /// A run whose files are there and whose data is encoded.
-pub(super) struct Job<T: Task> {
-    pub(super) request: RunRequest,
-    pub(super) progress: Progress,
+pub(in crate::commands) struct Job<T: Task> {
+    pub(in crate::commands) request: RunRequest,
+    pub(in crate::commands) progress: Progress,
     local: LocalModel,
     task: T,
-    pub(super) splits: Splits<T>,
+    pub(in crate::commands) splits: Splits<T>,
     device: Device,
     pub(super) steps: StepLoader<T>,
     pub(super) schedule: Schedule,
 }
 
 impl<T: Task> Job<T> {
-    pub(super) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
+    pub(in crate::commands) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
         let backend: Backend = request.backend.parse().map_err(TrainError::Usage)?;
         let device = backend.device()?.autodiff();
         let _: Strategy = request.settings.strategy.parse()?;
@@ -66,12 +67,12 @@ impl<T: Task> Job<T> {
         Ok(Self { request, progress, local, task, splits, device, steps, schedule })
     }
 
-    pub(super) fn new_model(&self) -> Result<Loaded, TrainError> {
+    pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
         let head = self.task.head(&self.request.settings);
         Ok(Model::load(&self.local.dir, &head, &self.device)?)
     }
 
-    pub(super) fn plan(&self, loaded: &Loaded, new: &[String]) -> Result<FreezePlan, TrainError> {
+    pub(in crate::commands) fn plan(&self, loaded: &Loaded, new: &[String]) -> Result<FreezePlan, TrainError> {
         let settings = &self.request.settings;
         let plan = FreezePlan::new(&settings.strategy.parse()?, &loaded.model.parameters(), new)?;
         let Schedule { total_steps, steps_per_epoch, .. } = self.schedule;
@@ -163,14 +164,13 @@ impl<T: Task> Job<T> {
     ) -> Result<(), TrainError> {
         let settings = &self.request.settings;
         self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
-        let clip = ClipFactor::default();
-        let model = TaskModel::new(plan.apply_at(loaded.model, state.step), self.task.clone())
-            .with_clipping(settings.max_grad_norm, &clip);
+        let (clip, mut optimizer) = self.optimizer(&plan);
+        let model = self.task_model(loaded.model, &plan, state.step, &clip);
         if checkpoint.is_none() {
-            self.estimate(&model);
+            let prediction = self.measure(&model, &plan);
+            self.say(&prediction);
+            run.write_json(&run.prediction(), &prediction)?;
         }
-        let adamw = AdamWSettings { weight_decay: settings.weight_decay, ..AdamWSettings::default() };
-        let mut optimizer = adamw.init(&plan, &clip);
         if let Some(dir) = checkpoint {
             optimizer = optimizer.load_record(Checkpoints::optimizer(dir)?);
         }
@@ -205,6 +205,26 @@ impl<T: Task> Job<T> {
             progress: self.progress,
         }
         .write(&Summary { plan, outcome }, &self.checkpoints(run), json)
+    }
+
+    /// A model whose parameters train as the plan says in that step.
+    pub(in crate::commands) fn task_model(
+        &self,
+        model: Model,
+        plan: &FreezePlan,
+        step: usize,
+        clip: &ClipFactor,
+    ) -> TaskModel<T> {
+        TaskModel::new(plan.apply_at(model, step), self.task.clone())
+            .with_clipping(self.request.settings.max_grad_norm, clip)
+    }
+
+    /// A fresh optimiser, and the factor through which its gradients are clipped.
+    pub(in crate::commands) fn optimizer(&self, plan: &FreezePlan) -> (ClipFactor, ModuleOptimizer) {
+        let clip = ClipFactor::default();
+        let weight_decay = self.request.settings.weight_decay;
+        let adamw = AdamWSettings { weight_decay, ..AdamWSettings::default() };
+        (clip.clone(), adamw.init(plan, &clip))
     }
 
     fn rates(&self) -> LinearWarmup {

@@ -1,12 +1,14 @@
 //! `temper finetune`.
 
 mod args;
-mod estimate;
+mod budget;
 mod finish;
 mod interrupt;
-mod job;
+pub(super) mod job;
+pub(super) mod measure;
 
 pub use args::{FinetuneArgs, SettingFlags};
+pub use measure::Prediction;
 
 use std::path::Path;
 
@@ -46,7 +48,10 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
             {
                 return Err(TrainError::RunExists { path: args.output_dir.join(name) });
             }
-            let job = Job::<T>::prepare(request, progress)?;
+            let mut job = Job::<T>::prepare(request, progress)?;
+            if let Some(budget) = args.budget {
+                job.choose_within(budget)?;
+            }
             // Whatever can be refused is refused before the folder is made.
             let loaded = job.new_model()?;
             let plan = job.plan(&loaded, &loaded.new)?;
@@ -61,7 +66,7 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
     }
 }
 
-fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
+pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
     let backend = backend(args.backend)?;
     let preset = args.preset.unwrap_or(if backend.is_cpu() { Preset::Cpu } else { Preset::Full });
     let mut settings = settings::resolve(preset, args.config.as_deref(), std::env::vars(), &args.settings)?;
