@@ -23,7 +23,6 @@ pub(super) struct Frame {
 pub(super) enum Anchor {
     Start,
     Middle,
-    End,
 }
 
 /// Text in one line; `y` is its base line.
@@ -47,14 +46,13 @@ impl<'a> Line<'a> {
         let anchor = match self.anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
-            Anchor::End => "end",
         };
         let mut element = element("text", &[("fill", self.colour), ("text-anchor", anchor)]);
         set(&mut element, &[("x", self.x), ("y", self.y), ("font-size", self.size)]);
         if self.bold {
             element.assign("font-weight", "bold");
         }
-        element.append(written(self.text));
+        element.append(Text::new(written(self.text)));
         element
     }
 }
@@ -107,7 +105,7 @@ pub(super) fn path(d: &str, colour: &str, width: &str) -> Element {
 pub(super) fn element(name: &str, attributes: &[(&str, &str)]) -> Element {
     let mut element = Element::new(name);
     for (name, value) in attributes {
-        element.assign(*name, *value);
+        element.assign(*name, written(value));
     }
     element
 }
@@ -120,11 +118,11 @@ fn set(element: &mut Element, numbers: &[(&str, i32)]) {
 
 fn with_text(name: &str, text: &str) -> Element {
     let mut element = Element::new(name);
-    element.append(written(text));
+    element.append(Text::new(written(text)));
     element
 }
 
 /// The crate svg escapes markup; XML has no way to write most control characters.
-fn written(text: &str) -> Text {
-    Text::new(text.replace(char::is_control, "\u{fffd}"))
+fn written(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }

@@ -44,9 +44,9 @@ pub(super) struct Tally {
     /// Elements of those that train at any time.
     pub(super) trained: usize,
     /// The lowest and the highest learning-rate factor of what trains.
-    rates: Option<(f64, f64)>,
+    pub(super) rates: Option<(f64, f64)>,
     /// The first and the last step from which something trains.
-    steps: Option<(usize, usize)>,
+    pub(super) steps: Option<(usize, usize)>,
 }
 
 impl Tally {

@@ -52,7 +52,6 @@ fn text_frame(attributes: &Attributes, text: &str) -> Frame {
     let width = text.chars().count() as i32 * size / 2;
     let left = match attribute(attributes, "text-anchor") {
         "middle" => x - width / 2,
-        "end" => x - width,
         _ => x,
     };
     Frame { x: left, y: y - size, width, height: size }
