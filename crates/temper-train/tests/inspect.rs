@@ -53,13 +53,31 @@ fn several_strategies_are_totals_and_a_figure_with_columns() {
 }
 
 #[test]
+fn a_new_head_is_drawn_as_fine_tuning_begins_with_it() {
+    let bench = Bench::new();
+    let config = bench.read("model/config.json").replace("BertForSequenceClassification", "BertModel");
+    bench.write("model/config.json", &config);
+    let head = |flags: &[&str]| {
+        let flags = [&["inspect", "./model", "--strategy", "head", "--svg", "head.svg"], flags].concat();
+        assert_succeeds(&bench.run(&flags));
+        bench.read("head.svg")
+    };
+    assert!(!head(&[]).contains("data-path=\"head."));
+    assert!(head(&["--num-labels", "3"]).contains("data-path=\"head.output\" data-state=\"trained\""));
+}
+
+#[test]
 fn what_cannot_be_drawn_leaves_no_file() {
     let bench = Bench::new();
     bench.write("occupied", "a file");
     let with = |flags: &[&str]| bench.run(&[&["inspect", "./model"], flags].concat());
     assert_fails(&with(&["--svg", "occupied/figure.svg"]), 1, &["occupied"]);
     assert_fails(&with(&["--svg", "model"]), 1, &["model"]);
-    assert_fails(&with(&["--strategy", "all", "--strategy", "top:2", "--svg", "x.svg"]), 2, &["top:2", "last:K"]);
+    assert_fails(
+        &with(&["--strategy", "all", "--strategy", "top:2", "--svg", "x.svg"]),
+        2,
+        &["top:2", "last:K"],
+    );
     assert_fails(&with(&["--strategy", "last:9", "--svg", "x.svg"]), 2, &["last:9"]);
     assert_fails(&with(&["--layer-decay", "2", "--svg", "x.svg"]), 2, &["2"]);
     assert!(!bench.path("x.svg").exists());

@@ -57,10 +57,15 @@ impl<'a> Line<'a> {
     }
 }
 
-/// About the width of a text in common sans-serif fonts, rather more than less.
+/// About the width of a text in common sans-serif fonts, rather more than less: letters and digits are 0.5
+/// to 0.56 of the size wide in Helvetica and Arial, 0.6 in DejaVu Sans.
 pub(super) fn text_width(text: &str, size: i32) -> i32 {
-    // Digits and small letters are 0.5 to 0.56 of the size wide in Helvetica, Arial and DejaVu Sans 0.6.
     (text.chars().count() as i32 * size * 6 + 9) / 10
+}
+
+/// As [`text_width`], for bold text.
+pub(super) fn bold_width(text: &str, size: i32) -> i32 {
+    (text.chars().count() as i32 * size * 7 + 9) / 10
 }
 
 /// The outermost element: white, with a title and a description for those who cannot see it.

@@ -3,7 +3,7 @@
 use svg::node::Node;
 use svg::node::element::Element;
 
-use super::canvas::{Anchor, Frame, Line, TEXT, document, text_width};
+use super::canvas::{Anchor, Frame, Line, TEXT, bold_width, document, text_width};
 use super::drawing::{Heading, Legend, MARGIN, StateBox, definitions};
 use super::outline::{Level, Outline, Place, Stack, runs};
 use super::tally::{State, Tally};
@@ -43,11 +43,11 @@ pub fn comparison_figure(model: &str, plans: &[(String, &FreezePlan)]) -> String
 
     let label = rows.iter().map(|row| text_width(&row.label, TEXT)).max().unwrap_or(0) + 10;
     let width = (label + (COLUMN + GAP) * columns.len() as i32 - GAP + 2 * MARGIN).max(LEAST_WIDTH);
-    let title = format!("{model}: what each strategy trains");
+    let subject = "what each strategy trains";
     let totals: Vec<String> =
         plans.iter().map(|(name, plan)| format!("{name}: {}", plan.summary())).collect();
     let largest = plans.iter().map(|(_, plan)| plan.total()).max().unwrap_or(0);
-    let heading = Heading::new(&title, format!("{largest} parameters"), width);
+    let heading = Heading::new(&[model, subject], format!("{largest} parameters"), width);
     let cells = columns.iter().flat_map(|column| column.cells.iter().flatten());
     let states = cells.map(|cell| cell.tally.state()).collect();
     let legend = Legend::new(states, false, notes(&columns), width);
@@ -55,6 +55,7 @@ pub fn comparison_figure(model: &str, plans: &[(String, &FreezePlan)]) -> String
     let names = columns.iter().map(|column| column.name.len()).max().unwrap_or(0) as i32;
     let top = heading.height() + LEADING * names + 6;
     let foot = top + PITCH * rows.len() as i32;
+    let title = format!("{model}: {subject}");
     let mut root = document(width, foot + FOOT + legend.height(), &title, &(totals.join(". ") + "."));
     root.append(definitions());
     heading.draw(&mut root);
@@ -111,7 +112,8 @@ impl Cell {
             State::Partial => Some(self.tally.share_text()),
             _ => None,
         };
-        let timing: Vec<String> = [self.tally.step_text(), self.tally.rate_text()].into_iter().flatten().collect();
+        let timing: Vec<String> =
+            [self.tally.step_text(), self.tally.rate_text()].into_iter().flatten().collect();
         let timing = (!timing.is_empty()).then(|| timing.join(" "));
         [share, timing].into_iter().flatten().collect()
     }
@@ -130,7 +132,7 @@ struct Column {
 
 impl Column {
     fn new(name: &str, plan: &FreezePlan, levels: &[Level], outline: &Outline) -> Self {
-        let characters = (COLUMN / text_width("n", TEXT)) as usize;
+        let characters = (COLUMN * 10 / bold_width("nnnnnnnnnn", TEXT)) as usize;
         let cell = |level: &Level| find(&outline.levels, level.stack, &level.place).map(Cell::of);
         Self {
             name: wrap(name, characters, NAME_LINES),

@@ -3,7 +3,7 @@
 use svg::node::Node;
 use svg::node::element::Element;
 
-use super::canvas::{Anchor, Frame, Line, TEXT, element, group, path, rectangle, text_width};
+use super::canvas::{Anchor, Frame, Line, TEXT, bold_width, element, group, path, rectangle, text_width};
 use super::tally::{State, Tally};
 use super::words::wrap;
 use crate::FreezePlan;
@@ -50,8 +50,9 @@ impl StateBox<'_> {
         let mut drawn = group(&tooltip, &[("data-path", self.path), ("data-state", state.name())]);
         filled(&mut drawn, self.frame, state, self.tally, self.round);
         let Frame { x, y, width, height } = self.frame;
-        // The base line of the first of the lines, which stand around the box's middle.
-        let first = y + height / 2 + 4 - LEADING * (self.lines.len() as i32 - 1) / 2;
+        // The base line of the first of the lines, which stand around the box's middle, but above the bar.
+        let bar = if state == State::Partial { 1 } else { 0 };
+        let first = y + height / 2 + 4 - bar - LEADING * (self.lines.len() as i32 - 1) / 2;
         for (number, text) in self.lines.iter().enumerate() {
             let line = Line {
                 size: if number == 0 && !self.round { TEXT } else { SMALL },
@@ -74,7 +75,7 @@ fn filled(drawn: &mut Element, frame: Frame, state: State, tally: &Tally, round:
     if state == State::Partial {
         let share = tally.trained as f64 / tally.count.max(1) as f64;
         let width = ((frame.width - 4) as f64 * share).round().max(2.0) as i32;
-        let bar = Frame { x: frame.x + 2, y: frame.y + frame.height - 4, width, height: 3 };
+        let bar = Frame { x: frame.x + 2, y: frame.y + frame.height - 3, width, height: 2 };
         drawn.append(rectangle(bar, &[("fill", "#c96a00")]));
     }
 }
@@ -105,9 +106,10 @@ pub(super) struct Heading {
 }
 
 impl Heading {
-    pub(super) fn new(title: &str, below: String, width: i32) -> Self {
-        let characters = (width - 2 * MARGIN) / text_width("n", TITLE);
-        Self { title: wrap(title, characters.max(8) as usize, TITLE_LINES), below }
+    pub(super) fn new(titles: &[&str], below: String, width: i32) -> Self {
+        let characters = (width - 2 * MARGIN) * 10 / bold_width("nnnnnnnnnn", TITLE);
+        let lines = |title: &&str| wrap(title, characters as usize, TITLE_LINES);
+        Self { title: titles.iter().flat_map(lines).collect(), below }
     }
 
     pub(super) fn height(&self) -> i32 {

@@ -3,7 +3,7 @@
 use svg::node::Node;
 use svg::node::element::Element;
 
-use super::canvas::{Anchor, Frame, Line, TEXT, document, element, path, rectangle, text_width};
+use super::canvas::{Anchor, Frame, Line, TEXT, bold_width, document, element, path, rectangle, text_width};
 use super::drawing::{Heading, Legend, MARGIN, StateBox, box_width, definitions, description};
 use super::outline::{Adapter, Level, Outline, Part, Place, Run, Stack, runs};
 use super::tally::{State, Tally};
@@ -35,8 +35,8 @@ pub fn plan_figure(plan: &FreezePlan, model: &str, strategy: &str) -> String {
     let wide = inner + AISLE * (columns.len() as i32 - 1).max(0) + 2 * MARGIN;
     let width = wide.max(LEAST_WIDTH);
 
-    let title = format!("{model}, strategy {strategy}");
-    let heading = Heading::new(&title, plan.summary(), width);
+    let strategy = format!("strategy {strategy}");
+    let heading = Heading::new(&[model, &strategy], plan.summary(), width);
     let legend = legend(&rows, width);
     let top = heading.height();
     let body = columns.iter().map(Column::height).max().unwrap_or(0);
@@ -46,7 +46,8 @@ pub fn plan_figure(plan: &FreezePlan, model: &str, strategy: &str) -> String {
 
     let drawn: Vec<(String, Tally)> =
         rows.iter().map(|row| (row.path.replace('.', " "), row.tally.clone())).collect();
-    let mut root = document(width, foot + legend.height(), &title, &description(plan, &drawn));
+    let mut root =
+        document(width, foot + legend.height(), &format!("{model}, {strategy}"), &description(plan, &drawn));
     root.append(definitions());
     heading.draw(&mut root);
     let mut x = MARGIN;
@@ -58,8 +59,8 @@ pub fn plan_figure(plan: &FreezePlan, model: &str, strategy: &str) -> String {
         root.append(arrow(encoder, decoder, base));
     }
     if let Some(row) = shared {
-        let label = text_width(&row.label, TEXT) + 10;
-        let grid = Grid::of(&[row], label);
+        let mut grid = Grid::of(&[row], bold_width(&row.label, TEXT) + 12);
+        grid.stretch(inner + AISLE - columns.last().map_or(0, |column| column.notes));
         row.draw(&mut root, &grid, MARGIN, base + GAP, MARGIN + grid.framed() + 6);
     }
     legend.draw(&mut root, foot);
@@ -147,9 +148,7 @@ impl Row {
     fn draw_part(&self, root: &mut Element, part: &Part, frame: Frame, adapter_width: i32) {
         let path = format!("{}.{}", self.path, part.name);
         let lines = part_lines(part);
-        root.append(
-            StateBox { frame, tally: &part.own, path: &path, lines: &lines, round: false }.element(),
-        );
+        root.append(StateBox { frame, tally: &part.own, path: &path, lines: &lines, round: false }.element());
         for (number, adapter) in part.adapters.iter().enumerate() {
             let (across, down) = (number as i32 / 2, number as i32 % 2);
             let small = Frame {
@@ -219,6 +218,16 @@ impl Grid {
         Self { label, slots }
     }
 
+    /// Widens its parts evenly.
+    fn stretch(&mut self, width: i32) {
+        let (mut extra, mut left) = ((width - self.framed()).max(0), self.slots.len() as i32);
+        for slot in &mut self.slots {
+            let more = extra / left;
+            slot.width += more;
+            (extra, left) = (extra - more, left - 1);
+        }
+    }
+
     /// Width without notes.
     fn framed(&self) -> i32 {
         let slots: i32 = self.slots.iter().map(|slot| slot.whole() + GAP).sum();
@@ -231,6 +240,8 @@ struct Column<'a> {
     title: &'static str,
     /// From the bottom to the top, each with its grid: layers share one.
     rows: Vec<(&'a Row, Grid)>,
+    /// Width of the widest row without its note; all are as wide.
+    framed: i32,
     notes: i32,
 }
 
@@ -253,22 +264,23 @@ fn is_shared_below(row: &Row) -> bool {
 
 impl<'a> Column<'a> {
     fn new(title: &'static str, rows: Vec<&'a Row>) -> Self {
-        let label = rows.iter().map(|row| text_width(&row.label, TEXT).max(text_width(&row.size, 10)));
+        let label = rows.iter().map(|row| bold_width(&row.label, TEXT).max(text_width(&row.size, 10)));
         let label = label.max().unwrap_or(0) + 12;
         let notes = rows.iter().flat_map(|row| row.note()).map(|note| text_width(&note, TEXT) + 6);
         let notes = notes.max().unwrap_or(0);
         let layers: Vec<&Row> = rows.iter().copied().filter(|row| row.is_layer()).collect();
-        let grid = |row: &'a Row| if row.is_layer() { Grid::of(&layers, label) } else { Grid::of(&[row], label) };
-        let rows = rows.iter().map(|&row| (row, grid(row))).collect();
-        Self { title, rows, notes }
-    }
-
-    fn framed(&self) -> i32 {
-        self.rows.iter().map(|(_, grid)| grid.framed()).max().unwrap_or(0)
+        let grid =
+            |row: &'a Row| if row.is_layer() { Grid::of(&layers, label) } else { Grid::of(&[row], label) };
+        let mut rows: Vec<(&Row, Grid)> = rows.iter().map(|&row| (row, grid(row))).collect();
+        let framed = rows.iter().map(|(_, grid)| grid.framed()).max().unwrap_or(0);
+        for (_, grid) in &mut rows {
+            grid.stretch(framed);
+        }
+        Self { title, rows, framed, notes }
     }
 
     fn width(&self) -> i32 {
-        self.framed() + self.notes
+        self.framed + self.notes
     }
 
     fn height(&self) -> i32 {
@@ -279,21 +291,20 @@ impl<'a> Column<'a> {
     /// Draws it, with the lowest row just above `base`.
     fn draw(&self, root: &mut Element, x: i32, base: i32) {
         for (number, (row, grid)) in self.rows.iter().enumerate() {
-            row.draw(root, grid, x, base - PITCH * (number as i32 + 1), x + self.framed() + 6);
+            row.draw(root, grid, x, base - PITCH * (number as i32 + 1), x + self.framed + 6);
         }
         if !self.title.is_empty() {
             let title = Line { bold: true, size: 13, anchor: Anchor::Middle, ..Line::new(0, 0, self.title) };
             let y = base - PITCH * self.rows.len() as i32 - 6;
-            root.append(Line { x: x + self.framed() / 2, y, ..title }.element());
+            root.append(Line { x: x + self.framed / 2, y, ..title }.element());
         }
     }
 }
 
 /// From the encoder's top to the decoder's layers, whose cross-attention reads it.
 fn arrow(encoder: &Column, decoder: &Column, base: i32) -> Element {
-    let from = encoder.rows.last().map_or(0, |(row, grid)| {
-        if row.note().is_empty() { grid.framed() } else { encoder.width() }
-    });
+    let has_note = encoder.rows.last().is_some_and(|(row, _)| !row.note().is_empty());
+    let from = if has_note { encoder.width() } else { encoder.framed };
     let end = MARGIN + encoder.width() + AISLE;
     let top = base - PITCH * encoder.rows.len() as i32 + ROW_HEIGHT / 2;
     let numbered = decoder.rows.iter().enumerate();
@@ -317,7 +328,9 @@ fn legend(rows: &[Row], width: i32) -> Legend {
     let states = tallies.map(Tally::state).collect();
     let mut notes = Vec::new();
     if rows.iter().any(|row| row.layers > 1) {
-        notes.push("Layers that are alike are drawn as one; numbers in its boxes are those of one layer.".into());
+        notes.push(
+            "Layers that are alike are drawn as one; numbers in its boxes are those of one layer.".into(),
+        );
     }
     if rows.iter().any(|row| !row.note().is_empty()) {
         notes.push("rate: factor on the learning rate; step: optimiser step from which it trains.".into());

@@ -99,7 +99,9 @@ impl Figure {
             self.legend.push(sample.to_string());
         }
         let in_box = open.last().is_some_and(|(_, around)| around.contains_key("data-state"));
-        if let Some(last) = self.boxes.last_mut().filter(|last| in_box && name == "rect" && last.frame.width == 0) {
+        if let Some(last) =
+            self.boxes.last_mut().filter(|last| in_box && name == "rect" && last.frame.width == 0)
+        {
             last.frame = frame(attributes);
         }
     }
@@ -297,11 +299,19 @@ fn a_comparison_has_a_column_a_strategy() {
         figure.assert_tidy();
         let rows = figure.boxes.len() / columns.len();
         assert_eq!(rows * columns.len(), figure.boxes.len(), "{fixture}");
-        let stacks: &[&str] =
-            if table.parameters.iter().any(|row| row.path.starts_with("decoder.")) { &["encoder.", "decoder."] } else { &[""] };
+        let stacks: &[&str] = if table.parameters.iter().any(|row| row.path.starts_with("decoder.")) {
+            &["encoder.", "decoder."]
+        } else {
+            &[""]
+        };
         for (name, plan) in &plans {
-            for layer in stacks.iter().flat_map(|stack| [0, 1].map(|layer| format!("{stack}layers.{layer}"))) {
-                assert_eq!(figure.state(&format!("{name} {layer}")), expected(plan, &layer), "{fixture} {name}");
+            for layer in stacks.iter().flat_map(|stack| [0, 1].map(|layer| format!("{stack}layers.{layer}")))
+            {
+                assert_eq!(
+                    figure.state(&format!("{name} {layer}")),
+                    expected(plan, &layer),
+                    "{fixture} {name}"
+                );
             }
             assert!(figure.description.contains(&plan.summary()), "{}", figure.description);
         }
@@ -313,9 +323,8 @@ fn an_encoder_stands_beside_its_decoder() {
     let table = table("t5-seq2seq-lm");
     let svg = plan_figure(&plan(&table, "last:1").expect("a plan"), "t5", "last:1");
     let figure = read(&svg);
-    let [encoder, decoder] = ["encoder", "decoder"].map(|stack| {
-        figure.found(&format!("{stack}.layers.0.attention")).frame
-    });
+    let [encoder, decoder] =
+        ["encoder", "decoder"].map(|stack| figure.found(&format!("{stack}.layers.0.attention")).frame);
     assert!(encoder.x + encoder.width < decoder.x);
     assert_eq!(encoder.y, decoder.y);
     let below = figure.found("embeddings.token_embedding").frame;
@@ -326,7 +335,8 @@ fn an_encoder_stands_beside_its_decoder() {
 
 #[test]
 fn thirty_two_layers_that_are_alike_are_one_row() {
-    let upper = |path: &str| ["layers.30.", "layers.31.", "head."].iter().any(|start| path.starts_with(start));
+    let upper =
+        |path: &str| ["layers.30.", "layers.31.", "head."].iter().any(|start| path.starts_with(start));
     let plan = stack(32, upper);
     let figure = read(&plan_figure(&plan, "large", "last:2"));
     figure.assert_tidy();
@@ -393,7 +403,10 @@ fn parts_that_train_in_part_say_how_much() {
     let figure = read(&plan_figure(&stack(2, |path| path.ends_with(".bias")), "model", "biases"));
     figure.assert_tidy();
     let attention = figure.found("layers.1.attention");
-    assert_eq!((attention.state.as_str(), attention.texts.join(" ").as_str()), ("partial", "attention 200, 50.0 %"));
+    assert_eq!(
+        (attention.state.as_str(), attention.texts.join(" ").as_str()),
+        ("partial", "attention 200, 50.0 %")
+    );
     assert_eq!(figure.state("layers.1.attention_norm"), "frozen");
     assert_eq!(figure.legend, ["trained", "partial", "frozen"]);
 }
@@ -428,7 +441,8 @@ fn an_adapter_stands_beside_its_map() {
 fn names_cannot_become_markup_and_long_ones_fit() {
     let plan = stack(2, |_| true);
     let name = format!("pattern:(<a|b>&\"'\u{1}){{2}}{}", ",layers.[0-9]+".repeat(20));
-    for svg in [plan_figure(&plan, "<model>", &name), comparison_figure("<model>", &[(name.clone(), &plan)])] {
+    for svg in [plan_figure(&plan, "<model>", &name), comparison_figure("<model>", &[(name.clone(), &plan)])]
+    {
         let figure = read(&svg);
         figure.assert_tidy();
         assert!(figure.title.starts_with("&lt;model&gt;"), "{}", figure.title);

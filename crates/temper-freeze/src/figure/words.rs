@@ -43,18 +43,28 @@ pub(super) fn readable(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// Cuts a text into lines of at most so many characters, the last one with an ellipsis if text is left.
+/// Cuts a text into lines of at most so many characters, if possible behind a mark between words; the last
+/// line ends with an ellipsis if text is left.
 pub(super) fn wrap(text: &str, characters: usize, lines: usize) -> Vec<String> {
-    let all: Vec<char> = text.chars().collect();
-    let mut wrapped: Vec<String> =
-        all.chunks(characters.max(2)).take(lines).map(|chunk| chunk.iter().collect()).collect();
-    if all.len() > characters * lines
-        && let Some(last) = wrapped.last_mut()
-    {
-        last.pop();
-        last.push('\u{2026}');
+    let mut left: Vec<char> = text.chars().collect();
+    let mut wrapped: Vec<String> = Vec::new();
+    while !left.is_empty() && wrapped.len() < lines {
+        let fits = left.len() <= characters;
+        let rest = left.split_off(if fits { left.len() } else { line_end(&left[..characters]) });
+        let mut line: String = left.iter().collect();
+        if !rest.is_empty() && wrapped.len() + 1 == lines {
+            line = line.chars().take(characters - 1).chain(['\u{2026}']).collect();
+        }
+        wrapped.push(line.trim_end().to_owned());
+        left = rest;
     }
     wrapped
+}
+
+/// Behind the last mark that ends a word, unless that leaves a short line.
+fn line_end(characters: &[char]) -> usize {
+    let mark = characters.iter().rposition(|character| " -+,/:|".contains(*character));
+    mark.map(|mark| mark + 1).filter(|end| end * 3 > characters.len()).unwrap_or(characters.len())
 }
 
 fn without_zeros(number: &str) -> &str {
@@ -114,5 +124,7 @@ mod tests {
         assert_eq!(wrap("abcdefghi", 4, 2), ["abcd", "efg\u{2026}"]);
         assert_eq!(wrap("äöüßäöü", 4, 1), ["äöü\u{2026}"]);
         assert!(wrap("", 4, 2).is_empty());
+        assert_eq!(wrap("freeze-embeddings", 14, 2), ["freeze-", "embeddings"]);
+        assert_eq!(wrap("what each one trains", 12, 2), ["what each", "one trains"]);
     }
 }

@@ -2,10 +2,10 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use temper_freeze::{FreezePlan, Strategy, comparison_figure, plan_figure};
-use temper_models::{HeadRequest, Loaded, Model};
+use temper_models::{HeadRequest, HeadTask, Loaded, Model};
 
 use super::backend;
-use crate::{LocalModel, SourceOptions, TrainError};
+use crate::{LocalModel, Settings, SourceOptions, TrainError};
 
 /// Show a model's configuration and parameters, and what a strategy would train
 #[derive(Clone, Debug, clap::Args)]
@@ -16,6 +16,9 @@ pub struct InspectArgs {
     /// gradual[:STEPS], pattern:REGEX[,REGEX] or a TOML file; several times to compare strategies
     #[arg(long = "strategy", value_name = "STRATEGY", default_value = "all")]
     pub strategies: Vec<String>,
+    /// With a new head for so many classes of texts, as fine-tuning begins; else with the model's own head
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..))]
+    pub num_labels: Option<u16>,
     /// Factor of each layer's learning rate on that of the layer above it
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub layer_decay: f64,
@@ -43,7 +46,7 @@ pub fn inspect(args: &InspectArgs) -> Result<(), TrainError> {
         eprintln!("{notice}");
     }
     let device: Device = backend(None)?.device()?;
-    let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
+    let loaded = Model::load(&local.dir, &head(args.num_labels), &device)?;
     let table = loaded.model.parameters();
     let plan = |(name, strategy): (&String, &Strategy)| -> Result<(String, FreezePlan), TrainError> {
         let plan = FreezePlan::new(strategy, &table, &loaded.new)?;
@@ -62,6 +65,14 @@ pub fn inspect(args: &InspectArgs) -> Result<(), TrainError> {
         eprintln!("figure: {}", path.display());
     }
     Ok(())
+}
+
+fn head(num_labels: Option<u16>) -> HeadRequest {
+    let Some(count) = num_labels else { return HeadRequest::FromConfig };
+    let Settings { pooling, seed, .. } = Settings::default();
+    // transformers' names for labels without one.
+    let labels = (0..count).map(|label| format!("LABEL_{label}")).collect();
+    HeadRequest::New { task: HeadTask::SequenceClassification, labels, pooling, seed }
 }
 
 /// One plan with the parts of every layer, or several side by side.
