@@ -10,6 +10,7 @@
 
 mod clip;
 mod error;
+mod figure;
 mod groups;
 mod levels;
 mod optimizer;
@@ -20,6 +21,7 @@ mod strategy;
 
 pub use clip::{GradientNorms, gradient_norms};
 pub use error::FreezeError;
+pub use figure::{comparison_figure, plan_figure};
 pub use groups::{TrainedGroup, TrainedGroups};
 pub use optimizer::{AdamWSettings, ClipFactor};
 pub use plan::{FreezePlan, PlanRow, RunLength};

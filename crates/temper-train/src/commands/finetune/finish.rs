@@ -1,4 +1,4 @@
-use temper_freeze::FreezePlan;
+use temper_freeze::{FreezePlan, plan_figure};
 use temper_models::{HeadRequest, Model, ModelConfig};
 
 use super::measure::Prediction;
@@ -46,7 +46,7 @@ impl<T: Task> Finish<'_, T> {
         let reload_difference = self.reload(&test)?;
         let results = self.results(summary, &test, reload_difference);
         self.run.write_json(&self.run.results(), &results)?;
-        self.write_report(&results, &test)?;
+        self.write_report(&results, &test, &summary.plan)?;
         let best_dir = checkpoints.best_dir();
         std::fs::remove_dir_all(&best_dir).map_err(|error| TrainError::file(&best_dir, error))?;
         self.say(&results);
@@ -120,7 +120,12 @@ impl<T: Task> Finish<'_, T> {
         serde_json::from_str(&text).ok()
     }
 
-    fn write_report(&self, results: &Results, test: &Evaluation<T>) -> Result<(), TrainError> {
+    fn write_report(
+        &self,
+        results: &Results,
+        test: &Evaluation<T>,
+        plan: &FreezePlan,
+    ) -> Result<(), TrainError> {
         let rows = crate::training::read_journal(&self.run.journal())?;
         let worst: Vec<(String, String)> = self
             .task
@@ -129,7 +134,8 @@ impl<T: Task> Finish<'_, T> {
             .map(|(example, explanation)| (self.splits.test.texts[example].clone(), explanation))
             .collect();
         let title = format!("{} on {}", self.local.resolved.id, self.splits.name);
-        let input = ReportInput { title: &title, results, rows: &rows, worst: &worst };
+        let figure = plan_figure(plan, &self.local.resolved.id, &results.strategy);
+        let input = ReportInput { title: &title, results, rows: &rows, figure: &figure, worst: &worst };
         write_report(&self.run.report(), &input)
     }
 
