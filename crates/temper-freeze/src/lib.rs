@@ -11,6 +11,7 @@
 mod clip;
 mod error;
 mod levels;
+pub mod lora;
 mod optimizer;
 mod plan;
 mod proof;

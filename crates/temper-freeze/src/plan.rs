@@ -2,7 +2,7 @@ use std::fmt;
 
 use burn::module::{Module, ParamGroup, ParamId};
 use serde::Serialize;
-use temper_models::{Parameter, ParameterTable};
+use temper_models::{Parameter, ParameterTable, is_adapter};
 
 use crate::levels::{Stacks, is_embedding};
 use crate::{FreezeError, Strategy};
@@ -37,7 +37,7 @@ impl FreezePlan {
     /// Works a strategy out; `new` lists the parameters that were drawn at random.
     ///
     /// # Errors
-    /// [`FreezeError::TooManyLayers`] and [`FreezeError::NoMatch`].
+    /// [`FreezeError::TooManyLayers`], [`FreezeError::NoMatch`] and [`FreezeError::NoAdapters`].
     pub fn new(strategy: &Strategy, table: &ParameterTable, new: &[String]) -> Result<Self, FreezeError> {
         check(strategy, table)?;
         let stacks = Stacks::of(table);
@@ -112,6 +112,9 @@ fn check(strategy: &Strategy, table: &ParameterTable) -> Result<(), FreezeError>
         Strategy::LastLayers(asked) if *asked > Stacks::of(table).layers() => {
             Err(FreezeError::TooManyLayers { asked: *asked, available: Stacks::of(table).layers() })
         }
+        Strategy::Lora if !table.parameters.iter().any(|parameter| is_adapter(&parameter.path)) => {
+            Err(FreezeError::NoAdapters)
+        }
         Strategy::Patterns(patterns) => {
             let unmatched = patterns
                 .iter()
@@ -136,6 +139,7 @@ fn trains(strategy: &Strategy, path: &str, stacks: Stacks) -> bool {
         Strategy::LastLayers(count) => !is_embedding(path) && stacks.level(path) + count >= stacks.layers(),
         Strategy::Embeddings => head || is_embedding(path),
         Strategy::FreezeEmbeddings => !is_embedding(path),
+        Strategy::Lora => head || is_adapter(path),
         Strategy::Patterns(patterns) => patterns.iter().any(|pattern| pattern.is_match(path)),
     }
 }

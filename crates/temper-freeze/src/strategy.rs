@@ -21,6 +21,8 @@ pub enum Strategy {
     Embeddings,
     /// Everything but the embeddings.
     FreezeEmbeddings,
+    /// Adapters and the head; see [`lora`](crate::lora).
+    Lora,
     /// Parameters whose whole path matches one of the patterns.
     Patterns(Vec<Regex>),
 }
@@ -36,6 +38,7 @@ impl FromStr for Strategy {
                 "head" => Ok(Self::Head),
                 "embeddings" => Ok(Self::Embeddings),
                 "freeze-embeddings" => Ok(Self::FreezeEmbeddings),
+                "lora" => Ok(Self::Lora),
                 _ => Err(refuse("is not known".into())),
             },
             Some(("last", count)) => match count.parse() {
@@ -53,7 +56,7 @@ impl FromStr for Strategy {
 }
 
 /// The whole path must match: `layers.1` is not `layers.10`.
-fn anchored(pattern: &str) -> Result<Regex, regex::Error> {
+pub(crate) fn anchored(pattern: &str) -> Result<Regex, regex::Error> {
     Regex::new(&format!("^(?:{pattern})$"))
 }
 
@@ -65,6 +68,7 @@ impl fmt::Display for Strategy {
             Self::LastLayers(count) => write!(out, "last:{count}"),
             Self::Embeddings => out.write_str("embeddings"),
             Self::FreezeEmbeddings => out.write_str("freeze-embeddings"),
+            Self::Lora => out.write_str("lora"),
             Self::Patterns(patterns) => {
                 let plain: Vec<&str> = patterns.iter().map(|pattern| unanchored(pattern.as_str())).collect();
                 write!(out, "pattern:{}", plain.join(","))
@@ -84,7 +88,7 @@ mod tests {
     #[test]
     fn names_round_trip() {
         for name in
-            ["all", "head", "last:2", "embeddings", "freeze-embeddings", "pattern:head\\..*,layers.1.*"]
+            ["all", "head", "last:2", "embeddings", "freeze-embeddings", "lora", "pattern:head\\..*,layers.1.*"]
         {
             assert_eq!(name.parse::<Strategy>().unwrap().to_string(), name);
         }

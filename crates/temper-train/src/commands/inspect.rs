@@ -1,5 +1,6 @@
 use burn::tensor::Device;
-use temper_freeze::FreezePlan;
+use temper_freeze::lora::{LoraSettings, attach};
+use temper_freeze::{FreezePlan, Strategy};
 use temper_models::{HeadRequest, Model};
 
 use super::backend;
@@ -10,7 +11,7 @@ use crate::{LocalModel, SourceOptions, TrainError};
 pub struct InspectArgs {
     /// Name (bert), Hub id (org/name), folder or run of a model
     pub model: String,
-    /// What would train: all, head, last:K, embeddings, freeze-embeddings, pattern:REGEX[,REGEX]
+    /// What would train: all, head, last:K, embeddings, freeze-embeddings, lora, pattern:REGEX[,REGEX]
     #[arg(long, default_value = "all")]
     pub strategy: String,
     /// Print one JSON object
@@ -33,7 +34,11 @@ pub fn inspect(args: &InspectArgs) -> Result<(), TrainError> {
     }
     let device: Device = backend(None)?.device()?;
     let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
-    let plan = FreezePlan::new(&strategy, &loaded.model.parameters(), &loaded.new)?;
+    let model = match strategy {
+        Strategy::Lora => attach(loaded.model, &LoraSettings::default(), &loaded.new, 0)?,
+        _ => loaded.model,
+    };
+    let plan = FreezePlan::new(&strategy, &model.parameters(), &loaded.new)?;
     if args.json {
         let value = serde_json::json!({
             "source": local.resolved,
