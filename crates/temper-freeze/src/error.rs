@@ -35,7 +35,9 @@ pub enum FreezeError {
     #[error("no linear map is named for adapters; name some, such as query,value, or all-linear")]
     NoTargets,
     /// A target that no linear map has.
-    #[error("no linear map is called \"{target}\"; the model's: {known}; or give a regex over whole paths, or all-linear")]
+    #[error(
+        "no linear map is called \"{target}\"; the model's: {known}; or give a regex over whole paths, or all-linear"
+    )]
     Target {
         /// As given.
         target: String,

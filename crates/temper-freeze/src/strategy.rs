@@ -87,9 +87,15 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for name in
-            ["all", "head", "last:2", "embeddings", "freeze-embeddings", "lora", "pattern:head\\..*,layers.1.*"]
-        {
+        for name in [
+            "all",
+            "head",
+            "last:2",
+            "embeddings",
+            "freeze-embeddings",
+            "lora",
+            "pattern:head\\..*,layers.1.*",
+        ] {
             assert_eq!(name.parse::<Strategy>().unwrap().to_string(), name);
         }
     }

@@ -227,7 +227,8 @@ fn peft_layout_goes_round() {
         let request = PeftRequest { settings: &settings, base_model: "base", trained: &head };
         let dir = tempfile::tempdir().expect("a folder");
         save_peft(&model, &adapted.base.config, &request, dir.path()).expect("saved");
-        let [before, after] = [&adapted.dir, dir.path()].map(|dir: &Path| tensors(&dir.join(ADAPTER_WEIGHTS)));
+        let [before, after] =
+            [&adapted.dir, dir.path()].map(|dir: &Path| tensors(&dir.join(ADAPTER_WEIGHTS)));
         let names = |tensors: &HashMap<String, TensorData>| {
             let mut names: Vec<String> = tensors.keys().cloned().collect();
             names.sort();

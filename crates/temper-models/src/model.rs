@@ -5,8 +5,8 @@ use burn::tensor::{Device, Tensor};
 
 use crate::initial::draw;
 use crate::loading::{ResolvedHead, fill_from, plan};
-use crate::registry::AnyBackbone;
 use crate::parameters::is_adapter;
+use crate::registry::AnyBackbone;
 use crate::weights::{Checkpoint, write_tensors};
 use crate::{
     BackboneModule, Head, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Rows, TokenBatch,

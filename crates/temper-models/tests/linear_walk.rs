@@ -18,7 +18,9 @@ fn the_walk_meets_exactly_the_linear_maps_of_the_backbone() {
             .parameters
             .into_iter()
             .filter(|parameter| parameter.shape.len() == 2 && !parameter.path.starts_with("head."))
-            .filter_map(|parameter| Some((parameter.path.strip_suffix(".weight")?.to_owned(), parameter.shape)))
+            .filter_map(|parameter| {
+                Some((parameter.path.strip_suffix(".weight")?.to_owned(), parameter.shape))
+            })
             .filter(|(path, _)| !path.ends_with("embedding") && !path.ends_with("relative_bias"))
             .collect();
         let mut met = BTreeSet::new();

@@ -9,8 +9,8 @@ use temper_models::{
     Backbone, Bounds, HeadRequest, Loaded, Mode, Model, ModelConfig, Rows, TokenBatch, is_adapter,
 };
 
-use crate::settings::Settings;
 use crate::TrainError;
+use crate::settings::Settings;
 
 /// The adapters in a checkpoint, beside the model without them.
 const FILE: &str = "adapter.safetensors";
@@ -97,7 +97,8 @@ pub(crate) fn compare_merged(first: &Model, second: &Model, bounds: Bounds) -> R
     let largest = first.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     let differences = first.iter().zip(&second).map(|(left, right)| (left - right).abs());
     // A NaN must not hide behind max, which ignores it.
-    let most = differences.fold(0.0_f32, |most, next| if next.is_nan() { f32::INFINITY } else { most.max(next) });
+    let most =
+        differences.fold(0.0_f32, |most, next| if next.is_nan() { f32::INFINITY } else { most.max(next) });
     let difference = f64::from(most) / f64::from(largest.max(f32::MIN_POSITIVE));
     if difference <= MERGE_TOLERANCE {
         return Ok(difference);

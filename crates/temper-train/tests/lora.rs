@@ -32,16 +32,28 @@ fn logits(bench: &Bench, model: &str) -> Vec<f64> {
     arguments.extend(texts.iter().flat_map(|text| ["--text", text]));
     let output = bench.run(&arguments);
     assert_succeeds(&output);
-    let rows = stdout(&output).lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
-    rows.iter().flat_map(|row| row["logits"].as_array().unwrap().clone()).map(|x| x.as_f64().unwrap()).collect()
+    let rows =
+        stdout(&output).lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+    rows.iter()
+        .flat_map(|row| row["logits"].as_array().unwrap().clone())
+        .map(|x| x.as_f64().unwrap())
+        .collect()
 }
 
 fn close(left: &[f64], right: &[f64]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(|(left, right)| (left - right).abs() < 1e-5)
 }
 
-const LORA: [&str; 8] =
-    ["--strategy", "lora", "--lora-rank", "4", "--lora-alpha", "16", "--lora-targets", "query,value,ffn.inner"];
+const LORA: [&str; 8] = [
+    "--strategy",
+    "lora",
+    "--lora-rank",
+    "4",
+    "--lora-alpha",
+    "16",
+    "--lora-targets",
+    "query,value,ffn.inner",
+];
 
 #[test]
 fn a_run_leaves_a_plain_model_and_an_adapter() {
@@ -125,8 +137,9 @@ fn a_merge_that_does_not_agree_ends_with_7() {
             (name, view.shape().to_vec(), data)
         })
         .collect();
-    let views =
-        spoilt.iter().map(|(name, shape, data)| (name, TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
+    let views = spoilt
+        .iter()
+        .map(|(name, shape, data)| (name, TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
     safetensors::serialize_to_file(views, None, &file).unwrap();
     let output = bench.run(&["merge", "./model", "runs/run/adapter", "merged"]);
     assert_fails(&output, 7, &["verification failed"]);

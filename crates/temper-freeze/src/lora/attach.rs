@@ -25,8 +25,7 @@ pub fn attach<B: BackboneModule>(
     model.each_linear(&mut |path, linear| {
         if targets.pick(path) && !new.contains(&format!("{path}.weight")) {
             let device = linear.weight.lazy_device();
-            linear.adapter =
-                Some(LowRank::draw(path, linear.sizes(), settings.low_rank(), seed, &device));
+            linear.adapter = Some(LowRank::draw(path, linear.sizes(), settings.low_rank(), seed, &device));
         }
     });
     targets.check()?;

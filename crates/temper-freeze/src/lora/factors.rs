@@ -21,7 +21,11 @@ impl Factors {
         let [a, b] = [&adapter.a, &adapter.b].map(|factor| host(factor.val().into_data()));
         // [in, rank] -> [rank, in] and [rank, out] -> [out, rank]
         let outputs = b.len() / config.rank.max(1);
-        Self { a: transposed(&a, config.rank), b: transposed(&b, outputs), ..Self::empty(config.rank, config.scale) }
+        Self {
+            a: transposed(&a, config.rank),
+            b: transposed(&b, outputs),
+            ..Self::empty(config.rank, config.scale)
+        }
     }
 
     fn empty(rank: usize, scale: f64) -> Self {
@@ -113,8 +117,12 @@ mod tests {
         assert_eq!((fused.rank, fused.scale), (3, 2.0));
         let whole = product(&fused);
         for (part, ranges) in parts.iter().zip(&ranges) {
-            let rows: Vec<f32> =
-                ranges.iter().cloned().flatten().flat_map(|row| whole[row * 3..row * 3 + 3].to_vec()).collect();
+            let rows: Vec<f32> = ranges
+                .iter()
+                .cloned()
+                .flatten()
+                .flat_map(|row| whole[row * 3..row * 3 + 3].to_vec())
+                .collect();
             match part {
                 Some(part) => assert_eq!(rows, product(part)),
                 None => assert!(rows.iter().all(|&value| value == 0.0)),

@@ -29,6 +29,9 @@ const NEUTRAL: &[(&str, &[&str])] = &[
     ("alora_invocation_tokens", &[]),
     ("arrow_config", &[]),
     ("megatron_config", &[]),
+    ("kasa_config", &[]),
+    ("monteclora_config", &[]),
+    ("velora_config", &[]),
     // The others change the weights that the adapter lies beside.
     ("init_lora_weights", &["true", "false", "\"gaussian\"", "\"eva\"", "\"orthogonal\""]),
 ];
@@ -92,7 +95,8 @@ impl PeftConfig {
 
 /// The value of the first pattern that a module's name ends with; follows PEFT, `get_pattern_key`.
 fn pattern<V: Copy>(patterns: Option<&BTreeMap<String, V>>, module: &str) -> Option<V> {
-    let is_match = |key: &str| Regex::new(&format!(r"^(?:.*\.)?(?:{key})$")).is_ok_and(|key| key.is_match(module));
+    let is_match =
+        |key: &str| Regex::new(&format!(r"^(?:.*\.)?(?:{key})$")).is_ok_and(|key| key.is_match(module));
     patterns?.iter().find(|(key, _)| is_match(key)).map(|(_, &value)| value)
 }
 

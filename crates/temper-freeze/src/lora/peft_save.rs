@@ -52,10 +52,8 @@ pub fn save_peft<B: BackboneModule>(
     for (name, factors) in &adapters {
         let [inputs, outputs] = modules[name].sizes;
         let mut insert = |matrix: &str, shape: [usize; 2], values: &[f32]| {
-            tensors.insert(
-                format!("{PREFIX}{name}.{matrix}.weight"),
-                StoredTensor::new(shape.to_vec(), values),
-            );
+            tensors
+                .insert(format!("{PREFIX}{name}.{matrix}.weight"), StoredTensor::new(shape.to_vec(), values));
         };
         insert("lora_A", [factors.rank, inputs], &factors.a);
         insert("lora_B", [outputs, factors.rank], &factors.b);
@@ -132,22 +130,13 @@ fn adapter_config<B: BackboneModule>(
     whole: BTreeSet<String>,
 ) -> Value {
     let settings = request.settings;
-    let targets = target_names(modules, adapters);
-    let (mut ranks, mut alphas) = (Map::new(), Map::new());
-    for (name, factors) in adapters {
-        let key = targets.get(name).unwrap_or(name);
-        let alpha = factors.scale * factors.rank as f64;
-        if factors.rank != settings.r {
-            ranks.insert(key.clone(), json!(factors.rank));
-        }
-        if (alpha - settings.lora_alpha).abs() > 1e-9 {
-            alphas.insert(key.clone(), number(alpha));
-        }
-    }
+    let targets: BTreeSet<String> =
+        adapters.keys().map(|name| target_name(name, modules, adapters)).collect();
+    let rank = |factors: &Factors| factors.rank as f64;
+    let alpha = |factors: &Factors| factors.scale * factors.rank as f64;
     let is_conv1d = adapters.keys().any(|name| modules[name].is_conv1d);
-    let targets: BTreeSet<&String> = targets.values().collect();
     json!({
-        "alpha_pattern": alphas,
+        "alpha_pattern": pattern(adapters, alpha, settings.lora_alpha),
         "auto_mapping": null,
         "base_model_name_or_path": request.base_model,
         "bias": "none",
@@ -159,7 +148,7 @@ fn adapter_config<B: BackboneModule>(
         "modules_to_save": (!whole.is_empty()).then_some(whole),
         "peft_type": "LORA",
         "r": settings.r,
-        "rank_pattern": ranks,
+        "rank_pattern": pattern(adapters, rank, settings.r as f64),
         "revision": null,
         "target_modules": targets,
         "task_type": task_type(config),
@@ -173,26 +162,42 @@ fn number(value: f64) -> Value {
     if value.fract().abs() < 1e-9 { json!(value.round() as i64) } else { json!(value) }
 }
 
-/// For each adapted module what names it in `target_modules`: its name behind the layer's number if every
-/// module that PEFT would find by that has an adapter, else its whole name.
-fn target_names(
+/// What names an adapted module in `target_modules`: its name behind the layer's number if every module
+/// that PEFT would find by that has an adapter, else its whole name.
+fn target_name(
+    name: &str,
     modules: &BTreeMap<String, Module>,
     adapters: &BTreeMap<String, Factors>,
-) -> BTreeMap<String, String> {
-    let short = |name: &str| -> String {
-        let parts: Vec<&str> = name.split('.').collect();
-        let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
-        let first = parts.iter().rposition(is_number).map_or(0, |number| number + 1);
-        parts[first..].join(".")
-    };
-    let finds_only_adapted = |short: &str| {
-        modules.keys().filter(|name| ends_with_name(name, short)).all(|name| adapters.contains_key(name))
-    };
-    let named = adapters.keys().map(|name| {
-        let short = short(name);
-        (name.clone(), if finds_only_adapted(&short) { short } else { name.clone() })
+) -> String {
+    let short = without_layer(name);
+    let mut found = modules.keys().filter(|name| ends_with_name(name, &short));
+    if found.all(|name| adapters.contains_key(name)) { short } else { name.into() }
+}
+
+/// The modules for which a value differs from the default, named as in [`target_name`] where the short
+/// name finds none with another value.
+fn pattern(
+    adapters: &BTreeMap<String, Factors>,
+    value: impl Fn(&Factors) -> f64,
+    default: f64,
+) -> Map<String, Value> {
+    let same = |left: f64, right: f64| (left - right).abs() < 1e-9;
+    let different = adapters.iter().filter(|(_, factors)| !same(value(factors), default));
+    let named = different.map(|(name, factors)| {
+        let (short, wanted) = (without_layer(name), value(factors));
+        let mut found = adapters.iter().filter(|(name, _)| ends_with_name(name, &short));
+        let is_clear = found.all(|(_, factors)| same(value(factors), wanted));
+        (if is_clear { short } else { name.clone() }, number(wanted))
     });
     named.collect()
+}
+
+/// A module's name behind its layer's number: `attention.self.query`.
+fn without_layer(name: &str) -> String {
+    let parts: Vec<&str> = name.split('.').collect();
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let first = parts.iter().rposition(is_number).map_or(0, |number| number + 1);
+    parts[first..].join(".")
 }
 
 /// PEFT's name of the task that a model's head is for.

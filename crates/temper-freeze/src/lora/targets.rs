@@ -79,10 +79,9 @@ impl Rule {
         if !given.is_empty() && given.bytes().all(is_name) {
             return Ok(Self::Name);
         }
-        anchored(given).map(Self::Pattern).map_err(|error| FreezeError::TargetPattern {
-            target: given.into(),
-            reason: error.to_string(),
-        })
+        anchored(given)
+            .map(Self::Pattern)
+            .map_err(|error| FreezeError::TargetPattern { target: given.into(), reason: error.to_string() })
     }
 }
 

@@ -9,8 +9,8 @@ use burn::tensor::{Device, Tensor};
 
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    Block, BlockConfig, Dropout, Embedding, LinearWalk, Norm, NormConfig, StackPass, StackRows, detach_if_frozen,
-    is_frozen, run_frozen_without_autodiff, run_layers,
+    Block, BlockConfig, Dropout, Embedding, LinearWalk, Norm, NormConfig, StackPass, StackRows,
+    detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, linear};
 use crate::{Backbone, HeadFacts, HeadKind, Mode, Pass, TokenBatch};

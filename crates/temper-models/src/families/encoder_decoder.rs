@@ -9,8 +9,7 @@ use burn::tensor::{Device, Tensor};
 use crate::heads::ClassifierConfig;
 use crate::layers::{
     Block, BlockConfig, Dropout, Embedding, Encoded, HasLinears, LinearWalk, Norm, NormConfig, StackPass,
-    StackRows,
-    detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
+    StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, linear};
 use crate::{Activation, Backbone, HeadKind, Mode, ModelError, Pass, Rows, TokenBatch};

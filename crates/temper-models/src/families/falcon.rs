@@ -16,9 +16,10 @@ use temper_kernels::AttentionHeads;
 use super::{check_heads, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    AttentionConfig, Block, BlockConfig, Embedding, Encoded, FeedForwardConfig, HasLinears, Layer, LayerCache,
-    LayerRows, LinearWalk, Norm, NormConfig, NormPlace, ParallelBlock, ParallelBlockConfig, RopeConfig, Rotary, StackPass,
-    StackRows, alibi_slopes, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
+    AttentionConfig, Block, BlockConfig, Embedding, Encoded, FeedForwardConfig, HasLinears, Layer,
+    LayerCache, LayerRows, LinearWalk, Norm, NormConfig, NormPlace, ParallelBlock, ParallelBlockConfig,
+    RopeConfig, Rotary, StackPass, StackRows, alibi_slopes, detach_if_frozen, is_frozen,
+    run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Fusion, Row, WeightMap, copy, fused_linear, linear, norm};
 use crate::{

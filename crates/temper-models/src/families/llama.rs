@@ -14,8 +14,8 @@ use super::{check_heads, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
     AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, LinearWalk, Norm, NormConfig,
-    NormPlace, RopeConfig, Rotary, StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff,
-    run_layers,
+    NormPlace, RopeConfig, Rotary, StackPass, StackRows, detach_if_frozen, is_frozen,
+    run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm};
 use crate::{

@@ -72,7 +72,10 @@ fn run(
     make: impl FnOnce(Model) -> [Model; 3],
 ) -> Result<(), TrainError> {
     if options.out.exists() {
-        return Err(TrainError::Usage(format!("{} exists already; name a new folder", options.out.display())));
+        return Err(TrainError::Usage(format!(
+            "{} exists already; name a new folder",
+            options.out.display()
+        )));
     }
     let adapter = PeftAdapter::open(&options.adapter)?;
     let local = LocalModel::find(&options.sources.hub(false), model)?;
@@ -102,8 +105,7 @@ fn adapted(
     let request = head_request(&ModelConfig::read(model)?, folder, adapter)?;
     let Loaded { model, config, new, .. } = Model::load(model, &request, device)?;
     let (model, replaced) = load_peft(model, &config, adapter)?;
-    let random: Vec<&str> =
-        new.iter().filter(|path| !replaced.contains(path)).map(String::as_str).collect();
+    let random: Vec<&str> = new.iter().filter(|path| !replaced.contains(path)).map(String::as_str).collect();
     if random.is_empty() {
         return Ok((model, config));
     }
@@ -164,7 +166,8 @@ fn copy_tokenizer(from: &Path, to: &Path) -> Result<(), TrainError> {
         "generation_config.json",
     ];
     for name in FILES.iter().filter(|name| from.join(name).is_file()) {
-        std::fs::copy(from.join(name), to.join(name)).map_err(|error| TrainError::file(from.join(name), error))?;
+        std::fs::copy(from.join(name), to.join(name))
+            .map_err(|error| TrainError::file(from.join(name), error))?;
     }
     Ok(())
 }

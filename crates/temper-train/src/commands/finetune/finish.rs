@@ -90,8 +90,7 @@ impl<T: Task> Finish<'_, T> {
         }
         let base_model = &self.local.resolved.id;
         let trained = adapters::trained_whole(&summary.plan);
-        let request =
-            PeftRequest { settings: &self.request.settings.lora(), base_model, trained: &trained };
+        let request = PeftRequest { settings: &self.request.settings.lora(), base_model, trained: &trained };
         write_dir(&self.run.adapter(), |dir| adapters::give(&best.model, config, &request, dir))?;
         let merged = merge(best.model.clone());
         let difference = adapters::compare_merged(&best.model, &merged, config.bounds())?;
