@@ -1,4 +1,4 @@
-/// What can go wrong when deciding what trains.
+/// What can go wrong when deciding what trains, and with what frozen layers made.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// A strategy that cannot be read.
@@ -26,5 +26,17 @@ pub enum FreezeError {
         pattern: String,
         /// A path of this model.
         example: String,
+    },
+    /// The kept output of frozen layers is not what they give now.
+    #[error(
+        "the kept output of the lowest {depth} layers differs by {difference:e} from a fresh one, more than {tolerance:e}: something below changes or drops out"
+    )]
+    StaleTrunk {
+        /// Number of layers.
+        depth: usize,
+        /// The largest difference, beside the largest value or 1.
+        difference: f64,
+        /// The largest one allowed.
+        tolerance: f64,
     },
 }

@@ -34,6 +34,7 @@ mod mode;
 mod model;
 mod parameters;
 mod registry;
+mod trunk;
 pub mod weights;
 
 pub use backbone::{Backbone, BackboneModule, Pass};
@@ -50,3 +51,4 @@ pub use model::{Loaded, Model};
 pub use parameters::{Parameter, ParameterTable, PathTracker};
 pub use registry::{AnyBackbone, KnownFamily, families};
 pub use temper_kernels::Activation;
+pub use trunk::{TrunkRows, TrunkState};

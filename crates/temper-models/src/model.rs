@@ -9,6 +9,7 @@ use crate::registry::AnyBackbone;
 use crate::weights::{Checkpoint, write_safetensors};
 use crate::{
     BackboneModule, Head, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Rows, TokenBatch,
+    TrunkRows, TrunkState,
 };
 
 /// transformers' number of labels for a classifier whose configuration names none.
@@ -111,6 +112,26 @@ impl<B: BackboneModule> Model<B> {
         let hidden = self.backbone.forward(batch, Rows::All, mode.child(0));
         let first = batch.layer_rows(Rows::First).select(hidden.clone());
         Some([head.tokens.forward(&self.backbone, hidden), head.next_sentence(&self.backbone, first)])
+    }
+
+    /// What the lowest layers make of a batch, with the rows that the head reads; see [`TrunkState`].
+    ///
+    /// # Shapes
+    /// - batch: `[tokens]`
+    ///
+    /// # Panics
+    /// When the depth exceeds the number of layers.
+    pub fn trunk(&self, batch: &TokenBatch, depth: usize) -> TrunkState {
+        self.backbone.trunk(batch, depth, self.head_rows())
+    }
+
+    /// Rows that a sequence of so many tokens has in [`Model::trunk`], where a decoder reads as many.
+    pub fn trunk_rows(&self, depth: usize, tokens: usize) -> TrunkRows {
+        self.backbone.trunk_rows(depth, self.head_rows(), tokens, tokens)
+    }
+
+    fn head_rows(&self) -> Rows {
+        self.head.as_ref().map_or(Rows::All, Head::rows)
     }
 
     /// Every parameter, with its path.

@@ -2,6 +2,7 @@ use serde::Serialize;
 use temper_data::DataReport;
 
 use crate::tasks::Scores;
+use crate::training::TrunkReports;
 
 /// results.json.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +35,8 @@ pub struct Results {
     pub proof: String,
     /// Largest difference of the logits after saving and loading again.
     pub reload_difference: f64,
+    /// What was kept of frozen layers' output, and what that spared.
+    pub trunk_cache: Option<TrunkReports>,
     /// The dataset as the run saw it.
     pub data: DataReport,
 }

@@ -7,7 +7,7 @@ use crate::report::{ReportInput, write_report};
 use crate::results::peak_memory_bytes;
 use crate::run_folder::write_dir;
 use crate::tasks::Task;
-use crate::training::{Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, evaluate};
+use crate::training::{Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, TrunkReports, evaluate};
 use crate::{LocalModel, Results, RunFolder, Splits, TrainError};
 
 /// The largest difference of logits that saving and loading again may make.
@@ -27,6 +27,7 @@ pub(super) struct Finish<'a, T: Task> {
 pub(super) struct Summary {
     pub(super) plan: FreezePlan,
     pub(super) outcome: Outcome,
+    pub(super) trunk_cache: Option<TrunkReports>,
 }
 
 impl<T: Task> Finish<'_, T> {
@@ -113,6 +114,7 @@ impl<T: Task> Finish<'_, T> {
                 summary.plan.rows.iter().filter(|row| !row.trains).count()
             ),
             reload_difference,
+            trunk_cache: summary.trunk_cache.clone(),
             data: self.splits.report.clone(),
         }
     }
@@ -143,6 +145,9 @@ impl<T: Task> Finish<'_, T> {
             test.baseline
         ));
         say(&format!("proof: {}", results.proof));
+        for (name, cache) in results.trunk_cache.iter().flat_map(TrunkReports::each) {
+            say(&format!("trunk cache, {name}: {cache}"));
+        }
         say(&format!(
             "saved and loaded again: logits differ by at most {:.1e}; training took {:.0} s at {:.0} tokens/s",
             results.reload_difference, results.training_seconds, results.tokens_per_second

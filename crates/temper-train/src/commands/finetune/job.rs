@@ -158,9 +158,11 @@ impl<T: Task> Job<T> {
     ) -> Result<(), TrainError> {
         let settings = &self.request.settings;
         self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
+        let trunks = self.trunks(&loaded.model, &plan, run)?;
         let clip = ClipFactor::default();
         let model = TaskModel::new(plan.apply(loaded.model), self.task.clone())
-            .with_clipping(settings.max_grad_norm, &clip);
+            .with_clipping(settings.max_grad_norm, &clip)
+            .with_frozen_dropout(settings.frozen_dropout);
         if checkpoint.is_none() {
             self.estimate(&model);
         }
@@ -175,9 +177,11 @@ impl<T: Task> Job<T> {
             validation: EvaluationLoader::new(
                 self.splits.validation.examples.clone(),
                 settings.tokens_per_batch(),
-            ),
+            )
+            .with_trunk(trunks.validation.clone()),
             config: loaded.config.clone(),
             plan: plan.clone(),
+            trunks: trunks.clone(),
             checkpoints: self.checkpoints(run),
             journal: Mutex::new(Journal::open(&run.journal(), state.step)?),
             progress: self.progress,
@@ -185,7 +189,8 @@ impl<T: Task> Job<T> {
             stop: on_interrupt(),
             outcome: Mutex::new(None),
         };
-        let (model, outcome) = train(learner, self.steps.clone().after(state.step), strategy, run.path())?;
+        let steps = self.steps.clone().after(state.step).with_trunk(trunks.training.clone());
+        let (model, outcome) = train(learner, steps, strategy, run.path())?;
         if outcome.interrupted {
             return Err(TrainError::Interrupted { step: outcome.state.step, run: run.path().into() });
         }
@@ -199,7 +204,7 @@ impl<T: Task> Job<T> {
             splits: &self.splits,
             progress: self.progress,
         }
-        .write(&Summary { plan, outcome }, &self.checkpoints(run), json)
+        .write(&Summary { plan, outcome, trunk_cache: trunks.report() }, &self.checkpoints(run), json)
     }
 
     fn rates(&self) -> LinearWarmup {

@@ -5,6 +5,7 @@ mod estimate;
 mod finish;
 mod interrupt;
 mod job;
+mod trunk;
 
 pub use args::{FinetuneArgs, SettingFlags};
 
@@ -49,6 +50,7 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
             // Whatever can be refused is refused before the folder is made.
             let loaded = job.new_model()?;
             let plan = job.plan(&loaded, &loaded.new)?;
+            job.trunk_decision(&loaded.model, &plan)?;
             let run = RunFolder::create(
                 &args.output_dir,
                 args.run_name.as_deref(),
