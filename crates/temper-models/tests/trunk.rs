@@ -32,9 +32,8 @@ fn run(model: &Model, batch: &TokenBatch, rows: Rows) -> (Tensor<2>, usize) {
 fn assert_rows(case: &Case, model: &Model, batch: &TokenBatch, rows: Rows, state: &TrunkState) {
     let target = batch.decoder.as_deref().unwrap_or(batch);
     let sizes = batch.sequences.ranges().zip(target.sequences.ranges());
-    let of_sequences = sizes.map(|(own, target)| {
-        model.backbone.trunk_rows(state.depth, rows, own.len(), target.len())
-    });
+    let of_sequences =
+        sizes.map(|(own, target)| model.backbone.trunk_rows(state.depth, rows, own.len(), target.len()));
     let sum = of_sequences.fold(TrunkRows::default(), |sum, rows| TrunkRows {
         hidden: sum.hidden + rows.hidden,
         encoded: sum.encoded + rows.encoded,

@@ -125,7 +125,8 @@ pub enum TrunkCacheMode {
 /// What is wrong with it.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let size: Result<bytesize::ByteSize, String> = text.parse();
-    size.map(|size| size.as_u64()).map_err(|_| format!("{text} is not a size; write bytes, or a unit as in 2GB"))
+    size.map(|size| size.as_u64())
+        .map_err(|_| format!("{text} is not a size; write bytes, or a unit as in 2GB"))
 }
 
 /// A named set of settings.
@@ -253,10 +254,9 @@ impl Settings {
         ] {
             need(value != Some(0), &format!("{name} must be above 0"));
         }
-        for (name, value) in [
-            ("trunk_cache_memory", &self.trunk_cache_memory),
-            ("trunk_cache_disk", &self.trunk_cache_disk),
-        ] {
+        for (name, value) in
+            [("trunk_cache_memory", &self.trunk_cache_memory), ("trunk_cache_disk", &self.trunk_cache_disk)]
+        {
             if let Some(Err(reason)) = value.as_deref().map(bytes) {
                 need(false, &format!("{name}: {reason}"));
             }

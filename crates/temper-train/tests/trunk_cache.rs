@@ -53,7 +53,9 @@ fn finetune(bench: &Bench, run: &str, cache: &str, flags: &[&str]) -> std::proce
 
 #[test]
 fn the_losses_are_the_same_from_memory_from_a_file_and_without() {
-    for model in ["bert-sequence-classification", "gpt2-sequence-classification", "t5-sequence-classification"] {
+    for model in
+        ["bert-sequence-classification", "gpt2-sequence-classification", "t5-sequence-classification"]
+    {
         let bench = Bench::new();
         use_model(&bench, model);
         for strategy in ["head", "last:1"] {

@@ -12,7 +12,8 @@ use super::{check_heads, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
     AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForwardConfig, Layer, Linear, Norm,
-    NormConfig, NormPlace, StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
+    NormConfig, NormPlace, StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff,
+    run_layers,
 };
 use crate::weights::{Row, WeightMap, copy, foreign, ignore, linear, matrix, norm};
 use crate::{

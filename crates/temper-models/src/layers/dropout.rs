@@ -26,8 +26,7 @@ impl Dropout {
     /// dropped.
     pub fn masks(&self, mode: Mode) -> Option<temper_kernels::Dropout> {
         let seed = mode.seed()?;
-        self.is_active()
-            .then_some(temper_kernels::Dropout { probability: self.probability as f32, seed })
+        self.is_active().then_some(temper_kernels::Dropout { probability: self.probability as f32, seed })
     }
 
     /// Zeroes elements at random and scales the others by `1 / (1 - p)`.

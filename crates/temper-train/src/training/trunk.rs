@@ -200,8 +200,7 @@ impl Trunks {
     /// What they did; `None` without any.
     pub fn report(&self) -> Option<TrunkReports> {
         let report = |split: &Option<SplitTrunk>| split.as_ref().and_then(SplitTrunk::report);
-        let reports =
-            TrunkReports { training: report(&self.training), validation: report(&self.validation) };
+        let reports = TrunkReports { training: report(&self.training), validation: report(&self.validation) };
         (reports.training.is_some() || reports.validation.is_some()).then_some(reports)
     }
 }

@@ -7,7 +7,9 @@ use crate::report::{ReportInput, write_report};
 use crate::results::peak_memory_bytes;
 use crate::run_folder::write_dir;
 use crate::tasks::Task;
-use crate::training::{Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, TrunkReports, evaluate};
+use crate::training::{
+    Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, TrunkReports, evaluate,
+};
 use crate::{LocalModel, Results, RunFolder, Splits, TrainError};
 
 /// The largest difference of logits that saving and loading again may make.

@@ -204,7 +204,11 @@ impl<T: Task> Job<T> {
             splits: &self.splits,
             progress: self.progress,
         }
-        .write(&Summary { plan, outcome, trunk_cache: trunks.report() }, &self.checkpoints(run), json)
+        .write(
+            &Summary { plan, outcome, trunk_cache: trunks.report() },
+            &self.checkpoints(run),
+            json,
+        )
     }
 
     fn rates(&self) -> LinearWarmup {

@@ -32,7 +32,12 @@ impl<T: Task> Job<T> {
     ///
     /// # Errors
     /// As [`Self::trunk_decision`].
-    pub(super) fn trunks(&self, model: &Model, plan: &FreezePlan, run: &RunFolder) -> Result<Trunks, TrainError> {
+    pub(super) fn trunks(
+        &self,
+        model: &Model,
+        plan: &FreezePlan,
+        run: &RunFolder,
+    ) -> Result<Trunks, TrainError> {
         let decision = self.trunk_decision(model, plan)?;
         if let Some(hint) = &decision.hint {
             self.progress.line(hint);
