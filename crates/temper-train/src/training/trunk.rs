@@ -214,3 +214,56 @@ fn planned(name: &str, cache: &TrunkCache) -> String {
         (TrunkPlace::Off, why) => format!("trunk cache, {name}: off, {}", why.unwrap_or("no room")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use temper_models::{HeadRequest, ModelConfig};
+
+    use super::*;
+
+    fn fixture() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/bert")
+    }
+
+    #[test]
+    fn layers_that_changed_after_all_end_the_run_with_exit_code_7() {
+        let device = Device::flex();
+        let model = Model::load(&fixture(), &HeadRequest::FromConfig, &device).unwrap().model;
+        let other = Model::random(&ModelConfig::read(&fixture()).unwrap(), 7, &device).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let limits = TrunkLimits { memory_bytes: 1 << 20, file_bytes: 0, dir: dir.path().into() };
+        let split = SplitTrunk::new(vec![3, 2]);
+        let trunks = Trunks { training: Some(split.clone()), validation: None, limits };
+        assert_eq!(trunks.at_depth(&model, 1).len(), 1);
+        assert!(trunks.at_depth(&model, 1).is_empty(), "said once");
+        let batch = || TokenBatch::new(&[2, 5, 3, 2, 3], &[0; 5], &[3, 2], &device);
+        for _ in 0..2 {
+            assert!(split.attach(&model, batch(), &[0, 1], &device).trunk().is_some());
+            trunks.check().unwrap();
+        }
+        split.attach(&other, batch(), &[0, 1], &device);
+        let error = trunks.check().unwrap_err();
+        assert_eq!(error.exit_code(), 7);
+        assert!(error.to_string().contains("lowest 1 layers"), "{error}");
+    }
+
+    #[test]
+    fn gradual_unfreezing_empties_the_cache_and_makes_it_smaller() {
+        let device = Device::flex();
+        let model = Model::load(&fixture(), &HeadRequest::FromConfig, &device).unwrap().model;
+        let dir = tempfile::tempdir().unwrap();
+        let limits = TrunkLimits { memory_bytes: 1 << 20, file_bytes: 0, dir: dir.path().into() };
+        let split = SplitTrunk::new(vec![3]);
+        let trunks = Trunks { training: Some(split.clone()), validation: None, limits };
+        let batch = || TokenBatch::new(&[2, 5, 3], &[0; 3], &[3], &device);
+        for (depth, attached) in [(2, true), (1, true), (0, false)] {
+            trunks.at_depth(&model, depth);
+            let trunk = split.attach(&model, batch(), &[0], &device).trunk().map(|trunk| trunk.depth);
+            assert_eq!(trunk, attached.then_some(depth));
+        }
+        let report = trunks.report().unwrap().training.unwrap();
+        assert_eq!((report.hits, report.misses, report.depth), (0, 2, 0));
+    }
+}
