@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use temper_models::ModelError;
+
 use crate::strategy::FORMS;
 
 /// What can go wrong when deciding what trains.
@@ -43,6 +45,51 @@ pub enum FreezeError {
         /// As given.
         given: f64,
     },
+    /// Adapters that nothing names.
+    #[error("no linear map is named for adapters; name some, such as query,value, or all-linear")]
+    NoTargets,
+    /// A target that no linear map has.
+    #[error(
+        "no linear map is called \"{target}\"; the model's: {known}; or give a regex over whole paths, or all-linear"
+    )]
+    Target {
+        /// As given.
+        target: String,
+        /// Names of the model's linear maps.
+        known: String,
+    },
+    /// A target that is neither a name nor a regex.
+    #[error("target \"{target}\" is no regex: {reason}")]
+    TargetPattern {
+        /// As given.
+        target: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A model without adapters where some are needed.
+    #[error("the model has no adapters; attach some first")]
+    NoAdapters,
+    /// A file of an adapter that cannot be used.
+    #[error("{path}: {reason}")]
+    Adapter {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An adapter that is computed otherwise than LoRA.
+    #[error("{path}: {field} = {value} is not supported; the numbers would be wrong without it")]
+    UnsupportedAdapter {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A model's parameters could not be read or written.
+    #[error(transparent)]
+    Model(#[from] ModelError),
 }
 
 fn counted(available: usize) -> String {
@@ -50,4 +97,3 @@ fn counted(available: usize) -> String {
         0 => String::new(),
         count => format!(" (0 to {})", count - 1),
     }
-}

@@ -13,6 +13,7 @@ mod error;
 mod figure;
 mod groups;
 mod levels;
+pub mod lora;
 mod optimizer;
 mod plan;
 mod proof;

@@ -2,7 +2,7 @@ use std::fmt;
 
 use burn::module::{Module, ParamGroup, ParamId};
 use serde::Serialize;
-use temper_models::{Parameter, ParameterTable};
+use temper_models::{Parameter, ParameterTable, is_adapter};
 
 use crate::levels::{Stacks, is_bias, is_embedding, is_head, is_norm};
 use crate::{FreezeError, Pace, Strategy};
@@ -54,7 +54,7 @@ impl FreezePlan {
     /// A gradual strategy unfreezes a group a step until [`Self::over`] tells how long the run is.
     ///
     /// # Errors
-    /// [`FreezeError::TooManyLayers`] and [`FreezeError::NoMatch`].
+    /// [`FreezeError::TooManyLayers`], [`FreezeError::NoMatch`] and [`FreezeError::NoAdapters`].
     pub fn new(strategy: &Strategy, table: &ParameterTable, new: &[String]) -> Result<Self, FreezeError> {
         let stacks = Stacks::of(table);
         check(strategy, table, stacks)?;
@@ -218,14 +218,21 @@ fn check(strategy: &Strategy, table: &ParameterTable, stacks: Stacks) -> Result<
     let available = stacks.layers();
     let too_many = || FreezeError::TooManyLayers { strategy: strategy.to_string(), available };
     match strategy {
+        Strategy::Lora if !table.parameters.iter().any(|parameter| is_adapter(&parameter.path)) => {
+            Err(FreezeError::NoAdapters)
+        }
         Strategy::LastLayers(asked) if *asked > available => Err(too_many()),
         Strategy::Layers(range) if *range.end() >= available => Err(too_many()),
-        Strategy::Patterns(patterns) => {
-            check_matches(table, patterns.iter().map(|pattern| (pattern.as_str(), |path: &str| pattern.is_match(path))))
-        }
+        Strategy::Patterns(patterns) => check_matches(
+            table,
+            patterns.iter().map(|pattern| (pattern.as_str(), |path: &str| pattern.is_match(path))),
+        ),
         Strategy::Groups(groups) => {
             let groups = groups.groups().iter();
-            check_matches(table, groups.map(|group| (group.pattern.as_str(), |path: &str| group.is_match(path))))
+            check_matches(
+                table,
+                groups.map(|group| (group.pattern.as_str(), |path: &str| group.is_match(path))),
+            )
         }
         _ => Ok(()),
     }
@@ -236,8 +243,7 @@ fn check_matches<'a, F: Fn(&str) -> bool>(
     table: &ParameterTable,
     mut patterns: impl Iterator<Item = (&'a str, F)>,
 ) -> Result<(), FreezeError> {
-    let is_unmatched =
-        |is_match: &F| !table.parameters.iter().any(|parameter| is_match(&parameter.path));
+    let is_unmatched = |is_match: &F| !table.parameters.iter().any(|parameter| is_match(&parameter.path));
     match patterns.find(|(_, is_match)| is_unmatched(is_match)) {
         None => Ok(()),
         Some((pattern, _)) => Err(FreezeError::NoMatch {
@@ -268,6 +274,7 @@ fn trains(strategy: &Strategy, path: &str, stacks: Stacks) -> bool {
         Strategy::FreezeEmbeddings => !is_embedding(path),
         Strategy::NormsAndHead => is_head(path) || is_norm(path),
         Strategy::BiasesAndHead => is_head(path) || is_bias(path),
+        Strategy::Lora => is_head(path) || is_adapter(path),
         Strategy::Patterns(patterns) => patterns.iter().any(|pattern| pattern.is_match(path)),
     }
 }

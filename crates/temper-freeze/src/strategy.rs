@@ -34,6 +34,8 @@ pub enum Strategy {
     /// From the head down, one group after the other (Howard and Ruder 2018, arXiv 1801.06146): the head and
     /// what stands behind the last layer, then each layer, at last the embeddings.
     Gradual(Pace),
+    /// Adapters and the head; see [`lora`](crate::lora).
+    Lora,
     /// Parameters whose whole path matches one of the patterns.
     Patterns(Vec<Regex>),
     /// Groups of a file, each with a pattern, a rate and a step to begin at.
@@ -53,7 +55,7 @@ pub enum Pace {
 
 /// How a strategy is written, for messages.
 pub(crate) const FORMS: &str = "all, head, last:K, layers:A-B, embeddings, freeze-embeddings, norms+head, \
-     biases+head, gradual, gradual:STEPS, gradual:EPOCHSepoch, pattern:REGEX[,REGEX] or a TOML file";
+     biases+head, lora, gradual, gradual:STEPS, gradual:EPOCHSepoch, pattern:REGEX[,REGEX] or a TOML file";
 
 impl Strategy {
     /// What was meant on a command line: a strategy's name, or the path of a TOML file with groups. The
@@ -85,6 +87,7 @@ impl FromStr for Strategy {
                 "head" => Ok(Self::Head),
                 "embeddings" => Ok(Self::Embeddings),
                 "freeze-embeddings" => Ok(Self::FreezeEmbeddings),
+                "lora" => Ok(Self::Lora),
                 "norms+head" => Ok(Self::NormsAndHead),
                 "biases+head" => Ok(Self::BiasesAndHead),
                 "gradual" => Ok(Self::Gradual(Pace::Even)),
@@ -141,6 +144,7 @@ impl fmt::Display for Strategy {
             Self::Gradual(Pace::Even) => out.write_str("gradual"),
             Self::Gradual(Pace::Steps(steps)) => write!(out, "gradual:{steps}"),
             Self::Gradual(Pace::Epochs(epochs)) => write!(out, "gradual:{epochs}epoch"),
+            Self::Lora => out.write_str("lora"),
             Self::Patterns(patterns) => {
                 let plain: Vec<&str> = patterns.iter().map(|pattern| unanchored(pattern.as_str())).collect();
                 write!(out, "pattern:{}", plain.join(","))
@@ -172,6 +176,7 @@ mod tests {
             "gradual",
             "gradual:50",
             "gradual:2epoch",
+            "lora",
             "pattern:head\\..*,layers.1.*",
         ] {
             assert_eq!(name.parse::<Strategy>().unwrap().to_string(), name);

@@ -252,7 +252,8 @@ fn unfreezing_in_mid_run_equals_a_fresh_run_from_that_state() {
 
     let dir = tempfile::tempdir().expect("a folder");
     begun.save(&ModelConfig::read(&fixture()).expect("a configuration"), dir.path()).expect("saved");
-    let fresh = Model::load(dir.path(), &HeadRequest::FromConfig, &Device::flex().autodiff()).expect("loads").model;
+    let fresh =
+        Model::load(dir.path(), &HeadRequest::FromConfig, &Device::flex().autodiff()).expect("loads").model;
     let mut resumed = Clipped::new(&gradual(&fresh));
     resumed.optimizer = resumed.optimizer.load_record(record);
     let resumed = train(fresh, &mut resumed, 3..8);

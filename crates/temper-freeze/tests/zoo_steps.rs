@@ -78,7 +78,11 @@ fn one_step_leaves_frozen_parameters_bit_identical() {
             let plan = plan.unwrap_or_else(|error| panic!("{}: {strategy}: {error}", case.name));
             if plan.trainable_in(0) == 0 {
                 // A tied head alone, as of a language model: nothing is left to train.
-                assert!(["head", "norms+head", "biases+head", "gradual"].contains(&strategy), "{}: {strategy}", case.name);
+                assert!(
+                    ["head", "norms+head", "biases+head", "gradual"].contains(&strategy),
+                    "{}: {strategy}",
+                    case.name
+                );
                 continue;
             }
             let model = plan.apply(model);
@@ -93,7 +97,8 @@ fn one_step_leaves_frozen_parameters_bit_identical() {
             let moved: Vec<_> =
                 violations.iter().filter(|violation| violation.what == "is frozen, but changed").collect();
             assert!(moved.is_empty(), "{}: {strategy}: {moved:?}", case.name);
-            let still: Vec<_> = violations.iter().filter(|violation| violation.what != "is frozen, but changed").collect();
+            let still: Vec<_> =
+                violations.iter().filter(|violation| violation.what != "is frozen, but changed").collect();
             assert!(still.is_empty(), "{}: {strategy}: {still:?}", case.name);
         }
     }

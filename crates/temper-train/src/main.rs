@@ -7,8 +7,9 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, ModelsArgs, PlanArgs, PredictArgs,
-    VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect, models, plan, predict, verify,
+    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, MergeArgs, ModelsArgs,
+    PlanArgs, PredictArgs, UnmergeArgs, VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect,
+    merge, models, plan, predict, unmerge, verify,
 };
 
 #[global_allocator]
@@ -34,6 +35,8 @@ enum Command {
     Embed(EmbedArgs),
     Generate(Box<GenerateArgs>),
     Inspect(InspectArgs),
+    Merge(MergeArgs),
+    Unmerge(UnmergeArgs),
     Verify(VerifyArgs),
     Fetch(FetchArgs),
     Models(ModelsArgs),
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
         Command::Embed(args) => embed(&args),
         Command::Generate(args) => generate(&args),
         Command::Inspect(args) => inspect(&args),
+        Command::Merge(args) => merge(&args),
+        Command::Unmerge(args) => unmerge(&args),
         Command::Verify(args) => verify(&args),
         Command::Fetch(args) => fetch(&args),
         Command::Models(args) => models(&args),

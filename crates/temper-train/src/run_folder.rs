@@ -79,6 +79,11 @@ impl RunFolder {
         self.path.join("model")
     }
 
+    /// `adapter/`
+    pub fn adapter(&self) -> PathBuf {
+        self.path.join("adapter")
+    }
+
     /// `checkpoints/`
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")

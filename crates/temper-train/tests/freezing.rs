@@ -12,7 +12,10 @@ fn weights(bench: &Bench, run: &str) -> Vec<u8> {
 #[test]
 fn every_strategy_trains_and_proves_it() {
     let bench = Bench::new();
-    bench.write("mine.toml", "[[group]]\npattern = 'head\\..*'\n\n[[group]]\npattern = '.*norm\\..*'\nrate = 0.5\nfrom_step = 4\n");
+    bench.write(
+        "mine.toml",
+        "[[group]]\npattern = 'head\\..*'\n\n[[group]]\npattern = '.*norm\\..*'\nrate = 0.5\nfrom_step = 4\n",
+    );
     for strategy in ["layers:0-0", "norms+head", "biases+head", "gradual", "gradual:2", "mine.toml"] {
         let name = strategy.replace([':', '+', '.'], "_");
         let flags = ["--strategy", strategy, "--layer-decay", "0.8", "--max-steps", "9"];
@@ -59,9 +62,12 @@ fn a_gradual_run_goes_on_exactly_after_an_interruption() {
 fn transfer_takes_a_run_and_says_what_it_keeps() {
     let bench = Bench::new();
     assert_succeeds(&bench.finetune("first", &["--max-steps", "6"]));
-    let three = "text,label\nthe film is good.,a\nthe plot is bad.,b\nthe cast was fun.,c\n".to_owned();
-    bench.write("three.csv", &(three.clone() + &three.replace("text,label\n", "").repeat(12)));
-    let arguments = ["finetune", "--from", "runs/first", "three.csv", "--run-name", "second", "--max-steps", "3"];
+    let labels = ["a", "b", "c"];
+    let row =
+        |number: usize| format!("the {} {}.,{}\n", "very ".repeat(number / 3), number, labels[number % 3]);
+    bench.write("three.csv", &("text,label\n".to_owned() + &(0..90).map(row).collect::<String>()));
+    let arguments =
+        ["finetune", "--from", "runs/first", "three.csv", "--run-name", "second", "--max-steps", "3"];
     let output = bench.run(&[&arguments[..], &["--max-seq-length", "16"]].concat());
     assert_succeeds(&output);
     let text = stderr(&output);
@@ -129,4 +135,17 @@ fn a_budget_chooses_what_fits() {
     assert_fails(&none, 2, &["no strategy fits", "head takes", "--max-train-samples"]);
     assert!(!bench.path("runs/none").exists());
     assert_fails(&bench.finetune("none", &["--budget", "soon"]), 2, &["--budget"]);
+}
+
+#[test]
+fn a_run_that_moves_nothing_fails_its_proof() {
+    let bench = Bench::new();
+    // So small a rate is lost in the rounding of every parameter.
+    let output = bench.finetune("run", &["--learning-rate", "1e-15", "--max-steps", "4"]);
+    assert_fails(
+        &output,
+        7,
+        &["training proof failed", "layers.0.ffn.inner.weight should train, but did not change"],
+    );
+    assert!(!bench.path("runs/run/results.json").exists());
 }

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use temper_freeze::lora::{LoraSettings, attach};
 use temper_freeze::{FreezePlan, Strategy, comparison_figure, plan_figure};
 use temper_models::{HeadRequest, HeadTask, Loaded, Model};
 
@@ -13,7 +14,7 @@ pub struct InspectArgs {
     /// Name (bert), Hub id (org/name), folder or run of a model
     pub model: String,
     /// What would train: all, head, last:K, layers:A-B, embeddings, freeze-embeddings, norms+head, biases+head,
-    /// gradual[:STEPS], pattern:REGEX[,REGEX] or a TOML file; several times to compare strategies
+    /// lora, gradual[:STEPS], pattern:REGEX[,REGEX] or a TOML file; several times to compare strategies
     #[arg(long = "strategy", value_name = "STRATEGY", default_value = "all")]
     pub strategies: Vec<String>,
     /// With a new head for so many classes of texts, as fine-tuning begins; else with the model's own head
@@ -47,9 +48,12 @@ pub fn inspect(args: &InspectArgs) -> Result<(), TrainError> {
     }
     let device: Device = backend(None)?.device()?;
     let loaded = Model::load(&local.dir, &head(args.num_labels), &device)?;
-    let table = loaded.model.parameters();
     let plan = |(name, strategy): (&String, &Strategy)| -> Result<(String, FreezePlan), TrainError> {
-        let plan = FreezePlan::new(strategy, &table, &loaded.new)?;
+        let model = match strategy {
+            Strategy::Lora => attach(loaded.model.clone(), &LoraSettings::default(), &loaded.new, 0)?,
+            _ => loaded.model.clone(),
+        };
+        let plan = FreezePlan::new(strategy, &model.parameters(), &loaded.new)?;
         Ok((name.clone(), plan.with_layer_decay(args.layer_decay)?))
     };
     let plans = args.strategies.iter().zip(&strategies).map(plan).collect::<Result<Vec<_>, _>>()?;

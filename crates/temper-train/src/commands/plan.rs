@@ -35,7 +35,8 @@ pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
         true => ["all", "last:2", "head"].map(String::from).to_vec(),
         false => args.strategies.clone(),
     };
-    let predictions = strategies.iter().map(|strategy| in_own_process(strategy)).collect::<Result<Vec<_>, _>>()?;
+    let predictions =
+        strategies.iter().map(|strategy| in_own_process(strategy)).collect::<Result<Vec<_>, _>>()?;
     if args.finetune.json {
         println!("{}", to_json(&predictions)?);
         return Ok(());

@@ -170,7 +170,10 @@ impl<T: Task> Stepwise<T> {
             }
             if unfreezes {
                 let trained = self.plan.trainable_in(state.step);
-                self.progress.line_above(&bar, &format!("unfreezing after step {}: {trained} parameters train now", state.step));
+                self.progress.line_above(
+                    &bar,
+                    &format!("unfreezing after step {}: {trained} parameters train now", state.step),
+                );
             }
             if due.log {
                 self.log(&mut window, state.step, learner.lr_current().base(), &bar)?;

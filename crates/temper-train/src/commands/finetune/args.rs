@@ -116,7 +116,7 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subset_seed: Option<u64>,
-    /// What trains: all, head, last:K, layers:A-B, norms+head, biases+head, gradual[:STEPS],
+    /// What trains: all, head, last:K, layers:A-B, norms+head, biases+head, lora, gradual[:STEPS],
     /// gradual:EPOCHSepoch, embeddings, freeze-embeddings, pattern:REGEX[,REGEX], or a TOML file
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +125,22 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_decay: Option<f64>,
+    /// Rank of the adapters of --strategy lora
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_rank: Option<usize>,
+    /// What an adapter adds is multiplied by this, divided by the rank
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_alpha: Option<f64>,
+    /// Dropout on the input of an adapter
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_dropout: Option<f64>,
+    /// Linear maps with an adapter: ends of paths (query,ffn.inner), regexes over whole paths, or all-linear
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_targets: Option<String>,
     /// What the head reads: pooler, or cls as textbooks do
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -67,7 +67,9 @@ fn candidates(model: &Model) -> Vec<String> {
 
 fn reasons(mut measured: Vec<(f64, String)>) -> String {
     measured.sort_by(|left, right| right.0.total_cmp(&left.0));
-    let told: Vec<String> =
-        measured.iter().map(|(seconds, strategy)| format!("{strategy} takes {}", duration(*seconds))).collect();
+    let told: Vec<String> = measured
+        .iter()
+        .map(|(seconds, strategy)| format!("{strategy} takes {}", duration(*seconds)))
+        .collect();
     told.join(", ")
 }

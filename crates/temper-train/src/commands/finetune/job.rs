@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use burn::train::Learner;
 use temper_data::BatchSettings;
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
-use temper_models::{HeadRequest, Loaded, Model};
+use temper_models::{Loaded, Model};
 
 use super::finish::{Finish, Summary};
 use super::interrupt::on_interrupt;
@@ -19,7 +19,7 @@ use crate::training::{
     CheckpointState, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise,
     TaskModel, steps_per_epoch, train,
 };
-use crate::{LocalModel, RunFolder, Split, Splits, TrainError};
+use crate::{LocalModel, RunFolder, Split, Splits, TrainError, adapters};
 
 /// A run whose files are there and whose data is encoded.
 pub(in crate::commands) struct Job<T: Task> {
@@ -58,6 +58,7 @@ impl<T: Task> Job<T> {
             eprintln!("{notice}");
         }
         let schedule = schedule(&request.settings, splits.train.examples.len());
+        adapters::check_steps(&request.settings, schedule.total_steps)?;
         let steps = StepLoader::new(
             splits.train.examples.clone(),
             batch_settings(&request.settings),
@@ -69,10 +70,15 @@ impl<T: Task> Job<T> {
 
     pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
         let head = self.task.head(&self.request.settings);
-        Ok(Model::load(&self.local.dir, &head, &self.device)?)
+        let loaded = Model::load(&self.local.dir, &head, &self.device)?;
+        adapters::with_adapters(loaded, &self.request.settings)
     }
 
-    pub(in crate::commands) fn plan(&self, loaded: &Loaded, new: &[String]) -> Result<FreezePlan, TrainError> {
+    pub(in crate::commands) fn plan(
+        &self,
+        loaded: &Loaded,
+        new: &[String],
+    ) -> Result<FreezePlan, TrainError> {
         let settings = &self.request.settings;
         let plan = FreezePlan::new(&settings.strategy.parse()?, &loaded.model.parameters(), new)?;
         let Schedule { total_steps, steps_per_epoch, .. } = self.schedule;
@@ -116,7 +122,7 @@ impl<T: Task> Job<T> {
                 run.path().display()
             )));
         };
-        let loaded = Model::load(&dir, &HeadRequest::FromConfig, &self.device)?;
+        let loaded = adapters::load(&dir, &self.request.settings, &self.device)?;
         self.progress.line(&format!("resuming {} after step {}", run.path().display(), state.step));
         let plan = self.plan(&loaded, &recorded.new_parameters)?;
         self.train(run, loaded, plan, state, Some(&dir), json)
