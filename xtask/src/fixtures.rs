@@ -13,6 +13,7 @@ pub fn write(environment: &Environment) -> Result<ExitCode> {
         ("zoo.py", "crates/temper-models/tests/fixtures"),
         ("kernels_fixture.py", "crates/temper-kernels/tests/fixtures"),
         ("embedding_fixture.py", "crates/temper-train/tests/fixtures"),
+        ("baseline_fixture.py", "crates/temper-train/tests/fixtures"),
     ] {
         run(Command::new(&python).arg(scripts().join(script)).arg("--out").arg(root().join(fixtures)))?;
     }

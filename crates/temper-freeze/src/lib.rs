@@ -19,6 +19,7 @@ mod strategy;
 
 pub use clip::{GradientNorms, gradient_norms};
 pub use error::FreezeError;
+pub use levels::layer_count;
 pub use optimizer::{AdamWSettings, ClipFactor};
 pub use plan::{FreezePlan, PlanRow};
 pub use proof::{ParameterHashes, TrainingProof, Violation};

@@ -6,6 +6,7 @@
 
 pub mod allocator;
 mod backend;
+pub mod baselines;
 pub mod commands;
 mod data;
 mod error;
@@ -16,6 +17,7 @@ mod results;
 mod run_folder;
 pub mod settings;
 mod sources;
+pub mod statistics;
 pub mod tasks;
 pub mod training;
 

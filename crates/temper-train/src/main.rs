@@ -7,8 +7,9 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, ModelsArgs, PredictArgs,
-    VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect, models, predict, verify,
+    CompareArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, ModelsArgs,
+    PredictArgs, SearchDepthArgs, VerifyArgs, compare_strategies, embed, evaluate, fetch, finetune, generate,
+    inspect, models, predict, search_depth, verify,
 };
 
 #[global_allocator]
@@ -28,6 +29,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Finetune(Box<FinetuneArgs>),
+    Compare(Box<CompareArgs>),
+    SearchDepth(Box<SearchDepthArgs>),
     Evaluate(EvaluateArgs),
     Predict(PredictArgs),
     Embed(EmbedArgs),
@@ -50,6 +53,8 @@ fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Finetune(args) => finetune(&args),
+        Command::Compare(args) => compare_strategies(&args),
+        Command::SearchDepth(args) => search_depth(&args),
         Command::Evaluate(args) => evaluate(&args),
         Command::Predict(args) => predict(&args),
         Command::Embed(args) => embed(&args),

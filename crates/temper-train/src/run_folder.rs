@@ -64,6 +64,11 @@ impl RunFolder {
         self.path.join("results.json")
     }
 
+    /// `predictions.jsonl`: a line a test example, in the split's order
+    pub fn predictions(&self) -> PathBuf {
+        self.path.join("predictions.jsonl")
+    }
+
     /// `report.html`
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod compare;
 mod embed;
 mod evaluate;
 mod fetch;
@@ -8,9 +9,13 @@ mod generate;
 mod inspect;
 mod models;
 mod predict;
+mod search_depth;
 mod texts;
 mod verify;
 
+pub use compare::{
+    BaselineRow, CompareArgs, ScoreDifference, StrategyComparison, StrategyRow, compare_strategies,
+};
 pub use embed::{EmbedArgs, embed, embeddings};
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use fetch::{FetchArgs, fetch};
@@ -19,6 +24,7 @@ pub use generate::{GenerateArgs, generate};
 pub use inspect::{InspectArgs, inspect};
 pub use models::{ModelsArgs, models};
 pub use predict::{PredictArgs, predict};
+pub use search_depth::{DepthRow, DepthSearch, SearchDepthArgs, search_depth};
 pub use texts::TextOptions;
 pub use verify::{
     Comparison, Difference, FixtureOutcome, FixtureResult, Impossible, VerifyArgs, compare, verify,

@@ -43,6 +43,7 @@ impl<T: Task> Finish<'_, T> {
         let test = evaluate(&best, &loader, &self.progress);
         self.save_model(&best.model, &config)?;
         let reload_difference = self.reload(&test)?;
+        self.write_predictions(&test)?;
         let results = self.results(summary, &test, reload_difference);
         self.run.write_json(&self.run.results(), &results)?;
         self.write_report(&results, &test)?;
@@ -115,6 +116,18 @@ impl<T: Task> Finish<'_, T> {
             reload_difference,
             data: self.splits.report.clone(),
         }
+    }
+
+    /// What `temper compare` tests differences by, example by example.
+    fn write_predictions(&self, test: &Evaluation<T>) -> Result<(), TrainError> {
+        let mut lines = String::new();
+        for (prediction, target) in test.predictions.iter().zip(self.splits.test.examples.targets.iter()) {
+            let right = self.task.is_right(prediction, target);
+            let mut row = serde_json::Map::from_iter([("right".to_owned(), right.into())]);
+            row.extend(self.task.decode(prediction).fields);
+            lines += &(serde_json::Value::Object(row).to_string() + "\n");
+        }
+        Ok(temper_hub::write_atomically(&self.run.predictions(), lines.as_bytes())?)
     }
 
     fn write_report(&self, results: &Results, test: &Evaluation<T>) -> Result<(), TrainError> {

@@ -25,7 +25,7 @@ pub(super) struct Job<T: Task> {
     pub(super) request: RunRequest,
     pub(super) progress: Progress,
     local: LocalModel,
-    task: T,
+    pub(super) task: T,
     pub(super) splits: Splits<T>,
     device: Device,
     pub(super) steps: StepLoader<T>,

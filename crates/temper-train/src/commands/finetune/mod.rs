@@ -5,8 +5,10 @@ mod estimate;
 mod finish;
 mod interrupt;
 mod job;
+mod prepared;
 
 pub use args::{FinetuneArgs, SettingFlags};
+pub(super) use prepared::Prepared;
 
 use std::path::Path;
 
@@ -37,7 +39,7 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
         }
         None => {
             let request = request(args)?;
-            let default = format!("{}-{}", file_name(&request.model), file_name(&request.dataset));
+            let default = default_name(&request);
             // Refused before anything is fetched or computed.
             if let Some(name) = &args.run_name
                 && args.output_dir.join(name).exists()
@@ -60,7 +62,10 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
     }
 }
 
-fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
+pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
+    if let Some(request) = &args.request {
+        return Ok(request.clone());
+    }
     let backend = backend(args.backend)?;
     let preset = args.preset.unwrap_or(if backend.is_cpu() { Preset::Cpu } else { Preset::Full });
     let settings = settings::resolve(preset, args.config.as_deref(), std::env::vars(), &args.settings)?;
@@ -74,6 +79,11 @@ fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
         sources: args.sources.clone(),
         settings,
     })
+}
+
+/// `<model>-<dataset>`
+pub(super) fn default_name(request: &RunRequest) -> String {
+    format!("{}-{}", file_name(&request.model), file_name(&request.dataset))
 }
 
 fn file_name(name: &str) -> String {
