@@ -50,7 +50,7 @@ def case(classes: int) -> dict[str, object]:
         "labels": labels,
         "test": test,
         "words": len(vectorizer.vocabulary_),
-        "row_sums": [float(value) for value in rows.sum(axis=1)],
+        "row_sums": rows.toarray().sum(axis=1).tolist(),
         "probabilities": model.predict_proba(rows).tolist(),
     }
 

@@ -108,7 +108,9 @@ pub enum TrainError {
         differences: Vec<String>,
     },
     /// One of several runs failed, in a process of its own that said why.
-    #[error("{cell} failed with exit code {code}; the other runs are kept, and the same call goes on with them")]
+    #[error(
+        "{cell} failed with exit code {code}; the other runs are kept, and the same call goes on with them"
+    )]
     CellFailed {
         /// The name of the run's folder.
         cell: String,

@@ -48,8 +48,7 @@ fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
 fn run_folders(bench: &Bench, folder: &str) -> Vec<String> {
     let entries = std::fs::read_dir(bench.path(folder)).unwrap();
     let folders = entries.map(Result::unwrap).filter(|entry| entry.path().is_dir());
-    let mut names: Vec<String> =
-        folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -64,7 +63,10 @@ fn strategies_and_seeds_are_ordinary_runs_side_by_side() {
     let names = ["all-seed42", "all-seed43", "head-seed42", "head-seed43"];
     assert_eq!(run_folders(&bench, folder), names);
     let text = stderr(&first);
-    assert!(text.contains("run 1 of 4: all-seed42 starts") && text.contains("run 4 of 4: head-seed43"), "{text}");
+    assert!(
+        text.contains("run 1 of 4: all-seed42 starts") && text.contains("run 4 of 4: head-seed43"),
+        "{text}"
+    );
 
     let found = bench.json(&format!("{folder}/compare.json"));
     let rows = found["strategies"].as_array().unwrap();
@@ -94,7 +96,8 @@ fn strategies_and_seeds_are_ordinary_runs_side_by_side() {
     assert!(bench.read(&format!("{folder}/compare.svg")).contains("<svg"));
 
     // A run by itself is the same run.
-    let alone: Vec<&str> = arguments("finetune", &["--strategy", "head", "--seed", "43", "--run-name", "alone"]);
+    let alone: Vec<&str> =
+        arguments("finetune", &["--strategy", "head", "--seed", "43", "--run-name", "alone"]);
     assert_succeeds(&bench.run(&alone));
     let weights = |run: &str| std::fs::read(bench.path(&format!("{run}/model/model.safetensors"))).unwrap();
     assert!(weights("runs/alone") == weights(&format!("{folder}/head-seed43")));
@@ -146,7 +149,11 @@ fn data_that_changed_between_runs_is_noticed() {
     let flags = ["--strategies", "head", "--max-steps", "2"];
     assert_succeeds(&compare(&bench, &[&flags[..], &["--seeds", "1"]].concat()));
     bench.write("reviews.csv", &reviews(160));
-    assert_fails(&compare(&bench, &[&flags[..], &["--seeds", "2"]].concat()), 2, &["head-seed43", "same model and data"]);
+    assert_fails(
+        &compare(&bench, &[&flags[..], &["--seeds", "2"]].concat()),
+        2,
+        &["head-seed43", "same model and data"],
+    );
 }
 
 #[test]
@@ -179,7 +186,8 @@ fn bad_flags_are_refused_before_anything_runs() {
 #[test]
 fn a_run_that_diverges_does_not_stop_the_others() {
     let bench = Bench::new();
-    let flags = ["--strategies", "all,head", "--seeds", "1", "--learning-rate", "1e30", "--warmup-ratio", "0"];
+    let flags =
+        ["--strategies", "all,head", "--seeds", "1", "--learning-rate", "1e30", "--warmup-ratio", "0"];
     let output = compare(&bench, &flags);
     assert_fails(&output, 6, &["diverged at step", "all-seed42 failed", "run 2 of 2"]);
 }
@@ -216,7 +224,10 @@ fn an_interrupted_comparison_goes_on() {
     let goes_on = compare(&bench, &[&flags[..], &["--run-name", "resumed"]].concat());
     assert_succeeds(&goes_on);
     let text = stderr(&goes_on);
-    assert!(text.contains("head-seed42 is there already") && text.contains("all-seed42 goes on after step"), "{text}");
+    assert!(
+        text.contains("head-seed42 is there already") && text.contains("all-seed42 goes on after step"),
+        "{text}"
+    );
     for run in ["head-seed42", "all-seed42"] {
         let weights = |folder: &str| {
             std::fs::read(bench.path(&format!("runs/{folder}/{run}/model/model.safetensors"))).unwrap()

@@ -33,7 +33,8 @@ pub fn minimise(mut point: Vec<f64>, value: impl Fn(&[f64], &mut [f64]) -> f64) 
         let direction = descent(&gradient, &pairs);
         let promised = dot(&direction, &gradient);
         // Without a memory the length of a step is a guess.
-        let mut length = if pairs.is_empty() { (1.0 / dot(&gradient, &gradient).sqrt()).min(1.0) } else { 1.0 };
+        let mut length =
+            if pairs.is_empty() { (1.0 / dot(&gradient, &gradient).sqrt()).min(1.0) } else { 1.0 };
         let mut next = point.clone();
         let mut next_gradient = vec![0.0; point.len()];
         let mut found = None;

@@ -52,6 +52,7 @@ fn outputs(classes: usize) -> usize {
 fn score(row: &[(u32, f64)], weights: &[f64], scores: &mut [f64]) -> f64 {
     let outputs = outputs(scores.len());
     let without = scores.len() - outputs;
+    scores[..without].fill(0.0);
     let intercepts = &weights[weights.len() - outputs..];
     scores[without..].copy_from_slice(intercepts);
     for &(column, value) in row {
@@ -126,8 +127,7 @@ mod tests {
         let rows = rows(&[[1.0, 0.0], [0.5, -1.0], [0.0, 2.0], [-1.0, 0.3]]);
         for (classes, targets) in [(2, [0, 1, 1, 0]), (3, [0, 1, 2, 0])] {
             let problem = Problem { rows: &rows, targets: &targets, classes };
-            let weights: Vec<f64> =
-                (0..3 * outputs(classes)).map(|index| 0.3 * index as f64 - 0.7).collect();
+            let weights: Vec<f64> = (0..3 * outputs(classes)).map(|index| 0.3 * index as f64 - 0.7).collect();
             let mut gradient = vec![0.0; weights.len()];
             problem.value(&weights, &mut gradient);
             for index in 0..weights.len() {

@@ -134,16 +134,13 @@ fn strategy(depth: usize, layers: usize) -> String {
 }
 
 impl DepthSearch {
-    fn new(
-        depths: &[usize],
-        layers: usize,
-        outcomes: &Outcomes,
-        tolerance: f64,
-    ) -> Result<Self, TrainError> {
+    fn new(depths: &[usize], layers: usize, outcomes: &Outcomes, tolerance: f64) -> Result<Self, TrainError> {
         let rows: Option<Vec<DepthRow>> =
             depths.iter().map(|&depth| DepthRow::new(depth, strategy(depth, layers), outcomes)).collect();
         rows.and_then(|rows| Self::choose(rows, tolerance)).ok_or_else(|| {
-            TrainError::Usage("a run has no validation score; remove its folder, and the same call trains it anew".into())
+            TrainError::Usage(
+                "a run has no validation score; remove its folder, and the same call trains it anew".into(),
+            )
         })
     }
 
@@ -155,8 +152,14 @@ impl DepthSearch {
     }
 
     fn table(&self) -> Table {
-        let mut table =
-            Table::new(&["strategy", "trained layers", "trained parameters", "validation", "test", "training s"]);
+        let mut table = Table::new(&[
+            "strategy",
+            "trained layers",
+            "trained parameters",
+            "validation",
+            "test",
+            "training s",
+        ]);
         for row in &self.depths {
             table.push(vec![
                 row.strategy.clone(),

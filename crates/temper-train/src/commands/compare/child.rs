@@ -20,7 +20,9 @@ impl Interrupts {
     pub(super) fn count() -> Self {
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();
-        if let Err(error) = ctrlc::set_handler(move || drop(counted.fetch_add(1, Ordering::Relaxed))) {
+        if let Err(error) = ctrlc::set_handler(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }) {
             tracing::warn!("Ctrl-C will not save a checkpoint: {error}");
         }
         Self(count)

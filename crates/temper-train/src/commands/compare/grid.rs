@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -70,16 +71,19 @@ impl Grid {
         let seeds = (0..u64::from(seeds)).map(|number| first.wrapping_add(number)).collect();
         let grid = Self { folder, request, strategies, seeds, replace, progress };
         let cells = grid.cells();
-        if let Some((number, cell)) =
-            cells.iter().enumerate().find(|(number, cell)| cells[..*number].iter().any(|other| other.name == cell.name))
-        {
-            let reason = format!("run {}, {} and another strategy would share the folder {}", number + 1, cell.strategy, cell.name);
-            return Err(TrainError::Usage(reason));
+        let mut names = HashMap::new();
+        for cell in &cells {
+            if let Some(other) = names.insert(&cell.name, &cell.strategy) {
+                return Err(TrainError::Usage(format!(
+                    "{other} and {} would share the folder {}; write one of them otherwise",
+                    cell.strategy, cell.name
+                )));
+            }
         }
         if grid.folder.exists() {
             let record = grid.record()?;
             if !grid.replace {
-                grid.check(&grid.folder, &record.request, &grid.request)?;
+                same_settings(&grid.folder, &record.request, &grid.request)?;
                 cells.iter().try_for_each(|cell| grid.state(cell).map(drop))?;
             }
         }
@@ -195,20 +199,12 @@ impl Grid {
         toml::from_str(&text).map_err(|error| TrainError::content(&path, error))
     }
 
-    fn check(&self, folder: &Path, before: &RunRequest, now: &RunRequest) -> Result<(), TrainError> {
-        let differences = differences(before, now);
-        if differences.is_empty() {
-            return Ok(());
-        }
-        Err(TrainError::OtherSettings { folder: folder.into(), differences })
-    }
-
     fn state(&self, cell: &Cell) -> Result<State, TrainError> {
         if !cell.run.record().exists() {
             return Ok(State::New);
         }
         let recorded = ResumedRecord::read(&cell.run.record())?;
-        self.check(cell.run.path(), &recorded.request, &cell.request)?;
+        same_settings(cell.run.path(), &recorded.request, &cell.request)?;
         if cell.run.results().exists() {
             return Ok(State::Done);
         }
@@ -254,6 +250,14 @@ impl Grid {
         }
         Ok(())
     }
+}
+
+fn same_settings(folder: &Path, before: &RunRequest, now: &RunRequest) -> Result<(), TrainError> {
+    let differences = differences(before, now);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(TrainError::OtherSettings { folder: folder.into(), differences })
 }
 
 /// `last:2` becomes `last-2`; what no file system takes becomes `_`.

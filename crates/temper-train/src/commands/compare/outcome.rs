@@ -65,17 +65,12 @@ pub(in crate::commands) struct CellResults {
     pub(in crate::commands) peak_memory_bytes: Option<u64>,
     pub(in crate::commands) data: Value,
     /// Of runs with a trunk cache.
-    trunk_cache: Option<TrunkCache>,
+    trunk_cache: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct TestScores {
     metrics: Vec<(String, f64)>,
-}
-
-#[derive(Deserialize)]
-struct TrunkCache {
-    hit_rate: f64,
 }
 
 #[derive(Deserialize)]
@@ -96,7 +91,7 @@ impl CellResults {
 
     /// The share of examples whose lower layers were not computed again.
     pub(in crate::commands) fn hit_rate(&self) -> Option<f64> {
-        self.trunk_cache.as_ref().map(|cache| cache.hit_rate)
+        self.trunk_cache.as_ref()?.get("hit_rate")?.as_f64()
     }
 }
 

@@ -80,7 +80,8 @@ fn scores(comparison: &StrategyComparison) -> (f64, f64) {
         let [low, high] = row.test.interval.unwrap_or([row.test.mean; 2]);
         [low.max(row.test.mean - 0.3), row.test.mean, high.min(row.test.mean + 0.3)]
     });
-    let of_baselines = comparison.baselines.iter().filter_map(|row| row.metrics.first().map(|&(_, value)| value));
+    let of_baselines =
+        comparison.baselines.iter().filter_map(|row| row.metrics.first().map(|&(_, value)| value));
     let (low, high) = of_strategies
         .chain(of_baselines)
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));

@@ -112,7 +112,8 @@ impl StrategyComparison {
             grid.strategies().iter().map(of).filter(|group| !group.is_empty()).collect();
         let mut rows: Vec<StrategyRow> = groups.iter().filter_map(|group| row(group)).collect();
         // The first of equals.
-        let better = |best: usize, next: usize| if rows[next].test.mean > rows[best].test.mean { next } else { best };
+        let better =
+            |best: usize, next: usize| if rows[next].test.mean > rows[best].test.mean { next } else { best };
         let best = (0..rows.len()).reduce(better).unwrap_or(0);
         let of_best = by_seed(&groups[best]);
         for (number, (row, group)) in rows.iter_mut().zip(&groups).enumerate() {
@@ -151,7 +152,7 @@ impl StrategyComparison {
         let header = [
             "strategy",
             "trained parameters",
-            &self.metric,
+            self.metric.as_str(),
             "from the best",
             "p (seeds)",
             "p (examples)",
@@ -162,7 +163,8 @@ impl StrategyComparison {
         ];
         let mut table = Table::new(&header);
         for row in &self.strategies {
-            let mut cells = vec![row.strategy.clone(), row.trainable_parameters.to_string(), table::mean(&row.test)];
+            let mut cells =
+                vec![row.strategy.clone(), row.trainable_parameters.to_string(), table::mean(&row.test)];
             cells.extend(difference_cells(row.difference.as_ref()));
             cells.push(format!("{:.1}", row.training_seconds.mean));
             cells.push(format!("{:.0}", row.tokens_per_second));
@@ -198,14 +200,16 @@ impl StrategyComparison {
 
 fn difference_cells(difference: Option<&ScoreDifference>) -> [String; 3] {
     let Some(difference) = difference else { return ["best".into(), table::DASH.into(), table::DASH.into()] };
-    let p = |value| table::or_dash(value, |p: f64| if p < 0.0001 { "<0.0001".into() } else { format!("{p:.4}") });
+    let p =
+        |value| table::or_dash(value, |p: f64| if p < 0.0001 { "<0.0001".into() } else { format!("{p:.4}") });
     [format!("{:+.4}", difference.mean), p(difference.seeds_p), p(difference.examples_p)]
 }
 
 /// None for a group without runs.
 fn row(group: &[&Outcome]) -> Option<StrategyRow> {
     let first = group.first()?;
-    let sample = |value: fn(&Outcome) -> f64| Sample::of(group.iter().map(|outcome| value(outcome)).collect());
+    let sample =
+        |value: fn(&Outcome) -> f64| Sample::of(group.iter().map(|outcome| value(outcome)).collect());
     let validation: Option<Vec<f64>> =
         group.iter().map(|outcome| outcome.results.best_validation.map(|(score, _)| score)).collect();
     let hit_rates: Option<Vec<f64>> = group.iter().map(|outcome| outcome.results.hit_rate()).collect();
@@ -274,7 +278,9 @@ mod tests {
     const MIXED: &[bool] = &[false, false, false, false, false, false, true, true];
 
     fn scored(values: &[(u64, f64, &'static [bool])]) -> BySeed<'static> {
-        let one = |&(seed, score, right): &(u64, f64, &'static [bool])| (seed, Scored { score, right: Some(right) });
+        let one = |&(seed, score, right): &(u64, f64, &'static [bool])| {
+            (seed, Scored { score, right: Some(right) })
+        };
         values.iter().map(one).collect()
     }
 
