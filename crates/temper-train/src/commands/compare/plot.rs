@@ -1,89 +1,123 @@
 //! compare.svg: the metric against training time, a point with its interval for each strategy.
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::summary::StrategyComparison;
+use super::summary::{BaselineRow, StrategyComparison, StrategyRow};
 
-const SIZE: (u32, u32) = (860, 520);
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Failure = Box<dyn std::error::Error>;
+
+const WIDTH: u32 = 900;
+const HEIGHT: u32 = 520;
+/// Of the names beside the plot.
+const NAMES: u32 = 210;
+const LINE: i32 = 22;
 
 /// The figure as an SVG document.
-pub(super) fn draw(comparison: &StrategyComparison) -> Result<String, Box<dyn std::error::Error>> {
-    let (low, high) = scores(comparison);
-    let longest = comparison.strategies.iter().map(|row| row.training_seconds.mean).fold(0.0, f64::max);
-    let right = (longest * 1.1).max(1e-3);
+pub(super) fn draw(comparison: &StrategyComparison) -> Result<String, Failure> {
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
         area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(comparison.title(), ("sans-serif", 18))
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(64)
-            .build_cartesian_2d(0.0..right, low..high)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .x_desc("training time, seconds")
-            .y_desc(format!("test {}", comparison.metric))
-            .x_label_formatter(&|x| if right < 10.0 { format!("{x:.1}") } else { format!("{x:.0}") })
-            .y_label_formatter(&|y| format!("{y:.3}"))
-            .draw()?;
-        for (number, row) in comparison.strategies.iter().enumerate() {
-            let colour = Palette99::pick(number).to_rgba();
-            let (x, y) = (row.training_seconds.mean, row.test.mean);
-            if let Some(interval) = row.test.interval {
-                let [bottom, top] = interval.map(|end| end.clamp(low, high));
-                let line = |from, to| PathElement::new(vec![from, to], colour.stroke_width(2));
-                let half = right * 0.006;
-                chart.draw_series([
-                    line((x, bottom), (x, top)),
-                    line((x - half, bottom), (x + half, bottom)),
-                    line((x - half, top), (x + half, top)),
-                ])?;
-            }
-            chart
-                .draw_series([Circle::new((x, y), 5, colour.filled())])?
-                .label(&row.strategy)
-                .legend(move |place| Circle::new((place.0 + 10, place.1), 5, colour.filled()));
-        }
-        for (number, row) in comparison.baselines.iter().enumerate() {
-            let score = row.metrics.first().map_or(low, |&(_, value)| value);
-            let style = BLACK.mix(0.7 - 0.3 * number as f64 / comparison.baselines.len() as f64);
-            let dashes = dashes(right, score, 30 + 30 * number);
-            chart
-                .draw_series(dashes.into_iter().map(|dash| PathElement::new(dash, style)))?
-                .label(&row.name)
-                .legend(move |place| PathElement::new(vec![place, (place.0 + 20, place.1)], style));
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
+        let (left, right) = area.split_horizontally(WIDTH - NAMES);
+        points(&left, comparison)?;
+        names(&right, comparison)?;
         area.present()?;
     }
     Ok(svg)
 }
 
+fn points(area: &Area<'_>, comparison: &StrategyComparison) -> Result<(), Failure> {
+    let (low, high) = heights(comparison);
+    let longest = comparison.strategies.iter().map(|row| row.training_seconds.mean).fold(0.0, f64::max);
+    let right = (longest * 1.1).max(1e-3);
+    let mut chart = ChartBuilder::on(area)
+        .caption(comparison.title(), ("sans-serif", 16))
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..right, low..high)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_desc("training time, seconds")
+        .y_desc(format!("test {}", comparison.metric))
+        .x_label_formatter(&|x| if right < 10.0 { format!("{x:.1}") } else { format!("{x:.0}") })
+        .y_label_formatter(&|y| format!("{y:.3}"))
+        .draw()?;
+    for (number, row) in comparison.baselines.iter().enumerate() {
+        let dashes = dashes(right, score(row), 1 + number);
+        chart.draw_series(dashes.into_iter().map(|dash| PathElement::new(dash, BLACK.mix(0.5))))?;
+    }
+    for (number, row) in comparison.strategies.iter().enumerate() {
+        let colour = Palette99::pick(number).to_rgba();
+        let bars = bars(row, right * 0.006, (low, high));
+        chart.draw_series(bars.into_iter().map(|bar| PathElement::new(bar, colour.stroke_width(2))))?;
+        let place = (row.training_seconds.mean, row.test.mean);
+        chart.draw_series([Circle::new(place, 5, colour.filled())])?;
+    }
+    Ok(())
+}
+
+/// What is what, beside the plot: there it covers nothing.
+fn names(area: &Area<'_>, comparison: &StrategyComparison) -> Result<(), Failure> {
+    let mut height = 48;
+    let text = |name: &str, height: i32| {
+        let shown: String = name.chars().take(30).collect();
+        Text::new(shown, (30, height - 7), ("sans-serif", 14))
+    };
+    for (number, row) in comparison.strategies.iter().enumerate() {
+        area.draw(&Circle::new((14, height), 5, Palette99::pick(number).filled()))?;
+        area.draw(&text(&row.strategy, height))?;
+        height += LINE;
+    }
+    for (number, row) in comparison.baselines.iter().enumerate() {
+        for [from, to] in dash_ends(20, 1 + number) {
+            let line = vec![(4 + from as i32, height), (4 + to as i32, height)];
+            area.draw(&PathElement::new(line, BLACK.mix(0.5)))?;
+        }
+        area.draw(&text(&row.name, height))?;
+        height += LINE;
+    }
+    Ok(())
+}
+
+fn score(row: &BaselineRow) -> f64 {
+    row.metrics.first().map_or(0.0, |&(_, value)| value)
+}
+
+/// The interval of a strategy's mean, with a bar at both ends; nothing of a single run.
+fn bars(row: &StrategyRow, half: f64, (low, high): (f64, f64)) -> Vec<Vec<(f64, f64)>> {
+    let Some(interval) = row.test.interval else { return Vec::new() };
+    let x = row.training_seconds.mean;
+    let [bottom, top] = interval.map(|end| end.clamp(low, high));
+    let across = |y: f64| vec![(x - half, y), (x + half, y)];
+    vec![vec![(x, bottom), (x, top)], across(bottom), across(top)]
+}
+
 /// A broken line over the whole width at one height.
-fn dashes(right: f64, height: f64, count: usize) -> Vec<Vec<(f64, f64)>> {
-    let long = right / count as f64;
-    let dash = |number: usize| vec![(number as f64 * long, height), ((number as f64 + 0.5) * long, height)];
-    (0..count).map(dash).collect()
+fn dashes(right: f64, height: f64, kind: usize) -> Vec<Vec<(f64, f64)>> {
+    let width = f64::from(WIDTH - NAMES);
+    let at = |pixel: f64| (pixel / width * right, height);
+    dash_ends(WIDTH - NAMES, kind).map(|[from, to]| vec![at(from), at(to)]).collect()
+}
+
+/// Where the dashes of a line begin and end, in pixels; each kind has shorter ones than the last.
+fn dash_ends(width: u32, kind: usize) -> impl Iterator<Item = [f64; 2]> {
+    let period = 16.0 / kind as f64;
+    let count = (f64::from(width) / period) as usize;
+    (0..count).map(move |number| [number as f64 * period, (number as f64 + 0.6) * period])
 }
 
 /// The heights that the plot spans. An interval of few seeds may reach beyond what a score can be.
-fn scores(comparison: &StrategyComparison) -> (f64, f64) {
+fn heights(comparison: &StrategyComparison) -> (f64, f64) {
     let of_strategies = comparison.strategies.iter().flat_map(|row| {
         let [low, high] = row.test.interval.unwrap_or([row.test.mean; 2]);
         [low.max(row.test.mean - 0.3), row.test.mean, high.min(row.test.mean + 0.3)]
     });
-    let of_baselines =
-        comparison.baselines.iter().filter_map(|row| row.metrics.first().map(|&(_, value)| value));
     let (low, high) = of_strategies
-        .chain(of_baselines)
+        .chain(comparison.baselines.iter().map(score))
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     let margin = ((high - low) * 0.08).max(0.005);
     ((low - margin).max(-1.0), (high + margin).min(1.0 + margin))
@@ -94,7 +128,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::commands::compare::{ScoreDifference, StrategyRow};
+    use crate::commands::compare::ScoreDifference;
     use crate::statistics::Sample;
 
     #[test]

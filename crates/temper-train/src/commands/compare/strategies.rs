@@ -35,8 +35,8 @@ mod tests {
         let split = |list: &str| split_strategies(list).unwrap();
         assert_eq!(split("all,last:2,head"), ["all", "last:2", "head"]);
         assert_eq!(
-            split(r"head,pattern:layers\.[0-9]{1,2}\..*,head\..*,all"),
-            ["head", r"pattern:layers\.[0-9]{1,2}\..*,head\..*", "all"]
+            split(r"head,pattern:layers\.[0-9]\..*,head\..*,all"),
+            ["head", r"pattern:layers\.[0-9]\..*,head\..*", "all"]
         );
     }
 

@@ -153,7 +153,7 @@ impl StrategyComparison {
             "strategy",
             "trained parameters",
             self.metric.as_str(),
-            "from the best",
+            "from best strategy",
             "p (seeds)",
             "p (examples)",
             "training s",
