@@ -17,6 +17,7 @@ use crate::families::llama::{Llama, LlamaConfig};
 use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::families::roberta::RobertaConfig;
 use crate::families::t5::T5Config;
+use crate::layers::LinearWalk;
 use crate::{Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, TokenBatch};
 
 /// A backbone of any family.
@@ -82,6 +83,16 @@ impl AnyBackbone {
             Self::EncoderDecoder(model) => model,
         }
     }
+
+    fn family_mut(&mut self) -> &mut dyn Backbone {
+        match self {
+            Self::Bert(bert) => bert,
+            Self::Falcon(falcon) => falcon,
+            Self::Llama(llama) => llama,
+            Self::Decoder(decoder) => decoder,
+            Self::EncoderDecoder(model) => model,
+        }
+    }
 }
 
 impl Backbone for AnyBackbone {
@@ -89,8 +100,8 @@ impl Backbone for AnyBackbone {
         self.family().run(batch, pass)
     }
 
-    fn pool(&self, hidden: Tensor<2>) -> Tensor<2> {
-        self.family().pool(hidden)
+    fn pool(&self, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
+        self.family().pool(hidden, mode)
     }
 
     fn token_table(&self) -> Tensor<2> {
@@ -99,6 +110,10 @@ impl Backbone for AnyBackbone {
 
     fn encode(&self, batch: &TokenBatch, mode: Mode) -> Option<Tensor<2>> {
         self.family().encode(batch, mode)
+    }
+
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        self.family_mut().walk_linears(walk);
     }
 
     fn hidden_size(&self) -> usize {

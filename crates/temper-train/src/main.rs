@@ -7,9 +7,10 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    CompareArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, ModelsArgs,
-    PredictArgs, SearchDepthArgs, VerifyArgs, compare_strategies, embed, evaluate, fetch, finetune, generate,
-    inspect, models, predict, search_depth, verify,
+    CompareArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, MergeArgs,
+    ModelsArgs, PlanArgs, PredictArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, compare_strategies, embed,
+    evaluate, fetch, finetune, generate, inspect, merge, models, plan, predict, search_depth, unmerge,
+    verify,
 };
 
 #[global_allocator]
@@ -32,10 +33,13 @@ enum Command {
     Compare(Box<CompareArgs>),
     SearchDepth(Box<SearchDepthArgs>),
     Evaluate(EvaluateArgs),
+    Plan(Box<PlanArgs>),
     Predict(PredictArgs),
     Embed(EmbedArgs),
     Generate(Box<GenerateArgs>),
     Inspect(InspectArgs),
+    Merge(MergeArgs),
+    Unmerge(UnmergeArgs),
     Verify(VerifyArgs),
     Fetch(FetchArgs),
     Models(ModelsArgs),
@@ -56,10 +60,13 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare_strategies(&args),
         Command::SearchDepth(args) => search_depth(&args),
         Command::Evaluate(args) => evaluate(&args),
+        Command::Plan(args) => plan(&args),
         Command::Predict(args) => predict(&args),
         Command::Embed(args) => embed(&args),
         Command::Generate(args) => generate(&args),
         Command::Inspect(args) => inspect(&args),
+        Command::Merge(args) => merge(&args),
+        Command::Unmerge(args) => unmerge(&args),
         Command::Verify(args) => verify(&args),
         Command::Fetch(args) => fetch(&args),
         Command::Models(args) => models(&args),

@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor};
 
 use crate::heads::ClassifierConfig;
 use crate::layers::{
-    Block, BlockConfig, Dropout, Embedding, Encoded, Norm, NormConfig, StackPass, StackRows,
-    detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
+    Block, BlockConfig, Dropout, Embedding, Encoded, HasLinears, LinearWalk, Norm, NormConfig, StackPass,
+    StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, linear};
 use crate::{Activation, Backbone, HeadKind, Mode, ModelError, Pass, Rows, TokenBatch};
@@ -109,6 +109,11 @@ impl Backbone for EncoderDecoder {
         self.token_embedding.weight.val()
     }
 
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("encoder", &mut self.encoder);
+        walk.part("decoder", &mut self.decoder);
+    }
+
     fn hidden_size(&self) -> usize {
         self.token_embedding.width()
     }
@@ -185,6 +190,12 @@ impl Stack {
         let Some(norm) = &self.final_norm else { return x };
         let normed = run_frozen_without_autodiff(norm, x, Norm::forward);
         self.dropout.forward(normed, mode.child(self.layers.len() + 1))
+    }
+}
+
+impl HasLinears for Stack {
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("layers", &mut self.layers);
     }
 }
 

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use super::FinetuneArgs;
-use super::compare::{Grid, Outcomes, Table, folder, mean, shared_request};
+use super::compare::{Grid, NamedStrategy, Outcomes, Table, folder, mean, shared_request};
 use super::finetune::Prepared;
 use super::print;
 use crate::record::RunRequest;
@@ -17,6 +17,7 @@ use crate::{RunFolder, TrainError};
 /// it stopped. depth.json and depth.md show the outcome.
 #[derive(Clone, Debug, clap::Args)]
 #[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]
+#[command(mut_arg("budget", |arg| arg.hide(true)))]
 #[command(mut_arg("json", |arg| arg.help("Print depth.json on stdout, not the table")))]
 #[command(mut_arg("run_name", |arg| arg.help("Name of the folder of all runs")))]
 #[command(mut_arg("overwrite_output_dir", |arg| arg.help("Replace a search of the same name")))]
@@ -82,7 +83,8 @@ pub fn search_depth(args: &SearchDepthArgs) -> Result<(), TrainError> {
     // The runs need the memory.
     drop(prepared);
     let depths = depths(&args.depths, layers)?;
-    let strategies = depths.iter().map(|&depth| strategy(depth, layers)).collect();
+    let named = depths.iter().map(|&depth| NamedStrategy::read(&strategy(depth, layers)));
+    let strategies = named.collect::<Result<_, _>>()?;
     let folder = folder(&args.run, &request, "depth");
     let replace = args.run.overwrite_output_dir;
     let grid = Grid::new(folder, request, strategies, args.seeds, replace, progress)?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::child::{self, Interrupts};
 use super::differences::differences;
 use super::outcome::{Failure, Outcome, Outcomes};
+use super::strategies::NamedStrategy;
 use crate::record::{ResumedRecord, RunRequest};
 use crate::training::{Checkpoints, Progress};
 use crate::{RunFolder, TrainError};
@@ -21,7 +22,7 @@ const LOCK: &str = ".lock";
 pub(in crate::commands) struct Grid {
     folder: PathBuf,
     request: RunRequest,
-    strategies: Vec<String>,
+    strategies: Vec<NamedStrategy>,
     seeds: Vec<u64>,
     replace: bool,
     progress: Progress,
@@ -62,7 +63,7 @@ impl Grid {
     pub(in crate::commands) fn new(
         folder: PathBuf,
         request: RunRequest,
-        strategies: Vec<String>,
+        strategies: Vec<NamedStrategy>,
         seeds: u16,
         replace: bool,
         progress: Progress,
@@ -101,7 +102,7 @@ impl Grid {
     }
 
     /// The strategies, in the order given.
-    pub(in crate::commands) fn strategies(&self) -> &[String] {
+    pub(in crate::commands) fn strategies(&self) -> &[NamedStrategy] {
         &self.strategies
     }
 
@@ -179,15 +180,15 @@ impl Grid {
     }
 
     fn cells(&self) -> Vec<Cell> {
-        let cell = |strategy: &String, seed: u64| {
-            let name = format!("{}-seed{seed}", as_file_name(strategy));
+        let cell = |named: &NamedStrategy, seed: u64| {
+            let name = format!("{}-seed{seed}", as_file_name(&named.name));
             let mut request = self.request.clone();
-            strategy.clone_into(&mut request.settings.strategy);
+            named.strategy.clone_into(&mut request.settings.strategy);
             request.settings.seed = seed;
             let run = RunFolder::existing(&self.folder.join(&name));
-            Cell { strategy: strategy.clone(), seed, name, run, request }
+            Cell { strategy: named.name.clone(), seed, name, run, request }
         };
-        let of_seed = |&seed: &u64| self.strategies.iter().map(move |strategy| cell(strategy, seed));
+        let of_seed = |&seed: &u64| self.strategies.iter().map(move |named| cell(named, seed));
         self.seeds.iter().flat_map(of_seed).collect()
     }
 

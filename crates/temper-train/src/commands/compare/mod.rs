@@ -12,6 +12,7 @@ mod table;
 
 pub(super) use grid::Grid;
 pub(super) use outcome::{Failure, Outcomes};
+pub(super) use strategies::NamedStrategy;
 pub use summary::{BaselineRow, ScoreDifference, StrategyComparison, StrategyRow};
 pub(super) use table::{Table, mean};
 
@@ -32,6 +33,7 @@ use strategies::split_strategies;
 /// on where it stopped. compare.json, compare.md and compare.svg show the outcome.
 #[derive(Clone, Debug, clap::Args)]
 #[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]
+#[command(mut_arg("budget", |arg| arg.hide(true)))]
 #[command(mut_arg("json", |arg| arg.help("Print compare.json on stdout, not the table")))]
 #[command(mut_arg("run_name", |arg| arg.help("Name of the folder of all runs")))]
 #[command(mut_arg("overwrite_output_dir", |arg| arg.help("Replace a comparison of the same name")))]
@@ -62,7 +64,7 @@ pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
     let mut prepared = None;
     if !grid.is_done() || !baseline::are_written(grid.folder()) {
         let mut refusing = Prepared::<TextClassification>::new(grid.request(), progress)?;
-        grid.strategies().iter().try_for_each(|strategy| refusing.check(strategy))?;
+        grid.strategies().iter().try_for_each(|named| refusing.check(&named.strategy))?;
         prepared = Some(refusing);
     }
     let lock = grid.begin()?;
@@ -85,6 +87,9 @@ pub(super) fn shared_request(args: &FinetuneArgs, instead: &str) -> Result<RunRe
         return Err(TrainError::Usage(
             "--resume is for a single run; the same call as before goes on with all of them".into(),
         ));
+    }
+    if args.budget.is_some() {
+        return Err(TrainError::Usage(format!("--budget chooses one strategy; give {instead}")));
     }
     if args.settings.strategy.is_some() {
         return Err(TrainError::Usage(format!("--strategy is for a single run; give {instead}")));

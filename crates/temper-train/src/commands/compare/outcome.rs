@@ -91,7 +91,7 @@ impl CellResults {
 
     /// The share of examples whose lower layers were not computed again.
     pub(in crate::commands) fn hit_rate(&self) -> Option<f64> {
-        self.trunk_cache.as_ref()?.get("hit_rate")?.as_f64()
+        self.trunk_cache.as_ref()?.pointer("/training/hit_rate")?.as_f64()
     }
 }
 

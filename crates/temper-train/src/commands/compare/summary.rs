@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::grid::Grid;
 use super::outcome::{Outcome, Outcomes};
+use super::strategies::NamedStrategy;
 use super::table::{self, Table};
 use crate::TrainError;
 use crate::baselines::Baseline;
@@ -105,8 +106,8 @@ impl StrategyComparison {
             let failed = outcomes.failures.first().map(super::Failure::error);
             return Err(failed.unwrap_or_else(|| TrainError::Usage("there is nothing to compare".into())));
         };
-        let of = |strategy: &String| {
-            outcomes.done.iter().filter(|outcome| outcome.strategy == *strategy).collect::<Vec<_>>()
+        let of = |strategy: &NamedStrategy| {
+            outcomes.done.iter().filter(|outcome| outcome.strategy == strategy.name).collect::<Vec<_>>()
         };
         let groups: Vec<Vec<&Outcome>> =
             grid.strategies().iter().map(of).filter(|group| !group.is_empty()).collect();

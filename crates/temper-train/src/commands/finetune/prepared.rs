@@ -2,7 +2,7 @@ use super::job::Job;
 use crate::record::RunRequest;
 use crate::tasks::Task;
 use crate::training::Progress;
-use crate::{Splits, TrainError};
+use crate::{Splits, TrainError, adapters};
 
 /// A request whose model is found and whose data is read: what can be refused before any of
 /// several runs starts is refused here.
@@ -22,9 +22,10 @@ impl<T: Task> Prepared<T> {
     /// Refuses a strategy that a run would refuse for this model.
     ///
     /// # Errors
-    /// [`TrainError::Freeze`].
+    /// [`TrainError::Freeze`] and [`TrainError::Usage`].
     pub(in crate::commands) fn check(&mut self, strategy: &str) -> Result<(), TrainError> {
         strategy.clone_into(&mut self.job.request.settings.strategy);
+        adapters::check_steps(&self.job.request.settings, self.job.schedule.total_steps)?;
         let loaded = self.job.new_model()?;
         self.job.plan(&loaded, &loaded.new).map(drop)
     }
