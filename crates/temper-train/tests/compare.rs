@@ -122,6 +122,30 @@ fn strategies_and_seeds_are_ordinary_runs_side_by_side() {
 }
 
 #[test]
+fn every_kind_of_strategy_can_be_compared() {
+    let bench = Bench::new();
+    bench.write("slow.toml", "[[group]]\npattern = \"head\\\\..*\"\nrate = 0.5\n");
+    let list = r"norms+head,biases+head,layers:0-0,lora,gradual,pattern:head\..*,pooler\..*,slow.toml";
+    let flags = ["--strategies", list, "--seeds", "1", "--max-steps", "6"];
+    assert_succeeds(&compare(&bench, &flags));
+    let found = bench.json("runs/compare-model-reviews/compare.json");
+    let names: Vec<&str> =
+        found["strategies"].as_array().unwrap().iter().map(|row| row["strategy"].as_str().unwrap()).collect();
+    assert_eq!(names[..5], ["norms+head", "biases+head", "layers:0-0", "lora", "gradual"]);
+    assert_eq!(names[5..], [r"pattern:head\..*,pooler\..*", "slow.toml"]);
+    let again = compare(&bench, &flags);
+    assert_succeeds(&again);
+    assert_eq!(stderr(&again).matches("is there already").count(), 7);
+    // A strategy's file that says something else is another strategy.
+    bench.write("slow.toml", "[[group]]\npattern = \"head\\\\..*\"\nrate = 0.25\n");
+    assert_fails(
+        &compare(&bench, &flags),
+        2,
+        &["slow.toml-seed42 was made with other settings", "strategy:"],
+    );
+}
+
+#[test]
 fn other_settings_are_refused_by_name() {
     let bench = Bench::new();
     let flags = ["--strategies", "head", "--seeds", "1", "--max-steps", "3"];
@@ -164,6 +188,9 @@ fn bad_flags_are_refused_before_anything_runs() {
         (&["--strategies", "head,everything"], &["everything"]),
         (&["--strategies", "head,head"], &["head twice"]),
         (&["--strategy", "head"], &["--strategies"]),
+        (&["--budget", "1h"], &["--strategies"]),
+        (&["--strategies", "nowhere.toml"], &["nowhere.toml"]),
+        (&["--strategies", "head,lora", "--max-steps", "2"], &["3 optimiser steps"]),
         (&["--seeds", "0"], &["--seeds"]),
         (&["--warmup-ratio", "2"], &["warmup_ratio"]),
         (&["--max-seq-length", "999"], &["40 positions"]),
