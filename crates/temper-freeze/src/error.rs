@@ -4,7 +4,7 @@ use temper_models::ModelError;
 
 use crate::strategy::FORMS;
 
-/// What can go wrong when deciding what trains.
+/// What can go wrong when deciding what trains, and with what frozen layers made.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// A strategy that cannot be read.
@@ -90,6 +90,18 @@ pub enum FreezeError {
     /// A model's parameters could not be read or written.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The kept output of frozen layers is not what they give now.
+    #[error(
+        "the kept output of the lowest {depth} layers differs by {difference:e} from a fresh one, more than {tolerance:e}: something below changes or drops out"
+    )]
+    StaleTrunk {
+        /// Number of layers.
+        depth: usize,
+        /// The largest difference, beside the largest value or 1.
+        difference: f64,
+        /// The largest one allowed.
+        tolerance: f64,
+    },
 }
 
 fn counted(available: usize) -> String {

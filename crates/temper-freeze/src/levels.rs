@@ -28,11 +28,20 @@ pub(crate) struct Stacks {
 
 impl Stacks {
     pub(crate) fn of(table: &ParameterTable) -> Self {
+        Self::of_paths(table.parameters.iter().map(|parameter| parameter.path.as_str()))
+    }
+
+    pub(crate) fn of_paths<'a>(paths: impl Iterator<Item = &'a str> + Clone) -> Self {
         let count = |prefix: &str| {
-            let paths = table.parameters.iter().filter_map(|parameter| parameter.path.strip_prefix(prefix));
-            paths.filter_map(layer_of).max().map_or(0, |last| last + 1)
+            let layers = paths.clone().filter_map(|path| layer_of(path.strip_prefix(prefix)?));
+            layers.max().map_or(0, |last| last + 1)
         };
         Self { encoder: count("encoder."), upper: count("decoder.").max(count("")) }
+    }
+
+    /// Layers of the encoder of an encoder-decoder model, or of an encoder alone under that name.
+    pub(crate) fn encoder_layers(self) -> usize {
+        self.encoder
     }
 
     pub(crate) fn layers(self) -> usize {

@@ -4,6 +4,7 @@ use temper_freeze::FreezePlan;
 
 use crate::commands::Prediction;
 use crate::tasks::Scores;
+use crate::training::TrunkReports;
 
 /// results.json.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +42,8 @@ pub struct Results {
     /// Largest difference of the logits with adapters beside the weights and in them, as a part of the largest
     /// logit; of the strategy `lora` alone.
     pub merge_difference: Option<f64>,
+    /// What was kept of frozen layers' output, and what that spared.
+    pub trunk_cache: Option<TrunkReports>,
     /// The dataset as the run saw it.
     pub data: DataReport,
 }

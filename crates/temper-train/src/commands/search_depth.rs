@@ -105,10 +105,12 @@ pub fn search_depth(args: &SearchDepthArgs) -> Result<(), TrainError> {
     print(&format!("{}\n{}\n", search.table().text(), search.verdict()))
 }
 
-/// What all depths have in common. A frozen part is the same in every epoch only without dropout:
-/// `frozen_dropout = false` and `trunk_cache = auto` belong here, unless flags say otherwise.
+/// What all depths have in common. A frozen part gives the same in every epoch only without dropout,
+/// and what is always the same is computed once.
 fn request(args: &SearchDepthArgs) -> Result<RunRequest, TrainError> {
-    shared_request(&args.run, "--depths")
+    let mut request = shared_request(&args.run, "--depths")?;
+    request.settings.frozen_dropout = args.run.settings.frozen_dropout.unwrap_or(false);
+    Ok(request)
 }
 
 /// The depths asked for, ascending, or all of them.

@@ -8,7 +8,7 @@ use burn::train::{
     TrainingComponents, TrainingStrategy, ValidLoader,
 };
 use indicatif::ProgressBar;
-use temper_freeze::{FreezePlan, GradientNorms, TrainingProof};
+use temper_freeze::{FreezePlan, GradientNorms, TrainingProof, trunk_depth};
 use temper_models::ModelConfig;
 
 use super::checkpoint::{CheckpointState, Checkpoints};
@@ -19,6 +19,7 @@ use super::learner::{StepOutput, TaskModel, TrainingStep};
 use super::loader::{EvaluationLoader, StepLoader};
 use super::progress::Progress;
 use super::renderer::Silent;
+use super::trunk::Trunks;
 use crate::TrainError;
 use crate::tasks::Task;
 
@@ -83,6 +84,8 @@ pub struct Stepwise<T: Task> {
     pub config: ModelConfig,
     /// What should train.
     pub plan: FreezePlan,
+    /// What frozen layers make of examples.
+    pub trunks: Trunks,
     /// Where models are saved.
     pub checkpoints: Checkpoints,
     /// Where rows go.
@@ -203,6 +206,7 @@ impl<T: Task> Stepwise<T> {
         state: &mut CheckpointState,
         window: &mut Window,
     ) -> Result<GradientNorms, TrainError> {
+        self.prepare_trunks(learner, state.step);
         let started = Instant::now();
         let output = learner.train_step(step);
         learner.lr_step();
@@ -212,9 +216,18 @@ impl<T: Task> Stepwise<T> {
         state.step += 1;
         state.training_seconds += seconds;
         state.tokens += output.item.tokens;
+        self.trunks.check()?;
         let norms = self.finite(state.step, &output.item, norms)?;
         window.add(&output.item, norms.total, seconds);
         Ok(norms)
+    }
+
+    /// Layers that begin to train at this step are no longer kept.
+    fn prepare_trunks(&self, learner: &Learner<TaskModel<T>>, step: usize) {
+        let depth = trunk_depth(&self.plan, step);
+        for line in self.trunks.at_depth(&learner.model().model, depth) {
+            self.progress.line(&line);
+        }
     }
 
     fn finite(
@@ -271,6 +284,7 @@ impl<T: Task> Stepwise<T> {
         bar: &ProgressBar,
     ) -> Result<(), TrainError> {
         let scores = evaluate(model, &self.validation, &self.progress).scores;
+        self.trunks.check()?;
         let best = state.best.is_none_or(|(before, _)| scores.headline() > before);
         if best {
             self.checkpoints.save_best(&model.model, &self.config)?;

@@ -180,4 +180,20 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_test_samples: Option<usize>,
+    /// Whether frozen layers drop out in training as in transformers: true or false
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen_dropout: Option<bool>,
+    /// Where the output of frozen lowest layers is kept: auto, memory, file or off
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trunk_cache: Option<String>,
+    /// Memory for it, such as 2GB (half of what is free by default)
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trunk_cache_memory: Option<String>,
+    /// Disk for it, such as 20GB (half of what is free by default)
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trunk_cache_disk: Option<String>,
 }

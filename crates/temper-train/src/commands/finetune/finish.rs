@@ -10,7 +10,7 @@ use crate::results::{ProofReport, peak_memory_bytes};
 use crate::run_folder::write_dir;
 use crate::tasks::Task;
 use crate::training::{
-    Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, evaluate, predict,
+    Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, TrunkReports, evaluate, predict,
 };
 use crate::{LocalModel, Results, RunFolder, Splits, TrainError, adapters};
 
@@ -31,6 +31,7 @@ pub(super) struct Finish<'a, T: Task> {
 pub(super) struct Summary {
     pub(super) plan: FreezePlan,
     pub(super) outcome: Outcome,
+    pub(super) trunk_cache: Option<TrunkReports>,
 }
 
 impl<T: Task> Finish<'_, T> {
@@ -136,6 +137,7 @@ impl<T: Task> Finish<'_, T> {
             proof: ProofReport::new(&summary.plan, state.step, summary.outcome.proofs.clone()),
             reload_difference,
             merge_difference: None,
+            trunk_cache: summary.trunk_cache.clone(),
             data: self.splits.report.clone(),
         }
     }
@@ -190,6 +192,9 @@ impl<T: Task> Finish<'_, T> {
             test.baseline
         ));
         say(&format!("proof: {}", results.proof.statement));
+        for (name, cache) in results.trunk_cache.iter().flat_map(TrunkReports::each) {
+            say(&format!("trunk cache, {name}: {cache}"));
+        }
         say(&format!(
             "saved and loaded again: logits differ by at most {:.1e}; training took {:.0} s at {:.0} tokens/s",
             results.reload_difference, results.training_seconds, results.tokens_per_second

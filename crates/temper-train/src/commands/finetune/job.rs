@@ -170,6 +170,7 @@ impl<T: Task> Job<T> {
     ) -> Result<(), TrainError> {
         let settings = &self.request.settings;
         self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
+        let trunks = self.trunks(&loaded.model, &plan, run)?;
         let (clip, mut optimizer) = self.optimizer(&plan);
         let model = self.task_model(loaded.model, &plan, state.step, &clip);
         if checkpoint.is_none() {
@@ -186,9 +187,11 @@ impl<T: Task> Job<T> {
             validation: EvaluationLoader::new(
                 self.splits.validation.examples.clone(),
                 settings.tokens_per_batch(),
-            ),
+            )
+            .with_trunk(trunks.validation.clone()),
             config: loaded.config.clone(),
             plan: plan.clone(),
+            trunks: trunks.clone(),
             checkpoints: self.checkpoints(run),
             journal: Mutex::new(Journal::open(&run.journal(), state.step)?),
             progress: self.progress,
@@ -196,7 +199,8 @@ impl<T: Task> Job<T> {
             stop: on_interrupt(),
             outcome: Mutex::new(None),
         };
-        let (model, outcome) = train(learner, self.steps.clone().after(state.step), strategy, run.path())?;
+        let steps = self.steps.clone().after(state.step).with_trunk(trunks.training.clone());
+        let (model, outcome) = train(learner, steps, strategy, run.path())?;
         if outcome.interrupted {
             return Err(TrainError::Interrupted { step: outcome.state.step, run: run.path().into() });
         }
@@ -210,7 +214,11 @@ impl<T: Task> Job<T> {
             splits: &self.splits,
             progress: self.progress,
         }
-        .write(&Summary { plan, outcome }, &self.checkpoints(run), json)
+        .write(
+            &Summary { plan, outcome, trunk_cache: trunks.report() },
+            &self.checkpoints(run),
+            json,
+        )
     }
 
     /// A model whose parameters train as the plan says in that step.
@@ -223,6 +231,7 @@ impl<T: Task> Job<T> {
     ) -> TaskModel<T> {
         TaskModel::new(plan.apply_at(model, step), self.task.clone())
             .with_clipping(self.request.settings.max_grad_norm, clip)
+            .with_frozen_dropout(self.request.settings.frozen_dropout)
     }
 
     /// A fresh optimiser, and the factor through which its gradients are clipped.

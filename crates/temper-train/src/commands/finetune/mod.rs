@@ -7,6 +7,7 @@ mod interrupt;
 pub(super) mod job;
 pub(super) mod measure;
 mod prepared;
+mod trunk;
 
 pub use args::{FinetuneArgs, SettingFlags};
 pub use measure::Prediction;
@@ -57,6 +58,7 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
             // Whatever can be refused is refused before the folder is made.
             let loaded = job.new_model()?;
             let plan = job.plan(&loaded, &loaded.new)?;
+            job.trunk_decision(&loaded.model, &plan)?;
             let run = RunFolder::create(
                 &args.output_dir,
                 args.run_name.as_deref(),
