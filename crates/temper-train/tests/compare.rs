@@ -280,9 +280,12 @@ fn two_comparisons_do_not_work_in_one_folder() {
 }
 
 #[test]
-fn separable_words_are_learned_by_the_baseline() {
+fn the_baseline_learns_separable_words_and_the_cache_is_counted() {
     let bench = Bench::new();
-    assert_succeeds(&compare(&bench, &["--strategies", "head", "--seeds", "1", "--max-steps", "2"]));
+    let flags =
+        ["--strategies", "head", "--seeds", "1", "--num-train-epochs", "2", "--frozen-dropout", "false"];
+    let output = compare(&bench, &flags);
+    assert_succeeds(&output);
     let found = bench.json("runs/compare-model-reviews/compare.json");
     let score = |number: usize| found["baselines"][number]["metrics"][0][1].as_f64().unwrap();
     // One word decides the label, and the labels are balanced.
@@ -290,6 +293,12 @@ fn separable_words_are_learned_by_the_baseline() {
     let results = bench.json("runs/compare-model-reviews/head-seed42/results.json");
     let most = results["test"]["baseline"].as_f64().unwrap();
     assert!(score(0) == most || score(0) == 1.0 - most, "{} {most}", score(0));
+
+    // The second epoch finds what the first one kept.
+    let hit_rate = &results["trunk_cache"]["training"]["hit_rate"];
+    assert!(hit_rate.as_f64() > Some(0.0), "{results}");
+    assert_eq!(&found["strategies"][0]["trunk_cache_hit_rate"], hit_rate);
+    assert!(stdout(&output).contains(&format!("{:.1} %", 100.0 * hit_rate.as_f64().unwrap())));
 }
 
 #[test]
@@ -311,6 +320,9 @@ fn the_search_names_the_smallest_depth_within_the_tolerance() {
     for (row, run) in depths.iter().zip(["head", "last-1", "all"]) {
         let results = bench.json(&format!("{folder}/{run}-seed42/results.json"));
         assert_eq!(row["validation"]["values"][0], results["best_validation"][0]);
+        // What stays frozen is computed once.
+        let is_kept = results["trunk_cache"]["training"]["hit_rate"].as_f64() > Some(0.5);
+        assert_eq!(is_kept, run != "all", "{results}");
     }
 
     // Nothing is trained again for another tolerance: with any loss allowed, the head is enough.

@@ -27,7 +27,8 @@ impl<T: Task> Prepared<T> {
         strategy.clone_into(&mut self.job.request.settings.strategy);
         adapters::check_steps(&self.job.request.settings, self.job.schedule.total_steps)?;
         let loaded = self.job.new_model()?;
-        self.job.plan(&loaded, &loaded.new).map(drop)
+        let plan = self.job.plan(&loaded, &loaded.new)?;
+        self.job.trunk_decision(&loaded.model, &plan).map(drop)
     }
 
     /// Layers of the model, those of both stacks where it has two.
