@@ -184,6 +184,9 @@ impl Grid {
             let name = format!("{}-seed{seed}", as_file_name(&named.name));
             let mut request = self.request.clone();
             named.strategy.clone_into(&mut request.settings.strategy);
+            if let Some(rate) = named.learning_rate {
+                request.settings.learning_rate = rate;
+            }
             request.settings.seed = seed;
             let run = RunFolder::existing(&self.folder.join(&name));
             Cell { strategy: named.name.clone(), seed, name, run, request }

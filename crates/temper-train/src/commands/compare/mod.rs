@@ -38,7 +38,8 @@ use strategies::split_strategies;
 #[command(mut_arg("run_name", |arg| arg.help("Name of the folder of all runs")))]
 #[command(mut_arg("overwrite_output_dir", |arg| arg.help("Replace a comparison of the same name")))]
 pub struct CompareArgs {
-    /// Strategies with commas between, each as --strategy of finetune has it
+    /// Strategies with commas between, each as --strategy of finetune has it, with a learning rate of its own as
+    /// head@1e-3
     #[arg(long, default_value = "all,last:2,head")]
     pub strategies: String,
     /// Runs a strategy; their seeds are --seed and the numbers after it

@@ -9,17 +9,26 @@ pub(in crate::commands) struct NamedStrategy {
     pub(in crate::commands) name: String,
     /// As a run records it: what a file says rather than its path.
     pub(in crate::commands) strategy: String,
+    /// Its own learning rate.
+    pub(in crate::commands) learning_rate: Option<f64>,
 }
 
 impl NamedStrategy {
-    /// Reads a strategy as `--strategy` of `temper finetune` has it.
+    /// Reads a strategy as `--strategy` of `temper finetune` has it, perhaps with a learning rate of its own
+    /// behind it: `head@1e-3`.
     ///
     /// # Errors
     /// [`FreezeError::Strategy`] and [`FreezeError::File`].
     pub(in crate::commands) fn read(given: &str) -> Result<Self, FreezeError> {
-        let strategy = Strategy::from_name_or_file(given)?.to_string();
-        Ok(Self { name: given.into(), strategy })
+        let rated = given.rsplit_once('@').and_then(|(name, rate)| Some((name, rate_of(rate)?)));
+        let (name, learning_rate) = rated.map_or((given, None), |(name, rate)| (name, Some(rate)));
+        let strategy = Strategy::from_name_or_file(name)?.to_string();
+        Ok(Self { name: given.into(), strategy, learning_rate })
     }
+}
+
+fn rate_of(given: &str) -> Option<f64> {
+    given.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0)
 }
 
 /// Splits a list of strategies at commas. One that follows `pattern:` belongs to the pattern, unless
@@ -58,6 +67,15 @@ mod tests {
             split(r"head,pattern:layers\.[0-9]\..*,head\..*,all"),
             ["head", r"pattern:layers\.[0-9]\..*,head\..*", "all"]
         );
+    }
+
+    #[test]
+    fn a_strategy_may_have_a_rate_of_its_own() {
+        let named = split_strategies("head@1e-3,lora@0.0005,all").unwrap();
+        let rates: Vec<_> = named.iter().map(|named| named.learning_rate).collect();
+        assert_eq!(rates, [Some(1e-3), Some(5e-4), None]);
+        assert_eq!((named[0].name.as_str(), named[0].strategy.as_str()), ("head@1e-3", "head"));
+        assert!(split_strategies("head@fast").is_err() && split_strategies("head@-1").is_err());
     }
 
     #[test]
