@@ -179,7 +179,7 @@ impl DepthSearch {
 
     fn verdict(&self) -> String {
         format!(
-            "{} is enough: {} trained layers come within {} of the best validation score, {:.4}",
+            "{} is enough (trained layers: {}): its validation score is within {} of the best, {:.4}",
             self.strategy, self.depth, self.tolerance, self.best
         )
     }

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use super::summary::{BaselineRow, StrategyComparison, StrategyRow};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Failure = Box<dyn std::error::Error>;
+type DrawError = Box<dyn std::error::Error>;
 
 const WIDTH: u32 = 900;
 const HEIGHT: u32 = 520;
@@ -15,7 +15,7 @@ const NAMES: u32 = 210;
 const LINE: i32 = 22;
 
 /// The figure as an SVG document.
-pub(super) fn draw(comparison: &StrategyComparison) -> Result<String, Failure> {
+pub(super) fn draw(comparison: &StrategyComparison) -> Result<String, DrawError> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
@@ -28,7 +28,7 @@ pub(super) fn draw(comparison: &StrategyComparison) -> Result<String, Failure> {
     Ok(svg)
 }
 
-fn points(area: &Area<'_>, comparison: &StrategyComparison) -> Result<(), Failure> {
+fn points(area: &Area<'_>, comparison: &StrategyComparison) -> Result<(), DrawError> {
     let (low, high) = heights(comparison);
     let longest = comparison.strategies.iter().map(|row| row.training_seconds.mean).fold(0.0, f64::max);
     let right = (longest * 1.1).max(1e-3);
@@ -61,7 +61,7 @@ fn points(area: &Area<'_>, comparison: &StrategyComparison) -> Result<(), Failur
 }
 
 /// What is what, beside the plot: there it covers nothing.
-fn names(area: &Area<'_>, comparison: &StrategyComparison) -> Result<(), Failure> {
+fn names(area: &Area<'_>, comparison: &StrategyComparison) -> Result<(), DrawError> {
     let mut height = 48;
     let text = |name: &str, height: i32| {
         let shown: String = name.chars().take(30).collect();
