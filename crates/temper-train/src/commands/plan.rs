@@ -51,7 +51,7 @@ fn measure<T: Task>(args: &FinetuneArgs) -> Result<Prediction, TrainError> {
     let plan = job.plan(&loaded, &loaded.new)?;
     let (clip, _) = job.optimizer(&plan);
     let model = job.task_model(loaded.model, &plan, 0, &clip);
-    Ok(job.measure(&model, &plan))
+    job.measure(&model, &plan)
 }
 
 /// The peak of memory is a process's: each strategy is measured in one of its own.
@@ -77,13 +77,22 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, TrainError> {
 
 fn print_table(predictions: &[Prediction]) {
     println!(
-        "{:<20} {:>12} {:>7} {:>10} {:>12} {:>12} {:>9} {:>9} {:>10}",
-        "strategy", "trains", "steps", "training", "evaluation", "peak memory", "padding", "cut", "disk"
+        "{:<20} {:>12} {:>7} {:>10} {:>12} {:>12} {:>9} {:>9} {:>11} {:>10}",
+        "strategy",
+        "trains",
+        "steps",
+        "training",
+        "evaluation",
+        "peak memory",
+        "padding",
+        "cut",
+        "trunk cache",
+        "disk"
     );
     let mebibytes = |bytes: u64| format!("{} MiB", bytes >> 20);
     for row in predictions {
         println!(
-            "{:<20} {:>12} {:>7} {:>10} {:>12} {:>12} {:>7.1} % {:>7.1} % {:>10}",
+            "{:<20} {:>12} {:>7} {:>10} {:>12} {:>12} {:>7.1} % {:>7.1} % {:>11} {:>10}",
             row.strategy,
             row.trainable_parameters,
             row.steps,
@@ -92,6 +101,7 @@ fn print_table(predictions: &[Prediction]) {
             row.peak_memory_bytes.map_or("?".into(), mebibytes),
             row.padding_percent,
             row.truncated_percent,
+            row.trunk_cache_bytes.map_or("-".into(), mebibytes),
             mebibytes(row.disk_bytes)
         );
     }

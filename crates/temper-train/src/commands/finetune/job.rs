@@ -170,11 +170,15 @@ impl<T: Task> Job<T> {
     ) -> Result<(), TrainError> {
         let settings = &self.request.settings;
         self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
-        let trunks = self.trunks(&loaded.model, &plan, run)?;
+        let decision = self.trunk_decision(&loaded.model, &plan)?;
+        if let Some(hint) = &decision.hint {
+            self.progress.line(hint);
+        }
+        let trunks = self.trunks(&decision, run.path())?;
         let (clip, mut optimizer) = self.optimizer(&plan);
         let model = self.task_model(loaded.model, &plan, state.step, &clip);
         if checkpoint.is_none() {
-            let prediction = self.measure(&model, &plan);
+            let prediction = self.measure(&model, &plan)?;
             self.say(&prediction);
             run.write_json(&run.prediction(), &prediction)?;
         }

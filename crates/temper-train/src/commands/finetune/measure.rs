@@ -6,16 +6,19 @@ use burn::data::dataloader::DataLoader;
 use burn::module::Module;
 use burn::train::{InferenceStep, TrainStep};
 use serde::{Deserialize, Serialize};
-use temper_freeze::FreezePlan;
+use temper_freeze::{FreezePlan, TrunkPlace, trunk_depth};
 
 use super::job::Job;
+use crate::TrainError;
 use crate::results::peak_memory_bytes;
 use crate::settings::{Preset, Settings};
 use crate::tasks::Task;
-use crate::training::{EvaluationLoader, TaskModel, TrainingStep};
+use crate::training::{EvaluationLoader, StepLoader, TaskModel, TrainingStep};
 
 /// How often the step is measured; the first time pages memory in.
 const ROUNDS: usize = 3;
+/// The same of a step whose states are kept: the first time fills the cache, the next ones check it.
+const KEPT_ROUNDS: usize = 6;
 /// Bytes of a parameter, and of the two moments that AdamW keeps of one that trains.
 const PARAMETER: u64 = 4;
 const MOMENTS: u64 = 8;
@@ -41,6 +44,8 @@ pub struct Prediction {
     pub padding_percent: f64,
     /// Share of the training examples that are cut.
     pub truncated_percent: f64,
+    /// Bytes of what frozen layers make of the training examples, where that is kept.
+    pub trunk_cache_bytes: Option<u64>,
     /// Bytes of models and checkpoints in the run folder, at most.
     pub disk_bytes: u64,
 }
@@ -52,43 +57,89 @@ impl Prediction {
     }
 }
 
+/// A step that starts from kept states.
+struct Kept {
+    /// Seconds a token.
+    pace: f64,
+    /// Bytes of the states of all examples.
+    bytes: u64,
+    /// Those of them that are in memory.
+    in_memory: u64,
+}
+
 impl<T: Task> Job<T> {
     /// Measures the first step of a model, prepared for a plan, and works out the run from it.
     ///
-    /// A gradual strategy is measured at its beginning and at its end; the run is taken to cost the mean.
-    pub(in crate::commands) fn measure(&self, model: &TaskModel<T>, plan: &FreezePlan) -> Prediction {
-        let mut pace = self.training_pace(model, plan);
+    /// A gradual strategy is measured at its beginning and at its end; the run is taken to cost the mean. With a
+    /// trunk cache, every pass over the data after the first is taken to cost what the step costs once its
+    /// states are kept.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] for a trunk cache that is asked for but would not be sound.
+    pub(in crate::commands) fn measure(
+        &self,
+        model: &TaskModel<T>,
+        plan: &FreezePlan,
+    ) -> Result<Prediction, TrainError> {
+        let mut pace = self.training_pace(model, plan, &self.steps, ROUNDS);
         let last = self.schedule.total_steps - 1;
         if plan.trainable_in(last) > plan.trainable_in(0) {
-            let end = self.training_pace(&plan.apply_at(model.clone(), last), plan);
+            let end = self.training_pace(&plan.apply_at(model.clone(), last), plan, &self.steps, ROUNDS);
             pace = (pace + end) / 2.0;
         }
+        let kept = self.kept_trunk(model, plan)?;
         let report = &self.splits.report;
         let tokens = |split: usize| report.splits.get(split).map_or(0, |split| split.tokens_total) as f64;
         let epochs = self.schedule.total_steps as f64 / self.schedule.steps_per_epoch as f64;
+        let later = kept.as_ref().map_or(pace, |kept| kept.pace);
         let evaluations = self.schedule.total_steps.div_ceil(self.schedule.eval_every) as f64;
-        Prediction {
+        Ok(Prediction {
             strategy: self.request.settings.strategy.clone(),
             trainable_parameters: plan.trainable(),
             steps: self.schedule.total_steps,
             seconds_per_token: pace,
-            training_seconds: pace * tokens(0) * epochs,
+            training_seconds: tokens(0) * (pace * epochs.min(1.0) + later * (epochs - 1.0).max(0.0)),
             evaluation_seconds: self.evaluation_pace(model) * (evaluations * tokens(1) + tokens(2)),
-            peak_memory_bytes: peak_memory_bytes(),
+            peak_memory_bytes: peak_memory_bytes()
+                .map(|peak| at_the_end(peak, plan) + kept.as_ref().map_or(0, |kept| kept.in_memory)),
             padding_percent: 0.0,
             truncated_percent: report.splits.first().map_or(0.0, |train| train.truncated_percent),
+            trunk_cache_bytes: kept.map(|kept| kept.bytes),
             disk_bytes: self.disk_bytes(plan),
-        }
+        })
     }
 
     /// Seconds a token; the fastest of a few times is what a run settles at.
-    fn training_pace(&self, model: &TaskModel<T>, plan: &FreezePlan) -> f64 {
-        let steps = self.steps.plan(0);
-        let Some(first) = steps.first() else { return 0.0 };
-        let step = self.steps.step(first, 0);
-        let seconds = (0..ROUNDS).map(|_| self.one_step(model, plan, step.clone()));
+    fn training_pace(
+        &self,
+        model: &TaskModel<T>,
+        plan: &FreezePlan,
+        steps: &StepLoader<T>,
+        rounds: usize,
+    ) -> f64 {
+        let Some(first) = steps.plan(0).into_iter().next() else { return 0.0 };
+        let step = steps.step(&first, 0);
+        let seconds = (0..rounds).map(|_| self.one_step(model, plan, step.clone()));
         let tokens: usize = step.batches.iter().map(|batch| batch.tokens.tokens()).sum();
         seconds.fold(f64::INFINITY, f64::min) / tokens as f64
+    }
+
+    /// What the trunk cache makes of a step whose states it holds; nothing where there is none.
+    fn kept_trunk(&self, model: &TaskModel<T>, plan: &FreezePlan) -> Result<Option<Kept>, TrainError> {
+        let decision = self.trunk_decision(&model.model, plan)?;
+        let trunks = self.trunks(&decision, &std::env::temp_dir())?;
+        trunks.at_depth(&model.model, trunk_depth(plan, 0));
+        let steps = self.steps.clone().with_trunk(trunks.training.clone());
+        let pace = match trunks.training {
+            Some(_) => self.training_pace(model, plan, &steps, KEPT_ROUNDS),
+            None => return Ok(None),
+        };
+        let report = trunks.report().and_then(|reports| reports.training);
+        Ok(report.filter(|report| report.place != TrunkPlace::Off).map(|report| Kept {
+            pace,
+            bytes: report.bytes,
+            in_memory: if report.place == TrunkPlace::Memory { report.bytes } else { 0 },
+        }))
     }
 
     /// Seconds of a step with its optimiser, whose moments are part of the peak of memory.
@@ -141,6 +192,13 @@ impl<T: Task> Job<T> {
             duration(prediction.training_seconds)
         ));
     }
+}
+
+/// The peak of memory with the end of a run: what training needed beside the parameters is free then, but the
+/// best model is there three times more, loaded, as a file and loaded again.
+fn at_the_end(peak: u64, plan: &FreezePlan) -> u64 {
+    let training = (MOMENTS + PARAMETER) * plan.trainable() as u64;
+    peak.max(peak.saturating_sub(training) + 3 * PARAMETER * plan.total() as u64)
 }
 
 /// A duration for people.

@@ -10,7 +10,7 @@ use super::job::Job;
 use crate::settings::{Settings, TrunkCacheMode, bytes};
 use crate::tasks::Task;
 use crate::training::{Schedule, SplitTrunk, Trunks};
-use crate::{RunFolder, SplitSet, TrainError};
+use crate::{SplitSet, TrainError};
 
 impl<T: Task> Job<T> {
     /// Which splits keep what frozen layers make of them.
@@ -28,27 +28,18 @@ impl<T: Task> Job<T> {
         decide(&self.request.settings, situation)
     }
 
-    /// The caches of the run, empty.
+    /// The caches that were decided on, empty; files of theirs are made in `dir`.
     ///
     /// # Errors
-    /// As [`Self::trunk_decision`].
-    pub(super) fn trunks(
-        &self,
-        model: &Model,
-        plan: &FreezePlan,
-        run: &RunFolder,
-    ) -> Result<Trunks, TrainError> {
-        let decision = self.trunk_decision(model, plan)?;
-        if let Some(hint) = &decision.hint {
-            self.progress.line(hint);
-        }
+    /// [`TrainError::Usage`] for a size that cannot be read.
+    pub(super) fn trunks(&self, decision: &Decision, dir: &Path) -> Result<Trunks, TrainError> {
         let cache = |wanted: bool, split: &SplitSet<T>| {
             wanted.then(|| SplitTrunk::new(split.examples.encoded.lengths()))
         };
         Ok(Trunks {
             training: cache(decision.training, &self.splits.train),
             validation: cache(decision.validation, &self.splits.validation),
-            limits: limits(&self.request.settings, run.path())?,
+            limits: limits(&self.request.settings, dir)?,
         })
     }
 }
