@@ -142,6 +142,9 @@ impl<T: Task> Job<T> {
                 settings.num_train_epochs
             ));
         }
+        if let Some(notice) = adapters::notice(settings) {
+            say(&notice);
+        }
         say(&self.splits.report.to_string());
         say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
         if !loaded.dropped.is_empty() {
