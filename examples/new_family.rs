@@ -94,12 +94,14 @@ struct MyModel {
 
 impl Backbone for MyModel {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
-        let Pass { rows, mode, cache, watch } = pass;
-        let embedded = self.token_embedding.forward(batch.ids.clone());
-        let embedded = detach_if_frozen(embedded, is_frozen(&self.token_embedding));
+        let Pass { rows, mode, cache, watch, until } = pass;
+        let embed = || {
+            let embedded = self.token_embedding.forward(batch.ids.clone());
+            detach_if_frozen(embedded, is_frozen(&self.token_embedding))
+        };
         let rows = &StackRows::of(batch, rows).rotated(&self.rotary, batch);
-        let pass = StackPass { rows, encoded: None, cache, mode, watch };
-        let hidden = run_layers(&self.layers, embedded, batch, pass);
+        let pass = StackPass { rows, encoded: None, cache, mode, watch, until };
+        let hidden = run_layers(&self.layers, embed, batch, pass);
         run_frozen_without_autodiff(&self.final_norm, hidden, |norm, hidden| norm.forward(hidden))
     }
 

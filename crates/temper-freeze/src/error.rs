@@ -2,24 +2,32 @@ use std::path::PathBuf;
 
 use temper_models::ModelError;
 
-/// What can go wrong when deciding what trains.
+use crate::strategy::FORMS;
+
+/// What can go wrong when deciding what trains, and with what frozen layers made.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// A strategy that cannot be read.
-    #[error(
-        "strategy \"{given}\" {reason}; use all, head, last:K, embeddings, freeze-embeddings, lora or pattern:REGEX[,REGEX]"
-    )]
+    #[error("strategy \"{given}\" {reason}; use {FORMS}")]
     Strategy {
         /// As given.
         given: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// More layers than the model has.
-    #[error("last:{asked} asks for more layers than the model's {available}; use all or a smaller number")]
+    /// A strategy file that cannot be read.
+    #[error("strategy file {path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A layer that the model does not have.
+    #[error("{strategy} asks for more layers than the model's {available}{}; use all or smaller numbers", counted(*available))]
     TooManyLayers {
-        /// Layers asked for.
-        asked: usize,
+        /// The strategy.
+        strategy: String,
         /// Layers there are.
         available: usize,
     },
@@ -30,6 +38,12 @@ pub enum FreezeError {
         pattern: String,
         /// A path of this model.
         example: String,
+    },
+    /// A rate per layer that is no share.
+    #[error("layer decay {given} is not above 0 and at most 1")]
+    LayerDecay {
+        /// As given.
+        given: f64,
     },
     /// Adapters that nothing names.
     #[error("no linear map is named for adapters; name some, such as query,value, or all-linear")]
@@ -76,4 +90,23 @@ pub enum FreezeError {
     /// A model's parameters could not be read or written.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The kept output of frozen layers is not what they give now.
+    #[error(
+        "the kept output of the lowest {depth} layers differs by {difference:e} from a fresh one, more than {tolerance:e}: something below changes or drops out"
+    )]
+    StaleTrunk {
+        /// Number of layers.
+        depth: usize,
+        /// The largest difference, beside the largest value or 1.
+        difference: f64,
+        /// The largest one allowed.
+        tolerance: f64,
+    },
+}
+
+fn counted(available: usize) -> String {
+    match available {
+        0 => String::new(),
+        count => format!(" (0 to {})", count - 1),
+    }
 }

@@ -14,8 +14,13 @@ fn layer_of(path: &str) -> Option<usize> {
     path.strip_prefix("layers.")?.split('.').next()?.parse().ok()
 }
 
+/// Number of layers of a model, those of both stacks where it has two: what `last:K` counts.
+pub fn layer_count(table: &ParameterTable) -> usize {
+    Stacks::of(table).layers()
+}
+
 /// Layers of a model, bottom to top: an encoder's first, then a decoder's or those of the only stack.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Stacks {
     encoder: usize,
     upper: usize,
@@ -23,15 +28,35 @@ pub(crate) struct Stacks {
 
 impl Stacks {
     pub(crate) fn of(table: &ParameterTable) -> Self {
+        Self::of_paths(table.parameters.iter().map(|parameter| parameter.path.as_str()))
+    }
+
+    pub(crate) fn of_paths<'a>(paths: impl Iterator<Item = &'a str> + Clone) -> Self {
         let count = |prefix: &str| {
-            let paths = table.parameters.iter().filter_map(|parameter| parameter.path.strip_prefix(prefix));
-            paths.filter_map(layer_of).max().map_or(0, |last| last + 1)
+            let layers = paths.clone().filter_map(|path| layer_of(path.strip_prefix(prefix)?));
+            layers.max().map_or(0, |last| last + 1)
         };
         Self { encoder: count("encoder."), upper: count("decoder.").max(count("")) }
     }
 
+    /// Layers of the encoder of an encoder-decoder model, or of an encoder alone under that name.
+    pub(crate) fn encoder_layers(self) -> usize {
+        self.encoder
+    }
+
     pub(crate) fn layers(self) -> usize {
         self.encoder + self.upper
+    }
+
+    /// The place of a parameter on the way up: 0 for embeddings, then the layers from 1, above them what
+    /// stands behind the last one.
+    pub(crate) fn floor(self, path: &str) -> usize {
+        if is_embedding(path) { 0 } else { self.level(path) + 1 }
+    }
+
+    /// The highest [`Self::floor`].
+    pub(crate) fn top(self) -> usize {
+        self.layers() + 1
     }
 
     /// The layer that a parameter stands in, or directly behind.
@@ -44,4 +69,19 @@ impl Stacks {
             }
         }
     }
+}
+
+/// Norms, by the name of their module.
+pub(crate) fn is_norm(path: &str) -> bool {
+    path.rsplit('.').nth(1).is_some_and(|module| module.ends_with("norm"))
+}
+
+/// Biases of maps and norms.
+pub(crate) fn is_bias(path: &str) -> bool {
+    path.ends_with(".bias")
+}
+
+/// The task's part.
+pub(crate) fn is_head(path: &str) -> bool {
+    path.starts_with("head.")
 }

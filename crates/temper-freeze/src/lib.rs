@@ -4,12 +4,15 @@
 //! model, with a row a parameter; applied, it decides which tensors ask for gradients. Optimiser,
 //! schedule and clipping follow PyTorch's semantics. [`TrainingProof`] checks afterwards that what
 //! should train did, and that nothing else moved.
+//! A [`TrunkCache`] keeps what frozen lowest layers make of each example.
 //!
 //! The crate knows parameter paths, never families: any Burn module with the path vocabulary of
 //! `temper-models` will do.
 
 mod clip;
 mod error;
+mod figure;
+mod groups;
 mod levels;
 pub mod lora;
 mod optimizer;
@@ -17,11 +20,18 @@ mod plan;
 mod proof;
 mod schedule;
 mod strategy;
+mod trunk_cache;
+mod trunk_depth;
 
 pub use clip::{GradientNorms, gradient_norms};
 pub use error::FreezeError;
+pub use figure::{comparison_figure, plan_figure};
+pub use groups::{TrainedGroup, TrainedGroups};
+pub use levels::layer_count;
 pub use optimizer::{AdamWSettings, ClipFactor};
-pub use plan::{FreezePlan, PlanRow};
+pub use plan::{FreezePlan, PlanRow, RunLength};
 pub use proof::{ParameterHashes, TrainingProof, Violation};
 pub use schedule::LinearWarmup;
-pub use strategy::Strategy;
+pub use strategy::{Pace, Strategy};
+pub use trunk_cache::{TrunkCache, TrunkLayout, TrunkLimits, TrunkPlace, TrunkStatistics};
+pub use trunk_depth::trunk_depth;

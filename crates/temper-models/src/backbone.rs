@@ -2,7 +2,8 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 use crate::layers::{Cache, LinearWalk};
-use crate::{Mode, Rows, TokenBatch};
+use crate::trunk::state_after;
+use crate::{Mode, Rows, TokenBatch, TrunkRows, TrunkState};
 
 /// What a forward pass is to compute, beside its batch.
 pub struct Pass<'a> {
@@ -13,8 +14,12 @@ pub struct Pass<'a> {
     /// What was read before; decoders add to it.
     pub cache: Option<&'a mut Cache>,
     /// Is shown the output of the embeddings and of every layer, first to last, before any final norm;
-    /// of an encoder-decoder model, the encoder's first.
+    /// of an encoder-decoder model, the encoder's first. A pass that starts from a trunk shows its state
+    /// in place of the embeddings, and the layers above it.
     pub watch: &'a mut dyn FnMut(&Tensor<2>),
+    /// Layers, counted from the bottom, that `watch` wants to be shown: those above need not be computed,
+    /// and nobody looks at what the pass returns. `None` for a whole pass.
+    pub until: Option<usize>,
 }
 
 /// A pretrained model without a task: token ids in, one vector a token out.
@@ -23,6 +28,8 @@ pub trait Backbone {
     ///
     /// An encoder-decoder model reads the batch's decoder, or without it the ids shifted right. With a
     /// cache its encoder runs at the first call alone; later ones read nothing but the decoder's tokens.
+    ///
+    /// A batch that carries the state of the lowest layers spares the embeddings and these layers.
     ///
     /// # Shapes
     /// - batch: `[tokens]`; output: `[rows, hidden]`; watched: `[tokens, hidden]`, the last one
@@ -53,6 +60,34 @@ pub trait Backbone {
     /// write it has none to offer.
     fn walk_linears(&mut self, _walk: &mut LinearWalk<'_>) {}
 
+    /// What the lowest layers make of a batch, without dropout and outside of autodiff. Counted are an
+    /// encoder's layers first, then the decoder's; of all layers the last computes only the wanted rows.
+    ///
+    /// # Shapes
+    /// - batch: `[tokens]`; output: see [`TrunkState`]
+    ///
+    /// # Panics
+    /// When the depth exceeds the number of layers.
+    fn trunk(&self, batch: &TokenBatch, depth: usize, rows: Rows) -> TrunkState {
+        let hidden = state_after(depth, |watch| {
+            let pass = Pass { rows, mode: Mode::Evaluate, cache: None, watch, until: Some(depth) };
+            self.run(&batch.clone().without_trunk(), pass);
+        });
+        TrunkState { depth, hidden, encoded: None }
+    }
+
+    /// Rows that a sequence of so many tokens has in the state of [`Backbone::trunk`]; `target` counts what
+    /// the decoder of an encoder-decoder model reads.
+    fn trunk_rows(&self, depth: usize, rows: Rows, tokens: usize, _target: usize) -> TrunkRows {
+        let is_picked = rows != Rows::All && depth > 0 && depth == self.layer_count();
+        TrunkRows { hidden: if is_picked { 1 } else { tokens }, encoded: 0 }
+    }
+
+    /// Whether any layer or embedding part drops out in training; `true` where a family does not say.
+    fn drops_out(&self) -> bool {
+        true
+    }
+
     /// Width of the hidden state.
     fn hidden_size(&self) -> usize;
 
@@ -64,7 +99,7 @@ pub trait Backbone {
     /// # Shapes
     /// - batch: `[tokens]`; output: `[rows, hidden]`
     fn forward(&self, batch: &TokenBatch, rows: Rows, mode: Mode) -> Tensor<2> {
-        self.run(batch, Pass { rows, mode, cache: None, watch: &mut |_| {} })
+        self.run(batch, Pass { rows, mode, cache: None, watch: &mut |_| {}, until: None })
     }
 
     /// The hidden states of tokens that follow those in a cache.
@@ -72,7 +107,8 @@ pub trait Backbone {
     /// # Shapes
     /// - batch: `[tokens]`; output: `[rows, hidden]`
     fn forward_cached(&self, batch: &TokenBatch, rows: Rows, cache: &mut Cache) -> Tensor<2> {
-        self.run(batch, Pass { rows, mode: Mode::Evaluate, cache: Some(cache), watch: &mut |_| {} })
+        let watch = &mut |_: &Tensor<2>| {};
+        self.run(batch, Pass { rows, mode: Mode::Evaluate, cache: Some(cache), watch, until: None })
     }
 
     /// The output of the embeddings and of every layer, first to last, before any final norm.
@@ -82,7 +118,7 @@ pub trait Backbone {
     fn hidden_states(&self, batch: &TokenBatch, mode: Mode) -> Vec<Tensor<2>> {
         let mut states = Vec::with_capacity(self.layer_count() + 1);
         let watch = &mut |state: &Tensor<2>| states.push(state.clone());
-        self.run(batch, Pass { rows: Rows::All, mode, cache: None, watch });
+        self.run(batch, Pass { rows: Rows::All, mode, cache: None, watch, until: None });
         states
     }
 }

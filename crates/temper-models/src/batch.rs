@@ -3,6 +3,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use temper_kernels::{AttentionLayout, Sequences};
 
+use crate::TrunkState;
 use crate::layers::LayerRows;
 
 /// A packed batch on a device: the tokens of all sequences, one after the other, without padding.
@@ -20,6 +21,8 @@ pub struct TokenBatch {
     past: Option<Sequences>,
     /// What the decoder of an encoder-decoder model reads; without it, the ids shifted right.
     pub decoder: Option<Box<TokenBatch>>,
+    /// What the lowest layers make of it, where that is known.
+    trunk: Option<TrunkState>,
 }
 
 /// Which tokens' hidden states are wanted of a model.
@@ -76,6 +79,7 @@ impl TokenBatch {
             sequences,
             past: Some(Sequences::of_lengths(past)),
             decoder: None,
+            trunk: None,
         }
     }
 
@@ -101,17 +105,37 @@ impl TokenBatch {
         Self { decoder: Some(Box::new(decoder)), ..self }
     }
 
+    /// The same with what the lowest layers make of it: a pass then starts from there.
+    ///
+    /// The state must be of this batch and of the model that reads it.
+    #[must_use]
+    pub fn with_trunk(self, trunk: TrunkState) -> Self {
+        Self { trunk: Some(trunk), ..self }
+    }
+
+    /// The same, to be computed from the embeddings on.
+    #[must_use]
+    pub fn without_trunk(self) -> Self {
+        Self { trunk: None, ..self }
+    }
+
+    /// What the lowest layers make of it, where that is known.
+    pub fn trunk(&self) -> Option<&TrunkState> {
+        self.trunk.as_ref()
+    }
+
     /// The ids moved one place to the right behind `start`; the last one of each sequence falls away.
     /// transformers makes decoder inputs so, `shift_tokens_right`.
     pub fn shifted_right(&self, start: u32) -> Self {
         let [tokens] = self.ids.dims();
         if tokens == 0 {
-            return Self { decoder: None, ..self.clone() };
+            return Self { decoder: None, trunk: None, ..self.clone() };
         }
         let before = (0..tokens as i32).map(|row| (row - 1).max(0)).collect();
         let is_first = self.positions.clone().equal_elem(0);
         let shifted = self.ids.clone().select(0, integers(before, &self.ids.device()));
-        Self { ids: shifted.mask_fill(is_first, start as i32), decoder: None, ..self.clone() }
+        let ids = shifted.mask_fill(is_first, start as i32);
+        Self { ids, decoder: None, trunk: None, ..self.clone() }
     }
 
     /// Number of tokens.

@@ -35,6 +35,7 @@ mod mode;
 mod model;
 mod parameters;
 mod registry;
+mod trunk;
 pub mod weights;
 
 pub use backbone::{Backbone, BackboneModule, Pass};
@@ -51,3 +52,4 @@ pub use model::{Loaded, Model};
 pub use parameters::{Parameter, ParameterTable, PathTracker, is_adapter, parameter_id};
 pub use registry::{AnyBackbone, KnownFamily, families};
 pub use temper_kernels::Activation;
+pub use trunk::{TrunkRows, TrunkState};

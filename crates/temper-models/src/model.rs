@@ -10,6 +10,7 @@ use crate::registry::AnyBackbone;
 use crate::weights::{Checkpoint, write_tensors};
 use crate::{
     BackboneModule, Head, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Rows, TokenBatch,
+    TrunkRows, TrunkState,
 };
 
 /// transformers' number of labels for a classifier whose configuration names none.
@@ -113,6 +114,26 @@ impl<B: BackboneModule> Model<B> {
         let first = batch.layer_rows(Rows::First).select(hidden.clone());
         let tokens = head.tokens.forward(&self.backbone, hidden, mode.child(1));
         Some([tokens, head.next_sentence(&self.backbone, first, mode.child(2))])
+    }
+
+    /// What the lowest layers make of a batch, with the rows that the head reads; see [`TrunkState`].
+    ///
+    /// # Shapes
+    /// - batch: `[tokens]`
+    ///
+    /// # Panics
+    /// When the depth exceeds the number of layers.
+    pub fn trunk(&self, batch: &TokenBatch, depth: usize) -> TrunkState {
+        self.backbone.trunk(batch, depth, self.head_rows())
+    }
+
+    /// Rows that a sequence of so many tokens has in [`Model::trunk`], where a decoder reads as many.
+    pub fn trunk_rows(&self, depth: usize, tokens: usize) -> TrunkRows {
+        self.backbone.trunk_rows(depth, self.head_rows(), tokens, tokens)
+    }
+
+    fn head_rows(&self) -> Rows {
+        self.head.as_ref().map_or(Rows::All, Head::rows)
     }
 
     /// Every parameter, with its path.

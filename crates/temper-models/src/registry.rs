@@ -18,7 +18,9 @@ use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::families::roberta::RobertaConfig;
 use crate::families::t5::T5Config;
 use crate::layers::LinearWalk;
-use crate::{Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, TokenBatch};
+use crate::{
+    Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, Rows, TokenBatch, TrunkRows, TrunkState,
+};
 
 /// A backbone of any family.
 #[derive(Module, Debug)]
@@ -114,6 +116,18 @@ impl Backbone for AnyBackbone {
 
     fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
         self.family_mut().walk_linears(walk);
+    }
+
+    fn trunk(&self, batch: &TokenBatch, depth: usize, rows: Rows) -> TrunkState {
+        self.family().trunk(batch, depth, rows)
+    }
+
+    fn trunk_rows(&self, depth: usize, rows: Rows, tokens: usize, target: usize) -> TrunkRows {
+        self.family().trunk_rows(depth, rows, tokens, target)
+    }
+
+    fn drops_out(&self) -> bool {
+        self.family().drops_out()
     }
 
     fn hidden_size(&self) -> usize {

@@ -108,7 +108,8 @@ fn token_by_token_gives_what_all_at_once_gives() {
             let next = TokenBatch::following(&ids, &[1, 1], cache.lengths(), &device);
             let mut watched = 0;
             let watch = &mut |_: &Tensor<2>| watched += 1;
-            let pass = Pass { rows: Rows::Last, mode: Mode::Evaluate, cache: Some(&mut cache), watch };
+            let cache = Some(&mut cache);
+            let pass = Pass { rows: Rows::Last, mode: Mode::Evaluate, cache, watch, until: None };
             let hidden = backbone.run(&inputs(&device).with_decoder(next), pass);
             for (row, sequence) in order.into_iter().enumerate() {
                 let expected = host(whole.clone().narrow(0, 4 * sequence + step, 1));

@@ -36,10 +36,11 @@ struct Chain {
 
 impl Backbone for Chain {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
-        let x = self.scores.clone().select(0, batch.ids.clone());
+        let embed = || self.scores.clone().select(0, batch.ids.clone());
         let rows = &StackRows::of(batch, pass.rows);
-        let Pass { mode, cache, watch, .. } = pass;
-        run_layers::<Block>(&[], x, batch, StackPass { rows, encoded: None, cache, mode, watch })
+        let Pass { mode, cache, watch, until, .. } = pass;
+        let pass = StackPass { rows, encoded: None, cache, mode, watch, until };
+        run_layers::<Block>(&[], embed, batch, pass)
     }
 
     // The hidden state is the scores.

@@ -45,6 +45,8 @@ pub struct Settings {
     pub subset_seed: u64,
     /// What trains.
     pub strategy: String,
+    /// Factor of each layer's learning rate on that of the layer above it; 1 for one rate everywhere.
+    pub layer_decay: f64,
     /// Rank of the adapters of the strategy `lora`.
     pub lora_rank: usize,
     /// What an adapter adds is multiplied by `lora_alpha / lora_rank`.
@@ -71,6 +73,14 @@ pub struct Settings {
     pub max_eval_samples: Option<usize>,
     /// Test examples used at most.
     pub max_test_samples: Option<usize>,
+    /// Whether layers that do not train drop out in training, as in transformers.
+    pub frozen_dropout: bool,
+    /// Whether what frozen lowest layers make of an example is kept, and where.
+    pub trunk_cache: TrunkCacheMode,
+    /// Memory for that, in bytes or with a unit (`2GB`); half of what is free by default.
+    pub trunk_cache_memory: Option<String>,
+    /// Disk for that where memory does not suffice; half of what is free by default.
+    pub trunk_cache_disk: Option<String>,
 }
 
 impl Default for Settings {
@@ -91,6 +101,7 @@ impl Default for Settings {
             seed: 42,
             subset_seed: 42,
             strategy: "all".into(),
+            layer_decay: 1.0,
             lora_rank: lora.r,
             lora_alpha: lora.lora_alpha,
             lora_dropout: lora.lora_dropout,
@@ -104,8 +115,36 @@ impl Default for Settings {
             max_train_tokens: None,
             max_eval_samples: None,
             max_test_samples: None,
+            frozen_dropout: true,
+            trunk_cache: TrunkCacheMode::Auto,
+            trunk_cache_memory: None,
+            trunk_cache_disk: None,
         }
     }
+}
+
+/// Where what frozen lowest layers make of an example is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrunkCacheMode {
+    /// In memory or else in a file, exactly where it is always the same and read again.
+    Auto,
+    /// In memory or not at all.
+    Memory,
+    /// In a temporary file in the run's folder.
+    File,
+    /// Nowhere.
+    Off,
+}
+
+/// Reads a size: bytes, or a number with a unit such as `2GB` or `512 MiB`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let size: Result<bytesize::ByteSize, String> = text.parse();
+    size.map(|size| size.as_u64())
+        .map_err(|_| format!("{text} is not a size; write bytes, or a unit as in 2GB"))
 }
 
 /// A named set of settings.
@@ -221,6 +260,7 @@ impl Settings {
         need(self.max_tokens_per_batch != Some(0), "max_tokens_per_batch must be above 0");
         need((0.0..=1.0).contains(&self.warmup_ratio), "warmup_ratio must be between 0 and 1");
         need(self.weight_decay >= 0.0, "weight_decay must not be negative");
+        need(self.layer_decay > 0.0 && self.layer_decay <= 1.0, "layer_decay must be above 0 and at most 1");
         need(self.max_grad_norm > 0.0, "max_grad_norm must be above 0");
         need(self.lora_rank > 0, "lora_rank must be above 0");
         need(self.lora_alpha.is_finite() && self.lora_alpha > 0.0, "lora_alpha must be above 0");
@@ -235,6 +275,13 @@ impl Settings {
             ("max_test_samples", self.max_test_samples),
         ] {
             need(value != Some(0), &format!("{name} must be above 0"));
+        }
+        for (name, value) in
+            [("trunk_cache_memory", &self.trunk_cache_memory), ("trunk_cache_disk", &self.trunk_cache_disk)]
+        {
+            if let Some(Err(reason)) = value.as_deref().map(bytes) {
+                need(false, &format!("{name}: {reason}"));
+            }
         }
         if wrong.is_empty() {
             return Ok(());

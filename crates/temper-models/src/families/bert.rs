@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{check_heads, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForwardConfig, Linear, LinearWalk, Norm,
-    NormConfig, NormPlace, StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff,
-    run_layers,
+    AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForwardConfig, Layer, Linear, LinearWalk,
+    Norm, NormConfig, NormPlace, StackPass, StackRows, detach_if_frozen, is_frozen,
+    run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, WeightMap, copy, foreign, ignore, linear, matrix, norm};
 use crate::{
@@ -230,16 +230,17 @@ impl Bert {
             && is_frozen(&self.position_embedding)
             && is_frozen(&self.type_embedding)
             && is_frozen(&self.embedding_norm);
-        detach_if_frozen(self.embedding_dropout.forward(self.embedding_norm.forward(sum), mode), frozen)
+        let normed = self.embedding_norm.forward(sum);
+        detach_if_frozen(self.embedding_dropout.forward(normed, mode.of_part(frozen)), frozen)
     }
 }
 
 impl Backbone for Bert {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
-        let Pass { rows, mode, cache, watch } = pass;
-        let embedded = self.embed(batch, mode.child(0));
+        let Pass { rows, mode, cache, watch, until } = pass;
         let rows = &StackRows::of(batch, rows);
-        run_layers(&self.layers, embedded, batch, StackPass { rows, encoded: None, cache, mode, watch })
+        let pass = StackPass { rows, encoded: None, cache, mode, watch, until };
+        run_layers(&self.layers, || self.embed(batch, mode.child(0)), batch, pass)
     }
 
     fn pool(&self, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
@@ -264,6 +265,10 @@ impl Backbone for Bert {
 
     fn layer_count(&self) -> usize {
         self.layers.len()
+    }
+
+    fn drops_out(&self) -> bool {
+        self.embedding_dropout.is_active() || self.layers.iter().any(Layer::drops_out)
     }
 }
 

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    Block, BlockConfig, Dropout, Embedding, LinearWalk, Norm, NormConfig, StackPass, StackRows,
+    Block, BlockConfig, Dropout, Embedding, Layer, LinearWalk, Norm, NormConfig, StackPass, StackRows,
     detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, linear};
@@ -71,17 +71,16 @@ impl Decoder {
         let frozen = is_frozen(&self.token_embedding)
             && is_frozen(&self.position_embedding)
             && is_frozen(&self.embedding_norm);
-        detach_if_frozen(self.embedding_dropout.forward(x, mode), frozen)
+        detach_if_frozen(self.embedding_dropout.forward(x, mode.of_part(frozen)), frozen)
     }
 }
 
 impl Backbone for Decoder {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
-        let Pass { rows, mode, cache, watch } = pass;
-        let embedded = self.embed(batch, mode.child(0));
+        let Pass { rows, mode, cache, watch, until } = pass;
         let rows = &StackRows::of(batch, rows);
-        let x =
-            run_layers(&self.layers, embedded, batch, StackPass { rows, encoded: None, cache, mode, watch });
+        let pass = StackPass { rows, encoded: None, cache, mode, watch, until };
+        let x = run_layers(&self.layers, || self.embed(batch, mode.child(0)), batch, pass);
         match &self.final_norm {
             Some(norm) => run_frozen_without_autodiff(norm, x, Norm::forward),
             None => x,
@@ -102,6 +101,10 @@ impl Backbone for Decoder {
 
     fn layer_count(&self) -> usize {
         self.layers.len()
+    }
+
+    fn drops_out(&self) -> bool {
+        self.embedding_dropout.is_active() || self.layers.iter().any(Layer::drops_out)
     }
 }
 

@@ -8,11 +8,14 @@ use burn::tensor::{Device, Tensor};
 
 use crate::heads::ClassifierConfig;
 use crate::layers::{
-    Block, BlockConfig, Dropout, Embedding, Encoded, HasLinears, LinearWalk, Norm, NormConfig, StackPass,
-    StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
+    Block, BlockConfig, Dropout, Embedding, Encoded, HasLinears, Layer, LinearWalk, Norm, NormConfig,
+    StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
+use crate::trunk::state_after;
 use crate::weights::{Row, linear};
-use crate::{Activation, Backbone, HeadKind, Mode, ModelError, Pass, Rows, TokenBatch};
+use crate::{
+    Activation, Backbone, HeadKind, Mode, ModelError, Pass, Rows, TokenBatch, TrunkRows, TrunkState,
+};
 
 /// What [`EncoderDecoder`] is made from.
 #[derive(Clone, Debug)]
@@ -81,28 +84,82 @@ impl EncoderDecoder {
     }
 
     // [tokens] -> [tokens, hidden]
-    fn run_encoder(&self, batch: &TokenBatch, mode: Mode, watch: &mut dyn FnMut(&Tensor<2>)) -> Tensor<2> {
-        let pass = Pass { rows: Rows::All, mode: mode.child(0), cache: None, watch };
+    fn run_encoder(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
+        // The decoder attends to every token.
+        let pass = Pass { rows: Rows::All, mode: pass.mode.child(0), cache: None, ..pass };
         self.encoder.forward(&self.token_embedding, batch, None, pass)
+    }
+
+    /// What the decoder reads, with what is known of its lowest layers.
+    fn target(&self, batch: &TokenBatch) -> TokenBatch {
+        let shifted = || batch.shifted_right(self.decoder_start);
+        let target = batch.decoder.as_deref().cloned().unwrap_or_else(shifted);
+        let Some(trunk) = self.trunk_beyond_encoder(batch) else { return target };
+        let depth = trunk.depth - self.encoder.layers.len();
+        target.with_trunk(TrunkState { depth, hidden: trunk.hidden.clone(), encoded: None })
+    }
+
+    /// The batch's trunk, if it reaches into the decoder.
+    fn trunk_beyond_encoder<'a>(&self, batch: &'a TokenBatch) -> Option<&'a TrunkState> {
+        batch.trunk().filter(|trunk| trunk.depth > self.encoder.layers.len())
+    }
+
+    /// Whether decoder layers above a trunk attend to what the encoder made in it.
+    fn keeps_encoded(&self, depth: usize) -> bool {
+        depth > self.encoder.layers.len() && depth < self.layer_count()
     }
 }
 
 impl Backbone for EncoderDecoder {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
-        let Pass { rows, mode, mut cache, watch } = pass;
+        let Pass { rows, mode, mut cache, watch, until } = pass;
         let Some(decoder) = &self.decoder else {
-            let pass = Pass { rows, mode: mode.child(0), cache: None, watch };
+            let pass = Pass { rows, mode: mode.child(0), cache: None, watch, until };
             return self.encoder.forward(&self.token_embedding, batch, None, pass);
         };
-        let encoded = Encoded::of(batch, cache.as_deref_mut(), || self.run_encoder(batch, mode, &mut *watch));
-        let shifted = || batch.shifted_right(self.decoder_start);
-        let target = batch.decoder.as_deref().cloned().unwrap_or_else(shifted);
-        let pass = Pass { rows, mode: mode.child(1), cache, watch };
-        decoder.forward(&self.token_embedding, &target, Some(&encoded), pass)
+        let encoded = match self.trunk_beyond_encoder(batch) {
+            Some(trunk) => trunk.encoded.clone(),
+            None => Some(Encoded::of(batch, cache.as_deref_mut(), || {
+                self.run_encoder(batch, Pass { rows, mode, cache: None, watch: &mut *watch, until })
+            })),
+        };
+        let until = until.map(|until| until.saturating_sub(self.encoder.layers.len()));
+        let pass = Pass { rows, mode: mode.child(1), cache, watch, until };
+        decoder.forward(&self.token_embedding, &self.target(batch), encoded.as_ref(), pass)
     }
 
     fn encode(&self, batch: &TokenBatch, mode: Mode) -> Option<Tensor<2>> {
-        self.decoder.as_ref().map(|_| self.run_encoder(batch, mode, &mut |_| {}))
+        self.decoder.as_ref()?;
+        let pass = Pass { rows: Rows::All, mode, cache: None, watch: &mut |_| {}, until: None };
+        Some(self.run_encoder(&batch.clone().without_trunk(), pass))
+    }
+
+    fn trunk(&self, batch: &TokenBatch, depth: usize, rows: Rows) -> TrunkState {
+        let (batch, tokens) = (&batch.clone().without_trunk(), &self.token_embedding);
+        let layers = self.encoder.layers.len();
+        let Some(decoder) = self.decoder.as_ref().filter(|_| depth > layers) else {
+            let rows = if self.decoder.is_some() { Rows::All } else { rows };
+            let hidden = self.encoder.trunk(tokens, batch, None, depth, rows);
+            return TrunkState { depth, hidden, encoded: None };
+        };
+        let pass = Pass { rows, mode: Mode::Evaluate, cache: None, watch: &mut |_| {}, until: None };
+        let hidden = self.run_encoder(batch, pass).without_autodiff();
+        let encoded = Encoded { hidden, sequences: batch.sequences.clone() };
+        let hidden = decoder.trunk(tokens, &self.target(batch), Some(&encoded), depth - layers, rows);
+        TrunkState { depth, hidden, encoded: self.keeps_encoded(depth).then_some(encoded) }
+    }
+
+    fn trunk_rows(&self, depth: usize, rows: Rows, tokens: usize, target: usize) -> TrunkRows {
+        let is_picked = rows != Rows::All && depth > 0 && depth == self.layer_count();
+        let all = if depth > self.encoder.layers.len() { target } else { tokens };
+        TrunkRows {
+            hidden: if is_picked { 1 } else { all },
+            encoded: if self.keeps_encoded(depth) { tokens } else { 0 },
+        }
+    }
+
+    fn drops_out(&self) -> bool {
+        self.encoder.drops_out() || self.decoder.as_ref().is_some_and(Stack::drops_out)
     }
 
     fn token_table(&self) -> Tensor<2> {
@@ -168,7 +225,7 @@ impl Stack {
         }
         let frozen =
             is_frozen(tokens) && is_frozen(&self.position_embedding) && is_frozen(&self.embedding_norm);
-        detach_if_frozen(self.dropout.forward(x, mode), frozen)
+        detach_if_frozen(self.dropout.forward(x, mode.of_part(frozen)), frozen)
     }
 
     // [tokens] -> [rows, hidden]
@@ -179,17 +236,38 @@ impl Stack {
         encoded: Option<&Encoded>,
         pass: Pass<'_>,
     ) -> Tensor<2> {
-        let Pass { rows, mode, cache, watch } = pass;
-        let embedded = self.embed(tokens, batch, mode.child(0));
+        let Pass { rows, mode, cache, watch, until } = pass;
         let mut rows = StackRows::of(batch, rows);
         if let Some(table) = &self.relative_bias {
             rows = rows.with_relative_biases(detach_if_frozen(table.weight.val(), is_frozen(table)));
         }
-        let pass = StackPass { rows: &rows, encoded, cache, mode, watch };
-        let x = run_layers(&self.layers, embedded, batch, pass);
+        let pass = StackPass { rows: &rows, encoded, cache, mode, watch, until };
+        let x = run_layers(&self.layers, || self.embed(tokens, batch, mode.child(0)), batch, pass);
         let Some(norm) = &self.final_norm else { return x };
         let normed = run_frozen_without_autodiff(norm, x, Norm::forward);
-        self.dropout.forward(normed, mode.child(self.layers.len() + 1))
+        self.dropout.forward(normed, mode.child(self.layers.len() + 1).of_part(is_frozen(norm)))
+    }
+
+    /// What its lowest layers make of a batch.
+    ///
+    /// # Shapes
+    /// - output: `[tokens, hidden]`, of all layers `[rows, hidden]`
+    fn trunk(
+        &self,
+        tokens: &Embedding,
+        batch: &TokenBatch,
+        encoded: Option<&Encoded>,
+        depth: usize,
+        rows: Rows,
+    ) -> Tensor<2> {
+        state_after(depth, |watch| {
+            let pass = Pass { rows, mode: Mode::Evaluate, cache: None, watch, until: Some(depth) };
+            self.forward(tokens, batch, encoded, pass);
+        })
+    }
+
+    fn drops_out(&self) -> bool {
+        self.dropout.is_active() || self.layers.iter().any(Layer::drops_out)
     }
 }
 

@@ -286,6 +286,13 @@ impl Layer for FalconLayer {
             Self::Sequential(block) => block.forward(x, rows, encoded, cache, mode),
         }
     }
+
+    fn drops_out(&self) -> bool {
+        match self {
+            Self::Parallel(block) => block.drops_out(),
+            Self::Sequential(block) => block.drops_out(),
+        }
+    }
 }
 
 impl HasLinears for FalconLayer {
@@ -309,16 +316,18 @@ pub struct Falcon {
 
 impl Backbone for Falcon {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
-        let Pass { rows, mode, cache, watch } = pass;
-        let embedded = self.token_embedding.forward(batch.ids.clone());
-        let embedded = detach_if_frozen(embedded, is_frozen(&self.token_embedding));
+        let Pass { rows, mode, cache, watch, until } = pass;
+        let embed = || {
+            let embedded = self.token_embedding.forward(batch.ids.clone());
+            detach_if_frozen(embedded, is_frozen(&self.token_embedding))
+        };
         let rows = StackRows::of(batch, rows);
         let rows = &match &self.rotary {
             Some(rotary) => rows.rotated(rotary, batch),
             None => rows,
         };
-        let pass = StackPass { rows, encoded: None, cache, mode, watch };
-        let hidden = run_layers(&self.layers, embedded, batch, pass);
+        let pass = StackPass { rows, encoded: None, cache, mode, watch, until };
+        let hidden = run_layers(&self.layers, embed, batch, pass);
         run_frozen_without_autodiff(&self.final_norm, hidden, |norm, x| norm.forward(x))
     }
 
@@ -336,6 +345,10 @@ impl Backbone for Falcon {
 
     fn layer_count(&self) -> usize {
         self.layers.len()
+    }
+
+    fn drops_out(&self) -> bool {
+        self.layers.iter().any(Layer::drops_out)
     }
 }
 

@@ -13,7 +13,7 @@ use temper_kernels::AttentionHeads;
 use super::{check_heads, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, LinearWalk, Norm, NormConfig,
+    AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, Layer, LinearWalk, Norm, NormConfig,
     NormPlace, RopeConfig, Rotary, StackPass, StackRows, detach_if_frozen, is_frozen,
     run_frozen_without_autodiff, run_layers,
 };
@@ -208,12 +208,14 @@ pub struct Llama {
 
 impl Backbone for Llama {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
-        let Pass { rows, mode, cache, watch } = pass;
-        let embedded = self.token_embedding.forward(batch.ids.clone());
-        let embedded = detach_if_frozen(embedded, is_frozen(&self.token_embedding));
+        let Pass { rows, mode, cache, watch, until } = pass;
+        let embed = || {
+            let embedded = self.token_embedding.forward(batch.ids.clone());
+            detach_if_frozen(embedded, is_frozen(&self.token_embedding))
+        };
         let rows = &StackRows::of(batch, rows).rotated(&self.rotary, batch);
-        let pass = StackPass { rows, encoded: None, cache, mode, watch };
-        let hidden = run_layers(&self.layers, embedded, batch, pass);
+        let pass = StackPass { rows, encoded: None, cache, mode, watch, until };
+        let hidden = run_layers(&self.layers, embed, batch, pass);
         run_frozen_without_autodiff(&self.final_norm, hidden, |norm, x| norm.forward(x))
     }
 
@@ -231,6 +233,10 @@ impl Backbone for Llama {
 
     fn layer_count(&self) -> usize {
         self.layers.len()
+    }
+
+    fn drops_out(&self) -> bool {
+        self.layers.iter().any(Layer::drops_out)
     }
 }
 

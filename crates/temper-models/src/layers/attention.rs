@@ -162,6 +162,11 @@ impl Attention {
         self.attend(query, key_value, layout, None, mode)
     }
 
+    /// Whether attention weights drop out in training.
+    pub fn drops_out(&self) -> bool {
+        self.dropout.is_active()
+    }
+
     fn attend(
         &self,
         query: Tensor<2>,

@@ -122,4 +122,12 @@ impl Layer for Block {
         let transformed = self.ffn.forward(inputs, mode.child(5));
         self.end(&self.ffn_norm, &self.dropout, [transformed, residual], mode.child(2))
     }
+
+    fn drops_out(&self) -> bool {
+        self.dropout.is_active()
+            || self.attention_dropout.is_active()
+            || self.attention.drops_out()
+            || self.cross_attention.as_ref().is_some_and(Attention::drops_out)
+            || self.ffn.drops_out()
+    }
 }

@@ -17,12 +17,16 @@ impl Dropout {
         Self { probability }
     }
 
+    /// Whether it ever drops anything.
+    pub fn is_active(&self) -> bool {
+        self.probability > 0.0
+    }
+
     /// The masks of one use, for operations that drop out on their own; `None` when nothing is
     /// dropped.
     pub fn masks(&self, mode: Mode) -> Option<temper_kernels::Dropout> {
         let seed = mode.seed()?;
-        (self.probability > 0.0)
-            .then_some(temper_kernels::Dropout { probability: self.probability as f32, seed })
+        self.is_active().then_some(temper_kernels::Dropout { probability: self.probability as f32, seed })
     }
 
     /// Zeroes elements at random and scales the others by `1 / (1 - p)`.

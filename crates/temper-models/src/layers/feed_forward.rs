@@ -56,6 +56,11 @@ impl FeedForward {
         }
     }
 
+    /// Whether anything drops out between the maps in training.
+    pub fn drops_out(&self) -> bool {
+        self.dropout.is_active()
+    }
+
     /// # Shapes
     /// - x and output: `[rows, hidden]`
     pub fn forward(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {

@@ -69,4 +69,8 @@ impl Layer for ParallelBlock {
         let transformed = self.ffn.forward(inputs, mode.child(1));
         self.dropout.forward_residual(transformed + attended, residual, mode.child(2))
     }
+
+    fn drops_out(&self) -> bool {
+        self.dropout.is_active() || self.attention.drops_out() || self.ffn.drops_out()
+    }
 }

@@ -19,6 +19,11 @@ pub trait Layer: Module {
         cache: Option<&mut LayerCache>,
         mode: Mode,
     ) -> Tensor<2>;
+
+    /// Whether anything in it drops out in training; `true` where a layer does not say.
+    fn drops_out(&self) -> bool {
+        true
+    }
 }
 
 /// What one pass through a stack has beside its input.
@@ -33,28 +38,36 @@ pub struct StackPass<'a> {
     pub mode: Mode,
     /// Is shown the input and the output of every layer.
     pub watch: &'a mut dyn FnMut(&Tensor<2>),
+    /// Layers, counted from the bottom, to compute at most.
+    pub until: Option<usize>,
 }
 
-/// Runs layers, the last one on the wanted rows alone.
+/// Runs layers, the last one on the wanted rows alone. A batch that carries the state of the lowest ones is
+/// not embedded, and they are not run.
 ///
 /// # Shapes
-/// - x: `[tokens, hidden]`; output: `[rows, hidden]`
+/// - what is embedded: `[tokens, hidden]`; output: `[rows, hidden]`
 pub fn run_layers<L: Layer>(
     layers: &[L],
-    mut x: Tensor<2>,
+    embed: impl FnOnce() -> Tensor<2>,
     batch: &TokenBatch,
     pass: StackPass<'_>,
 ) -> Tensor<2> {
-    let StackPass { rows, encoded, mut cache, mode, watch } = pass;
+    let StackPass { rows, encoded, mut cache, mode, watch, until } = pass;
+    let (first, mut x) = match batch.trunk() {
+        Some(trunk) => (trunk.depth, trunk.hidden.clone()),
+        None => (0, embed()),
+    };
     watch(&x);
     let tracked = rows.is_autodiff() || encoded.is_some_and(|encoded| encoded.hidden.is_autodiff());
-    for (index, layer) in layers.iter().enumerate() {
+    for (index, layer) in layers.iter().enumerate().take(until.unwrap_or(layers.len())).skip(first) {
         let rows = if index + 1 == layers.len() { &rows.wanted } else { &rows.all };
         let cache = cache.as_deref_mut().map(|cache| cache.layer(index));
-        let mode = mode.child(index + 1);
+        let frozen = is_frozen(layer);
+        let mode = mode.child(index + 1).of_part(frozen);
         // A tensor without autodiff means that everything below is frozen. In the first layer that
         // trains, its parameters lift the result back.
-        x = if !tracked && !x.is_autodiff() && is_frozen(layer) {
+        x = if !tracked && !x.is_autodiff() && frozen {
             layer.valid().forward(x, rows, encoded, cache, mode)
         } else {
             layer.forward(x, rows, encoded, cache, mode)

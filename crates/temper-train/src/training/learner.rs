@@ -1,13 +1,14 @@
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::tensor::ExecutionError;
+use burn::tensor::{Device, ExecutionError};
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 use temper_data::Batch;
 use temper_freeze::{ClipFactor, gradient_norms};
 use temper_models::{Mode, Model, TokenBatch};
 
 use super::exchange::StepExchange;
+use super::trunk::SplitTrunk;
 use crate::tasks::Task;
 
 /// A part of an optimiser step that fits the token budget.
@@ -17,12 +18,19 @@ pub struct MicroBatch<T: Task> {
     pub tokens: Batch,
     /// One a sequence.
     pub targets: Vec<T::Target>,
+    /// What frozen layers make of the examples of its split, where that is kept.
+    pub trunk: Option<SplitTrunk>,
 }
 
 impl<T: Task> MicroBatch<T> {
-    fn to_device(&self, device: &burn::tensor::Device) -> TokenBatch {
-        let Batch { ids, type_ids, lengths, .. } = &self.tokens;
-        TokenBatch::new(ids, type_ids, lengths, device)
+    /// The batch as a model reads it, with what its frozen layers make of it where that is kept.
+    fn to_device(&self, model: &Model, device: &Device) -> TokenBatch {
+        let Batch { ids, type_ids, lengths, examples } = &self.tokens;
+        let batch = TokenBatch::new(ids, type_ids, lengths, device);
+        match &self.trunk {
+            Some(trunk) => trunk.attach(model, batch, examples, device),
+            None => batch,
+        }
     }
 }
 
@@ -82,18 +90,25 @@ pub struct TaskModel<T: Task> {
     pub(super) max_grad_norm: f64,
     #[module(skip)]
     pub(super) clip: ClipFactor,
+    #[module(skip)]
+    pub(super) frozen_dropout: bool,
 }
 
 impl<T: Task> TaskModel<T> {
     /// Joins a model and a task.
     pub fn new(model: Model, task: T) -> Self {
         let (exchange, clip) = (StepExchange::default(), ClipFactor::default());
-        Self { model, task, exchange, max_grad_norm: f64::INFINITY, clip }
+        Self { model, task, exchange, max_grad_norm: f64::INFINITY, clip, frozen_dropout: true }
     }
 
     /// Clips the common norm of all gradients, through the factor that the optimiser reads.
     pub fn with_clipping(self, max_grad_norm: f64, clip: &ClipFactor) -> Self {
         Self { max_grad_norm, clip: clip.clone(), ..self }
+    }
+
+    /// Whether layers that do not train drop out in training; by default they do.
+    pub fn with_frozen_dropout(self, frozen_dropout: bool) -> Self {
+        Self { frozen_dropout, ..self }
     }
 }
 
@@ -105,11 +120,14 @@ impl<T: Task> TrainStep for TaskModel<T> {
         let device = self.devices()[0].clone();
         // Backends without kernels of their own draw masks from the device's generator.
         device.seed(item.dropout_seed);
-        let mode = Mode::train(item.dropout_seed);
+        let mode = match self.frozen_dropout {
+            true => Mode::train(item.dropout_seed),
+            false => Mode::train(item.dropout_seed).without_frozen_dropout(),
+        };
         let mut output = StepOutput { loss: 0.0, examples: item.examples, tokens: 0 };
         let mut accumulator = GradientsAccumulator::new();
         for (index, batch) in item.batches.iter().enumerate() {
-            let tokens = batch.to_device(&device);
+            let tokens = batch.to_device(&self.model, &device);
             let sum = self.task.loss(&self.model, &tokens, &batch.targets, mode.child(index));
             let loss = sum / item.examples as f64;
             output.loss += f64::from(loss.clone().into_scalar::<f32>());
@@ -129,7 +147,10 @@ impl<T: Task> TrainStep for TaskModel<T> {
         if exchange.record_is_wanted() {
             exchange.put_record(optim.to_record());
         }
-        updated
+        match exchange.take_unfreezing() {
+            Some(next) => next.plan.apply_at(updated, next.step),
+            None => updated,
+        }
     }
 }
 
@@ -139,7 +160,7 @@ impl<T: Task> InferenceStep for TaskModel<T> {
 
     fn step(&self, item: MicroBatch<T>) -> BatchPredictions<T> {
         let device = self.devices()[0].clone();
-        let predictions = self.task.predict(&self.model, &item.to_device(&device));
+        let predictions = self.task.predict(&self.model, &item.to_device(&self.model, &device));
         BatchPredictions { predictions, examples: item.tokens.examples }
     }
 }

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use temper_data::{BatchSettings, EncodedSet, Step, collate, plan_epoch, plan_evaluation};
 
 use super::learner::{MicroBatch, TrainingStep};
+use super::trunk::SplitTrunk;
 use crate::tasks::Task;
 
 /// The encoded examples of a split with their targets.
@@ -42,6 +43,7 @@ impl<T: Task> Examples<T> {
         MicroBatch {
             tokens: collate(&self.encoded, indices),
             targets: indices.iter().map(|&index| self.targets[index].clone()).collect(),
+            trunk: None,
         }
     }
 }
@@ -51,13 +53,19 @@ impl<T: Task> Examples<T> {
 pub struct EvaluationLoader<T: Task> {
     examples: Examples<T>,
     plan: Arc<Vec<Vec<usize>>>,
+    trunk: Option<SplitTrunk>,
 }
 
 impl<T: Task> EvaluationLoader<T> {
     /// Batches of at most `tokens_per_batch` tokens.
     pub fn new(examples: Examples<T>, tokens_per_batch: usize) -> Self {
         let plan = Arc::new(plan_evaluation(&examples.encoded.lengths(), tokens_per_batch));
-        Self { examples, plan }
+        Self { examples, plan, trunk: None }
+    }
+
+    /// The same with what frozen layers make of its examples.
+    pub fn with_trunk(self, trunk: Option<SplitTrunk>) -> Self {
+        Self { trunk, ..self }
     }
 
     /// What the examples should yield.
@@ -96,7 +104,8 @@ impl<T: Task> Iterator for EvaluationBatches<'_, T> {
     fn next(&mut self) -> Option<Self::Item> {
         let indices = self.loader.plan.get(self.next)?;
         self.next += 1;
-        Some(Ok(self.loader.examples.batch(indices)))
+        let batch = self.loader.examples.batch(indices);
+        Some(Ok(MicroBatch { trunk: self.loader.trunk.clone(), ..batch }))
     }
 }
 
@@ -119,18 +128,24 @@ pub struct StepLoader<T: Task> {
     seed: u64,
     first_step: usize,
     total_steps: usize,
+    trunk: Option<SplitTrunk>,
 }
 
 impl<T: Task> StepLoader<T> {
     /// The steps from `first_step` (counted from 0) up to `total_steps`.
     pub fn new(examples: Examples<T>, settings: BatchSettings, seed: u64, total_steps: usize) -> Self {
-        Self { examples, settings, seed, first_step: 0, total_steps }
+        Self { examples, settings, seed, first_step: 0, total_steps, trunk: None }
     }
 
     /// The same steps without the first ones.
     pub fn after(mut self, steps: usize) -> Self {
         self.first_step = steps;
         self
+    }
+
+    /// The same with what frozen layers make of its examples.
+    pub fn with_trunk(self, trunk: Option<SplitTrunk>) -> Self {
+        Self { trunk, ..self }
     }
 
     /// The steps of one epoch.
@@ -141,10 +156,14 @@ impl<T: Task> StepLoader<T> {
     /// One step, ready to be computed.
     pub fn step(&self, plan: &Step, number: usize) -> TrainingStep<T> {
         TrainingStep {
-            batches: plan.batches.iter().map(|indices| self.examples.batch(indices)).collect(),
+            batches: plan.batches.iter().map(|indices| self.batch(indices)).collect(),
             examples: plan.examples(),
             dropout_seed: self.dropout_seed(number),
         }
+    }
+
+    fn batch(&self, indices: &[usize]) -> MicroBatch<T> {
+        MicroBatch { trunk: self.trunk.clone(), ..self.examples.batch(indices) }
     }
 
     /// Dropout depends on the seed and the step's number alone, so that a resumed run draws what

@@ -10,6 +10,7 @@ mod loader;
 mod progress;
 mod renderer;
 mod strategy;
+mod trunk;
 
 pub use checkpoint::{CheckpointState, Checkpoints};
 pub use evaluation::{Evaluation, evaluate, predict};
@@ -18,3 +19,4 @@ pub use learner::{BatchPredictions, MicroBatch, StepOutput, TaskModel, TrainingS
 pub use loader::{EvaluationLoader, Examples, StepLoader, steps_per_epoch};
 pub use progress::Progress;
 pub use strategy::{Outcome, Schedule, Stepwise, train};
+pub use trunk::{SplitTrunk, TrunkReport, TrunkReports, Trunks};

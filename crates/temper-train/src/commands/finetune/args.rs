@@ -1,23 +1,30 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::backend::Backend;
 use crate::settings::Preset;
-use crate::{ColumnOptions, SourceOptions};
+use crate::{ColumnOptions, RunRequest, SourceOptions};
 
 /// Fine-tune a pretrained model on a dataset
 #[derive(Clone, Debug, clap::Args)]
 pub struct FinetuneArgs {
-    /// Name (bert), Hub id (org/name), folder or run of a model
-    #[arg(required_unless_present = "resume")]
+    /// Name (bert), Hub id (org/name), folder or run of a model; left out with --from
+    #[arg(required_unless_present_any = ["resume", "request"])]
     pub model: Option<String>,
     /// Name of a dataset card (imdb) or path of a file or folder
-    #[arg(required_unless_present = "resume")]
+    #[arg(required_unless_present_any = ["resume", "request", "from"])]
     pub dataset: Option<String>,
+    /// Transfer: start from the model of a run, with a new head for the dataset
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
     /// Go on with an interrupted run, exactly
     #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "dataset"])]
     pub resume: Option<PathBuf>,
+    /// What another temper asks for, resolved: the part `request` of a run.toml
+    #[arg(long, hide = true, conflicts_with_all = ["model", "dataset", "resume"], value_parser = RunRequest::read)]
+    pub request: Option<RunRequest>,
     /// Where runs are kept
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub output_dir: PathBuf,
@@ -36,6 +43,9 @@ pub struct FinetuneArgs {
     /// flex, ndarray or cuda
     #[arg(long)]
     pub backend: Option<Backend>,
+    /// Time for the whole run, such as 10m or 1h30m: the deepest of all, last:K and head that fits is taken
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["resume", "strategy"])]
+    pub budget: Option<Duration>,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,
@@ -109,10 +119,15 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subset_seed: Option<u64>,
-    /// What trains: all, head, last:K, embeddings, freeze-embeddings, lora, pattern:REGEX[,REGEX]
+    /// What trains: all, head, last:K, layers:A-B, norms+head, biases+head, lora, gradual[:STEPS],
+    /// gradual:EPOCHSepoch, embeddings, freeze-embeddings, pattern:REGEX[,REGEX], or a TOML file
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
+    /// Factor of each layer's learning rate on that of the layer above (discriminative rates)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_decay: Option<f64>,
     /// Rank of the adapters of --strategy lora
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,4 +180,20 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_test_samples: Option<usize>,
+    /// Whether frozen layers drop out in training as in transformers: true or false
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen_dropout: Option<bool>,
+    /// Where the output of frozen lowest layers is kept: auto, memory, file or off
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trunk_cache: Option<String>,
+    /// Memory for it, such as 2GB (half of what is free by default)
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trunk_cache_memory: Option<String>,
+    /// Disk for it, such as 20GB (half of what is free by default)
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trunk_cache_disk: Option<String>,
 }

@@ -1,15 +1,16 @@
-use temper_freeze::FreezePlan;
 use temper_freeze::lora::{PeftRequest, merge};
+use temper_freeze::{FreezePlan, plan_figure};
 use temper_models::{Model, ModelConfig};
 
+use super::measure::Prediction;
 use crate::backend::Backend;
 use crate::record::RunRequest;
 use crate::report::{ReportInput, write_report};
-use crate::results::peak_memory_bytes;
+use crate::results::{ProofReport, peak_memory_bytes};
 use crate::run_folder::write_dir;
 use crate::tasks::Task;
 use crate::training::{
-    Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, evaluate, predict,
+    Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, TrunkReports, evaluate, predict,
 };
 use crate::{LocalModel, Results, RunFolder, Splits, TrainError, adapters};
 
@@ -30,6 +31,7 @@ pub(super) struct Finish<'a, T: Task> {
 pub(super) struct Summary {
     pub(super) plan: FreezePlan,
     pub(super) outcome: Outcome,
+    pub(super) trunk_cache: Option<TrunkReports>,
 }
 
 impl<T: Task> Finish<'_, T> {
@@ -47,10 +49,11 @@ impl<T: Task> Finish<'_, T> {
         let (saved, merge_difference) = self.plain(best, &config, summary)?;
         self.save_model(&saved.model, &config)?;
         let reload_difference = self.reload(&saved)?;
+        self.write_predictions(&test)?;
         let mut results = self.results(summary, &test, reload_difference);
         results.merge_difference = merge_difference;
         self.run.write_json(&self.run.results(), &results)?;
-        self.write_report(&results, &test)?;
+        self.write_report(&results, &test, &summary.plan)?;
         let best_dir = checkpoints.best_dir();
         std::fs::remove_dir_all(&best_dir).map_err(|error| TrainError::file(&best_dir, error))?;
         self.say(&results);
@@ -130,19 +133,39 @@ impl<T: Task> Finish<'_, T> {
             test_seconds: test.seconds,
             tokens_per_second: state.tokens as f64 / state.training_seconds.max(1e-9),
             peak_memory_bytes: peak_memory_bytes(),
-            // A violation would have ended the run with exit code 7.
-            proof: format!(
-                "every trained parameter had a finite gradient and changed ({}), every frozen one is bit-identical ({})",
-                summary.plan.rows.iter().filter(|row| row.trains).count(),
-                summary.plan.rows.iter().filter(|row| !row.trains).count()
-            ),
+            predicted: self.prediction(),
+            proof: ProofReport::new(&summary.plan, state.step, summary.outcome.proofs.clone()),
             reload_difference,
             merge_difference: None,
+            trunk_cache: summary.trunk_cache.clone(),
             data: self.splits.report.clone(),
         }
     }
 
-    fn write_report(&self, results: &Results, test: &Evaluation<T>) -> Result<(), TrainError> {
+    /// What `temper compare` tests differences by, example by example.
+    fn write_predictions(&self, test: &Evaluation<T>) -> Result<(), TrainError> {
+        let mut lines = String::new();
+        for (prediction, target) in test.predictions.iter().zip(self.splits.test.examples.targets.iter()) {
+            let right = self.task.is_right(prediction, target);
+            let mut row = serde_json::Map::from_iter([("right".to_owned(), right.into())]);
+            row.extend(self.task.decode(prediction).fields);
+            lines += &(serde_json::Value::Object(row).to_string() + "\n");
+        }
+        Ok(temper_hub::write_atomically(&self.run.predictions(), lines.as_bytes())?)
+    }
+
+    /// What was foretold when the run began; a run from before there were predictions has none.
+    fn prediction(&self) -> Option<Prediction> {
+        let text = std::fs::read_to_string(self.run.prediction()).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    fn write_report(
+        &self,
+        results: &Results,
+        test: &Evaluation<T>,
+        plan: &FreezePlan,
+    ) -> Result<(), TrainError> {
         let rows = crate::training::read_journal(&self.run.journal())?;
         let worst: Vec<(String, String)> = self
             .task
@@ -151,7 +174,8 @@ impl<T: Task> Finish<'_, T> {
             .map(|(example, explanation)| (self.splits.test.texts[example].clone(), explanation))
             .collect();
         let title = format!("{} on {}", self.local.resolved.id, self.splits.name);
-        let input = ReportInput { title: &title, results, rows: &rows, worst: &worst };
+        let figure = plan_figure(plan, &self.local.resolved.id, &results.strategy);
+        let input = ReportInput { title: &title, results, rows: &rows, figure: &figure, worst: &worst };
         write_report(&self.run.report(), &input)
     }
 
@@ -167,7 +191,10 @@ impl<T: Task> Finish<'_, T> {
             test.headline_name(),
             test.baseline
         ));
-        say(&format!("proof: {}", results.proof));
+        say(&format!("proof: {}", results.proof.statement));
+        for (name, cache) in results.trunk_cache.iter().flat_map(TrunkReports::each) {
+            say(&format!("trunk cache, {name}: {cache}"));
+        }
         say(&format!(
             "saved and loaded again: logits differ by at most {:.1e}; training took {:.0} s at {:.0} tokens/s",
             results.reload_difference, results.training_seconds, results.tokens_per_second
@@ -176,6 +203,17 @@ impl<T: Task> Finish<'_, T> {
             say(&format!(
                 "adapters in PEFT's layout: {}; merged into the weights they change the logits by at most {difference:.1e} (relative)",
                 self.run.adapter().display()
+            ));
+        }
+        if let Some(predicted) = &results.predicted {
+            let memory =
+                |bytes: Option<u64>| bytes.map_or("?".into(), |bytes| format!("{} MiB", bytes >> 20));
+            say(&format!(
+                "foretold: training {:.0} s, peak memory {}; it was {:.0} s, {}",
+                predicted.training_seconds,
+                memory(predicted.peak_memory_bytes),
+                results.training_seconds,
+                memory(results.peak_memory_bytes)
             ));
         }
         say(&format!("model: {}   report: {}", self.run.model().display(), self.run.report().display()));

@@ -1,10 +1,11 @@
 use std::path::Path;
 use std::sync::Mutex;
 
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use burn::train::Learner;
 use temper_data::BatchSettings;
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, Strategy};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
 use temper_models::{Loaded, Model};
 
 use super::finish::{Finish, Summary};
@@ -21,19 +22,19 @@ use crate::training::{
 use crate::{LocalModel, RunFolder, Split, Splits, TrainError, adapters};
 
 /// A run whose files are there and whose data is encoded.
-pub(super) struct Job<T: Task> {
-    pub(super) request: RunRequest,
-    pub(super) progress: Progress,
+pub(in crate::commands) struct Job<T: Task> {
+    pub(in crate::commands) request: RunRequest,
+    pub(in crate::commands) progress: Progress,
     local: LocalModel,
-    task: T,
-    pub(super) splits: Splits<T>,
+    pub(super) task: T,
+    pub(in crate::commands) splits: Splits<T>,
     device: Device,
     pub(super) steps: StepLoader<T>,
     pub(super) schedule: Schedule,
 }
 
 impl<T: Task> Job<T> {
-    pub(super) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
+    pub(in crate::commands) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
         let backend: Backend = request.backend.parse().map_err(TrainError::Usage)?;
         let device = backend.device()?.autodiff();
         let _: Strategy = request.settings.strategy.parse()?;
@@ -67,14 +68,21 @@ impl<T: Task> Job<T> {
         Ok(Self { request, progress, local, task, splits, device, steps, schedule })
     }
 
-    pub(super) fn new_model(&self) -> Result<Loaded, TrainError> {
+    pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
         let head = self.task.head(&self.request.settings);
         let loaded = Model::load(&self.local.dir, &head, &self.device)?;
         adapters::with_adapters(loaded, &self.request.settings)
     }
 
-    pub(super) fn plan(&self, loaded: &Loaded, new: &[String]) -> Result<FreezePlan, TrainError> {
-        Ok(FreezePlan::new(&self.request.settings.strategy.parse()?, &loaded.model.parameters(), new)?)
+    pub(in crate::commands) fn plan(
+        &self,
+        loaded: &Loaded,
+        new: &[String],
+    ) -> Result<FreezePlan, TrainError> {
+        let settings = &self.request.settings;
+        let plan = FreezePlan::new(&settings.strategy.parse()?, &loaded.model.parameters(), new)?;
+        let Schedule { total_steps, steps_per_epoch, .. } = self.schedule;
+        Ok(plan.with_layer_decay(settings.layer_decay)?.over(RunLength { total_steps, steps_per_epoch }))
     }
 
     pub(super) fn start(
@@ -146,6 +154,8 @@ impl<T: Task> Job<T> {
             say(&notice);
         }
         say(&self.splits.report.to_string());
+        let kept = loaded.model.parameters().parameters.len() - loaded.new.len();
+        say(&format!("parameters taken from {}: {kept}", self.local.resolved.id));
         say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
         if !loaded.dropped.is_empty() {
             say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
@@ -163,14 +173,14 @@ impl<T: Task> Job<T> {
     ) -> Result<(), TrainError> {
         let settings = &self.request.settings;
         self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
-        let clip = ClipFactor::default();
-        let model = TaskModel::new(plan.apply(loaded.model), self.task.clone())
-            .with_clipping(settings.max_grad_norm, &clip);
+        let trunks = self.trunks(&loaded.model, &plan, run)?;
+        let (clip, mut optimizer) = self.optimizer(&plan);
+        let model = self.task_model(loaded.model, &plan, state.step, &clip);
         if checkpoint.is_none() {
-            self.estimate(&model);
+            let prediction = self.measure(&model, &plan);
+            self.say(&prediction);
+            run.write_json(&run.prediction(), &prediction)?;
         }
-        let adamw = AdamWSettings { weight_decay: settings.weight_decay, ..AdamWSettings::default() };
-        let mut optimizer = adamw.init(&plan, &clip);
         if let Some(dir) = checkpoint {
             optimizer = optimizer.load_record(Checkpoints::optimizer(dir)?);
         }
@@ -180,9 +190,11 @@ impl<T: Task> Job<T> {
             validation: EvaluationLoader::new(
                 self.splits.validation.examples.clone(),
                 settings.tokens_per_batch(),
-            ),
+            )
+            .with_trunk(trunks.validation.clone()),
             config: loaded.config.clone(),
             plan: plan.clone(),
+            trunks: trunks.clone(),
             checkpoints: self.checkpoints(run),
             journal: Mutex::new(Journal::open(&run.journal(), state.step)?),
             progress: self.progress,
@@ -190,7 +202,8 @@ impl<T: Task> Job<T> {
             stop: on_interrupt(),
             outcome: Mutex::new(None),
         };
-        let (model, outcome) = train(learner, self.steps.clone().after(state.step), strategy, run.path())?;
+        let steps = self.steps.clone().after(state.step).with_trunk(trunks.training.clone());
+        let (model, outcome) = train(learner, steps, strategy, run.path())?;
         if outcome.interrupted {
             return Err(TrainError::Interrupted { step: outcome.state.step, run: run.path().into() });
         }
@@ -204,7 +217,32 @@ impl<T: Task> Job<T> {
             splits: &self.splits,
             progress: self.progress,
         }
-        .write(&Summary { plan, outcome }, &self.checkpoints(run), json)
+        .write(
+            &Summary { plan, outcome, trunk_cache: trunks.report() },
+            &self.checkpoints(run),
+            json,
+        )
+    }
+
+    /// A model whose parameters train as the plan says in that step.
+    pub(in crate::commands) fn task_model(
+        &self,
+        model: Model,
+        plan: &FreezePlan,
+        step: usize,
+        clip: &ClipFactor,
+    ) -> TaskModel<T> {
+        TaskModel::new(plan.apply_at(model, step), self.task.clone())
+            .with_clipping(self.request.settings.max_grad_norm, clip)
+            .with_frozen_dropout(self.request.settings.frozen_dropout)
+    }
+
+    /// A fresh optimiser, and the factor through which its gradients are clipped.
+    pub(in crate::commands) fn optimizer(&self, plan: &FreezePlan) -> (ClipFactor, ModuleOptimizer) {
+        let clip = ClipFactor::default();
+        let weight_decay = self.request.settings.weight_decay;
+        let adamw = AdamWSettings { weight_decay, ..AdamWSettings::default() };
+        (clip.clone(), adamw.init(plan, &clip))
     }
 
     fn rates(&self) -> LinearWarmup {

@@ -1,0 +1,196 @@
+//! Whether a run keeps what frozen layers make of its examples, and how much room that may take.
+
+use std::path::Path;
+
+use sysinfo::{Disks, System};
+use temper_freeze::{FreezePlan, TrunkLimits, trunk_depth};
+use temper_models::{Backbone, Model};
+
+use super::job::Job;
+use crate::settings::{Settings, TrunkCacheMode, bytes};
+use crate::tasks::Task;
+use crate::training::{Schedule, SplitTrunk, Trunks};
+use crate::{RunFolder, SplitSet, TrainError};
+
+impl<T: Task> Job<T> {
+    /// Which splits keep what frozen layers make of them.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] where that would not be sound.
+    pub(super) fn trunk_decision(&self, model: &Model, plan: &FreezePlan) -> Result<Decision, TrainError> {
+        let Schedule { total_steps, steps_per_epoch, eval_every, .. } = self.schedule;
+        let situation = Situation {
+            depth: trunk_depth(plan, 0),
+            drops_out: model.backbone.drops_out(),
+            repeats: total_steps > steps_per_epoch,
+            evaluations: total_steps.div_ceil(eval_every),
+        };
+        decide(&self.request.settings, situation)
+    }
+
+    /// The caches of the run, empty.
+    ///
+    /// # Errors
+    /// As [`Self::trunk_decision`].
+    pub(super) fn trunks(
+        &self,
+        model: &Model,
+        plan: &FreezePlan,
+        run: &RunFolder,
+    ) -> Result<Trunks, TrainError> {
+        let decision = self.trunk_decision(model, plan)?;
+        if let Some(hint) = &decision.hint {
+            self.progress.line(hint);
+        }
+        let cache = |wanted: bool, split: &SplitSet<T>| {
+            wanted.then(|| SplitTrunk::new(split.examples.encoded.lengths()))
+        };
+        Ok(Trunks {
+            training: cache(decision.training, &self.splits.train),
+            validation: cache(decision.validation, &self.splits.validation),
+            limits: limits(&self.request.settings, run.path())?,
+        })
+    }
+}
+
+/// What the decision depends on beside the settings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation {
+    /// Lowest layers that are frozen at first.
+    pub(super) depth: usize,
+    /// Whether the model drops out in training.
+    pub(super) drops_out: bool,
+    /// Whether examples are trained on more than once.
+    pub(super) repeats: bool,
+    /// Evaluations on the validation split.
+    pub(super) evaluations: usize,
+}
+
+/// Which splits get a cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub(super) training: bool,
+    pub(super) validation: bool,
+    /// What a person may want to know.
+    pub(super) hint: Option<String>,
+}
+
+/// Decides; nothing is kept where it would never be read again, unless it was asked for.
+///
+/// # Errors
+/// [`TrainError::Usage`] when a cache is asked for, but frozen layers drop out.
+pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<Decision, TrainError> {
+    let Situation { depth, drops_out, repeats, evaluations } = situation;
+    let (mode, drops_out) = (settings.trunk_cache, drops_out && settings.frozen_dropout);
+    let is_asked_for = matches!(mode, TrunkCacheMode::Memory | TrunkCacheMode::File);
+    if is_asked_for && drops_out {
+        return Err(TrainError::Usage(
+            "--trunk-cache keeps what frozen layers give, but they drop out in training, as in transformers, \
+             and give something else each time; add --frozen-dropout false, or leave --trunk-cache at auto"
+                .into(),
+        ));
+    }
+    if mode == TrunkCacheMode::Off || depth == 0 {
+        let hint = is_asked_for
+            .then(|| format!("trunk cache: off, strategy {} freezes no lowest layer", settings.strategy));
+        return Ok(Decision { hint, ..Decision::default() });
+    }
+    let hint = (drops_out && repeats).then(|| {
+        format!(
+            "the {depth} lowest layers are frozen, but drop out, as in transformers; with --frozen-dropout false \
+             they would be computed once an example"
+        )
+    });
+    let training = !drops_out && (repeats || is_asked_for);
+    Ok(Decision { training, validation: evaluations > 1, hint })
+}
+
+/// The room for caches: as set, else half of what is free.
+///
+/// # Errors
+/// [`TrainError::Usage`] for a size that cannot be read.
+pub(super) fn limits(settings: &Settings, dir: &Path) -> Result<TrunkLimits, TrainError> {
+    let set = |text: &Option<String>| text.as_deref().map(bytes).transpose().map_err(TrainError::Usage);
+    let memory = set(&settings.trunk_cache_memory)?.unwrap_or_else(|| free_memory() / 2);
+    let disk = set(&settings.trunk_cache_disk)?.unwrap_or_else(|| free_disk(dir) / 2);
+    let mode = settings.trunk_cache;
+    Ok(TrunkLimits {
+        memory_bytes: if mode == TrunkCacheMode::File { 0 } else { memory },
+        file_bytes: if mode == TrunkCacheMode::Memory { 0 } else { disk },
+        dir: dir.into(),
+    })
+}
+
+/// Bytes of memory that no process needs, within the limit of a container.
+fn free_memory() -> u64 {
+    let mut system = System::new();
+    system.refresh_memory();
+    let of_container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    system.available_memory().min(of_container)
+}
+
+/// Free bytes on the disk of a folder; 0 where that cannot be told.
+fn free_disk(dir: &Path) -> u64 {
+    let Ok(dir) = dir.canonicalize() else { return 0 };
+    let disks = Disks::new_with_refreshed_list();
+    let holding = disks.iter().filter(|disk| dir.starts_with(disk.mount_point()));
+    let nearest = holding.max_by_key(|disk| disk.mount_point().components().count());
+    nearest.map_or(0, |disk| disk.available_space())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITUATION: Situation = Situation { depth: 5, drops_out: true, repeats: true, evaluations: 3 };
+
+    fn settings(mode: TrunkCacheMode, frozen_dropout: bool) -> Settings {
+        Settings { trunk_cache: mode, frozen_dropout, ..Settings::default() }
+    }
+
+    fn splits(settings: &Settings, situation: Situation) -> (bool, bool) {
+        let decision = decide(settings, situation).unwrap();
+        (decision.training, decision.validation)
+    }
+
+    #[test]
+    fn a_cache_is_used_where_it_is_sound_and_read_again() {
+        let auto = settings(TrunkCacheMode::Auto, false);
+        assert_eq!(splits(&auto, SITUATION), (true, true));
+        assert_eq!(splits(&auto, Situation { repeats: false, ..SITUATION }), (false, true));
+        assert_eq!(splits(&auto, Situation { evaluations: 1, ..SITUATION }), (true, false));
+        assert_eq!(splits(&auto, Situation { depth: 0, ..SITUATION }), (false, false));
+        assert_eq!(splits(&settings(TrunkCacheMode::Off, false), SITUATION), (false, false));
+        let file = settings(TrunkCacheMode::File, false);
+        assert_eq!(splits(&file, Situation { repeats: false, ..SITUATION }), (true, true));
+    }
+
+    #[test]
+    fn frozen_dropout_prevents_it_in_training_alone() {
+        let auto = settings(TrunkCacheMode::Auto, true);
+        let decision = decide(&auto, SITUATION).unwrap();
+        assert_eq!((decision.training, decision.validation), (false, true));
+        assert!(decision.hint.unwrap().contains("--frozen-dropout false"));
+        // A model without dropout is another matter.
+        assert_eq!(splits(&auto, Situation { drops_out: false, ..SITUATION }), (true, true));
+        let error = decide(&settings(TrunkCacheMode::Memory, true), SITUATION).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--frozen-dropout false"), "{error}");
+    }
+
+    #[test]
+    fn room_is_what_was_set_or_half_of_what_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let set = Settings {
+            trunk_cache_memory: Some("2GB".into()),
+            trunk_cache_disk: Some("1 MiB".into()),
+            ..Settings::default()
+        };
+        let found = limits(&set, dir.path()).unwrap();
+        assert_eq!((found.memory_bytes, found.file_bytes), (2_000_000_000, 1 << 20));
+        let found = limits(&settings(TrunkCacheMode::File, false), dir.path()).unwrap();
+        assert_eq!(found.memory_bytes, 0);
+        let found = limits(&settings(TrunkCacheMode::Memory, false), dir.path()).unwrap();
+        assert!(found.memory_bytes > 0 && found.file_bytes == 0);
+    }
+}
