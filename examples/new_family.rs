@@ -12,8 +12,9 @@ use serde_json::json;
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, TrainingProof, gradient_norms};
 use temper_models::heads::ClassifierConfig;
 use temper_models::layers::{
-    AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, Norm, NormConfig, NormPlace, Rotary,
-    StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
+    AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, LinearWalk, Norm, NormConfig,
+    NormPlace, Rotary, StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff,
+    run_layers,
 };
 use temper_models::weights::{Row, WeightMap, copy, linear, norm};
 use temper_models::{
@@ -106,6 +107,11 @@ impl Backbone for MyModel {
 
     fn token_table(&self) -> Tensor<2> {
         self.token_embedding.weight.val()
+    }
+
+    // So that adapters can be put on its maps; all else works without.
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("layers", &mut self.layers);
     }
 
     fn hidden_size(&self) -> usize {

@@ -33,6 +33,10 @@ enum Command {
     Generate(Handed),
     /// Show a model's configuration and parameters
     Inspect(Handed),
+    /// Add an adapter to its model's weights
+    Merge(Handed),
+    /// Take an adapter out of a merged model's weights
+    Unmerge(Handed),
     /// Compare a model's outputs with a reference implementation's
     Verify(Handed),
     /// Bring models and datasets to this machine
@@ -92,6 +96,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Embed(handed) => cargo::temper("embed", &handed.arguments),
         Command::Generate(handed) => cargo::temper("generate", &handed.arguments),
         Command::Inspect(handed) => cargo::temper("inspect", &handed.arguments),
+        Command::Merge(handed) => cargo::temper("merge", &handed.arguments),
+        Command::Unmerge(handed) => cargo::temper("unmerge", &handed.arguments),
         Command::Verify(handed) => cargo::temper("verify", &handed.arguments),
         Command::Fetch(handed) => cargo::temper("fetch", &handed.arguments),
         Command::Compare(handed) => cargo::temper("compare", &handed.arguments),

@@ -389,7 +389,7 @@ fn own_files_keep_adapters_exactly() {
     assert_eq!(ParameterHashes::of(&again), ParameterHashes::of(&model));
     let ids = |model: &Model| model.parameters().parameters.iter().map(|row| row.id).collect::<Vec<_>>();
     assert_eq!(ids(&again), ids(&model));
-    let error = load_own(base, &LoraSettings { r: 3, ..settings }, &file).err().expect("another rank");
+    let error = load_own(base, &LoraSettings { r: 3, ..settings }, &file).expect_err("another rank");
     assert!(error.to_string().contains("layers.0.attention.query.adapter.a"), "{error}");
 }
 
@@ -416,7 +416,7 @@ fn adapters_of_another_model_are_refused() {
     let bert = adapted.iter().find(|adapted| adapted.name == "bert").expect("a case");
     let gpt2 = case("gpt2-sequence-classification");
     let adapter = PeftAdapter::open(&bert.dir).expect("opened");
-    let error = load_peft(gpt2.load(&Device::flex()), &gpt2.config, &adapter).err().expect("refused");
+    let error = load_peft(gpt2.load(&Device::flex()), &gpt2.config, &adapter).expect_err("refused");
     assert!(error.to_string().contains("bert.encoder.layer.0.attention.self.query"), "{error}");
     let plain = gpt2.load(&Device::flex()).parameters();
     assert!(FreezePlan::new(&Strategy::Lora, &plain, &[]).is_err(), "a plan without adapters");

@@ -39,6 +39,17 @@ pub(crate) fn check_steps(settings: &Settings, total: usize) -> Result<(), Train
     )))
 }
 
+/// What to tell somebody whose adapters will hardly move.
+pub(crate) fn notice(settings: &Settings) -> Option<String> {
+    const USUAL: f64 = 1e-4;
+    (has_adapters(settings) && settings.learning_rate < USUAL).then(|| {
+        format!(
+            "adapters begin at zero and want a higher rate than whole weights: --learning-rate {:e} may not move them enough; 1e-3 is a start",
+            settings.learning_rate
+        )
+    })
+}
+
 /// A freshly loaded model with the adapters that the settings ask for.
 pub(crate) fn with_adapters(loaded: Loaded, settings: &Settings) -> Result<Loaded, TrainError> {
     if !has_adapters(settings) {

@@ -120,6 +120,43 @@ fn merge_and_unmerge_undo_each_other() {
 }
 
 #[test]
+fn an_adapter_that_peft_wrote_is_merged() {
+    let bench = Bench::new();
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let base = crates.join("temper-models/tests/fixtures/zoo/bert-sequence-classification");
+    let adapter = crates.join("temper-freeze/tests/fixtures/lora/bert");
+    let [base_name, adapter_name] = [&base, &adapter].map(|path| path.to_str().unwrap());
+    assert_succeeds(&bench.run(&["merge", base_name, adapter_name, "merged"]));
+    let factors = weights(&adapter.join("adapter_model.safetensors"));
+    let (before, after) =
+        (weights(&base.join("model.safetensors")), weights(&bench.path("merged/model.safetensors")));
+    let module = "bert.encoder.layer.1.attention.self.value";
+    let [a, b] =
+        ["A", "B"].map(|factor| &factors[&format!("base_model.model.{module}.lora_{factor}.weight")]);
+    // [out, in] += 3/2 [out, 2] [2, in]
+    let inputs = a.len() / 2;
+    let sum =
+        |at: usize| b[at / inputs * 2] * a[at % inputs] + b[at / inputs * 2 + 1] * a[inputs + at % inputs];
+    let weight = format!("{module}.weight");
+    let expected: Vec<f32> =
+        before[&weight].iter().enumerate().map(|(at, value)| value + 1.5 * sum(at)).collect();
+    assert!(largest(&after[&weight], &expected) < 1e-6);
+    assert!(largest(&after[&weight], &before[&weight]) > 1e-2);
+
+    // A base without a head takes the adapter's, whose size tells the number of labels.
+    std::fs::create_dir(bench.path("bare")).unwrap();
+    std::fs::copy(base.join("model.safetensors"), bench.path("bare/model.safetensors")).unwrap();
+    let mut config: Value =
+        serde_json::from_slice(&std::fs::read(base.join("config.json")).unwrap()).unwrap();
+    config["architectures"] = serde_json::json!(["BertModel"]);
+    config.as_object_mut().unwrap().remove("id2label");
+    bench.write("bare/config.json", &config.to_string());
+    assert_succeeds(&bench.run(&["merge", "./bare", adapter_name, "headed"]));
+    assert_eq!(bench.json("headed/config.json")["id2label"]["2"], "LABEL_2");
+    assert_eq!(weights(&bench.path("headed/model.safetensors")), after);
+}
+
+#[test]
 fn a_merge_that_does_not_agree_ends_with_7() {
     let bench = Bench::new();
     assert_succeeds(&bench.finetune("run", &LORA));
@@ -195,4 +232,8 @@ fn bad_settings_of_adapters_are_refused() {
         assert!(!bench.path("runs/run").exists());
     }
     assert_succeeds(&bench.run(&["inspect", "./model", "--strategy", "lora"]));
+    let output =
+        bench.finetune("slow", &["--strategy", "lora", "--max-steps", "3", "--learning-rate", "5e-5"]);
+    assert_succeeds(&output);
+    assert!(stderr(&output).contains("want a higher rate"), "{}", stderr(&output));
 }

@@ -140,6 +140,6 @@ mod tests {
 
     #[test]
     fn nothing_fused_is_nothing() {
-        assert_eq!(Factors::fused(&[None, None], &[vec![0..1], vec![1..2]]), None);
+        assert_eq!(Factors::fused(&[None, None], &[vec![0..1, 2..3], vec![1..2, 3..4]]), None);
     }
 }

@@ -130,6 +130,7 @@ impl HeadTask {
 
 /// The head of a model.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // One a model: nothing to save.
 pub enum Head {
     /// One row of logits a sequence.
     SequenceClassification(SequenceClassification),

@@ -143,8 +143,13 @@ fn head_request(
     let head = config.facts().heads.iter().find(|head| head.kind.task() == task);
     let output = head.and_then(|head| head.rows.iter().find_map(|row| row.place_of("head.output.weight")));
     // [labels, hidden]
-    let labels = output.and_then(|place| adapter.shape_of(&place.name)).map_or(0, |shape| shape[0]);
-    Ok(new(task, (0..labels).map(|label| format!("LABEL_{label}")).collect(), Pooling::Pooler))
+    let count = output.and_then(|place| adapter.shape_of(&place.name)).map_or(0, |shape| shape[0]);
+    let named = config.labels()?;
+    let labels = match named.len() == count {
+        true => named,
+        false => (0..count).map(|label| format!("LABEL_{label}")).collect(),
+    };
+    Ok(new(task, labels, Pooling::Pooler))
 }
 
 fn without_adapters(mut model: Model) -> Model {

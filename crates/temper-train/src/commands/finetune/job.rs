@@ -150,6 +150,9 @@ impl<T: Task> Job<T> {
                 settings.num_train_epochs
             ));
         }
+        if let Some(notice) = adapters::notice(settings) {
+            say(&notice);
+        }
         say(&self.splits.report.to_string());
         let kept = loaded.model.parameters().parameters.len() - loaded.new.len();
         say(&format!("parameters taken from {}: {kept}", self.local.resolved.id));
