@@ -11,6 +11,8 @@ pub fn write(environment: &Environment) -> Result<ExitCode> {
     for (script, fixtures) in [
         ("fixtures.py", "crates/temper-models/tests/fixtures"),
         ("zoo.py", "crates/temper-models/tests/fixtures"),
+        // On the models of the zoo.
+        ("lora_fixture.py", "crates/temper-freeze/tests/fixtures"),
         ("kernels_fixture.py", "crates/temper-kernels/tests/fixtures"),
         ("embedding_fixture.py", "crates/temper-train/tests/fixtures"),
     ] {

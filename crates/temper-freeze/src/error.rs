@@ -1,21 +1,33 @@
+use std::path::PathBuf;
+
+use temper_models::ModelError;
+
+use crate::strategy::FORMS;
+
 /// What can go wrong when deciding what trains, and with what frozen layers made.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// A strategy that cannot be read.
-    #[error(
-        "strategy \"{given}\" {reason}; use all, head, last:K, embeddings, freeze-embeddings or pattern:REGEX[,REGEX]"
-    )]
+    #[error("strategy \"{given}\" {reason}; use {FORMS}")]
     Strategy {
         /// As given.
         given: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// More layers than the model has.
-    #[error("last:{asked} asks for more layers than the model's {available}; use all or a smaller number")]
+    /// A strategy file that cannot be read.
+    #[error("strategy file {path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A layer that the model does not have.
+    #[error("{strategy} asks for more layers than the model's {available}{}; use all or smaller numbers", counted(*available))]
     TooManyLayers {
-        /// Layers asked for.
-        asked: usize,
+        /// The strategy.
+        strategy: String,
         /// Layers there are.
         available: usize,
     },
@@ -39,4 +51,62 @@ pub enum FreezeError {
         /// The largest one allowed.
         tolerance: f64,
     },
+    /// A rate per layer that is no share.
+    #[error("layer decay {given} is not above 0 and at most 1")]
+    LayerDecay {
+        /// As given.
+        given: f64,
+    },
+    /// Adapters that nothing names.
+    #[error("no linear map is named for adapters; name some, such as query,value, or all-linear")]
+    NoTargets,
+    /// A target that no linear map has.
+    #[error(
+        "no linear map is called \"{target}\"; the model's: {known}; or give a regex over whole paths, or all-linear"
+    )]
+    Target {
+        /// As given.
+        target: String,
+        /// Names of the model's linear maps.
+        known: String,
+    },
+    /// A target that is neither a name nor a regex.
+    #[error("target \"{target}\" is no regex: {reason}")]
+    TargetPattern {
+        /// As given.
+        target: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A model without adapters where some are needed.
+    #[error("the model has no adapters; attach some first")]
+    NoAdapters,
+    /// A file of an adapter that cannot be used.
+    #[error("{path}: {reason}")]
+    Adapter {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An adapter that is computed otherwise than LoRA.
+    #[error("{path}: {field} = {value} is not supported; the numbers would be wrong without it")]
+    UnsupportedAdapter {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A model's parameters could not be read or written.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+fn counted(available: usize) -> String {
+    match available {
+        0 => String::new(),
+        count => format!(" (0 to {})", count - 1),
+    }
 }

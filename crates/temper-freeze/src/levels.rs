@@ -15,7 +15,7 @@ fn layer_of(path: &str) -> Option<usize> {
 }
 
 /// Layers of a model, bottom to top: an encoder's first, then a decoder's or those of the only stack.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Stacks {
     encoder: usize,
     upper: usize,
@@ -43,6 +43,17 @@ impl Stacks {
         self.encoder + self.upper
     }
 
+    /// The place of a parameter on the way up: 0 for embeddings, then the layers from 1, above them what
+    /// stands behind the last one.
+    pub(crate) fn floor(self, path: &str) -> usize {
+        if is_embedding(path) { 0 } else { self.level(path) + 1 }
+    }
+
+    /// The highest [`Self::floor`].
+    pub(crate) fn top(self) -> usize {
+        self.layers() + 1
+    }
+
     /// The layer that a parameter stands in, or directly behind.
     pub(crate) fn level(self, path: &str) -> usize {
         match path.strip_prefix("encoder.") {
@@ -53,4 +64,19 @@ impl Stacks {
             }
         }
     }
+}
+
+/// Norms, by the name of their module.
+pub(crate) fn is_norm(path: &str) -> bool {
+    path.rsplit('.').nth(1).is_some_and(|module| module.ends_with("norm"))
+}
+
+/// Biases of maps and norms.
+pub(crate) fn is_bias(path: &str) -> bool {
+    path.ends_with(".bias")
+}
+
+/// The task's part.
+pub(crate) fn is_head(path: &str) -> bool {
+    path.starts_with("head.")
 }

@@ -11,7 +11,10 @@
 
 mod clip;
 mod error;
+mod figure;
+mod groups;
 mod levels;
+pub mod lora;
 mod optimizer;
 mod plan;
 mod proof;
@@ -22,10 +25,12 @@ mod trunk_depth;
 
 pub use clip::{GradientNorms, gradient_norms};
 pub use error::FreezeError;
+pub use figure::{comparison_figure, plan_figure};
+pub use groups::{TrainedGroup, TrainedGroups};
 pub use optimizer::{AdamWSettings, ClipFactor};
-pub use plan::{FreezePlan, PlanRow};
+pub use plan::{FreezePlan, PlanRow, RunLength};
 pub use proof::{ParameterHashes, TrainingProof, Violation};
 pub use schedule::LinearWarmup;
-pub use strategy::Strategy;
+pub use strategy::{Pace, Strategy};
 pub use trunk_cache::{TrunkCache, TrunkLayout, TrunkLimits, TrunkPlace, TrunkStatistics};
 pub use trunk_depth::trunk_depth;

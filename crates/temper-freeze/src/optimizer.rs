@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -31,12 +32,20 @@ impl Default for AdamWSettings {
 }
 
 impl AdamWSettings {
-    /// The optimiser for a plan's two groups; it multiplies every gradient by `clip`.
+    /// The optimiser for a plan's groups, one a rate with and one without decay; it multiplies every gradient
+    /// by `clip`.
     pub fn init(&self, plan: &FreezePlan, clip: &ClipFactor) -> ModuleOptimizer {
-        let with_decay = AdamW { settings: *self, clip: clip.clone() };
-        let without_decay = AdamW { settings: Self { weight_decay: 0.0, ..*self }, clip: clip.clone() };
-        let group = ParamGroup::from_ids(plan.ids(|row| !row.decays));
-        ModuleOptimizer::from(with_decay).with_group(group, without_decay, None)
+        let adamw = |decays: bool, rate: f64| {
+            let weight_decay = if decays { self.weight_decay } else { 0.0 };
+            AdamW { settings: Self { weight_decay, ..*self }, rate, clip: clip.clone() }
+        };
+        let groups: BTreeSet<(bool, u64)> =
+            plan.rows.iter().map(|row| (row.decays, row.rate.to_bits())).collect();
+        // What the plan does not name has no gradients; the default group is for it.
+        groups.into_iter().fold(ModuleOptimizer::from(adamw(true, 1.0)), |optimizer, (decays, rate)| {
+            let members = plan.ids(|row| row.decays == decays && row.rate.to_bits() == rate);
+            optimizer.with_group(ParamGroup::from_ids(members), adamw(decays, f64::from_bits(rate)), None)
+        })
     }
 }
 
@@ -66,6 +75,8 @@ impl ClipFactor {
 #[derive(Clone)]
 struct AdamW {
     settings: AdamWSettings,
+    /// Factor on the learning rate.
+    rate: f64,
     clip: ClipFactor,
 }
 
@@ -85,7 +96,7 @@ impl Optimizer for AdamW {
         let time = time + 1;
         let tensors = AdamWTensors { parameter, first_moment: moment_1, second_moment: moment_2 };
         let adamw = temper_kernels::AdamW {
-            learning_rate,
+            learning_rate: self.rate * learning_rate,
             beta1: self.settings.beta1,
             beta2: self.settings.beta2,
             epsilon: self.settings.epsilon,

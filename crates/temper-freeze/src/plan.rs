@@ -2,10 +2,10 @@ use std::fmt;
 
 use burn::module::{Module, ParamGroup, ParamId};
 use serde::Serialize;
-use temper_models::{Parameter, ParameterTable};
+use temper_models::{Parameter, ParameterTable, is_adapter};
 
-use crate::levels::{Stacks, is_embedding};
-use crate::{FreezeError, Strategy};
+use crate::levels::{Stacks, is_bias, is_embedding, is_head, is_norm};
+use crate::{FreezeError, Pace, Strategy};
 
 /// What happens to one parameter.
 #[derive(Clone, Debug, Serialize)]
@@ -16,14 +16,27 @@ pub struct PlanRow {
     pub shape: Vec<usize>,
     /// Number of elements.
     pub count: usize,
-    /// Whether it trains.
+    /// Whether it trains, at any time.
     pub trains: bool,
+    /// The optimiser step, counted from 0, from which on it trains; `None` when it never does.
+    pub unfreezes: Option<usize>,
     /// Whether weight decay touches it: not biases, not norms.
     pub decays: bool,
-    /// Its learning-rate group.
+    /// Factor on the learning rate.
+    pub rate: f64,
+    /// Its optimiser group: frozen, decay or no decay.
     pub group: &'static str,
     #[serde(skip)]
     pub(crate) id: ParamId,
+}
+
+/// How long a run is, which decides when a gradual strategy unfreezes.
+#[derive(Clone, Copy, Debug)]
+pub struct RunLength {
+    /// Optimiser steps.
+    pub total_steps: usize,
+    /// Optimiser steps in one pass over the data.
+    pub steps_per_epoch: usize,
 }
 
 /// A strategy worked out for one model.
@@ -31,39 +44,104 @@ pub struct PlanRow {
 pub struct FreezePlan {
     /// One row a parameter, in the model's order.
     pub rows: Vec<PlanRow>,
+    stacks: Stacks,
+    pace: Pace,
 }
 
 impl FreezePlan {
     /// Works a strategy out; `new` lists the parameters that were drawn at random.
     ///
+    /// A gradual strategy unfreezes a group a step until [`Self::over`] tells how long the run is.
+    ///
     /// # Errors
-    /// [`FreezeError::TooManyLayers`] and [`FreezeError::NoMatch`].
+    /// [`FreezeError::TooManyLayers`], [`FreezeError::NoMatch`] and [`FreezeError::NoAdapters`].
     pub fn new(strategy: &Strategy, table: &ParameterTable, new: &[String]) -> Result<Self, FreezeError> {
-        check(strategy, table)?;
         let stacks = Stacks::of(table);
+        check(strategy, table, stacks)?;
         let row = |parameter: &Parameter| {
-            let picked = trains(strategy, &parameter.path, stacks) || new.contains(&parameter.path);
-            let trains = picked && !parameter.is_fixed();
+            let path = &parameter.path;
+            let begins = if new.contains(path) { Some(0) } else { begins(strategy, path, stacks) };
+            let unfreezes = begins.filter(|_| !parameter.is_fixed());
+            let rate = match strategy {
+                Strategy::Groups(groups) => groups.group_of(path).map_or(1.0, |group| group.rate),
+                _ => 1.0,
+            };
             PlanRow {
-                path: parameter.path.clone(),
+                path: path.clone(),
                 shape: parameter.shape.clone(),
                 count: parameter.count(),
-                trains,
-                decays: decays(&parameter.path),
-                group: group(&parameter.path, trains),
+                trains: unfreezes.is_some(),
+                unfreezes,
+                decays: decays(path),
+                rate,
+                group: group(path, unfreezes.is_some()),
                 id: parameter.id,
             }
         };
-        Ok(Self { rows: table.parameters.iter().map(row).collect() })
+        let pace = match strategy {
+            Strategy::Gradual(pace) => *pace,
+            _ => Pace::Steps(1),
+        };
+        Ok(Self { rows: table.parameters.iter().map(row).collect(), stacks, pace }.paced(match pace {
+            Pace::Steps(steps) => steps,
+            Pace::Even | Pace::Epochs(_) => 1,
+        }))
     }
 
-    /// Makes the parameters that train ask for gradients, and the others not.
+    /// The plan for a run of that length: decides when gradual groups begin.
+    #[must_use]
+    pub fn over(mut self, run: RunLength) -> Self {
+        let steps = match std::mem::replace(&mut self.pace, Pace::Steps(1)) {
+            Pace::Steps(_) => return self,
+            Pace::Epochs(epochs) => epochs * run.steps_per_epoch,
+            // As many spans as groups: every group trains for one span at least.
+            Pace::Even => run.total_steps / (self.stacks.top() + 1),
+        };
+        self.paced(steps.max(1))
+    }
+
+    /// Multiplies the numbers of gradual groups, as [`Self::new`] leaves them, by the steps of one.
+    fn paced(mut self, steps: usize) -> Self {
+        for row in &mut self.rows {
+            row.unfreezes = row.unfreezes.map(|group| group * steps);
+        }
+        self
+    }
+
+    /// Discriminative rates: each layer's rate is `decay` times that of the one above it. What stands behind
+    /// the last layer has the full rate, the embeddings the smallest (Howard and Ruder 2018: 1 / 2.6).
+    ///
+    /// # Errors
+    /// [`FreezeError::LayerDecay`] when it is not above 0 and at most 1.
+    pub fn with_layer_decay(mut self, decay: f64) -> Result<Self, FreezeError> {
+        if !(decay > 0.0 && decay <= 1.0) {
+            return Err(FreezeError::LayerDecay { given: decay });
+        }
+        for row in &mut self.rows {
+            let below = self.stacks.top() - self.stacks.floor(&row.path);
+            row.rate *= decay.powi(i32::try_from(below).unwrap_or(i32::MAX));
+        }
+        Ok(self)
+    }
+
+    /// Makes the parameters that train from the start ask for gradients, and the others not.
     pub fn apply<M: Module>(&self, module: M) -> M {
-        let frozen = self.ids(|row| !row.trains);
-        let trained = self.ids(|row| row.trains);
+        self.apply_at(module, 0)
+    }
+
+    /// Makes the parameters that train in that optimiser step, counted from 0, ask for gradients, and the
+    /// others not.
+    pub fn apply_at<M: Module>(&self, module: M, step: usize) -> M {
+        let frozen = self.ids(|row| !row.trains_in(step));
+        let trained = self.ids(|row| row.trains_in(step));
         module
             .set_require_grad_group(ParamGroup::from_ids(frozen), false)
             .set_require_grad_group(ParamGroup::from_ids(trained), true)
+    }
+
+    /// Whether parameters begin to train with that optimiser step, counted from 0, and not before.
+    pub fn unfreezes_at(&self, step: usize) -> bool {
+        step > 0 && self.rows.iter().any(|row| row.unfreezes == Some(step))
     }
 
     /// Ids of the rows that a condition picks.
@@ -81,69 +159,129 @@ impl FreezePlan {
         self.rows.iter().map(|row| row.count).sum()
     }
 
-    /// Number of elements that train.
+    /// Number of elements that train at any time.
     pub fn trainable(&self) -> usize {
         self.rows.iter().filter(|row| row.trains).map(|row| row.count).sum()
+    }
+
+    /// Number of elements that train in an optimiser step, counted from 0.
+    pub fn trainable_in(&self, step: usize) -> usize {
+        self.rows.iter().filter(|row| row.trains_in(step)).map(|row| row.count).sum()
     }
 
     /// Totals in one line.
     pub fn summary(&self) -> String {
         let (trainable, total) = (self.trainable(), self.total());
         let percent = 100.0 * trainable as f64 / total.max(1) as f64;
-        format!("{trainable} of {total} parameters train ({percent:.2} %)")
+        let at_first = self.trainable_in(0);
+        let gradual = match at_first == trainable {
+            true => String::new(),
+            false => format!(", {at_first} of them from the start"),
+        };
+        format!("{trainable} of {total} parameters train ({percent:.2} %){gradual}")
+    }
+}
+
+impl PlanRow {
+    /// Whether it trains in an optimiser step, counted from 0.
+    pub fn trains_in(&self, step: usize) -> bool {
+        self.unfreezes.is_some_and(|begins| begins <= step)
     }
 }
 
 impl fmt::Display for FreezePlan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.rows.iter().map(|row| row.path.len()).max().unwrap_or(0).max("parameter".len());
-        writeln!(out, "{:width$}  {:>14}  {:>12}  {:<6}  group", "parameter", "shape", "count", "trains")?;
+        writeln!(
+            out,
+            "{:width$}  {:>14}  {:>12}  {:<6}  {:<8}  {:>6}  from step",
+            "parameter", "shape", "count", "trains", "group", "rate"
+        )?;
         for row in &self.rows {
             let shape = format!("{:?}", row.shape);
             let trains = if row.trains { "yes" } else { "no" };
-            writeln!(out, "{:width$}  {shape:>14}  {:>12}  {trains:<6}  {}", row.path, row.count, row.group)?;
+            let [rate, from] = match row.unfreezes {
+                Some(step) => [format!("x{:.3}", row.rate), step.to_string()],
+                None => [String::new(), "-".into()],
+            };
+            writeln!(
+                out,
+                "{:width$}  {shape:>14}  {:>12}  {trains:<6}  {:<8}  {rate:>6}  {from:>9}",
+                row.path, row.count, row.group
+            )?;
         }
         write!(out, "{}", self.summary())
     }
 }
 
-fn check(strategy: &Strategy, table: &ParameterTable) -> Result<(), FreezeError> {
+fn check(strategy: &Strategy, table: &ParameterTable, stacks: Stacks) -> Result<(), FreezeError> {
+    let available = stacks.layers();
+    let too_many = || FreezeError::TooManyLayers { strategy: strategy.to_string(), available };
     match strategy {
-        Strategy::LastLayers(asked) if *asked > Stacks::of(table).layers() => {
-            Err(FreezeError::TooManyLayers { asked: *asked, available: Stacks::of(table).layers() })
+        Strategy::Lora if !table.parameters.iter().any(|parameter| is_adapter(&parameter.path)) => {
+            Err(FreezeError::NoAdapters)
         }
-        Strategy::Patterns(patterns) => {
-            let unmatched = patterns
-                .iter()
-                .find(|pattern| !table.parameters.iter().any(|parameter| pattern.is_match(&parameter.path)));
-            match unmatched {
-                None => Ok(()),
-                Some(pattern) => Err(FreezeError::NoMatch {
-                    pattern: pattern.as_str().into(),
-                    example: table.parameters.last().map_or(String::new(), |last| last.path.clone()),
-                }),
-            }
+        Strategy::LastLayers(asked) if *asked > available => Err(too_many()),
+        Strategy::Layers(range) if *range.end() >= available => Err(too_many()),
+        Strategy::Patterns(patterns) => check_matches(
+            table,
+            patterns.iter().map(|pattern| (pattern.as_str(), |path: &str| pattern.is_match(path))),
+        ),
+        Strategy::Groups(groups) => {
+            let groups = groups.groups().iter();
+            check_matches(
+                table,
+                groups.map(|group| (group.pattern.as_str(), |path: &str| group.is_match(path))),
+            )
         }
         _ => Ok(()),
     }
 }
 
-fn trains(strategy: &Strategy, path: &str, stacks: Stacks) -> bool {
-    let head = path.starts_with("head.");
+/// Refuses a pattern that matches nothing: most likely a slip of the pen.
+fn check_matches<'a, F: Fn(&str) -> bool>(
+    table: &ParameterTable,
+    mut patterns: impl Iterator<Item = (&'a str, F)>,
+) -> Result<(), FreezeError> {
+    let is_unmatched = |is_match: &F| !table.parameters.iter().any(|parameter| is_match(&parameter.path));
+    match patterns.find(|(_, is_match)| is_unmatched(is_match)) {
+        None => Ok(()),
+        Some((pattern, _)) => Err(FreezeError::NoMatch {
+            pattern: pattern.into(),
+            example: table.parameters.last().map_or(String::new(), |last| last.path.clone()),
+        }),
+    }
+}
+
+/// The step from which on a parameter trains; of a gradual strategy, the number of its group.
+fn begins(strategy: &Strategy, path: &str, stacks: Stacks) -> Option<usize> {
     match strategy {
-        Strategy::All => true,
-        Strategy::Head => head,
-        Strategy::LastLayers(count) => !is_embedding(path) && stacks.level(path) + count >= stacks.layers(),
-        Strategy::Embeddings => head || is_embedding(path),
+        Strategy::Gradual(_) if is_head(path) => Some(0),
+        Strategy::Gradual(_) => Some(stacks.top() - stacks.floor(path)),
+        Strategy::Groups(groups) => groups.group_of(path).map(|group| group.from_step),
+        _ => trains(strategy, path, stacks).then_some(0),
+    }
+}
+
+fn trains(strategy: &Strategy, path: &str, stacks: Stacks) -> bool {
+    let in_layer = |picked: &dyn Fn(usize) -> bool| !is_embedding(path) && picked(stacks.level(path));
+    match strategy {
+        Strategy::All | Strategy::Gradual(_) | Strategy::Groups(_) => true,
+        Strategy::Head => is_head(path),
+        Strategy::LastLayers(count) => in_layer(&|level| level + count >= stacks.layers()),
+        Strategy::Layers(range) => is_head(path) || in_layer(&|level| range.contains(&level)),
+        Strategy::Embeddings => is_head(path) || is_embedding(path),
         Strategy::FreezeEmbeddings => !is_embedding(path),
+        Strategy::NormsAndHead => is_head(path) || is_norm(path),
+        Strategy::BiasesAndHead => is_head(path) || is_bias(path),
+        Strategy::Lora => is_head(path) || is_adapter(path),
         Strategy::Patterns(patterns) => patterns.iter().any(|pattern| pattern.is_match(path)),
     }
 }
 
 /// Loshchilov and Hutter's decay is for matrices; BERT's recipe leaves out biases and norms.
 fn decays(path: &str) -> bool {
-    let is_norm = path.rsplit('.').nth(1).is_some_and(|module| module.ends_with("norm"));
-    !is_norm && !path.ends_with(".bias")
+    !is_norm(path) && !is_bias(path)
 }
 
 fn group(path: &str, trains: bool) -> &'static str {
@@ -244,8 +382,73 @@ mod tests {
     #[test]
     fn impossible_plans_are_refused() {
         let plan = |name: &str| FreezePlan::new(&name.parse().unwrap(), &twelve_layers(), &[]);
-        assert!(matches!(plan("last:13"), Err(FreezeError::TooManyLayers { asked: 13, available: 12 })));
+        assert!(matches!(plan("last:13"), Err(FreezeError::TooManyLayers { available: 12, .. })));
+        assert!(matches!(plan("layers:3-12"), Err(FreezeError::TooManyLayers { .. })));
         assert!(matches!(plan("pattern:layers"), Err(FreezeError::NoMatch { .. })));
+    }
+
+    #[test]
+    fn norms_and_biases_train_with_the_head() {
+        assert_eq!(trained("norms+head", &[]), ["embedding_norm.bias", "head.output.weight"]);
+        assert_eq!(trained("biases+head", &[]), ["embedding_norm.bias", "head.output.weight"]);
+        assert_eq!(
+            trained("layers:1-2", &[]),
+            ["layers.1.ffn.inner.weight", "layers.2.ffn.inner.weight", "head.output.weight"]
+        );
+    }
+
+    fn begin(plan: &FreezePlan) -> Vec<(&str, usize)> {
+        plan.rows.iter().filter_map(|row| Some((row.path.as_str(), row.unfreezes?))).collect()
+    }
+
+    #[test]
+    fn gradual_goes_down_from_the_head() {
+        let run = RunLength { total_steps: 140, steps_per_epoch: 30 };
+        for (name, span) in [("gradual", 10), ("gradual:7", 7), ("gradual:2epoch", 60)] {
+            let plan = FreezePlan::new(&name.parse().unwrap(), &twelve_layers(), &[]).unwrap().over(run);
+            let steps: std::collections::HashMap<_, _> = begin(&plan).into_iter().collect();
+            assert_eq!(steps["head.output.weight"], 0);
+            assert_eq!(steps["pooler.weight"], 0);
+            assert_eq!(steps["layers.11.ffn.inner.weight"], span);
+            assert_eq!(steps["layers.0.ffn.inner.weight"], 12 * span);
+            assert_eq!(steps["embedding_norm.bias"], 13 * span);
+            assert!(plan.unfreezes_at(span) && !plan.unfreezes_at(span + 1) && !plan.unfreezes_at(0));
+            assert_eq!(plan.trainable_in(2 * span), 8);
+        }
+    }
+
+    #[test]
+    fn a_run_shorter_than_the_groups_still_unfreezes() {
+        let run = RunLength { total_steps: 3, steps_per_epoch: 3 };
+        let plan = FreezePlan::new(&"gradual".parse().unwrap(), &twelve_layers(), &[]).unwrap().over(run);
+        assert!(plan.unfreezes_at(1));
+    }
+
+    #[test]
+    fn rates_fall_from_the_head_down() {
+        let plan = FreezePlan::new(&"all".parse().unwrap(), &twelve_layers(), &[]).unwrap();
+        let plan = plan.with_layer_decay(0.5).unwrap();
+        let rate = |path: &str| plan.rows.iter().find(|row| row.path == path).unwrap().rate;
+        assert_eq!(rate("head.output.weight"), 1.0);
+        assert_eq!(rate("pooler.weight"), 1.0);
+        assert_eq!(rate("layers.11.ffn.inner.weight"), 0.5);
+        assert_eq!(rate("layers.0.ffn.inner.weight"), 0.5_f64.powi(12));
+        assert_eq!(rate("token_embedding.weight"), 0.5_f64.powi(13));
+        for wrong in [0.0, -1.0, 1.5, f64::NAN] {
+            let plan = FreezePlan::new(&"all".parse().unwrap(), &twelve_layers(), &[]).unwrap();
+            assert!(plan.with_layer_decay(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn groups_of_a_file_say_rate_and_step() {
+        let groups = r#"{"group": [{"pattern": "layers\\.11\\..*", "rate": 0.5, "from_step": 4}, {"pattern": "head\\..*|layers\\..*"}]}"#;
+        let plan = FreezePlan::new(&groups.parse().unwrap(), &twelve_layers(), &[]).unwrap();
+        let row = |path: &str| plan.rows.iter().find(|row| row.path == path).unwrap();
+        let upper = row("layers.11.ffn.inner.weight");
+        assert_eq!((upper.rate, upper.unfreezes), (0.5, Some(4)));
+        assert_eq!(row("layers.1.ffn.inner.weight").unfreezes, Some(0));
+        assert_eq!(row("pooler.weight").unfreezes, None);
     }
 
     #[test]

@@ -80,21 +80,23 @@ impl TrainingProof {
     }
 
     /// Compares with the parameters after a few steps, when a small rate may not have moved every
-    /// parameter by as much as one bit.
-    pub fn early_violations<M: Module>(&self, module: &M, plan: &FreezePlan) -> Vec<Violation> {
-        let mut violations = self.violations(module, plan);
+    /// parameter by as much as one bit; `steps` optimiser steps are done.
+    pub fn early_violations<M: Module>(&self, module: &M, plan: &FreezePlan, steps: usize) -> Vec<Violation> {
+        let mut violations = self.violations(module, plan, steps);
         violations.retain(|violation| violation.what != UNCHANGED);
         violations
     }
 
-    /// Compares with the parameters after training; an empty list is the proof.
-    pub fn violations<M: Module>(&self, module: &M, plan: &FreezePlan) -> Vec<Violation> {
+    /// Compares with the parameters after so many optimiser steps; an empty list is the proof. What a gradual
+    /// strategy has not yet unfrozen has to be as it was.
+    pub fn violations<M: Module>(&self, module: &M, plan: &FreezePlan, steps: usize) -> Vec<Violation> {
         let after = ParameterHashes::of(module);
         let mut violations = Vec::new();
         for row in &plan.rows {
             let id = row.id;
             let changed = self.before.0.get(&id) != after.0.get(&id);
-            let what = match (row.trains, changed) {
+            let trained = steps > 0 && row.trains_in(steps - 1);
+            let what = match (trained, changed) {
                 (false, true) => "is frozen, but changed",
                 (true, _) if self.had_infinite.contains(&id) => "had a gradient that is not finite",
                 (true, _) if !self.had_gradient.contains(&id) => "should train, but never had a gradient",

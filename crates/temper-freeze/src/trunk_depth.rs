@@ -1,7 +1,7 @@
 //! How deep the part of a model lies below which nothing trains.
 
+use crate::FreezePlan;
 use crate::levels::{Stacks, is_embedding};
-use crate::{FreezePlan, PlanRow};
 
 /// Number of lowest layers whose output for an example no update changes, at an optimiser step (counted
 /// from 0): neither they nor anything below them trains then. An encoder's layers count first.
@@ -9,13 +9,8 @@ use crate::{FreezePlan, PlanRow};
 /// Of the embeddings of a decoder beside an encoder, only those are below the decoder that are its own.
 pub fn trunk_depth(plan: &FreezePlan, step: usize) -> usize {
     let stacks = Stacks::of_paths(plan.rows.iter().map(|row| row.path.as_str()));
-    let trained = plan.rows.iter().filter(|row| trains_at(row, step));
+    let trained = plan.rows.iter().filter(|row| row.trains_in(step));
     trained.map(|row| limit(&row.path, stacks)).min().unwrap_or(stacks.layers()).min(stacks.layers())
-}
-
-/// Whether a parameter trains at a step.
-fn trains_at(row: &PlanRow, _step: usize) -> bool {
-    row.trains
 }
 
 /// Layers below a parameter that do not depend on it.
@@ -62,6 +57,10 @@ mod tests {
     ];
 
     fn depth(paths: &[&str], strategy: &str) -> usize {
+        trunk_depth(&plan(paths, strategy), 0)
+    }
+
+    fn plan(paths: &[&str], strategy: &str) -> FreezePlan {
         let parameter = |path: &&str| Parameter {
             path: (*path).to_owned(),
             shape: vec![1],
@@ -70,7 +69,7 @@ mod tests {
         };
         let table = ParameterTable { parameters: paths.iter().map(parameter).collect() };
         let strategy: Strategy = strategy.parse().expect("a strategy");
-        trunk_depth(&FreezePlan::new(&strategy, &table, &[]).expect("a plan"), 0)
+        FreezePlan::new(&strategy, &table, &[]).expect("a plan")
     }
 
     #[test]
@@ -88,6 +87,14 @@ mod tests {
         ] {
             assert_eq!(depth(&BERT, strategy), expected, "{strategy}");
         }
+    }
+
+    #[test]
+    fn gradual_unfreezing_shrinks_it() {
+        let plan = plan(&BERT, "gradual");
+        let depths: Vec<usize> = (0..20).map(|step| trunk_depth(&plan, step)).collect();
+        assert_eq!((depths[0], depths[19]), (11, 0), "{depths:?}");
+        assert!(depths.is_sorted_by(|left, right| left >= right), "{depths:?}");
     }
 
     #[test]

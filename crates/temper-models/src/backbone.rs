@@ -1,7 +1,7 @@
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
-use crate::layers::Cache;
+use crate::layers::{Cache, LinearWalk};
 use crate::trunk::state_after;
 use crate::{Mode, Rows, TokenBatch, TrunkRows, TrunkState};
 
@@ -41,7 +41,7 @@ pub trait Backbone {
     ///
     /// # Shapes
     /// - hidden: `[sequences, hidden]`; output: `[sequences, hidden]`
-    fn pool(&self, hidden: Tensor<2>) -> Tensor<2> {
+    fn pool(&self, hidden: Tensor<2>, _mode: Mode) -> Tensor<2> {
         hidden
     }
 
@@ -83,6 +83,10 @@ pub trait Backbone {
     fn drops_out(&self) -> bool {
         true
     }
+
+    /// Leads a walk through the linear maps, so that adapters can be put on them. A family that does not
+    /// write it has none to offer.
+    fn walk_linears(&mut self, _walk: &mut LinearWalk<'_>) {}
 
     /// Width of the hidden state.
     fn hidden_size(&self) -> usize;

@@ -35,6 +35,14 @@ pub(crate) fn fresh(parameter: &Parameter, deviation: f64, seed: u64) -> TensorD
     TensorData::new(values, parameter.shape.clone())
 }
 
+/// A matrix of numbers that are uniform in `[-bound, bound)`; the stream depends on seed and path alone.
+pub(crate) fn uniform_matrix(path: &str, shape: [usize; 2], bound: f64, seed: u64) -> TensorData {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed ^ hash_of(path));
+    let [rows, columns] = shape;
+    let number = |_| ((2.0 * uniform(&mut generator) - 1.0) * bound) as f32;
+    TensorData::new((0..rows * columns).map(number).collect::<Vec<f32>>(), shape)
+}
+
 /// A standard normal number by Box and Muller's transform.
 fn normal(generator: &mut ChaCha8Rng) -> f64 {
     let radius = (-2.0 * (1.0 - uniform(generator)).ln()).sqrt();

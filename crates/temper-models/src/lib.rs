@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod adapters;
 mod backbone;
 mod batch;
 mod config;
@@ -48,7 +49,7 @@ pub use heads::{Head, HeadKind, HeadRequest, HeadTask, Pooling};
 pub use layers::Cache;
 pub use mode::{Mode, Seed};
 pub use model::{Loaded, Model};
-pub use parameters::{Parameter, ParameterTable, PathTracker};
+pub use parameters::{Parameter, ParameterTable, PathTracker, is_adapter, parameter_id};
 pub use registry::{AnyBackbone, KnownFamily, families};
 pub use temper_kernels::Activation;
 pub use trunk::{TrunkRows, TrunkState};

@@ -192,7 +192,7 @@ fn target(name: &str, facts: &FamilyFacts, head: &ResolvedHead) -> Option<Target
 }
 
 /// The shape of the tensor that holds these parameters side by side.
-fn stored_shape(parameters: &[&Parameter], layout: Layout) -> Vec<usize> {
+pub(crate) fn stored_shape(parameters: &[&Parameter], layout: Layout) -> Vec<usize> {
     let mut shape = parameters[0].shape.clone();
     if let Some(outputs) = shape.last_mut().filter(|_| parameters.len() > 1) {
         *outputs = outputs_of(parameters).iter().sum();

@@ -5,8 +5,9 @@ use burn::tensor::{Device, Tensor};
 
 use crate::initial::draw;
 use crate::loading::{ResolvedHead, fill_from, plan};
+use crate::parameters::is_adapter;
 use crate::registry::AnyBackbone;
-use crate::weights::{Checkpoint, write_safetensors};
+use crate::weights::{Checkpoint, write_tensors};
 use crate::{
     BackboneModule, Head, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Rows, TokenBatch,
     TrunkRows, TrunkState,
@@ -111,7 +112,8 @@ impl<B: BackboneModule> Model<B> {
         let Some(Head::Pretraining(head)) = &self.head else { return None };
         let hidden = self.backbone.forward(batch, Rows::All, mode.child(0));
         let first = batch.layer_rows(Rows::First).select(hidden.clone());
-        Some([head.tokens.forward(&self.backbone, hidden), head.next_sentence(&self.backbone, first)])
+        let tokens = head.tokens.forward(&self.backbone, hidden, mode.child(1));
+        Some([tokens, head.next_sentence(&self.backbone, first, mode.child(2))])
     }
 
     /// What the lowest layers make of a batch, with the rows that the head reads; see [`TrunkState`].
@@ -139,18 +141,14 @@ impl<B: BackboneModule> Model<B> {
         ParameterTable::of(self)
     }
 
-    /// Writes `config.json` and `model.safetensors` such that transformers loads the folder as it
-    /// is.
+    /// Writes `config.json` and `model.safetensors` such that transformers loads the folder as it is;
+    /// adapters are left out.
     ///
     /// # Errors
     /// [`ModelError::Write`] when a file cannot be written; files are complete or absent.
     pub fn save(&self, config: &ModelConfig<B>, dir: &Path) -> Result<(), ModelError> {
-        let groups = config.facts().weights.groups;
-        let place = |path: &str| match self.head {
-            Some(_) => config.stored_place(path),
-            None => config.stored_place_without_head(path),
-        };
-        write_safetensors(self, &dir.join("model.safetensors"), place, groups)?;
+        let stored = self.stored(config, |path| !is_adapter(path))?;
+        write_tensors(&stored, &dir.join("model.safetensors"))?;
         let path = dir.join("config.json");
         let text = serde_json::to_string_pretty(config.raw()).map_err(std::io::Error::other);
         text.and_then(|text| std::fs::write(&path, text + "\n"))

@@ -31,6 +31,16 @@ impl PathTracker {
     }
 }
 
+/// What optimisers know the parameter at a path by, in every process.
+pub fn parameter_id(path: &str) -> ParamId {
+    ParamId::from(hash_of(path))
+}
+
+/// True for a parameter of an adapter, which no checkpoint of a model has.
+pub fn is_adapter(path: &str) -> bool {
+    path.contains(".adapter.")
+}
+
 /// A number that stands for a path in every process: 64-bit FNV-1a.
 pub(crate) fn hash_of(path: &str) -> u64 {
     path.bytes()

@@ -17,6 +17,7 @@ use crate::families::llama::{Llama, LlamaConfig};
 use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::families::roberta::RobertaConfig;
 use crate::families::t5::T5Config;
+use crate::layers::LinearWalk;
 use crate::{
     Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, Rows, TokenBatch, TrunkRows, TrunkState,
 };
@@ -84,6 +85,16 @@ impl AnyBackbone {
             Self::EncoderDecoder(model) => model,
         }
     }
+
+    fn family_mut(&mut self) -> &mut dyn Backbone {
+        match self {
+            Self::Bert(bert) => bert,
+            Self::Falcon(falcon) => falcon,
+            Self::Llama(llama) => llama,
+            Self::Decoder(decoder) => decoder,
+            Self::EncoderDecoder(model) => model,
+        }
+    }
 }
 
 impl Backbone for AnyBackbone {
@@ -91,8 +102,8 @@ impl Backbone for AnyBackbone {
         self.family().run(batch, pass)
     }
 
-    fn pool(&self, hidden: Tensor<2>) -> Tensor<2> {
-        self.family().pool(hidden)
+    fn pool(&self, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
+        self.family().pool(hidden, mode)
     }
 
     fn token_table(&self) -> Tensor<2> {
@@ -113,6 +124,10 @@ impl Backbone for AnyBackbone {
 
     fn drops_out(&self) -> bool {
         self.family().drops_out()
+    }
+
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        self.family_mut().walk_linears(walk);
     }
 
     fn hidden_size(&self) -> usize {

@@ -32,7 +32,7 @@ fn every_hidden_state_and_the_logits_agree() {
                 assert!(difference < 1e-5, "{name} layer {layer}: {difference}");
             }
             let first = model.backbone.forward(&batch, Rows::First, Mode::Evaluate);
-            let pooled = model.backbone.pool(first);
+            let pooled = model.backbone.pool(first, Mode::Evaluate);
             assert!(largest(host(pooled), reference.values("pooler_output")) < 1e-5);
             let logits = model.classify(&batch, Mode::Evaluate).expect("a head");
             assert!(largest(host(logits), reference.values("logits")) < 1e-5);

@@ -95,6 +95,12 @@ pub enum TrainError {
         /// The run folder.
         run: PathBuf,
     },
+    /// A process of ours failed; it has said why.
+    #[error("the measurement failed")]
+    Child {
+        /// Its exit code; `None` when a signal ended it.
+        code: Option<i32>,
+    },
     /// burn-train ended the run.
     #[error("burn-train: {0}")]
     Learner(String),
@@ -119,23 +125,32 @@ impl TrainError {
     /// 7 verification failed, 130 interrupted with a checkpoint, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::RunExists { .. } | Self::Freeze(_) => 2,
+            Self::Usage(_) | Self::RunExists { .. } => 2,
+            Self::Freeze(FreezeError::Adapter { .. } | FreezeError::UnsupportedAdapter { .. }) => 3,
+            Self::Freeze(FreezeError::Model(error)) | Self::Model(error) => model_code(error),
+            Self::Freeze(_) => 2,
             Self::Hub(error) => hub_code(error),
             Self::Data(DataError::Hub(error)) => hub_code(error),
             Self::Data(error) => data_code(error),
-            Self::Model(
-                ModelError::Setting { .. }
-                | ModelError::NoGenerator { .. }
-                | ModelError::EmptyPrompt { .. }
-                | ModelError::PromptTooLong { .. },
-            ) => 2,
-            Self::Model(ModelError::Write { .. }) | Self::File { bad_data: false, .. } => 1,
-            Self::Model(_) | Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
+            Self::File { bad_data: false, .. } => 1,
+            Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
             Self::Diverged { .. } => 6,
             Self::ProofFailed { .. } | Self::Verification { .. } | Self::Fixtures { .. } => 7,
             Self::Interrupted { .. } => 130,
+            Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
             Self::Learner(_) => 1,
         }
+    }
+}
+
+fn model_code(error: &ModelError) -> u8 {
+    match error {
+        ModelError::Setting { .. }
+        | ModelError::NoGenerator { .. }
+        | ModelError::EmptyPrompt { .. }
+        | ModelError::PromptTooLong { .. } => 2,
+        ModelError::Write { .. } => 1,
+        _ => 3,
     }
 }
 

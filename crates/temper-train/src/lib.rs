@@ -4,6 +4,7 @@
 //! model ([`temper_models`]) with a plan of what trains ([`temper_freeze`]) -> [`training`] ->
 //! a run folder.
 
+mod adapters;
 pub mod allocator;
 mod backend;
 pub mod commands;

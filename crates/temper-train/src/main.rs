@@ -7,8 +7,9 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, ModelsArgs, PredictArgs,
-    VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect, models, predict, verify,
+    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, MergeArgs, ModelsArgs,
+    PlanArgs, PredictArgs, UnmergeArgs, VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect,
+    merge, models, plan, predict, unmerge, verify,
 };
 
 #[global_allocator]
@@ -29,10 +30,13 @@ struct Cli {
 enum Command {
     Finetune(Box<FinetuneArgs>),
     Evaluate(EvaluateArgs),
+    Plan(Box<PlanArgs>),
     Predict(PredictArgs),
     Embed(EmbedArgs),
     Generate(Box<GenerateArgs>),
     Inspect(InspectArgs),
+    Merge(MergeArgs),
+    Unmerge(UnmergeArgs),
     Verify(VerifyArgs),
     Fetch(FetchArgs),
     Models(ModelsArgs),
@@ -51,10 +55,13 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Finetune(args) => finetune(&args),
         Command::Evaluate(args) => evaluate(&args),
+        Command::Plan(args) => plan(&args),
         Command::Predict(args) => predict(&args),
         Command::Embed(args) => embed(&args),
         Command::Generate(args) => generate(&args),
         Command::Inspect(args) => inspect(&args),
+        Command::Merge(args) => merge(&args),
+        Command::Unmerge(args) => unmerge(&args),
         Command::Verify(args) => verify(&args),
         Command::Fetch(args) => fetch(&args),
         Command::Models(args) => models(&args),

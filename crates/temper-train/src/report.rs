@@ -13,6 +13,8 @@ pub(crate) struct ReportInput<'a> {
     pub(crate) title: &'a str,
     pub(crate) results: &'a Results,
     pub(crate) rows: &'a [JournalRow],
+    /// What trained, as an SVG element.
+    pub(crate) figure: &'a str,
     /// Text and explanation of the worst errors.
     pub(crate) worst: &'a [(String, String)],
 }
@@ -53,10 +55,11 @@ fn page(input: &ReportInput<'_>, plots: &str) -> String {
         None => String::new(),
     };
     let data = escape(&results.data.to_string());
+    let figure = input.figure;
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><style>{STYLE}</style>\
-         <h1>{title}</h1>{stand_in}<h2>Test</h2>{}<h2>Curves</h2>{plots}<h2>Confusion matrix</h2>{}\
-         <h2>Worst errors</h2>{}<h2>Data</h2><pre>{data}</pre></html>\n",
+         <h1>{title}</h1>{stand_in}<h2>Test</h2>{}<h2>Curves</h2>{plots}<h2>What trained</h2>{figure}\
+         <h2>Confusion matrix</h2>{}<h2>Worst errors</h2>{}<h2>Data</h2><pre>{data}</pre></html>\n",
         scores(results),
         confusion(&results.test),
         worst(input.worst),

@@ -1,6 +1,8 @@
 use serde::Serialize;
 use temper_data::DataReport;
+use temper_freeze::FreezePlan;
 
+use crate::commands::Prediction;
 use crate::tasks::Scores;
 use crate::training::TrunkReports;
 
@@ -31,14 +33,44 @@ pub struct Results {
     pub tokens_per_second: f64,
     /// Largest resident size of the process; only Linux tells.
     pub peak_memory_bytes: Option<u64>,
+    /// What one step, measured ahead, had foretold.
+    pub predicted: Option<Prediction>,
     /// What the training proof found.
-    pub proof: String,
+    pub proof: ProofReport,
     /// Largest difference of the logits after saving and loading again.
     pub reload_difference: f64,
     /// What was kept of frozen layers' output, and what that spared.
     pub trunk_cache: Option<TrunkReports>,
+    /// Largest difference of the logits with adapters beside the weights and in them, as a part of the largest
+    /// logit; of the strategy `lora` alone.
+    pub merge_difference: Option<f64>,
     /// The dataset as the run saw it.
     pub data: DataReport,
+}
+
+/// What the training proof found: a violation would have ended the run with exit code 7.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProofReport {
+    /// Tensors that trained: each had a finite gradient above zero and changed.
+    pub trained: usize,
+    /// Tensors that did not: each is the same bit for bit.
+    pub frozen: usize,
+    /// Optimiser steps after which this was checked.
+    pub checked_after_steps: Vec<usize>,
+    /// The same in words.
+    pub statement: String,
+}
+
+impl ProofReport {
+    /// The proof of a finished run.
+    pub fn new(plan: &FreezePlan, steps: usize, checked_after_steps: Vec<usize>) -> Self {
+        let trained = plan.rows.iter().filter(|row| steps > 0 && row.trains_in(steps - 1)).count();
+        let frozen = plan.rows.len() - trained;
+        let statement = format!(
+            "every trained parameter had a finite gradient and changed ({trained}), every frozen one is bit-identical ({frozen})"
+        );
+        Self { trained, frozen, checked_after_steps, statement }
+    }
 }
 
 /// The largest resident size that this process has had.

@@ -64,6 +64,11 @@ impl RunFolder {
         self.path.join("results.json")
     }
 
+    /// `prediction.json`: what the run was expected to cost, for the end to compare with.
+    pub fn prediction(&self) -> PathBuf {
+        self.path.join("prediction.json")
+    }
+
     /// `report.html`
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")
@@ -72,6 +77,11 @@ impl RunFolder {
     /// `model/`
     pub fn model(&self) -> PathBuf {
         self.path.join("model")
+    }
+
+    /// `adapter/`
+    pub fn adapter(&self) -> PathBuf {
+        self.path.join("adapter")
     }
 
     /// `checkpoints/`

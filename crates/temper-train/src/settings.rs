@@ -5,6 +5,7 @@ use std::path::Path;
 use config::{Config, Environment, File};
 use serde::{Deserialize, Serialize};
 use temper_data::Truncation;
+use temper_freeze::lora::LoraSettings;
 use temper_hub::near_names;
 use temper_models::Pooling;
 
@@ -12,8 +13,9 @@ use crate::TrainError;
 
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
 ///
-/// What a run.toml of an earlier version records beyond these is passed over.
+/// What a run.toml of an earlier version records beyond these is passed over, and what it lacks is the default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// Passes over the training data.
     pub num_train_epochs: usize,
@@ -43,6 +45,16 @@ pub struct Settings {
     pub subset_seed: u64,
     /// What trains.
     pub strategy: String,
+    /// Factor of each layer's learning rate on that of the layer above it; 1 for one rate everywhere.
+    pub layer_decay: f64,
+    /// Rank of the adapters of the strategy `lora`.
+    pub lora_rank: usize,
+    /// What an adapter adds is multiplied by `lora_alpha / lora_rank`.
+    pub lora_alpha: f64,
+    /// Dropout on the input of an adapter.
+    pub lora_dropout: f64,
+    /// Linear maps that get an adapter, separated by commas; see `LoraSettings::target_modules`.
+    pub lora_targets: String,
     /// What the classification head reads.
     pub pooling: Pooling,
     /// Optimiser steps between two rows of metrics.jsonl.
@@ -73,6 +85,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
+        let lora = LoraSettings::default();
         Self {
             num_train_epochs: 3,
             max_steps: None,
@@ -88,6 +101,11 @@ impl Default for Settings {
             seed: 42,
             subset_seed: 42,
             strategy: "all".into(),
+            layer_decay: 1.0,
+            lora_rank: lora.r,
+            lora_alpha: lora.lora_alpha,
+            lora_dropout: lora.lora_dropout,
+            lora_targets: lora.target_modules.join(","),
             pooling: Pooling::Pooler,
             logging_steps: 10,
             eval_steps: None,
@@ -242,7 +260,11 @@ impl Settings {
         need(self.max_tokens_per_batch != Some(0), "max_tokens_per_batch must be above 0");
         need((0.0..=1.0).contains(&self.warmup_ratio), "warmup_ratio must be between 0 and 1");
         need(self.weight_decay >= 0.0, "weight_decay must not be negative");
+        need(self.layer_decay > 0.0 && self.layer_decay <= 1.0, "layer_decay must be above 0 and at most 1");
         need(self.max_grad_norm > 0.0, "max_grad_norm must be above 0");
+        need(self.lora_rank > 0, "lora_rank must be above 0");
+        need(self.lora_alpha.is_finite() && self.lora_alpha > 0.0, "lora_alpha must be above 0");
+        need((0.0..1.0).contains(&self.lora_dropout), "lora_dropout must be at least 0 and below 1");
         need(self.logging_steps > 0, "logging_steps must be above 0");
         need(self.eval_steps != Some(0), "eval_steps must be above 0");
         need(self.save_steps != Some(0), "save_steps must be above 0");
@@ -265,6 +287,17 @@ impl Settings {
             return Ok(());
         }
         Err(TrainError::Usage(format!("settings that cannot work:\n{}", wrong.join("\n"))))
+    }
+
+    /// What the adapters of the strategy `lora` are made from.
+    pub fn lora(&self) -> LoraSettings {
+        let targets = self.lora_targets.split(',').map(str::trim).filter(|target| !target.is_empty());
+        LoraSettings {
+            r: self.lora_rank,
+            lora_alpha: self.lora_alpha,
+            lora_dropout: self.lora_dropout,
+            target_modules: targets.map(str::to_owned).collect(),
+        }
     }
 
     /// Examples an optimiser step.

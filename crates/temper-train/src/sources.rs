@@ -77,6 +77,11 @@ pub struct LocalModel {
 }
 
 impl LocalModel {
+    /// Whether a folder is a run with a model in it, or a model.
+    pub fn is_folder(path: &std::path::Path) -> bool {
+        path.join("model/config.json").is_file() || path.join("config.json").is_file()
+    }
+
     /// Finds a model by name or path. A run folder stands for the model in it.
     ///
     /// # Errors

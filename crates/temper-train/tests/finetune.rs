@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Bench, assert_fails, assert_succeeds, reviews, stderr, stdout};
+use common::{Bench, assert_fails, assert_succeeds, interrupt, reviews, stderr, stdout};
 use serde_json::Value;
 
 #[test]
@@ -127,7 +127,7 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
     ]);
     arguments.extend(flags);
     let mut child = bench.command(&arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    wait_for_step(&bench, 8);
+    bench.wait_for_step("resumed", 8);
     interrupt(child.id());
     let status = child.wait().unwrap();
     if status.code() == Some(130) {
@@ -150,24 +150,6 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
     let (straight, resumed) = (losses("straight"), losses("resumed"));
     assert_eq!(straight.len(), resumed.len());
     assert_eq!(straight.last(), resumed.last());
-}
-
-fn wait_for_step(bench: &Bench, step: u64) {
-    let journal = bench.path("runs/resumed/metrics.jsonl");
-    for _ in 0..6000 {
-        let text = std::fs::read_to_string(&journal).unwrap_or_default();
-        let reached = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        if reached.filter_map(|row| row["step"].as_u64()).any(|reached| reached >= step) {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    panic!("the run did not reach step {step}");
-}
-
-fn interrupt(process: u32) {
-    let status = std::process::Command::new("kill").args(["-INT", &process.to_string()]).status().unwrap();
-    assert!(status.success());
 }
 
 #[test]

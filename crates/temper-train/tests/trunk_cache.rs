@@ -143,3 +143,17 @@ fn nothing_is_kept_where_everything_trains() {
     assert!(stderr(&output).contains("trunk cache: off"), "{}", stderr(&output));
     assert!(bench.json("runs/all/results.json")["trunk_cache"].is_null());
 }
+
+#[test]
+fn gradual_unfreezing_shrinks_the_cache_and_changes_nothing_else() {
+    let bench = Bench::new();
+    let gradual = ["--strategy", "gradual"];
+    assert_succeeds(&finetune(&bench, "without", "off", &gradual));
+    let output = finetune(&bench, "with", "auto", &gradual);
+    assert_succeeds(&output);
+    let text = stderr(&output);
+    for part in ["training: 2 lowest layers", "training: 1 lowest layers", "no layer is frozen any more"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert_same_losses(&bench, "without", "with");
+}

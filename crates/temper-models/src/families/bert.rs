@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{check_heads, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForwardConfig, Layer, Linear, Norm,
-    NormConfig, NormPlace, StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff,
-    run_layers,
+    AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForwardConfig, Layer, Linear, LinearWalk,
+    Norm, NormConfig, NormPlace, StackPass, StackRows, detach_if_frozen, is_frozen,
+    run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, WeightMap, copy, foreign, ignore, linear, matrix, norm};
 use crate::{
@@ -243,13 +243,20 @@ impl Backbone for Bert {
         run_layers(&self.layers, || self.embed(batch, mode.child(0)), batch, pass)
     }
 
-    fn pool(&self, hidden: Tensor<2>) -> Tensor<2> {
+    fn pool(&self, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
         let Some(pooler) = &self.pooler else { return hidden };
-        run_frozen_without_autodiff(pooler, hidden, |pooler, x| pooler.forward_activated(x, Activation::Tanh))
+        run_frozen_without_autodiff(pooler, hidden, |pooler, x| {
+            pooler.forward_activated(x, Activation::Tanh, mode)
+        })
     }
 
     fn token_table(&self) -> Tensor<2> {
         self.token_embedding.weight.val()
+    }
+
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("layers", &mut self.layers);
+        walk.part("pooler", &mut self.pooler);
     }
 
     fn hidden_size(&self) -> usize {

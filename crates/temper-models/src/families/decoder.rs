@@ -9,8 +9,8 @@ use burn::tensor::{Device, Tensor};
 
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    Block, BlockConfig, Dropout, Embedding, Layer, Norm, NormConfig, StackPass, StackRows, detach_if_frozen,
-    is_frozen, run_frozen_without_autodiff, run_layers,
+    Block, BlockConfig, Dropout, Embedding, Layer, LinearWalk, Norm, NormConfig, StackPass, StackRows,
+    detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, linear};
 use crate::{Backbone, HeadFacts, HeadKind, Mode, Pass, TokenBatch};
@@ -89,6 +89,10 @@ impl Backbone for Decoder {
 
     fn token_table(&self) -> Tensor<2> {
         self.token_embedding.weight.val()
+    }
+
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("layers", &mut self.layers);
     }
 
     fn hidden_size(&self) -> usize {

@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor};
 
 use crate::heads::ClassifierConfig;
 use crate::layers::{
-    Block, BlockConfig, Dropout, Embedding, Encoded, Layer, Norm, NormConfig, StackPass, StackRows,
-    detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
+    Block, BlockConfig, Dropout, Embedding, Encoded, HasLinears, Layer, LinearWalk, Norm, NormConfig,
+    StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
 use crate::trunk::state_after;
 use crate::weights::{Row, linear};
@@ -166,6 +166,11 @@ impl Backbone for EncoderDecoder {
         self.token_embedding.weight.val()
     }
 
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("encoder", &mut self.encoder);
+        walk.part("decoder", &mut self.decoder);
+    }
+
     fn hidden_size(&self) -> usize {
         self.token_embedding.width()
     }
@@ -263,6 +268,12 @@ impl Stack {
 
     fn drops_out(&self) -> bool {
         self.dropout.is_active() || self.layers.iter().any(Layer::drops_out)
+    }
+}
+
+impl HasLinears for Stack {
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("layers", &mut self.layers);
     }
 }
 

@@ -16,9 +16,10 @@ use temper_kernels::AttentionHeads;
 use super::{check_heads, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    AttentionConfig, Block, BlockConfig, Embedding, Encoded, FeedForwardConfig, Layer, LayerCache, LayerRows,
-    Norm, NormConfig, NormPlace, ParallelBlock, ParallelBlockConfig, RopeConfig, Rotary, StackPass,
-    StackRows, alibi_slopes, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
+    AttentionConfig, Block, BlockConfig, Embedding, Encoded, FeedForwardConfig, HasLinears, Layer,
+    LayerCache, LayerRows, LinearWalk, Norm, NormConfig, NormPlace, ParallelBlock, ParallelBlockConfig,
+    RopeConfig, Rotary, StackPass, StackRows, alibi_slopes, detach_if_frozen, is_frozen,
+    run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Fusion, Row, WeightMap, copy, fused_linear, linear, norm};
 use crate::{
@@ -294,6 +295,15 @@ impl Layer for FalconLayer {
     }
 }
 
+impl HasLinears for FalconLayer {
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        match self {
+            Self::Parallel(block) => block.walk_linears(walk),
+            Self::Sequential(block) => block.walk_linears(walk),
+        }
+    }
+}
+
 /// Falcon without a task.
 #[derive(Module, Debug)]
 pub struct Falcon {
@@ -323,6 +333,10 @@ impl Backbone for Falcon {
 
     fn token_table(&self) -> Tensor<2> {
         self.token_embedding.weight.val()
+    }
+
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("layers", &mut self.layers);
     }
 
     fn hidden_size(&self) -> usize {

@@ -13,9 +13,9 @@ use temper_kernels::AttentionHeads;
 use super::{check_heads, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, Layer, Norm, NormConfig, NormPlace,
-    RopeConfig, Rotary, StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff,
-    run_layers,
+    AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, Layer, LinearWalk, Norm, NormConfig,
+    NormPlace, RopeConfig, Rotary, StackPass, StackRows, detach_if_frozen, is_frozen,
+    run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm};
 use crate::{
@@ -221,6 +221,10 @@ impl Backbone for Llama {
 
     fn token_table(&self) -> Tensor<2> {
         self.token_embedding.weight.val()
+    }
+
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("layers", &mut self.layers);
     }
 
     fn hidden_size(&self) -> usize {

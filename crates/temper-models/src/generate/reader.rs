@@ -74,7 +74,7 @@ impl<'a, B: BackboneModule> Reader<'a, B> {
             None => self.backbone.forward(&batch, Rows::Last, Mode::Evaluate),
         };
         // [sequences, vocab]
-        let logits = self.head.forward(self.backbone, hidden);
+        let logits = self.head.forward(self.backbone, hidden, Mode::Evaluate);
         let [_, vocab] = logits.dims();
         Scores { values: logits.into_data().iter::<f32>().collect(), vocab }
     }

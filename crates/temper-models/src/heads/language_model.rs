@@ -2,7 +2,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use crate::layers::{Linear, Norm, NormConfig, parameter};
-use crate::{Activation, Backbone};
+use crate::{Activation, Backbone, Mode};
 
 /// Where the map to the vocabulary comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +77,12 @@ impl LanguageModel {
     ///
     /// # Shapes
     /// - hidden: `[rows, hidden]`; output: `[rows, vocab]`
-    pub fn forward(&self, backbone: &impl Backbone, hidden: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, backbone: &impl Backbone, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
         let mut x = hidden;
         if let (Some(dense), Some(norm), Some((activation, _))) =
             (&self.dense, &self.norm, self.config.transform)
         {
-            x = norm.forward(dense.forward_activated(x, activation));
+            x = norm.forward(dense.forward_activated(x, activation, mode));
         }
         if self.config.scale != 1.0 {
             x = x * self.config.scale;

@@ -158,8 +158,8 @@ impl Head {
         match self {
             Self::SequenceClassification(head) => head.forward(backbone, hidden, mode),
             Self::TokenClassification(head) => head.forward(hidden, mode),
-            Self::LanguageModel(head) => head.forward(backbone, hidden),
-            Self::Pretraining(head) => head.tokens.forward(backbone, hidden),
+            Self::LanguageModel(head) => head.forward(backbone, hidden, mode),
+            Self::Pretraining(head) => head.tokens.forward(backbone, hidden, mode),
         }
     }
 }

@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{LanguageModel, LanguageModelConfig};
-use crate::Backbone;
 use crate::layers::Linear;
+use crate::{Backbone, Mode};
 
 /// BERT's two tasks at once: hidden tokens, and whether the second text follows the first.
 ///
@@ -28,7 +28,7 @@ impl Pretraining {
     ///
     /// # Shapes
     /// - hidden: `[sequences, hidden]`, of the first tokens; output: `[sequences, 2]`
-    pub fn next_sentence(&self, backbone: &impl Backbone, hidden: Tensor<2>) -> Tensor<2> {
-        self.next_sentence.forward(backbone.pool(hidden))
+    pub fn next_sentence(&self, backbone: &impl Backbone, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
+        self.next_sentence.forward(backbone.pool(hidden, mode.child(0)), mode.child(1))
     }
 }

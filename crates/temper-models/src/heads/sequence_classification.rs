@@ -88,10 +88,14 @@ impl SequenceClassification {
     /// # Shapes
     /// - hidden: `[sequences, hidden]`; output: `[sequences, labels]`
     pub fn forward(&self, backbone: &impl Backbone, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
-        let mut x = if self.config.uses_pooler { backbone.pool(hidden) } else { hidden };
+        let mut x = if self.config.uses_pooler { backbone.pool(hidden, mode.child(1)) } else { hidden };
         if let Some((dense, activation)) = self.dense.as_ref().zip(self.config.dense) {
-            x = dense.forward_activated(self.input_dropout.forward(x, mode.child(0)), activation);
+            x = dense.forward_activated(
+                self.input_dropout.forward(x, mode.child(0)),
+                activation,
+                mode.child(2),
+            );
         }
-        self.output.forward(self.dropout.forward(x, mode))
+        self.output.forward(self.dropout.forward(x, mode), mode.child(3))
     }
 }

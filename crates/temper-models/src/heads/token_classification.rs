@@ -24,6 +24,6 @@ impl TokenClassification {
     /// # Shapes
     /// - hidden: `[tokens, hidden]`; output: `[tokens, labels]`
     pub fn forward(&self, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
-        self.output.forward(self.dropout.forward(hidden, mode))
+        self.output.forward(self.dropout.forward(hidden, mode), mode.child(0))
     }
 }

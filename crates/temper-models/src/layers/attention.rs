@@ -116,9 +116,9 @@ impl Attention {
         cache: Option<&mut LayerCache>,
         mode: Mode,
     ) -> Tensor<2> {
-        let mut query = self.query.forward(queries);
-        let mut key = self.key.forward(keys.clone());
-        let mut value = self.value.forward(keys);
+        let mut query = self.query.forward(queries, mode.child(0));
+        let mut key = self.key.forward(keys.clone(), mode.child(1));
+        let mut value = self.value.forward(keys, mode.child(2));
         if let Some([of_queries, of_keys]) = &rows.rotations {
             query = of_queries.apply(query);
             key = of_keys.apply(key);
@@ -141,9 +141,14 @@ impl Attention {
         cache: Option<&mut LayerCache>,
         mode: Mode,
     ) -> Tensor<2> {
-        let query = self.query.forward(queries);
-        let compute =
-            || [self.key.forward(encoded.hidden.clone()), self.value.forward(encoded.hidden.clone())];
+        let query = self.query.forward(queries, mode.child(0));
+        let compute = || {
+            let hidden = &encoded.hidden;
+            [
+                self.key.forward(hidden.clone(), mode.child(1)),
+                self.value.forward(hidden.clone(), mode.child(2)),
+            ]
+        };
         let key_value = match cache {
             Some(cache) => cache.cross(compute),
             None => compute(),
@@ -176,6 +181,7 @@ impl Attention {
             layout,
             dropout: self.dropout.masks(mode),
         };
-        self.output.forward(temper_kernels::attention(query, key, value, relative, call))
+        let attended = temper_kernels::attention(query, key, value, relative, call);
+        self.output.forward(attended, mode.child(3))
     }
 }

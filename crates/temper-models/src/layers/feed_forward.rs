@@ -66,10 +66,12 @@ impl FeedForward {
     pub fn forward(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
         let inner = match &self.gate {
             Some(gate) => {
-                temper_kernels::gate(gate.forward(x.clone()), self.inner.forward(x), self.activation)
+                let [gate, inner] =
+                    [gate.forward(x.clone(), mode.child(1)), self.inner.forward(x, mode.child(0))];
+                temper_kernels::gate(gate, inner, self.activation)
             }
-            None => self.inner.forward_activated(x, self.activation),
+            None => self.inner.forward_activated(x, self.activation, mode.child(0)),
         };
-        self.outer.forward(self.dropout.forward(inner, mode))
+        self.outer.forward(self.dropout.forward(inner, mode), mode.child(2))
     }
 }

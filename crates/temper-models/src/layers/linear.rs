@@ -1,16 +1,18 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::parameter;
-use crate::Activation;
+use super::{LowRank, parameter};
+use crate::{Activation, Mode};
 
-/// An affine map, `x W + b`.
+/// An affine map, `x W + b`, perhaps with a low-rank path beside it.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[in, out]`: the transpose of PyTorch's `nn.Linear`.
     pub weight: Param<Tensor<2>>,
     /// `[out]`
     pub bias: Option<Param<Tensor<1>>>,
+    /// What is added to the map; no checkpoint has it.
+    pub adapter: Option<LowRank>,
 }
 
 impl Linear {
@@ -22,20 +24,48 @@ impl Linear {
     /// A map with or without bias.
     pub fn with_bias(inputs: usize, outputs: usize, bias: bool, device: &Device) -> Self {
         let bias = bias.then(|| parameter([outputs], device));
-        Self { weight: parameter([inputs, outputs], device), bias }
+        Self { weight: parameter([inputs, outputs], device), bias, adapter: None }
     }
 
+    /// `mode` decides about the adapter's dropout alone.
+    ///
     /// # Shapes
     /// - x: `[rows, in]`; output: `[rows, out]`
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        temper_kernels::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val), None)
+    pub fn forward(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
+        match &self.adapter {
+            None => self.dense(x, None),
+            Some(adapter) => self.dense(x.clone(), None) + adapter.forward(x, mode),
+        }
     }
 
     /// The map followed by an activation.
     ///
     /// # Shapes
     /// - x: `[rows, in]`; output: `[rows, out]`
-    pub fn forward_activated(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
-        temper_kernels::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val), Some(activation))
+    pub fn forward_activated(&self, x: Tensor<2>, activation: Activation, mode: Mode) -> Tensor<2> {
+        if self.adapter.is_none() {
+            return self.dense(x, Some(activation));
+        }
+        let sum = self.forward(x, mode);
+        // A gate over ones is the activation alone, and it is fused.
+        let ones = sum.clone().without_autodiff().ones_like();
+        temper_kernels::gate(sum, ones, activation)
+    }
+
+    /// Inputs and outputs.
+    pub fn sizes(&self) -> [usize; 2] {
+        self.weight.lazy_shape().dims()
+    }
+
+    /// Adds a matrix, `[in, out]`, to the weight.
+    pub fn add_to_weight(&mut self, matrix: Tensor<2>) {
+        let trains = self.weight.is_require_grad();
+        let sum = (self.weight.val().without_autodiff() + matrix).into_data();
+        let tensor = Tensor::from_data(sum, &self.weight.lazy_device()).set_require_grad(trains);
+        self.weight = Param::initialized(self.weight.id, tensor);
+    }
+
+    fn dense(&self, x: Tensor<2>, activation: Option<Activation>) -> Tensor<2> {
+        temper_kernels::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val), activation)
     }
 }

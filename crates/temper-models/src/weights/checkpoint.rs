@@ -61,6 +61,14 @@ impl Checkpoint {
         Ok(Self { path, tensors })
     }
 
+    /// Opens one file of tensors: safetensors, or a pickle under any other extension.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_file(path: &Path) -> Result<Self, ModelError> {
+        Ok(Self { path: path.into(), tensors: read(path)? })
+    }
+
     /// Every stored tensor, sorted by name.
     pub fn entries(&self) -> Vec<TensorEntry> {
         self.tensors.iter().map(|(name, tensor)| entry(name, tensor)).collect()

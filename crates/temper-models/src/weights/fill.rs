@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
 
 use super::Layout;
-use crate::parameters::{PathTracker, hash_of, is_fixed};
+use crate::parameters::{PathTracker, is_fixed, parameter_id};
 
 /// What a parameter is filled from.
 pub(crate) struct Source {
@@ -45,7 +45,7 @@ impl ModuleMapper for Filler {
             Layout::OneRow => Tensor::<2>::from_data(source.data, &device).reshape(param.lazy_shape()),
         };
         let trains = device.is_autodiff() && !is_fixed(&path);
-        Param::initialized(ParamId::from(hash_of(&path)), tensor.set_require_grad(trains))
+        Param::initialized(parameter_id(&path), tensor.set_require_grad(trains))
     }
 }
 

@@ -13,7 +13,8 @@ pub use map::{
     Layout, Place, Row, Target, WeightMap, conv1d, copy, foreign, fused_conv1d, fused_linear, ignore, linear,
     matrix, norm, one_row,
 };
+pub use write::{StoredTensor, StoredTensors, write_tensors};
 
 pub(crate) use fill::{Source, fill};
 pub(crate) use fusion::{join, split};
-pub(crate) use write::write_safetensors;
+pub(crate) use write::stored_tensors;

@@ -12,17 +12,33 @@ use super::{Layout, Place, join};
 use crate::ModelError;
 use crate::parameters::PathTracker;
 
-/// Writes every parameter as f32; `place` says where a path is stored, `groups` how fused ones are
-/// arranged.
-///
-/// The file is complete or absent: it is written beside its place, flushed and renamed.
-pub(crate) fn write_safetensors<M: Module>(
+/// A tensor as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTensor {
+    shape: Vec<usize>,
+    /// f32, little-endian.
+    bytes: Vec<u8>,
+}
+
+/// Tensors to write, by name.
+pub type StoredTensors = BTreeMap<String, StoredTensor>;
+
+impl StoredTensor {
+    /// A tensor of these values in row-major order.
+    pub fn new(shape: Vec<usize>, values: &[f32]) -> Self {
+        Self { shape, bytes: values.iter().copied().flat_map(f32::to_le_bytes).collect() }
+    }
+}
+
+/// The parameters that `wanted` picks by their path, as they are stored; `place` says where a path is
+/// stored, `groups` how fused ones are arranged.
+pub(crate) fn stored_tensors<M: Module>(
     module: &M,
-    file: &Path,
+    wanted: impl Fn(&str) -> bool,
     place: impl Fn(&str) -> Option<Place>,
     groups: usize,
-) -> Result<(), ModelError> {
-    let mut collector = Collector { path: PathTracker::default(), tensors: BTreeMap::new() };
+) -> Result<StoredTensors, ModelError> {
+    let mut collector = Collector { path: PathTracker::default(), wanted, tensors: BTreeMap::new() };
     module.visit(&mut collector);
     let mut named = BTreeMap::new();
     for path in collector.tensors.keys() {
@@ -34,11 +50,21 @@ pub(crate) fn write_safetensors<M: Module>(
             named.insert(place.name.clone(), stored(&parts, &place, groups));
         }
     }
+    Ok(named)
+}
+
+/// Writes tensors as a safetensors file that transformers and PEFT read.
+///
+/// The file is complete or absent: it is written beside its place, flushed and renamed.
+///
+/// # Errors
+/// [`ModelError::Write`].
+pub fn write_tensors(tensors: &StoredTensors, file: &Path) -> Result<(), ModelError> {
     let failed = |reason: String| ModelError::Write { path: file.into(), reason };
-    let views = named
+    let views = tensors
         .iter()
-        .map(|(name, (shape, bytes))| {
-            TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name.as_str(), view))
+        .map(|(name, tensor)| {
+            TensorView::new(Dtype::F32, tensor.shape.clone(), &tensor.bytes).map(|view| (name.as_str(), view))
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failed(error.to_string()))?;
@@ -64,8 +90,8 @@ struct Values {
     values: Vec<f32>,
 }
 
-/// Shape and little-endian bytes of one stored tensor.
-fn stored(parts: &[&Values], place: &Place, groups: usize) -> (Vec<usize>, Vec<u8>) {
+/// Parameters in the layout that they are stored in.
+fn stored(parts: &[&Values], place: &Place, groups: usize) -> StoredTensor {
     let shape = &parts[0].shape;
     let outputs: Vec<usize> = parts.iter().map(|part| part.shape.last().copied().unwrap_or(1)).collect();
     let inputs = if shape.len() == 1 { 1 } else { shape[0] };
@@ -89,15 +115,16 @@ fn stored(parts: &[&Values], place: &Place, groups: usize) -> (Vec<usize>, Vec<u
     if place.layout == Layout::OneRow {
         shape.insert(0, 1);
     }
-    (shape, values.into_iter().flat_map(f32::to_le_bytes).collect())
+    StoredTensor::new(shape, &values)
 }
 
-struct Collector {
+struct Collector<W> {
     path: PathTracker,
+    wanted: W,
     tensors: BTreeMap<String, Values>,
 }
 
-impl ModuleVisitor for Collector {
+impl<W: Fn(&str) -> bool> ModuleVisitor for Collector<W> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
     }
@@ -107,9 +134,13 @@ impl ModuleVisitor for Collector {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let path = self.path.path();
+        if !(self.wanted)(&path) {
+            return;
+        }
         let tensor = param.val();
         let shape = tensor.dims().to_vec();
         let values = tensor.into_data().iter::<f32>().collect();
-        self.tensors.insert(self.path.path(), Values { shape, values });
+        self.tensors.insert(path, Values { shape, values });
     }
 }

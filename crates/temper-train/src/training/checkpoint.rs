@@ -4,8 +4,8 @@ use burn::optim::OptimizerRecord;
 use serde::{Deserialize, Serialize};
 use temper_models::{Model, ModelConfig};
 
-use crate::TrainError;
 use crate::run_folder::{remove_dir, write_dir};
+use crate::{TrainError, adapters};
 
 /// What a run needs to know beside weights and optimiser to go on exactly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl Checkpoints {
         state: &CheckpointState,
     ) -> Result<(), TrainError> {
         write_dir(&self.dir.join(format!("step-{}", state.step)), |partial| {
-            model.save(config, partial)?;
+            adapters::save(model, config, partial)?;
             let path = partial.join("optimizer.bpk");
             optimizer.save(&path).map_err(|error| TrainError::file(&path, error))?;
             let path = partial.join("state.json");
@@ -72,7 +72,7 @@ impl Checkpoints {
     /// [`TrainError::File`] and [`TrainError::Model`]; the one before stays until the new one is
     /// complete.
     pub fn save_best(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
-        write_dir(&self.best_dir(), |partial| Ok(model.save(config, partial)?))
+        write_dir(&self.best_dir(), |partial| adapters::save(model, config, partial))
     }
 
     /// The newest checkpoint's folder and state.

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use burn::optim::OptimizerRecord;
-use temper_freeze::GradientNorms;
+use temper_freeze::{FreezePlan, GradientNorms};
 
 /// What the loop and the optimiser step tell each other.
 ///
@@ -15,6 +15,14 @@ struct Content {
     wants_record: bool,
     record: Option<OptimizerRecord>,
     norms: Option<GradientNorms>,
+    unfreezing: Option<Unfreezing>,
+}
+
+/// What the plan changes with the next optimiser step.
+pub(super) struct Unfreezing {
+    pub(super) plan: FreezePlan,
+    /// The step, counted from 0.
+    pub(super) step: usize,
 }
 
 impl std::fmt::Debug for Content {
@@ -51,5 +59,14 @@ impl StepExchange {
 
     pub(super) fn take_norms(&self) -> Option<GradientNorms> {
         self.content().norms.take()
+    }
+
+    /// Asks for the plan of the next step to be applied after this one.
+    pub(super) fn unfreeze(&self, unfreezing: Unfreezing) {
+        self.content().unfreezing = Some(unfreezing);
+    }
+
+    pub(super) fn take_unfreezing(&self) -> Option<Unfreezing> {
+        self.content().unfreezing.take()
     }
 }

@@ -147,7 +147,10 @@ impl<T: Task> TrainStep for TaskModel<T> {
         if exchange.record_is_wanted() {
             exchange.put_record(optim.to_record());
         }
-        updated
+        match exchange.take_unfreezing() {
+            Some(next) => next.plan.apply_at(updated, next.step),
+            None => updated,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use temper_models::ModelConfig;
 
 use super::checkpoint::{CheckpointState, Checkpoints};
 use super::evaluation::evaluate;
+use super::exchange::Unfreezing;
 use super::journal::{EvaluationRow, Journal, JournalRow, StepRow};
 use super::learner::{StepOutput, TaskModel, TrainingStep};
 use super::loader::{EvaluationLoader, StepLoader};
@@ -49,11 +50,11 @@ struct Due {
 }
 
 impl Schedule {
-    /// What follows the step of that number, counted from 1.
-    fn due(&self, number: usize, stopping: bool) -> Due {
+    /// What follows the step of that number, counted from 1; `unfreezes` if more trains from the next one on.
+    fn due(&self, number: usize, unfreezes: bool, stopping: bool) -> Due {
         let is_last = number == self.total_steps;
         Due {
-            prove: number == FIRST_PROOF || is_last,
+            prove: number == FIRST_PROOF || is_last || unfreezes,
             log: number.is_multiple_of(self.log_every) || is_last,
             evaluate: number.is_multiple_of(self.eval_every) || is_last,
             // After the last step the model itself is saved.
@@ -69,6 +70,8 @@ pub struct Outcome {
     pub state: CheckpointState,
     /// Whether Ctrl-C ended it.
     pub interrupted: bool,
+    /// Steps after which the proof was checked, since the run was last started.
+    pub proofs: Vec<usize>,
 }
 
 /// burn-train's loop in optimiser steps: logs, evaluates, saves and proves as it goes.
@@ -146,12 +149,18 @@ impl<T: Task> Stepwise<T> {
         let total_steps = self.schedule.total_steps;
         let mut state = self.resumed.clone();
         let mut proof = TrainingProof::begin(&learner.model());
+        let mut proofs = Vec::new();
         let mut window = Window::default();
         let bar = self.progress.training(state.step, total_steps);
         for step in steps.iter() {
             let step = step.map_err(|error| TrainError::Learner(error.to_string()))?;
             let stopping = self.stop.load(Ordering::Relaxed);
-            let due = self.schedule.due(state.step + 1, stopping);
+            let unfreezes = self.plan.unfreezes_at(state.step + 1);
+            let due = self.schedule.due(state.step + 1, unfreezes, stopping);
+            if unfreezes {
+                let unfreezing = Unfreezing { plan: self.plan.clone(), step: state.step + 1 };
+                learner.model().exchange.unfreeze(unfreezing);
+            }
             if due.save {
                 learner.model().exchange.ask_for_record();
             }
@@ -160,6 +169,14 @@ impl<T: Task> Stepwise<T> {
             bar.set_position(state.step as u64);
             if due.prove {
                 self.prove(&proof, &learner.model(), state.step)?;
+                proofs.push(state.step);
+            }
+            if unfreezes {
+                let trained = self.plan.trainable_in(state.step);
+                self.progress.line_above(
+                    &bar,
+                    &format!("unfreezing after step {}: {trained} parameters train now", state.step),
+                );
             }
             if due.log {
                 self.log(&mut window, state.step, learner.lr_current().base(), &bar)?;
@@ -174,11 +191,11 @@ impl<T: Task> Stepwise<T> {
             }
             if stopping && state.step < total_steps {
                 bar.abandon();
-                return Ok(Outcome { state, interrupted: true });
+                return Ok(Outcome { state, interrupted: true, proofs });
             }
         }
         bar.finish_and_clear();
-        Ok(Outcome { state, interrupted: false })
+        Ok(Outcome { state, interrupted: false, proofs })
     }
 
     /// One optimiser step; its gradient norms, all finite.
@@ -234,9 +251,9 @@ impl<T: Task> Stepwise<T> {
 
     fn prove(&self, proof: &TrainingProof, model: &TaskModel<T>, step: usize) -> Result<(), TrainError> {
         let violations = if step == self.schedule.total_steps {
-            proof.violations(model, &self.plan)
+            proof.violations(model, &self.plan, step)
         } else {
-            proof.early_violations(model, &self.plan)
+            proof.early_violations(model, &self.plan, step)
         };
         if violations.is_empty() { Ok(()) } else { Err(TrainError::ProofFailed { step, violations }) }
     }

@@ -66,6 +66,20 @@ impl Bench {
         self.command(arguments).output().expect("started")
     }
 
+    /// Waits until a run has logged a step.
+    pub fn wait_for_step(&self, run: &str, step: u64) {
+        let journal = self.path(&format!("runs/{run}/metrics.jsonl"));
+        for _ in 0..6000 {
+            let text = std::fs::read_to_string(&journal).unwrap_or_default();
+            let reached = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            if reached.filter_map(|row| row["step"].as_u64()).any(|reached| reached >= step) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        panic!("{run} did not reach step {step}");
+    }
+
     /// Fine-tunes the tiny model; flags are added to settings that end within a second.
     pub fn finetune(&self, name: &str, flags: &[&str]) -> Output {
         let mut arguments = vec!["finetune", "./model", "reviews.csv", "--run-name", name];
@@ -74,6 +88,12 @@ impl Bench {
         arguments.extend(flags);
         self.run(&arguments)
     }
+}
+
+/// Ends a process as Ctrl-C does.
+pub fn interrupt(process: u32) {
+    let status = Command::new("kill").args(["-INT", &process.to_string()]).status().expect("kill");
+    assert!(status.success());
 }
 
 /// Rows whose label one word decides.

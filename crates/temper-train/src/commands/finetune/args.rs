@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -9,12 +10,15 @@ use crate::{ColumnOptions, SourceOptions};
 /// Fine-tune a pretrained model on a dataset
 #[derive(Clone, Debug, clap::Args)]
 pub struct FinetuneArgs {
-    /// Name (bert), Hub id (org/name), folder or run of a model
+    /// Name (bert), Hub id (org/name), folder or run of a model; left out with --from
     #[arg(required_unless_present = "resume")]
     pub model: Option<String>,
     /// Name of a dataset card (imdb) or path of a file or folder
-    #[arg(required_unless_present = "resume")]
+    #[arg(required_unless_present_any = ["resume", "from"])]
     pub dataset: Option<String>,
+    /// Transfer: start from the model of a run, with a new head for the dataset
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
     /// Go on with an interrupted run, exactly
     #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "dataset"])]
     pub resume: Option<PathBuf>,
@@ -36,6 +40,9 @@ pub struct FinetuneArgs {
     /// flex, ndarray or cuda
     #[arg(long)]
     pub backend: Option<Backend>,
+    /// Time for the whole run, such as 10m or 1h30m: the deepest of all, last:K and head that fits is taken
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["resume", "strategy"])]
+    pub budget: Option<Duration>,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,
@@ -109,10 +116,31 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subset_seed: Option<u64>,
-    /// What trains: all, head, last:K, embeddings, freeze-embeddings, pattern:REGEX[,REGEX]
+    /// What trains: all, head, last:K, layers:A-B, norms+head, biases+head, lora, gradual[:STEPS],
+    /// gradual:EPOCHSepoch, embeddings, freeze-embeddings, pattern:REGEX[,REGEX], or a TOML file
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
+    /// Factor of each layer's learning rate on that of the layer above (discriminative rates)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_decay: Option<f64>,
+    /// Rank of the adapters of --strategy lora
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_rank: Option<usize>,
+    /// What an adapter adds is multiplied by this, divided by the rank
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_alpha: Option<f64>,
+    /// Dropout on the input of an adapter
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_dropout: Option<f64>,
+    /// Linear maps with an adapter: ends of paths (query,ffn.inner), regexes over whole paths, or all-linear
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_targets: Option<String>,
     /// What the head reads: pooler, or cls as textbooks do
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

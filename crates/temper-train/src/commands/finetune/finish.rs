@@ -1,16 +1,18 @@
-use temper_freeze::FreezePlan;
-use temper_models::{HeadRequest, Model, ModelConfig};
+use temper_freeze::lora::{PeftRequest, merge};
+use temper_freeze::{FreezePlan, plan_figure};
+use temper_models::{Model, ModelConfig};
 
+use super::measure::Prediction;
 use crate::backend::Backend;
 use crate::record::RunRequest;
 use crate::report::{ReportInput, write_report};
-use crate::results::peak_memory_bytes;
+use crate::results::{ProofReport, peak_memory_bytes};
 use crate::run_folder::write_dir;
 use crate::tasks::Task;
 use crate::training::{
-    Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, TrunkReports, evaluate,
+    Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, TrunkReports, evaluate, predict,
 };
-use crate::{LocalModel, Results, RunFolder, Splits, TrainError};
+use crate::{LocalModel, Results, RunFolder, Splits, TrainError, adapters};
 
 /// The largest difference of logits that saving and loading again may make.
 const RELOAD_TOLERANCE: f64 = 1e-5;
@@ -44,11 +46,13 @@ impl<T: Task> Finish<'_, T> {
         let settings = &self.request.settings;
         let loader = EvaluationLoader::new(self.splits.test.examples.clone(), settings.tokens_per_batch());
         let test = evaluate(&best, &loader, &self.progress);
-        self.save_model(&best.model, &config)?;
-        let reload_difference = self.reload(&test)?;
-        let results = self.results(summary, &test, reload_difference);
+        let (saved, merge_difference) = self.plain(best, &config, summary)?;
+        self.save_model(&saved.model, &config)?;
+        let reload_difference = self.reload(&saved)?;
+        let mut results = self.results(summary, &test, reload_difference);
+        results.merge_difference = merge_difference;
         self.run.write_json(&self.run.results(), &results)?;
-        self.write_report(&results, &test)?;
+        self.write_report(&results, &test, &summary.plan)?;
         let best_dir = checkpoints.best_dir();
         std::fs::remove_dir_all(&best_dir).map_err(|error| TrainError::file(&best_dir, error))?;
         self.say(&results);
@@ -62,7 +66,7 @@ impl<T: Task> Finish<'_, T> {
 
     fn load(&self, dir: &std::path::Path) -> Result<(TaskModel<T>, ModelConfig), TrainError> {
         let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
-        let loaded = Model::load(dir, &HeadRequest::FromConfig, &backend.device()?)?;
+        let loaded = adapters::load(dir, &self.request.settings, &backend.device()?)?;
         Ok((TaskModel::new(loaded.model, self.task.clone()), loaded.config))
     }
 
@@ -75,15 +79,34 @@ impl<T: Task> Finish<'_, T> {
         })
     }
 
+    /// The model as transformers loads it: adapters, where there are some, are written in PEFT's layout and
+    /// merged; then also the difference that this makes.
+    fn plain(
+        &self,
+        best: TaskModel<T>,
+        config: &ModelConfig,
+        summary: &Summary,
+    ) -> Result<(TaskModel<T>, Option<f64>), TrainError> {
+        if !best.model.has_adapters() {
+            return Ok((best, None));
+        }
+        let base_model = &self.local.resolved.id;
+        let trained = adapters::trained_whole(&summary.plan);
+        let request = PeftRequest { settings: &self.request.settings.lora(), base_model, trained: &trained };
+        write_dir(&self.run.adapter(), |dir| adapters::give(&best.model, config, &request, dir))?;
+        let merged = merge(best.model.clone());
+        let difference = adapters::compare_merged(&best.model, &merged, config.bounds())?;
+        Ok((TaskModel::new(merged, self.task.clone()), Some(difference)))
+    }
+
     /// Loads what was saved and compares predictions on part of the test split.
-    fn reload(&self, test: &Evaluation<T>) -> Result<f64, TrainError> {
+    fn reload(&self, saved: &TaskModel<T>) -> Result<f64, TrainError> {
         const COMPARED: usize = 32;
         let (reloaded, _) = self.load(&self.run.model())?;
         let first = self.splits.test.examples.first(COMPARED);
         let loader = EvaluationLoader::new(first, self.request.settings.tokens_per_batch());
-        let again = evaluate(&reloaded, &loader, &self.progress);
-        let before = &test.predictions[..again.predictions.len()];
-        let difference = self.task.difference(before, &again.predictions);
+        let [before, again] = [saved, &reloaded].map(|model| predict(model, &loader));
+        let difference = self.task.difference(&before, &again);
         if difference > RELOAD_TOLERANCE {
             return Err(TrainError::Verification {
                 what: "the saved model's logits after loading it again".into(),
@@ -109,19 +132,27 @@ impl<T: Task> Finish<'_, T> {
             test_seconds: test.seconds,
             tokens_per_second: state.tokens as f64 / state.training_seconds.max(1e-9),
             peak_memory_bytes: peak_memory_bytes(),
-            // A violation would have ended the run with exit code 7.
-            proof: format!(
-                "every trained parameter had a finite gradient and changed ({}), every frozen one is bit-identical ({})",
-                summary.plan.rows.iter().filter(|row| row.trains).count(),
-                summary.plan.rows.iter().filter(|row| !row.trains).count()
-            ),
+            predicted: self.prediction(),
+            proof: ProofReport::new(&summary.plan, state.step, summary.outcome.proofs.clone()),
             reload_difference,
             trunk_cache: summary.trunk_cache.clone(),
+            merge_difference: None,
             data: self.splits.report.clone(),
         }
     }
 
-    fn write_report(&self, results: &Results, test: &Evaluation<T>) -> Result<(), TrainError> {
+    /// What was foretold when the run began; a run from before there were predictions has none.
+    fn prediction(&self) -> Option<Prediction> {
+        let text = std::fs::read_to_string(self.run.prediction()).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    fn write_report(
+        &self,
+        results: &Results,
+        test: &Evaluation<T>,
+        plan: &FreezePlan,
+    ) -> Result<(), TrainError> {
         let rows = crate::training::read_journal(&self.run.journal())?;
         let worst: Vec<(String, String)> = self
             .task
@@ -130,7 +161,8 @@ impl<T: Task> Finish<'_, T> {
             .map(|(example, explanation)| (self.splits.test.texts[example].clone(), explanation))
             .collect();
         let title = format!("{} on {}", self.local.resolved.id, self.splits.name);
-        let input = ReportInput { title: &title, results, rows: &rows, worst: &worst };
+        let figure = plan_figure(plan, &self.local.resolved.id, &results.strategy);
+        let input = ReportInput { title: &title, results, rows: &rows, figure: &figure, worst: &worst };
         write_report(&self.run.report(), &input)
     }
 
@@ -146,7 +178,7 @@ impl<T: Task> Finish<'_, T> {
             test.headline_name(),
             test.baseline
         ));
-        say(&format!("proof: {}", results.proof));
+        say(&format!("proof: {}", results.proof.statement));
         for (name, cache) in results.trunk_cache.iter().flat_map(TrunkReports::each) {
             say(&format!("trunk cache, {name}: {cache}"));
         }
@@ -154,6 +186,23 @@ impl<T: Task> Finish<'_, T> {
             "saved and loaded again: logits differ by at most {:.1e}; training took {:.0} s at {:.0} tokens/s",
             results.reload_difference, results.training_seconds, results.tokens_per_second
         ));
+        if let Some(difference) = results.merge_difference {
+            say(&format!(
+                "adapters in PEFT's layout: {}; merged into the weights they change the logits by at most {difference:.1e} (relative)",
+                self.run.adapter().display()
+            ));
+        }
+        if let Some(predicted) = &results.predicted {
+            let memory =
+                |bytes: Option<u64>| bytes.map_or("?".into(), |bytes| format!("{} MiB", bytes >> 20));
+            say(&format!(
+                "foretold: training {:.0} s, peak memory {}; it was {:.0} s, {}",
+                predicted.training_seconds,
+                memory(predicted.peak_memory_bytes),
+                results.training_seconds,
+                memory(results.peak_memory_bytes)
+            ));
+        }
         say(&format!("model: {}   report: {}", self.run.model().display(), self.run.report().display()));
     }
 

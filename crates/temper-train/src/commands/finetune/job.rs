@@ -1,11 +1,12 @@
 use std::path::Path;
 use std::sync::Mutex;
 
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use burn::train::Learner;
 use temper_data::BatchSettings;
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, Strategy};
-use temper_models::{HeadRequest, Loaded, Model};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
+use temper_models::{Loaded, Model};
 
 use super::finish::{Finish, Summary};
 use super::interrupt::on_interrupt;
@@ -18,22 +19,22 @@ use crate::training::{
     CheckpointState, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise,
     TaskModel, steps_per_epoch, train,
 };
-use crate::{LocalModel, RunFolder, Split, Splits, TrainError};
+use crate::{LocalModel, RunFolder, Split, Splits, TrainError, adapters};
 
 /// A run whose files are there and whose data is encoded.
-pub(super) struct Job<T: Task> {
-    pub(super) request: RunRequest,
-    pub(super) progress: Progress,
+pub(in crate::commands) struct Job<T: Task> {
+    pub(in crate::commands) request: RunRequest,
+    pub(in crate::commands) progress: Progress,
     local: LocalModel,
     task: T,
-    pub(super) splits: Splits<T>,
+    pub(in crate::commands) splits: Splits<T>,
     device: Device,
     pub(super) steps: StepLoader<T>,
     pub(super) schedule: Schedule,
 }
 
 impl<T: Task> Job<T> {
-    pub(super) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
+    pub(in crate::commands) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
         let backend: Backend = request.backend.parse().map_err(TrainError::Usage)?;
         let device = backend.device()?.autodiff();
         let _: Strategy = request.settings.strategy.parse()?;
@@ -57,6 +58,7 @@ impl<T: Task> Job<T> {
             eprintln!("{notice}");
         }
         let schedule = schedule(&request.settings, splits.train.examples.len());
+        adapters::check_steps(&request.settings, schedule.total_steps)?;
         let steps = StepLoader::new(
             splits.train.examples.clone(),
             batch_settings(&request.settings),
@@ -66,13 +68,21 @@ impl<T: Task> Job<T> {
         Ok(Self { request, progress, local, task, splits, device, steps, schedule })
     }
 
-    pub(super) fn new_model(&self) -> Result<Loaded, TrainError> {
+    pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
         let head = self.task.head(&self.request.settings);
-        Ok(Model::load(&self.local.dir, &head, &self.device)?)
+        let loaded = Model::load(&self.local.dir, &head, &self.device)?;
+        adapters::with_adapters(loaded, &self.request.settings)
     }
 
-    pub(super) fn plan(&self, loaded: &Loaded, new: &[String]) -> Result<FreezePlan, TrainError> {
-        Ok(FreezePlan::new(&self.request.settings.strategy.parse()?, &loaded.model.parameters(), new)?)
+    pub(in crate::commands) fn plan(
+        &self,
+        loaded: &Loaded,
+        new: &[String],
+    ) -> Result<FreezePlan, TrainError> {
+        let settings = &self.request.settings;
+        let plan = FreezePlan::new(&settings.strategy.parse()?, &loaded.model.parameters(), new)?;
+        let Schedule { total_steps, steps_per_epoch, .. } = self.schedule;
+        Ok(plan.with_layer_decay(settings.layer_decay)?.over(RunLength { total_steps, steps_per_epoch }))
     }
 
     pub(super) fn start(
@@ -112,7 +122,7 @@ impl<T: Task> Job<T> {
                 run.path().display()
             )));
         };
-        let loaded = Model::load(&dir, &HeadRequest::FromConfig, &self.device)?;
+        let loaded = adapters::load(&dir, &self.request.settings, &self.device)?;
         self.progress.line(&format!("resuming {} after step {}", run.path().display(), state.step));
         let plan = self.plan(&loaded, &recorded.new_parameters)?;
         self.train(run, loaded, plan, state, Some(&dir), json)
@@ -141,6 +151,8 @@ impl<T: Task> Job<T> {
             ));
         }
         say(&self.splits.report.to_string());
+        let kept = loaded.model.parameters().parameters.len() - loaded.new.len();
+        say(&format!("parameters taken from {}: {kept}", self.local.resolved.id));
         say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
         if !loaded.dropped.is_empty() {
             say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
@@ -159,15 +171,13 @@ impl<T: Task> Job<T> {
         let settings = &self.request.settings;
         self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
         let trunks = self.trunks(&loaded.model, &plan, run)?;
-        let clip = ClipFactor::default();
-        let model = TaskModel::new(plan.apply(loaded.model), self.task.clone())
-            .with_clipping(settings.max_grad_norm, &clip)
-            .with_frozen_dropout(settings.frozen_dropout);
+        let (clip, mut optimizer) = self.optimizer(&plan);
+        let model = self.task_model(loaded.model, &plan, state.step, &clip);
         if checkpoint.is_none() {
-            self.estimate(&model);
+            let prediction = self.measure(&model, &plan);
+            self.say(&prediction);
+            run.write_json(&run.prediction(), &prediction)?;
         }
-        let adamw = AdamWSettings { weight_decay: settings.weight_decay, ..AdamWSettings::default() };
-        let mut optimizer = adamw.init(&plan, &clip);
         if let Some(dir) = checkpoint {
             optimizer = optimizer.load_record(Checkpoints::optimizer(dir)?);
         }
@@ -209,6 +219,27 @@ impl<T: Task> Job<T> {
             &self.checkpoints(run),
             json,
         )
+    }
+
+    /// A model whose parameters train as the plan says in that step.
+    pub(in crate::commands) fn task_model(
+        &self,
+        model: Model,
+        plan: &FreezePlan,
+        step: usize,
+        clip: &ClipFactor,
+    ) -> TaskModel<T> {
+        TaskModel::new(plan.apply_at(model, step), self.task.clone())
+            .with_clipping(self.request.settings.max_grad_norm, clip)
+            .with_frozen_dropout(self.request.settings.frozen_dropout)
+    }
+
+    /// A fresh optimiser, and the factor through which its gradients are clipped.
+    pub(in crate::commands) fn optimizer(&self, plan: &FreezePlan) -> (ClipFactor, ModuleOptimizer) {
+        let clip = ClipFactor::default();
+        let weight_decay = self.request.settings.weight_decay;
+        let adamw = AdamWSettings { weight_decay, ..AdamWSettings::default() };
+        (clip.clone(), adamw.init(plan, &clip))
     }
 
     fn rates(&self) -> LinearWarmup {

@@ -1,13 +1,15 @@
 //! `temper finetune`.
 
 mod args;
-mod estimate;
+mod budget;
 mod finish;
 mod interrupt;
-mod job;
+pub(super) mod job;
+pub(super) mod measure;
 mod trunk;
 
 pub use args::{FinetuneArgs, SettingFlags};
+pub use measure::Prediction;
 
 use std::path::Path;
 
@@ -16,8 +18,9 @@ use crate::record::{ResumedRecord, RunRequest};
 use crate::settings::{self, Preset};
 use crate::tasks::{Task, TextClassification};
 use crate::training::Progress;
-use crate::{RunFolder, TrainError};
+use crate::{LocalModel, RunFolder, TrainError};
 use job::Job;
+use temper_freeze::Strategy;
 
 /// Runs the command.
 ///
@@ -46,7 +49,10 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
             {
                 return Err(TrainError::RunExists { path: args.output_dir.join(name) });
             }
-            let job = Job::<T>::prepare(request, progress)?;
+            let mut job = Job::<T>::prepare(request, progress)?;
+            if let Some(budget) = args.budget {
+                job.choose_within(budget)?;
+            }
             // Whatever can be refused is refused before the folder is made.
             let loaded = job.new_model()?;
             let plan = job.plan(&loaded, &loaded.new)?;
@@ -62,20 +68,39 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
     }
 }
 
-fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
+pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
     let backend = backend(args.backend)?;
     let preset = args.preset.unwrap_or(if backend.is_cpu() { Preset::Cpu } else { Preset::Full });
-    let settings = settings::resolve(preset, args.config.as_deref(), std::env::vars(), &args.settings)?;
+    let mut settings = settings::resolve(preset, args.config.as_deref(), std::env::vars(), &args.settings)?;
+    // A file is recorded as what it says, so that the run can go on without it.
+    settings.strategy = Strategy::from_name_or_file(&settings.strategy)?.to_string();
+    let (model, dataset) = names(args)?;
     Ok(RunRequest {
-        // clap requires both when there is no --resume.
-        model: args.model.clone().unwrap_or_default(),
-        dataset: args.dataset.clone().unwrap_or_default(),
+        model,
+        dataset,
         columns: args.columns.clone(),
         backend: backend.to_string(),
         preset,
         sources: args.sources.clone(),
         settings,
     })
+}
+
+/// Model and dataset as they were named.
+fn names(args: &FinetuneArgs) -> Result<(String, String), TrainError> {
+    match (&args.from, args.model.clone(), args.dataset.clone()) {
+        (None, Some(model), Some(dataset)) => Ok((model, dataset)),
+        (Some(run), Some(dataset), None) if LocalModel::is_folder(run) => {
+            Ok((run.display().to_string(), dataset))
+        }
+        (Some(run), _, None) => Err(TrainError::Usage(format!(
+            "{} is not a run folder and holds no model; --from takes the folder of a finished run",
+            run.display()
+        ))),
+        _ => Err(TrainError::Usage(
+            "name a model and a dataset, or a run and a dataset: temper finetune --from RUN DATASET".into(),
+        )),
+    }
 }
 
 fn file_name(name: &str) -> String {

@@ -185,7 +185,7 @@ impl Computed<'_> {
         }
         let backbone = &self.loaded.model.backbone;
         let first = backbone.forward(self.batch, Rows::First, Mode::Evaluate);
-        Ok(Output::Sequences(backbone.pool(first)))
+        Ok(Output::Sequences(backbone.pool(first, Mode::Evaluate)))
     }
 }
 

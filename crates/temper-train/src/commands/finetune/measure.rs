@@ -1,0 +1,153 @@
+//! What a run will cost, from one measured step.
+
+use std::time::Instant;
+
+use burn::data::dataloader::DataLoader;
+use burn::module::Module;
+use burn::train::{InferenceStep, TrainStep};
+use serde::{Deserialize, Serialize};
+use temper_freeze::FreezePlan;
+
+use super::job::Job;
+use crate::results::peak_memory_bytes;
+use crate::settings::{Preset, Settings};
+use crate::tasks::Task;
+use crate::training::{EvaluationLoader, TaskModel, TrainingStep};
+
+/// How often the step is measured; the first time pages memory in.
+const ROUNDS: usize = 3;
+/// Bytes of a parameter, and of the two moments that AdamW keeps of one that trains.
+const PARAMETER: u64 = 4;
+const MOMENTS: u64 = 8;
+
+/// What a run will cost, from one measured step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Prediction {
+    /// What trains.
+    pub strategy: String,
+    /// Elements that train at any time.
+    pub trainable_parameters: usize,
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Seconds of the measured step, for each of its tokens.
+    pub seconds_per_token: f64,
+    /// Seconds in training steps.
+    pub training_seconds: f64,
+    /// Seconds in evaluations, the test included.
+    pub evaluation_seconds: f64,
+    /// Largest resident size of the process; only Linux tells.
+    pub peak_memory_bytes: Option<u64>,
+    /// Share of what is computed that is padding: none, batches are packed.
+    pub padding_percent: f64,
+    /// Share of the training examples that are cut.
+    pub truncated_percent: f64,
+    /// Bytes of models and checkpoints in the run folder, at most.
+    pub disk_bytes: u64,
+}
+
+impl Prediction {
+    /// Seconds of training and evaluation together.
+    pub fn total_seconds(&self) -> f64 {
+        self.training_seconds + self.evaluation_seconds
+    }
+}
+
+impl<T: Task> Job<T> {
+    /// Measures the first step of a model, prepared for a plan, and works out the run from it.
+    ///
+    /// A gradual strategy is measured at its beginning and at its end; the run is taken to cost the mean.
+    pub(in crate::commands) fn measure(&self, model: &TaskModel<T>, plan: &FreezePlan) -> Prediction {
+        let mut pace = self.training_pace(model, plan);
+        let last = self.schedule.total_steps - 1;
+        if plan.trainable_in(last) > plan.trainable_in(0) {
+            let end = self.training_pace(&plan.apply_at(model.clone(), last), plan);
+            pace = (pace + end) / 2.0;
+        }
+        let report = &self.splits.report;
+        let tokens = |split: usize| report.splits.get(split).map_or(0, |split| split.tokens_total) as f64;
+        let epochs = self.schedule.total_steps as f64 / self.schedule.steps_per_epoch as f64;
+        let evaluations = self.schedule.total_steps.div_ceil(self.schedule.eval_every) as f64;
+        Prediction {
+            strategy: self.request.settings.strategy.clone(),
+            trainable_parameters: plan.trainable(),
+            steps: self.schedule.total_steps,
+            seconds_per_token: pace,
+            training_seconds: pace * tokens(0) * epochs,
+            evaluation_seconds: self.evaluation_pace(model) * (evaluations * tokens(1) + tokens(2)),
+            peak_memory_bytes: peak_memory_bytes(),
+            padding_percent: 0.0,
+            truncated_percent: report.splits.first().map_or(0.0, |train| train.truncated_percent),
+            disk_bytes: self.disk_bytes(plan),
+        }
+    }
+
+    /// Seconds a token; the fastest of a few times is what a run settles at.
+    fn training_pace(&self, model: &TaskModel<T>, plan: &FreezePlan) -> f64 {
+        let steps = self.steps.plan(0);
+        let Some(first) = steps.first() else { return 0.0 };
+        let step = self.steps.step(first, 0);
+        let seconds = (0..ROUNDS).map(|_| self.one_step(model, plan, step.clone()));
+        let tokens: usize = step.batches.iter().map(|batch| batch.tokens.tokens()).sum();
+        seconds.fold(f64::INFINITY, f64::min) / tokens as f64
+    }
+
+    /// Seconds of a step with its optimiser, whose moments are part of the peak of memory.
+    fn one_step(&self, model: &TaskModel<T>, plan: &FreezePlan, step: TrainingStep<T>) -> f64 {
+        let (_, mut optimizer) = self.optimizer(plan);
+        let model = model.clone();
+        let started = Instant::now();
+        let output = TrainStep::step(&model, step);
+        let _ = model.optimize(&mut optimizer, self.request.settings.learning_rate.into(), output.grads);
+        started.elapsed().as_secs_f64()
+    }
+
+    fn evaluation_pace(&self, model: &TaskModel<T>) -> f64 {
+        let examples = self.splits.validation.examples.clone();
+        let loader = EvaluationLoader::new(examples, self.request.settings.tokens_per_batch());
+        let Some(Ok(batch)) = loader.iter().next() else { return 0.0 };
+        let model = model.valid();
+        let tokens = batch.tokens.tokens();
+        let started = Instant::now();
+        let _ = InferenceStep::step(&model, batch);
+        started.elapsed().as_secs_f64() / tokens as f64
+    }
+
+    /// The best model, the final one, and the checkpoints that are kept with the moments of what trains.
+    fn disk_bytes(&self, plan: &FreezePlan) -> u64 {
+        let model = PARAMETER * plan.total() as u64;
+        let checkpoint = model + MOMENTS * plan.trainable() as u64;
+        let saved = (self.schedule.total_steps - 1) / self.schedule.save_every;
+        let kept = saved.min(self.request.settings.save_total_limit) as u64;
+        2 * model + kept * checkpoint
+    }
+
+    /// Says what to expect.
+    pub(super) fn say(&self, prediction: &Prediction) {
+        let full_epochs = Settings::default().num_train_epochs;
+        let full = match self.request.preset {
+            Preset::Full => String::new(),
+            Preset::Cpu => {
+                let tokens = self.splits.full_train_tokens as f64 * full_epochs as f64;
+                format!(
+                    "; the full job ({} examples, {full_epochs} epochs) about {}",
+                    self.splits.report.full_train_rows,
+                    duration(prediction.seconds_per_token * tokens)
+                )
+            }
+        };
+        self.progress.line(&format!(
+            "{} optimiser steps; training will take about {}{full}",
+            prediction.steps,
+            duration(prediction.training_seconds)
+        ));
+    }
+}
+
+/// A duration for people.
+pub(in crate::commands) fn duration(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 90.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 5400.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3600.0),
+    }
+}

@@ -1,0 +1,98 @@
+use std::process::{Command, Stdio};
+
+use super::finetune::job::Job;
+use super::finetune::measure::{Prediction, duration};
+use super::finetune::{FinetuneArgs, request};
+use crate::TrainError;
+use crate::tasks::{Task, TextClassification};
+use crate::training::Progress;
+
+/// Foretell time, memory and disk of a run for several strategies, from one measured step each
+#[derive(Clone, Debug, clap::Args)]
+pub struct PlanArgs {
+    /// A strategy to measure, as for --strategy; may be repeated (default: all, last:2, head)
+    #[arg(long = "strategies", value_name = "STRATEGY")]
+    pub strategies: Vec<String>,
+    /// What would be run
+    #[command(flatten)]
+    pub finetune: FinetuneArgs,
+    /// Measure --strategy in this process and print it as JSON: what the command starts for each strategy
+    #[arg(long, hide = true)]
+    pub measure: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`TrainError`].
+pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
+    if args.measure {
+        let prediction = measure::<TextClassification>(&args.finetune)?;
+        println!("{}", to_json(&prediction)?);
+        return Ok(());
+    }
+    let strategies = match args.strategies.is_empty() {
+        true => ["all", "last:2", "head"].map(String::from).to_vec(),
+        false => args.strategies.clone(),
+    };
+    let predictions =
+        strategies.iter().map(|strategy| in_own_process(strategy)).collect::<Result<Vec<_>, _>>()?;
+    if args.finetune.json {
+        println!("{}", to_json(&predictions)?);
+        return Ok(());
+    }
+    print_table(&predictions);
+    Ok(())
+}
+
+fn measure<T: Task>(args: &FinetuneArgs) -> Result<Prediction, TrainError> {
+    let job = Job::<T>::prepare(request(args)?, Progress::new(true))?;
+    let loaded = job.new_model()?;
+    let plan = job.plan(&loaded, &loaded.new)?;
+    let (clip, _) = job.optimizer(&plan);
+    let model = job.task_model(loaded.model, &plan, 0, &clip);
+    Ok(job.measure(&model, &plan))
+}
+
+/// The peak of memory is a process's: each strategy is measured in one of its own.
+fn in_own_process(strategy: &str) -> Result<Prediction, TrainError> {
+    let failed = |error: std::io::Error| TrainError::file("temper", error);
+    let program = std::env::current_exe().map_err(failed)?;
+    // The flags of this process, whatever they were; the last --strategy counts.
+    let output = Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .args(["--measure", "--strategy", strategy])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(failed)?;
+    if !output.status.success() {
+        return Err(TrainError::Child { code: output.status.code() });
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| TrainError::file("temper plan --measure", error))
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, TrainError> {
+    serde_json::to_string(value).map_err(|error| TrainError::file("stdout", error))
+}
+
+fn print_table(predictions: &[Prediction]) {
+    println!(
+        "{:<20} {:>12} {:>7} {:>10} {:>12} {:>12} {:>9} {:>9} {:>10}",
+        "strategy", "trains", "steps", "training", "evaluation", "peak memory", "padding", "cut", "disk"
+    );
+    let mebibytes = |bytes: u64| format!("{} MiB", bytes >> 20);
+    for row in predictions {
+        println!(
+            "{:<20} {:>12} {:>7} {:>10} {:>12} {:>12} {:>7.1} % {:>7.1} % {:>10}",
+            row.strategy,
+            row.trainable_parameters,
+            row.steps,
+            duration(row.training_seconds),
+            duration(row.evaluation_seconds),
+            row.peak_memory_bytes.map_or("?".into(), mebibytes),
+            row.padding_percent,
+            row.truncated_percent,
+            mebibytes(row.disk_bytes)
+        );
+    }
+}
