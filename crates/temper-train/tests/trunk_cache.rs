@@ -147,7 +147,8 @@ fn nothing_is_kept_where_everything_trains() {
 #[test]
 fn gradual_unfreezing_shrinks_the_cache_and_changes_nothing_else() {
     let bench = Bench::new();
-    let gradual = ["--strategy", "gradual"];
+    // Head, upper layer, lower layer, embeddings.
+    let gradual = ["--strategy", "gradual:2epoch", "--num-train-epochs", "8"];
     assert_succeeds(&finetune(&bench, "without", "off", &gradual));
     let output = finetune(&bench, "with", "auto", &gradual);
     assert_succeeds(&output);
@@ -156,4 +157,11 @@ fn gradual_unfreezing_shrinks_the_cache_and_changes_nothing_else() {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     assert_same_losses(&bench, "without", "with");
+    let kept = &bench.json("runs/with/results.json")["trunk_cache"]["training"];
+    // The second of two epochs each with both layers and with one; none later.
+    assert_eq!((&kept["depth"], &kept["hit_rate"]), (&json!(1), &json!(0.5)), "{kept}");
+    // One epoch a group: nothing would be read again.
+    let output = finetune(&bench, "once", "auto", &["--strategy", "gradual:1epoch"]);
+    assert_succeeds(&output);
+    assert!(bench.json("runs/once/results.json")["trunk_cache"].is_null());
 }
