@@ -15,6 +15,7 @@ pub fn write(environment: &Environment) -> Result<ExitCode> {
         ("lora_fixture.py", "crates/temper-freeze/tests/fixtures"),
         ("kernels_fixture.py", "crates/temper-kernels/tests/fixtures"),
         ("embedding_fixture.py", "crates/temper-train/tests/fixtures"),
+        ("baseline_fixture.py", "crates/temper-train/tests/fixtures"),
     ] {
         run(Command::new(&python).arg(scripts().join(script)).arg("--out").arg(root().join(fixtures)))?;
     }

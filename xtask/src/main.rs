@@ -37,6 +37,10 @@ enum Command {
     Verify(Handed),
     /// Bring models and datasets to this machine
     Fetch(Handed),
+    /// Fine-tune under several strategies and seeds, beside simple baselines
+    Compare(Handed),
+    /// Find how few layers have to train
+    SearchDepth(Handed),
     /// List families and models with a short name
     Models(Handed),
     /// Run every test of the workspace
@@ -90,6 +94,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Inspect(handed) => cargo::temper("inspect", &handed.arguments),
         Command::Verify(handed) => cargo::temper("verify", &handed.arguments),
         Command::Fetch(handed) => cargo::temper("fetch", &handed.arguments),
+        Command::Compare(handed) => cargo::temper("compare", &handed.arguments),
+        Command::SearchDepth(handed) => cargo::temper("search-depth", &handed.arguments),
         Command::Models(handed) => cargo::temper("models", &handed.arguments),
         Command::Test { arguments } => cargo::test(&arguments),
         Command::Ci => cargo::ci(),

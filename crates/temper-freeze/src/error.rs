@@ -39,18 +39,6 @@ pub enum FreezeError {
         /// A path of this model.
         example: String,
     },
-    /// The kept output of frozen layers is not what they give now.
-    #[error(
-        "the kept output of the lowest {depth} layers differs by {difference:e} from a fresh one, more than {tolerance:e}: something below changes or drops out"
-    )]
-    StaleTrunk {
-        /// Number of layers.
-        depth: usize,
-        /// The largest difference, beside the largest value or 1.
-        difference: f64,
-        /// The largest one allowed.
-        tolerance: f64,
-    },
     /// A rate per layer that is no share.
     #[error("layer decay {given} is not above 0 and at most 1")]
     LayerDecay {
@@ -102,6 +90,18 @@ pub enum FreezeError {
     /// A model's parameters could not be read or written.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The kept output of frozen layers is not what they give now.
+    #[error(
+        "the kept output of the lowest {depth} layers differs by {difference:e} from a fresh one, more than {tolerance:e}: something below changes or drops out"
+    )]
+    StaleTrunk {
+        /// Number of layers.
+        depth: usize,
+        /// The largest difference, beside the largest value or 1.
+        difference: f64,
+        /// The largest one allowed.
+        tolerance: f64,
+    },
 }
 
 fn counted(available: usize) -> String {

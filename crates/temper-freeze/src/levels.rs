@@ -14,6 +14,11 @@ fn layer_of(path: &str) -> Option<usize> {
     path.strip_prefix("layers.")?.split('.').next()?.parse().ok()
 }
 
+/// Number of layers of a model, those of both stacks where it has two: what `last:K` counts.
+pub fn layer_count(table: &ParameterTable) -> usize {
+    Stacks::of(table).layers()
+}
+
 /// Layers of a model, bottom to top: an encoder's first, then a decoder's or those of the only stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stacks {

@@ -27,6 +27,7 @@ pub use clip::{GradientNorms, gradient_norms};
 pub use error::FreezeError;
 pub use figure::{comparison_figure, plan_figure};
 pub use groups::{TrainedGroup, TrainedGroups};
+pub use levels::layer_count;
 pub use optimizer::{AdamWSettings, ClipFactor};
 pub use plan::{FreezePlan, PlanRow, RunLength};
 pub use proof::{ParameterHashes, TrainingProof, Violation};

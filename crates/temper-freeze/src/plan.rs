@@ -5,6 +5,7 @@ use serde::Serialize;
 use temper_models::{Parameter, ParameterTable, is_adapter};
 
 use crate::levels::{Stacks, is_bias, is_embedding, is_head, is_norm};
+use crate::strategy::unanchored;
 use crate::{FreezeError, Pace, Strategy};
 
 /// What happens to one parameter.
@@ -225,7 +226,9 @@ fn check(strategy: &Strategy, table: &ParameterTable, stacks: Stacks) -> Result<
         Strategy::Layers(range) if *range.end() >= available => Err(too_many()),
         Strategy::Patterns(patterns) => check_matches(
             table,
-            patterns.iter().map(|pattern| (pattern.as_str(), |path: &str| pattern.is_match(path))),
+            patterns
+                .iter()
+                .map(|pattern| (unanchored(pattern.as_str()), |path: &str| pattern.is_match(path))),
         ),
         Strategy::Groups(groups) => {
             let groups = groups.groups().iter();
@@ -384,7 +387,8 @@ mod tests {
         let plan = |name: &str| FreezePlan::new(&name.parse().unwrap(), &twelve_layers(), &[]);
         assert!(matches!(plan("last:13"), Err(FreezeError::TooManyLayers { available: 12, .. })));
         assert!(matches!(plan("layers:3-12"), Err(FreezeError::TooManyLayers { .. })));
-        assert!(matches!(plan("pattern:layers"), Err(FreezeError::NoMatch { .. })));
+        let error = plan("pattern:layers").unwrap_err();
+        assert!(matches!(&error, FreezeError::NoMatch { pattern, .. } if pattern == "layers"), "{error}");
     }
 
     #[test]

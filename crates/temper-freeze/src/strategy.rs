@@ -154,7 +154,8 @@ impl fmt::Display for Strategy {
     }
 }
 
-fn unanchored(pattern: &str) -> &str {
+/// A pattern as it was given.
+pub(crate) fn unanchored(pattern: &str) -> &str {
     pattern.strip_prefix("^(?:").and_then(|rest| rest.strip_suffix(")$")).unwrap_or(pattern)
 }
 

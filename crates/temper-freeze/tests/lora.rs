@@ -312,10 +312,10 @@ fn the_base_stays_bit_identical_in_every_family() {
             proof.observe(&gradient_norms(&model, &gradients));
             model = optimizer.step(1e-2, model, gradients);
             // After the first step, too, nothing else has moved; A waits for B.
-            let leaked = proof.early_violations(&model, &plan);
+            let leaked = proof.early_violations(&model, &plan, step as usize + 1);
             assert!(leaked.iter().all(|violation| violation.what.starts_with("should")), "{leaked:?}");
         }
-        let violations = proof.violations(&model, &plan);
+        let violations = proof.violations(&model, &plan, 3);
         assert!(violations.is_empty(), "{}: {violations:?}", case.name);
     }
 }

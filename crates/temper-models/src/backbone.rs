@@ -56,6 +56,10 @@ pub trait Backbone {
         None
     }
 
+    /// Leads a walk through the linear maps, so that adapters can be put on them. A family that does not
+    /// write it has none to offer.
+    fn walk_linears(&mut self, _walk: &mut LinearWalk<'_>) {}
+
     /// What the lowest layers make of a batch, without dropout and outside of autodiff. Counted are an
     /// encoder's layers first, then the decoder's; of all layers the last computes only the wanted rows.
     ///
@@ -83,10 +87,6 @@ pub trait Backbone {
     fn drops_out(&self) -> bool {
         true
     }
-
-    /// Leads a walk through the linear maps, so that adapters can be put on them. A family that does not
-    /// write it has none to offer.
-    fn walk_linears(&mut self, _walk: &mut LinearWalk<'_>) {}
 
     /// Width of the hidden state.
     fn hidden_size(&self) -> usize;

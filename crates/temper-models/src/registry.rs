@@ -114,6 +114,10 @@ impl Backbone for AnyBackbone {
         self.family().encode(batch, mode)
     }
 
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        self.family_mut().walk_linears(walk);
+    }
+
     fn trunk(&self, batch: &TokenBatch, depth: usize, rows: Rows) -> TrunkState {
         self.family().trunk(batch, depth, rows)
     }
@@ -124,10 +128,6 @@ impl Backbone for AnyBackbone {
 
     fn drops_out(&self) -> bool {
         self.family().drops_out()
-    }
-
-    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
-        self.family_mut().walk_linears(walk);
     }
 
     fn hidden_size(&self) -> usize {

@@ -25,7 +25,7 @@ impl Split {
 /// A split's texts and their encoded examples.
 #[derive(Clone, Debug)]
 pub struct SplitSet<T: Task> {
-    /// What a report shows of each example.
+    /// Each example in words; the two texts of a pair with a TAB between.
     pub texts: Vec<String>,
     /// As the model takes them.
     pub examples: Examples<T>,

@@ -95,6 +95,38 @@ pub enum TrainError {
         /// The run folder.
         run: PathBuf,
     },
+    /// A folder of several runs that was made for another request.
+    #[error(
+        "{} was made with other settings:\n{}\ngive another --run-name, or --overwrite-output-dir to start anew",
+        folder.display(),
+        differences.join("\n")
+    )]
+    OtherSettings {
+        /// The folder.
+        folder: PathBuf,
+        /// A line each.
+        differences: Vec<String>,
+    },
+    /// One of several runs failed, in a process of its own that said why.
+    #[error(
+        "{cell} failed with exit code {code}; the other runs are kept, and the same call goes on with them"
+    )]
+    CellFailed {
+        /// The name of the run's folder.
+        cell: String,
+        /// Its exit code.
+        code: u8,
+    },
+    /// Ctrl-C among several runs.
+    #[error("interrupted with {done} of {of} runs done in {}; the same call goes on", folder.display())]
+    CellsInterrupted {
+        /// Runs that are done.
+        done: usize,
+        /// Runs in all.
+        of: usize,
+        /// The folder of all runs.
+        folder: PathBuf,
+    },
     /// A process of ours failed; it has said why.
     #[error("the measurement failed")]
     Child {
@@ -125,7 +157,7 @@ impl TrainError {
     /// 7 verification failed, 130 interrupted with a checkpoint, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::RunExists { .. } => 2,
+            Self::Usage(_) | Self::RunExists { .. } | Self::OtherSettings { .. } => 2,
             Self::Freeze(FreezeError::Adapter { .. } | FreezeError::UnsupportedAdapter { .. }) => 3,
             Self::Freeze(FreezeError::Model(error)) | Self::Model(error) => model_code(error),
             Self::Freeze(_) => 2,
@@ -136,7 +168,8 @@ impl TrainError {
             Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
             Self::Diverged { .. } => 6,
             Self::ProofFailed { .. } | Self::Verification { .. } | Self::Fixtures { .. } => 7,
-            Self::Interrupted { .. } => 130,
+            Self::Interrupted { .. } | Self::CellsInterrupted { .. } => 130,
+            Self::CellFailed { code, .. } => *code,
             Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
             Self::Learner(_) => 1,
         }

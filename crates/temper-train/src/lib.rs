@@ -7,6 +7,7 @@
 mod adapters;
 pub mod allocator;
 mod backend;
+pub mod baselines;
 pub mod commands;
 mod data;
 mod error;
@@ -17,6 +18,7 @@ mod results;
 mod run_folder;
 pub mod settings;
 mod sources;
+pub mod statistics;
 pub mod tasks;
 pub mod training;
 

@@ -7,9 +7,10 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, MergeArgs, ModelsArgs,
-    PlanArgs, PredictArgs, UnmergeArgs, VerifyArgs, embed, evaluate, fetch, finetune, generate, inspect,
-    merge, models, plan, predict, unmerge, verify,
+    CompareArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, MergeArgs,
+    ModelsArgs, PlanArgs, PredictArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, compare_strategies, embed,
+    evaluate, fetch, finetune, generate, inspect, merge, models, plan, predict, search_depth, unmerge,
+    verify,
 };
 
 #[global_allocator]
@@ -29,6 +30,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Finetune(Box<FinetuneArgs>),
+    Compare(Box<CompareArgs>),
+    SearchDepth(Box<SearchDepthArgs>),
     Evaluate(EvaluateArgs),
     Plan(Box<PlanArgs>),
     Predict(PredictArgs),
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Finetune(args) => finetune(&args),
+        Command::Compare(args) => compare_strategies(&args),
+        Command::SearchDepth(args) => search_depth(&args),
         Command::Evaluate(args) => evaluate(&args),
         Command::Plan(args) => plan(&args),
         Command::Predict(args) => predict(&args),

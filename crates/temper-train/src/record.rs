@@ -41,6 +41,14 @@ impl RunRequest {
             max_test_samples: self.settings.max_test_samples,
         }
     }
+
+    /// Reads a request as run.toml has it.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn read(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
 }
 
 /// run.toml.
@@ -71,13 +79,13 @@ pub struct ResumedRecord {
     dataset: Option<RecordedSource>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 struct RecordedSource {
     id: String,
     files: Vec<RecordedFile>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 struct RecordedFile {
     name: String,
     sha256: String,
@@ -112,6 +120,11 @@ impl ResumedRecord {
             (Some(recorded), Some(now)) => recorded.check(now),
             _ => Ok(()),
         }
+    }
+
+    /// Whether two runs had the same files.
+    pub(crate) fn has_files_of(&self, other: &Self) -> bool {
+        self.model == other.model && self.dataset == other.dataset
     }
 
     /// Reads run.toml.

@@ -39,11 +39,11 @@ pub struct Results {
     pub proof: ProofReport,
     /// Largest difference of the logits after saving and loading again.
     pub reload_difference: f64,
-    /// What was kept of frozen layers' output, and what that spared.
-    pub trunk_cache: Option<TrunkReports>,
     /// Largest difference of the logits with adapters beside the weights and in them, as a part of the largest
     /// logit; of the strategy `lora` alone.
     pub merge_difference: Option<f64>,
+    /// What was kept of frozen layers' output, and what that spared.
+    pub trunk_cache: Option<TrunkReports>,
     /// The dataset as the run saw it.
     pub data: DataReport,
 }

@@ -64,6 +64,11 @@ impl RunFolder {
         self.path.join("results.json")
     }
 
+    /// `predictions.jsonl`: a line a test example, in the split's order
+    pub fn predictions(&self) -> PathBuf {
+        self.path.join("predictions.jsonl")
+    }
+
     /// `prediction.json`: what the run was expected to cost, for the end to compare with.
     pub fn prediction(&self) -> PathBuf {
         self.path.join("prediction.json")

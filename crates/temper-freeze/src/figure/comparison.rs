@@ -46,8 +46,9 @@ pub fn comparison_figure(model: &str, plans: &[(String, &FreezePlan)]) -> String
     let subject = "what each strategy trains";
     let totals: Vec<String> =
         plans.iter().map(|(name, plan)| format!("{name}: {}", plan.summary())).collect();
-    let largest = plans.iter().map(|(_, plan)| plan.total()).max().unwrap_or(0);
-    let heading = Heading::new(&[model, subject], format!("{largest} parameters"), width);
+    // Without adapters, which only some plans have.
+    let total = plans.iter().map(|(_, plan)| plan.total()).min().unwrap_or(0);
+    let heading = Heading::new(&[model, subject], format!("{total} parameters"), width);
     let cells = columns.iter().flat_map(|column| column.cells.iter().flatten());
     let states = cells.map(|cell| cell.tally.state()).collect();
     let legend = Legend::new(states, false, notes(&columns), width);

@@ -433,6 +433,7 @@ fn an_adapter_stands_beside_its_map() {
     let plain = stack(2, |_| true);
     let figure = read(&comparison_figure("model", &[("all".into(), &plain), ("lora".into(), &plan)]));
     figure.assert_tidy();
+    assert!(figure.says("1000 parameters"));
     assert_eq!(figure.found("lora layers.1").texts, ["adapters 13.8 %"]);
     assert_eq!(figure.state("lora layers.0"), "frozen");
 }

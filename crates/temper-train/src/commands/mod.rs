@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod compare;
 mod embed;
 mod evaluate;
 mod fetch;
@@ -10,9 +11,13 @@ mod merge;
 mod models;
 mod plan;
 mod predict;
+mod search_depth;
 mod texts;
 mod verify;
 
+pub use compare::{
+    BaselineRow, CompareArgs, ScoreDifference, StrategyComparison, StrategyRow, compare_strategies,
+};
 pub use embed::{EmbedArgs, embed, embeddings};
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use fetch::{FetchArgs, fetch};
@@ -23,6 +28,7 @@ pub use merge::{MergeArgs, UnmergeArgs, merge, unmerge};
 pub use models::{ModelsArgs, models};
 pub use plan::{PlanArgs, plan};
 pub use predict::{PredictArgs, predict};
+pub use search_depth::{DepthRow, DepthSearch, SearchDepthArgs, search_depth};
 pub use texts::TextOptions;
 pub use verify::{
     Comparison, Difference, FixtureOutcome, FixtureResult, Impossible, VerifyArgs, compare, verify,

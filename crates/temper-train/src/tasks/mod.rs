@@ -72,6 +72,9 @@ pub trait Task: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// Metrics over a whole split.
     fn score(&self, predictions: &[Self::Prediction], targets: &[Self::Target]) -> Scores;
 
+    /// Whether a prediction is right as a whole.
+    fn is_right(&self, prediction: &Self::Prediction, target: &Self::Target) -> bool;
+
     /// The predictions that were wrong with the highest confidence: example and explanation.
     fn worst(&self, predictions: &[Self::Prediction], targets: &[Self::Target]) -> Vec<(usize, String)>;
 

@@ -75,7 +75,11 @@ fn encode(
 
 fn split(rows: Vec<LabelledText>, encoded: EncodedSet) -> SplitSet<TextClassification> {
     let targets = Arc::new(rows.iter().map(|row| row.label).collect());
-    let texts = rows.into_iter().map(|row| row.text).collect();
+    let text = |row: LabelledText| match row.pair {
+        Some(pair) => format!("{}\t{pair}", row.text),
+        None => row.text,
+    };
+    let texts = rows.into_iter().map(text).collect();
     SplitSet { texts, examples: Examples { encoded: Arc::new(encoded), targets } }
 }
 
@@ -183,6 +187,10 @@ impl Task for TextClassification {
             baseline: confusion.majority(),
             confusion: Some(confusion),
         }
+    }
+
+    fn is_right(&self, prediction: &Classified, target: &usize) -> bool {
+        prediction.label() == *target
     }
 
     fn worst(&self, predictions: &[Classified], targets: &[usize]) -> Vec<(usize, String)> {

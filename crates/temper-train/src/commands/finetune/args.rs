@@ -5,16 +5,16 @@ use serde::Serialize;
 
 use crate::backend::Backend;
 use crate::settings::Preset;
-use crate::{ColumnOptions, SourceOptions};
+use crate::{ColumnOptions, RunRequest, SourceOptions};
 
 /// Fine-tune a pretrained model on a dataset
 #[derive(Clone, Debug, clap::Args)]
 pub struct FinetuneArgs {
     /// Name (bert), Hub id (org/name), folder or run of a model; left out with --from
-    #[arg(required_unless_present = "resume")]
+    #[arg(required_unless_present_any = ["resume", "request"])]
     pub model: Option<String>,
     /// Name of a dataset card (imdb) or path of a file or folder
-    #[arg(required_unless_present_any = ["resume", "from"])]
+    #[arg(required_unless_present_any = ["resume", "request", "from"])]
     pub dataset: Option<String>,
     /// Transfer: start from the model of a run, with a new head for the dataset
     #[arg(long, value_name = "RUN", conflicts_with = "resume")]
@@ -22,6 +22,9 @@ pub struct FinetuneArgs {
     /// Go on with an interrupted run, exactly
     #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "dataset"])]
     pub resume: Option<PathBuf>,
+    /// What another temper asks for, resolved: the part `request` of a run.toml
+    #[arg(long, hide = true, conflicts_with_all = ["model", "dataset", "resume"], value_parser = RunRequest::read)]
+    pub request: Option<RunRequest>,
     /// Where runs are kept
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub output_dir: PathBuf,

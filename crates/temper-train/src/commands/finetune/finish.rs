@@ -49,6 +49,7 @@ impl<T: Task> Finish<'_, T> {
         let (saved, merge_difference) = self.plain(best, &config, summary)?;
         self.save_model(&saved.model, &config)?;
         let reload_difference = self.reload(&saved)?;
+        self.write_predictions(&test)?;
         let mut results = self.results(summary, &test, reload_difference);
         results.merge_difference = merge_difference;
         self.run.write_json(&self.run.results(), &results)?;
@@ -135,10 +136,22 @@ impl<T: Task> Finish<'_, T> {
             predicted: self.prediction(),
             proof: ProofReport::new(&summary.plan, state.step, summary.outcome.proofs.clone()),
             reload_difference,
-            trunk_cache: summary.trunk_cache.clone(),
             merge_difference: None,
+            trunk_cache: summary.trunk_cache.clone(),
             data: self.splits.report.clone(),
         }
+    }
+
+    /// What `temper compare` tests differences by, example by example.
+    fn write_predictions(&self, test: &Evaluation<T>) -> Result<(), TrainError> {
+        let mut lines = String::new();
+        for (prediction, target) in test.predictions.iter().zip(self.splits.test.examples.targets.iter()) {
+            let right = self.task.is_right(prediction, target);
+            let mut row = serde_json::Map::from_iter([("right".to_owned(), right.into())]);
+            row.extend(self.task.decode(prediction).fields);
+            lines += &(serde_json::Value::Object(row).to_string() + "\n");
+        }
+        Ok(temper_hub::write_atomically(&self.run.predictions(), lines.as_bytes())?)
     }
 
     /// What was foretold when the run began; a run from before there were predictions has none.

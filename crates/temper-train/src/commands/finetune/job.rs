@@ -26,7 +26,7 @@ pub(in crate::commands) struct Job<T: Task> {
     pub(in crate::commands) request: RunRequest,
     pub(in crate::commands) progress: Progress,
     local: LocalModel,
-    task: T,
+    pub(super) task: T,
     pub(in crate::commands) splits: Splits<T>,
     device: Device,
     pub(super) steps: StepLoader<T>,

@@ -6,10 +6,12 @@ mod finish;
 mod interrupt;
 pub(super) mod job;
 pub(super) mod measure;
+mod prepared;
 mod trunk;
 
 pub use args::{FinetuneArgs, SettingFlags};
 pub use measure::Prediction;
+pub(super) use prepared::Prepared;
 
 use std::path::Path;
 
@@ -41,7 +43,7 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
         }
         None => {
             let request = request(args)?;
-            let default = format!("{}-{}", file_name(&request.model), file_name(&request.dataset));
+            let default = default_name(&request);
             // Refused before anything is fetched or computed.
             if let Some(name) = &args.run_name
                 && args.output_dir.join(name).exists()
@@ -69,6 +71,9 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
 }
 
 pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
+    if let Some(request) = &args.request {
+        return Ok(request.clone());
+    }
     let backend = backend(args.backend)?;
     let preset = args.preset.unwrap_or(if backend.is_cpu() { Preset::Cpu } else { Preset::Full });
     let mut settings = settings::resolve(preset, args.config.as_deref(), std::env::vars(), &args.settings)?;
@@ -84,6 +89,11 @@ pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
         sources: args.sources.clone(),
         settings,
     })
+}
+
+/// `<model>-<dataset>`
+pub(super) fn default_name(request: &RunRequest) -> String {
+    format!("{}-{}", file_name(&request.model), file_name(&request.dataset))
 }
 
 /// Model and dataset as they were named.

@@ -1,0 +1,71 @@
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::record::RunRequest;
+
+/// What differs between two requests, a line each. Where files come from does not count: what they
+/// are is compared by their hashes.
+pub(super) fn differences(before: &RunRequest, now: &RunRequest) -> Vec<String> {
+    let (before, now) = (settings(before), settings(now));
+    let shown = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => "not given".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    let names = before.keys().chain(now.keys().filter(|name| !before.contains_key(*name)));
+    names
+        .filter(|name| before.get(*name) != now.get(*name))
+        .map(|name| format!("  {name}: {} then, {} now", shown(before.get(name)), shown(now.get(name))))
+        .collect()
+}
+
+/// Everything that was asked for, by name.
+fn settings(request: &RunRequest) -> BTreeMap<String, Value> {
+    let mut settings = BTreeMap::new();
+    if let Ok(Value::Object(mut parts)) = serde_json::to_value(request) {
+        parts.remove("sources");
+        for (name, value) in parts {
+            match value {
+                Value::Object(inner) => settings.extend(inner),
+                value => settings.extend([(name, value)]),
+            }
+        }
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ColumnOptions, Preset, Settings, SourceOptions};
+
+    #[test]
+    fn every_difference_but_the_sources_is_named() {
+        let before = RunRequest {
+            model: "bert".into(),
+            dataset: "imdb".into(),
+            columns: ColumnOptions::default(),
+            backend: "flex".into(),
+            preset: Preset::Cpu,
+            sources: SourceOptions::default(),
+            settings: Settings::default(),
+        };
+        let mut now = before.clone();
+        now.sources.offline = true;
+        assert_eq!(differences(&before, &now), Vec::<String>::new());
+        now.settings.learning_rate = 0.5;
+        now.settings.max_steps = Some(3);
+        now.columns.text_column = Some("review".into());
+        now.model = "minilm".into();
+        assert_eq!(
+            differences(&before, &now),
+            [
+                "  learning_rate: 0.00002 then, 0.5 now",
+                "  max_steps: not given then, 3 now",
+                "  model: bert then, minilm now",
+                "  text_column: not given then, review now",
+            ]
+        );
+    }
+}

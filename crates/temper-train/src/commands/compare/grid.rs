@@ -1,0 +1,275 @@
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use super::child::{self, Interrupts};
+use super::differences::differences;
+use super::outcome::{Failure, Outcome, Outcomes};
+use super::strategies::NamedStrategy;
+use crate::record::{ResumedRecord, RunRequest};
+use crate::training::{Checkpoints, Progress};
+use crate::{RunFolder, TrainError};
+
+/// What the folder of all runs was made for.
+const RECORD: &str = "compare.toml";
+/// Held while a process works in the folder.
+const LOCK: &str = ".lock";
+
+/// The same request under several strategies and seeds: a run folder each.
+pub(in crate::commands) struct Grid {
+    folder: PathBuf,
+    request: RunRequest,
+    strategies: Vec<NamedStrategy>,
+    seeds: Vec<u64>,
+    replace: bool,
+    progress: Progress,
+}
+
+/// compare.toml.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    temper: String,
+    /// Its strategy is a place holder, its seed the first.
+    request: RunRequest,
+}
+
+/// One run of the grid.
+struct Cell {
+    strategy: String,
+    seed: u64,
+    name: String,
+    run: RunFolder,
+    request: RunRequest,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Done,
+    /// With a checkpoint after that step.
+    Begun(usize),
+    New,
+}
+
+impl Grid {
+    /// A grid in `folder`; nothing is written yet.
+    ///
+    /// # Errors
+    /// [`TrainError::OtherSettings`] where the folder or a run in it was made for another request,
+    /// unless it is replaced; [`TrainError::Usage`] for a folder of something else.
+    pub(in crate::commands) fn new(
+        folder: PathBuf,
+        request: RunRequest,
+        strategies: Vec<NamedStrategy>,
+        seeds: u16,
+        replace: bool,
+        progress: Progress,
+    ) -> Result<Self, TrainError> {
+        let first = request.settings.seed;
+        let seeds = (0..u64::from(seeds)).map(|number| first.wrapping_add(number)).collect();
+        let grid = Self { folder, request, strategies, seeds, replace, progress };
+        let cells = grid.cells();
+        let mut names = HashMap::new();
+        for cell in &cells {
+            if let Some(other) = names.insert(&cell.name, &cell.strategy) {
+                return Err(TrainError::Usage(format!(
+                    "{other} and {} would share the folder {}; write one of them otherwise",
+                    cell.strategy, cell.name
+                )));
+            }
+        }
+        if grid.folder.exists() {
+            let record = grid.record()?;
+            if !grid.replace {
+                same_settings(&grid.folder, &record.request, &grid.request)?;
+                cells.iter().try_for_each(|cell| grid.state(cell).map(drop))?;
+            }
+        }
+        Ok(grid)
+    }
+
+    /// The folder of all runs.
+    pub(in crate::commands) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What all runs have in common.
+    pub(in crate::commands) fn request(&self) -> &RunRequest {
+        &self.request
+    }
+
+    /// The strategies, in the order given.
+    pub(in crate::commands) fn strategies(&self) -> &[NamedStrategy] {
+        &self.strategies
+    }
+
+    /// The seeds, ascending.
+    pub(in crate::commands) fn seeds(&self) -> &[u64] {
+        &self.seeds
+    }
+
+    /// Whether every run is there already.
+    pub(in crate::commands) fn is_done(&self) -> bool {
+        !self.replace && self.cells().iter().all(|cell| matches!(self.state(cell), Ok(State::Done)))
+    }
+
+    /// Makes the folder, or empties it where it is replaced, and locks it: as long as the lock, or a
+    /// run that was started with it, lives, no other process works there.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] while another does; [`TrainError::File`].
+    pub(in crate::commands) fn begin(&self) -> Result<File, TrainError> {
+        let failed = |error| TrainError::file(&self.folder, error);
+        std::fs::create_dir_all(&self.folder).map_err(failed)?;
+        let lock = File::create(self.folder.join(LOCK)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let folder = self.folder.display();
+                return Err(TrainError::Usage(format!("another temper is at work in {folder}")));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        if self.replace {
+            self.empty()?;
+        }
+        if !self.folder.join(RECORD).exists() {
+            let record = Record { temper: env!("CARGO_PKG_VERSION").into(), request: self.request.clone() };
+            RunFolder::existing(&self.folder).write_toml(&self.folder.join(RECORD), &record)?;
+        }
+        Ok(lock)
+    }
+
+    /// Does what is missing, seed after seed, and reads every run's results. A run that diverges or
+    /// needs too much memory does not keep the others from running.
+    ///
+    /// # Errors
+    /// [`TrainError::CellsInterrupted`] after Ctrl-C, [`TrainError::CellFailed`], and what keeps
+    /// results from being read.
+    pub(in crate::commands) fn run(&self, lock: &File) -> Result<Outcomes, TrainError> {
+        let interrupts = Interrupts::count();
+        let cells = self.cells();
+        let mut outcomes = Outcomes::default();
+        for (number, cell) in cells.iter().enumerate() {
+            let state = self.state(cell)?;
+            let what = match state {
+                State::Done => "is there already".into(),
+                State::Begun(step) => format!("goes on after step {step}"),
+                State::New => "starts".into(),
+            };
+            let of = cells.len();
+            self.progress.line(&format!("run {} of {of}: {} {what}", number + 1, cell.name));
+            if state != State::Done {
+                let status = child::run(&mut self.command(cell, state, lock)?, &interrupts)?;
+                if interrupts.came() || status.code() == Some(130) {
+                    let done = number + usize::from(cell.run.results().exists());
+                    return Err(TrainError::CellsInterrupted { done, of, folder: self.folder.clone() });
+                }
+                if !status.success() {
+                    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+                    outcomes.failures.push(Failure::of(&cell.name, code)?);
+                    continue;
+                }
+            }
+            outcomes.push(Outcome::read(&cell.strategy, cell.seed, &cell.name, &cell.run)?)?;
+        }
+        Ok(outcomes)
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        let cell = |named: &NamedStrategy, seed: u64| {
+            let name = format!("{}-seed{seed}", as_file_name(&named.name));
+            let mut request = self.request.clone();
+            named.strategy.clone_into(&mut request.settings.strategy);
+            if let Some(rate) = named.learning_rate {
+                request.settings.learning_rate = rate;
+            }
+            request.settings.seed = seed;
+            let run = RunFolder::existing(&self.folder.join(&name));
+            Cell { strategy: named.name.clone(), seed, name, run, request }
+        };
+        let of_seed = |&seed: &u64| self.strategies.iter().map(move |named| cell(named, seed));
+        self.seeds.iter().flat_map(of_seed).collect()
+    }
+
+    fn record(&self) -> Result<Record, TrainError> {
+        let path = self.folder.join(RECORD);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            TrainError::Usage(format!("{}: {error}; is this a folder of compared runs?", path.display()))
+        })?;
+        toml::from_str(&text).map_err(|error| TrainError::content(&path, error))
+    }
+
+    fn state(&self, cell: &Cell) -> Result<State, TrainError> {
+        if !cell.run.record().exists() {
+            return Ok(State::New);
+        }
+        let recorded = ResumedRecord::read(&cell.run.record())?;
+        same_settings(cell.run.path(), &recorded.request, &cell.request)?;
+        if cell.run.results().exists() {
+            return Ok(State::Done);
+        }
+        let latest = Checkpoints::new(cell.run.checkpoints(), 1).latest()?;
+        Ok(latest.map_or(State::New, |(_, state)| State::Begun(state.step)))
+    }
+
+    /// The run as `temper finetune` in a process of its own.
+    fn command(&self, cell: &Cell, state: State, lock: &File) -> Result<Command, TrainError> {
+        let folder = cell.run.path();
+        let failed = |error| TrainError::file(folder, error);
+        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        command.arg("--threads").arg(rayon::current_num_threads().to_string()).arg("finetune");
+        if state == State::New {
+            if folder.exists() && !cell.run.record().exists() {
+                // Of a run that was killed as it began; it is refused where it is not empty.
+                std::fs::remove_dir(folder).map_err(failed)?;
+            }
+            let request = toml::to_string(&cell.request).map_err(|error| TrainError::file(folder, error))?;
+            command.arg("--request").arg(request).arg("--output-dir").arg(&self.folder);
+            command.arg("--run-name").arg(&cell.name).arg("--overwrite-output-dir");
+        } else {
+            command.arg("--resume").arg(folder);
+        }
+        if self.progress.is_quiet() {
+            command.arg("--quiet");
+        }
+        // A run reads no input; what it is given is the lock, which outlives this process with it.
+        command.stdin(lock.try_clone().map_err(failed)?).stdout(Stdio::null());
+        Ok(command)
+    }
+
+    fn empty(&self) -> Result<(), TrainError> {
+        let failed = |error| TrainError::file(&self.folder, error);
+        for entry in std::fs::read_dir(&self.folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let is_folder = entry.file_type().map_err(failed)?.is_dir();
+            if is_folder {
+                std::fs::remove_dir_all(entry.path()).map_err(failed)?;
+            } else if entry.file_name() != LOCK {
+                std::fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn same_settings(folder: &Path, before: &RunRequest, now: &RunRequest) -> Result<(), TrainError> {
+    let differences = differences(before, now);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(TrainError::OtherSettings { folder: folder.into(), differences })
+}
+
+/// `last:2` becomes `last-2`; what no file system takes becomes `_`.
+fn as_file_name(strategy: &str) -> String {
+    let character = |character: char| match character {
+        ':' => '-',
+        character if character.is_ascii_alphanumeric() || ".+-_=".contains(character) => character,
+        _ => '_',
+    };
+    strategy.chars().map(character).collect()
+}

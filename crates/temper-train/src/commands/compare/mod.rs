@@ -1,0 +1,134 @@
+//! `temper compare`: one model and dataset under several strategies and seeds.
+
+mod baseline;
+mod child;
+mod differences;
+mod grid;
+mod outcome;
+mod plot;
+mod strategies;
+mod summary;
+mod table;
+
+pub(super) use grid::Grid;
+pub(super) use outcome::{Failure, Outcomes};
+pub(super) use strategies::NamedStrategy;
+pub use summary::{BaselineRow, ScoreDifference, StrategyComparison, StrategyRow};
+pub(super) use table::{Table, mean};
+
+use std::path::{Path, PathBuf};
+
+use super::FinetuneArgs;
+use super::finetune::{Prepared, default_name, request};
+use super::print;
+use crate::record::RunRequest;
+use crate::tasks::TextClassification;
+use crate::training::Progress;
+use crate::{RunFolder, TrainError};
+use strategies::split_strategies;
+
+/// Fine-tune under several strategies and seeds, beside simple baselines
+///
+/// Every strategy and seed is a run of its own in the folder of the comparison; called again, it goes
+/// on where it stopped. compare.json, compare.md and compare.svg show the outcome.
+#[derive(Clone, Debug, clap::Args)]
+#[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]
+#[command(mut_arg("budget", |arg| arg.hide(true)))]
+#[command(mut_arg("json", |arg| arg.help("Print compare.json on stdout, not the table")))]
+#[command(mut_arg("run_name", |arg| arg.help("Name of the folder of all runs")))]
+#[command(mut_arg("overwrite_output_dir", |arg| arg.help("Replace a comparison of the same name")))]
+pub struct CompareArgs {
+    /// Strategies with commas between, each as --strategy of finetune has it, with a learning rate of its own as
+    /// head@1e-3
+    #[arg(long, default_value = "all,last:2,head")]
+    pub strategies: String,
+    /// Runs a strategy; their seeds are --seed and the numbers after it
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub seeds: u16,
+    /// What a single run takes
+    #[command(flatten)]
+    pub run: FinetuneArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`TrainError`]; [`TrainError::CellsInterrupted`] after Ctrl-C.
+pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
+    let progress = Progress::new(args.run.quiet);
+    let strategies = split_strategies(&args.strategies)?;
+    let request = shared_request(&args.run, "--strategies")?;
+    let folder = folder(&args.run, &request, "compare");
+    let replace = args.run.overwrite_output_dir;
+    let grid = Grid::new(folder, request, strategies, args.seeds, replace, progress)?;
+    // With every run there is nothing to refuse and nothing to compute.
+    let mut prepared = None;
+    if !grid.is_done() || !baseline::are_written(grid.folder()) {
+        let mut refusing = Prepared::<TextClassification>::new(grid.request(), progress)?;
+        grid.strategies().iter().try_for_each(|named| refusing.check(&named.strategy))?;
+        prepared = Some(refusing);
+    }
+    let lock = grid.begin()?;
+    let baselines = baseline::read_or_compute(grid.folder(), prepared.as_ref(), progress)?;
+    // The runs need the memory.
+    drop(prepared);
+    let outcomes = grid.run(&lock)?;
+    let failures = outcomes.failures.clone();
+    let comparison = StrategyComparison::new(&grid, &outcomes, &baselines)?;
+    write(grid.folder(), &comparison, &failures)?;
+    let text = if args.run.json { json(&comparison)? } else { text(&comparison) };
+    print(&text)?;
+    progress.line(&format!("compare.json, compare.md and compare.svg are in {}", grid.folder().display()));
+    failures.first().map_or(Ok(()), |failure| Err(failure.error()))
+}
+
+/// What all runs have in common; the strategy is a mere place holder.
+pub(super) fn shared_request(args: &FinetuneArgs, instead: &str) -> Result<RunRequest, TrainError> {
+    if args.resume.is_some() {
+        return Err(TrainError::Usage(
+            "--resume is for a single run; the same call as before goes on with all of them".into(),
+        ));
+    }
+    if args.budget.is_some() {
+        return Err(TrainError::Usage(format!("--budget chooses one strategy; give {instead}")));
+    }
+    if args.settings.strategy.is_some() {
+        return Err(TrainError::Usage(format!("--strategy is for a single run; give {instead}")));
+    }
+    let mut request = request(args)?;
+    request.settings.strategy = "all".into();
+    Ok(request)
+}
+
+/// The folder of all runs: always the same one for a model and a dataset, so that the same call goes
+/// on.
+pub(super) fn folder(args: &FinetuneArgs, request: &RunRequest, kind: &str) -> PathBuf {
+    let default = || format!("{kind}-{}", default_name(request));
+    args.output_dir.join(args.run_name.clone().unwrap_or_else(default))
+}
+
+fn json(comparison: &StrategyComparison) -> Result<String, TrainError> {
+    let text = serde_json::to_string(comparison).map_err(|error| TrainError::file("stdout", error))?;
+    Ok(text + "\n")
+}
+
+fn text(comparison: &StrategyComparison) -> String {
+    format!("{}\n{}\n", comparison.table().text(), comparison.notes())
+}
+
+fn write(folder: &Path, comparison: &StrategyComparison, failures: &[Failure]) -> Result<(), TrainError> {
+    let run = RunFolder::existing(folder);
+    run.write_json(&folder.join("compare.json"), comparison)?;
+    let failed: String = failures.iter().map(|failure| format!("\n- {} failed", failure.cell)).collect();
+    let page = format!(
+        "# {}\n\n{}\n{}\n{failed}\n![{} against training time](compare.svg)\n",
+        comparison.title(),
+        comparison.table().markdown(),
+        comparison.notes(),
+        comparison.metric
+    );
+    temper_hub::write_atomically(&folder.join("compare.md"), page.as_bytes())?;
+    let place = folder.join("compare.svg");
+    let svg = plot::draw(comparison).map_err(|error| TrainError::file(&place, error))?;
+    Ok(temper_hub::write_atomically(&place, svg.as_bytes())?)
+}

@@ -1,0 +1,141 @@
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::record::ResumedRecord;
+use crate::{RunFolder, TrainError};
+
+/// What the runs of a grid came to.
+#[derive(Default)]
+pub(in crate::commands) struct Outcomes {
+    /// The runs that are done.
+    pub(in crate::commands) done: Vec<Outcome>,
+    /// The others.
+    pub(in crate::commands) failures: Vec<Failure>,
+}
+
+/// A run that came to nothing.
+#[derive(Clone)]
+pub(in crate::commands) struct Failure {
+    /// The name of its folder.
+    pub(in crate::commands) cell: String,
+    code: u8,
+}
+
+impl Failure {
+    /// A failure that concerns this run alone: out of memory (5) or diverged (6).
+    ///
+    /// # Errors
+    /// [`TrainError::CellFailed`] for every other one: the next run would meet it, too.
+    pub(super) fn of(cell: &str, code: u8) -> Result<Self, TrainError> {
+        let failure = Self { cell: cell.into(), code };
+        if matches!(code, 5 | 6) { Ok(failure) } else { Err(failure.error()) }
+    }
+
+    /// The error that a whole command ends with.
+    pub(in crate::commands) fn error(&self) -> TrainError {
+        TrainError::CellFailed { cell: self.cell.clone(), code: self.code }
+    }
+}
+
+/// A run that is done.
+pub(in crate::commands) struct Outcome {
+    pub(in crate::commands) strategy: String,
+    pub(in crate::commands) seed: u64,
+    /// The name of its folder.
+    pub(in crate::commands) cell: String,
+    pub(in crate::commands) results: CellResults,
+    /// Whether each test example is right, in the split's order; not known of runs without
+    /// predictions.jsonl.
+    pub(in crate::commands) right: Option<Vec<bool>>,
+    record: ResumedRecord,
+}
+
+/// The part of results.json that is compared.
+#[derive(Deserialize)]
+pub(in crate::commands) struct CellResults {
+    pub(in crate::commands) model: String,
+    pub(in crate::commands) model_stand_in_for: Option<String>,
+    pub(in crate::commands) trainable_parameters: usize,
+    pub(in crate::commands) total_parameters: usize,
+    test: TestScores,
+    /// Score and step.
+    pub(in crate::commands) best_validation: Option<(f64, usize)>,
+    pub(in crate::commands) training_seconds: f64,
+    pub(in crate::commands) tokens_per_second: f64,
+    pub(in crate::commands) peak_memory_bytes: Option<u64>,
+    pub(in crate::commands) data: Value,
+    /// Of runs with a trunk cache.
+    trunk_cache: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct TestScores {
+    metrics: Vec<(String, f64)>,
+}
+
+#[derive(Deserialize)]
+struct Prediction {
+    right: bool,
+}
+
+impl CellResults {
+    /// The metric that counts, on the test split.
+    pub(in crate::commands) fn score(&self) -> f64 {
+        self.test.metrics.first().map_or(0.0, |&(_, value)| value)
+    }
+
+    /// Its name.
+    pub(in crate::commands) fn metric(&self) -> &str {
+        self.test.metrics.first().map_or("", |(name, _)| name)
+    }
+
+    /// The share of examples whose lower layers were not computed again.
+    pub(in crate::commands) fn hit_rate(&self) -> Option<f64> {
+        self.trunk_cache.as_ref()?.pointer("/training/hit_rate")?.as_f64()
+    }
+}
+
+impl Outcome {
+    /// Reads a run that is done.
+    ///
+    /// # Errors
+    /// [`TrainError::File`].
+    pub(super) fn read(strategy: &str, seed: u64, cell: &str, run: &RunFolder) -> Result<Self, TrainError> {
+        let path = run.results();
+        let text = std::fs::read_to_string(&path).map_err(|error| TrainError::file(&path, error))?;
+        let results = serde_json::from_str(&text).map_err(|error| TrainError::content(&path, error))?;
+        let record = ResumedRecord::read(&run.record())?;
+        Ok(Self { strategy: strategy.into(), seed, cell: cell.into(), results, right: right(run)?, record })
+    }
+}
+
+fn right(run: &RunFolder) -> Result<Option<Vec<bool>>, TrainError> {
+    let path = run.predictions();
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+    let rows = text.lines().map(|line| serde_json::from_str(line).map(|row: Prediction| row.right));
+    rows.collect::<Result<_, _>>().map(Some).map_err(|error| TrainError::content(&path, error))
+}
+
+impl Outcomes {
+    /// Adds a run.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] where it had another model or other data than the first: a name may
+    /// lead elsewhere by now.
+    pub(super) fn push(&mut self, outcome: Outcome) -> Result<(), TrainError> {
+        if let Some(first) = self.done.first() {
+            let same = first.record.has_files_of(&outcome.record)
+                && first.results.model == outcome.results.model
+                && first.results.data == outcome.results.data;
+            if !same {
+                return Err(TrainError::Usage(format!(
+                    "{} and {} did not have the same model and data: the files changed between them; give another \
+                     --run-name, or --overwrite-output-dir to start anew",
+                    first.cell, outcome.cell
+                )));
+            }
+        }
+        self.done.push(outcome);
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+use serde::Serialize;
+
+use super::FinetuneArgs;
+use super::compare::{Grid, NamedStrategy, Outcomes, Table, folder, mean, shared_request};
+use super::finetune::Prepared;
+use super::print;
+use crate::record::RunRequest;
+use crate::statistics::Sample;
+use crate::tasks::TextClassification;
+use crate::training::Progress;
+use crate::{RunFolder, TrainError};
+
+/// Find how few layers have to train for the best validation score
+///
+/// Trains the head alone, then the last layer, the last two and so on to all, each from the same
+/// start, and names the smallest depth within a tolerance of the best. Called again, it goes on where
+/// it stopped. depth.json and depth.md show the outcome.
+#[derive(Clone, Debug, clap::Args)]
+#[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]
+#[command(mut_arg("budget", |arg| arg.hide(true)))]
+#[command(mut_arg("json", |arg| arg.help("Print depth.json on stdout, not the table")))]
+#[command(mut_arg("run_name", |arg| arg.help("Name of the folder of all runs")))]
+#[command(mut_arg("overwrite_output_dir", |arg| arg.help("Replace a search of the same name")))]
+pub struct SearchDepthArgs {
+    /// How far below the best validation score is good enough
+    #[arg(long, default_value_t = 0.005)]
+    pub tolerance: f64,
+    /// Numbers of trained layers, such as 0,1,2,6 (0: the head alone; every number by default)
+    #[arg(long, value_delimiter = ',', value_name = "N,...")]
+    pub depths: Vec<usize>,
+    /// Runs a depth; their seeds are --seed and the numbers after it
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub seeds: u16,
+    /// What a single run takes
+    #[command(flatten)]
+    pub run: FinetuneArgs,
+}
+
+/// depth.json.
+#[derive(Clone, Debug, Serialize)]
+pub struct DepthSearch {
+    /// The smallest number of trained layers whose score is good enough.
+    pub depth: usize,
+    /// The same as a strategy.
+    pub strategy: String,
+    /// The best mean validation score at any depth.
+    pub best: f64,
+    /// How far below it is good enough.
+    pub tolerance: f64,
+    /// One a depth, ascending.
+    pub depths: Vec<DepthRow>,
+}
+
+/// A number of trained layers and what it leads to.
+#[derive(Clone, Debug, Serialize)]
+pub struct DepthRow {
+    /// Layers that train; 0 is the head alone, all layers include the embeddings.
+    pub depth: usize,
+    /// The same as a strategy.
+    pub strategy: String,
+    /// Parameters that trained, in elements.
+    pub trainable_parameters: usize,
+    /// The best validation score, a value a seed.
+    pub validation: Sample,
+    /// The metric on the test split, a value a seed; it does not take part in the choice.
+    pub test: Sample,
+    /// Wall time in training steps.
+    pub training_seconds: Sample,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`TrainError`]; [`TrainError::CellsInterrupted`] after Ctrl-C.
+pub fn search_depth(args: &SearchDepthArgs) -> Result<(), TrainError> {
+    if !(args.tolerance.is_finite() && args.tolerance >= 0.0) {
+        return Err(TrainError::Usage(format!("--tolerance {} must not be below 0", args.tolerance)));
+    }
+    let progress = Progress::new(args.run.quiet);
+    let request = request(args)?;
+    let prepared = Prepared::<TextClassification>::new(&request, progress)?;
+    let layers = prepared.layers()?;
+    // The runs need the memory.
+    drop(prepared);
+    let depths = depths(&args.depths, layers)?;
+    let named = depths.iter().map(|&depth| NamedStrategy::read(&strategy(depth, layers)));
+    let strategies = named.collect::<Result<_, _>>()?;
+    let folder = folder(&args.run, &request, "depth");
+    let replace = args.run.overwrite_output_dir;
+    let grid = Grid::new(folder, request, strategies, args.seeds, replace, progress)?;
+    let lock = grid.begin()?;
+    let outcomes = grid.run(&lock)?;
+    if let Some(failure) = outcomes.failures.first() {
+        return Err(failure.error());
+    }
+    let search = DepthSearch::new(&depths, layers, &outcomes, args.tolerance)?;
+    let run = RunFolder::existing(grid.folder());
+    run.write_json(&grid.folder().join("depth.json"), &search)?;
+    let page = format!("# Depth of training\n\n{}\n{}\n", search.table().markdown(), search.verdict());
+    temper_hub::write_atomically(&grid.folder().join("depth.md"), page.as_bytes())?;
+    if args.run.json {
+        let text = serde_json::to_string(&search).map_err(|error| TrainError::file("stdout", error))?;
+        return print(&(text + "\n"));
+    }
+    print(&format!("{}\n{}\n", search.table().text(), search.verdict()))
+}
+
+/// What all depths have in common. A frozen part gives the same in every epoch only without dropout,
+/// and what is always the same is computed once.
+fn request(args: &SearchDepthArgs) -> Result<RunRequest, TrainError> {
+    let mut request = shared_request(&args.run, "--depths")?;
+    request.settings.frozen_dropout = args.run.settings.frozen_dropout.unwrap_or(false);
+    Ok(request)
+}
+
+/// The depths asked for, ascending, or all of them.
+fn depths(asked: &[usize], layers: usize) -> Result<Vec<usize>, TrainError> {
+    if asked.is_empty() {
+        return Ok((0..=layers).collect());
+    }
+    let mut depths = asked.to_vec();
+    depths.sort_unstable();
+    depths.dedup();
+    match depths.last() {
+        Some(&deepest) if deepest > layers => {
+            Err(TrainError::Usage(format!("--depths {deepest} is more than the model's {layers} layers")))
+        }
+        _ => Ok(depths),
+    }
+}
+
+fn strategy(depth: usize, layers: usize) -> String {
+    match depth {
+        0 => "head".into(),
+        depth if depth == layers => "all".into(),
+        depth => format!("last:{depth}"),
+    }
+}
+
+impl DepthSearch {
+    fn new(depths: &[usize], layers: usize, outcomes: &Outcomes, tolerance: f64) -> Result<Self, TrainError> {
+        let rows: Option<Vec<DepthRow>> =
+            depths.iter().map(|&depth| DepthRow::new(depth, strategy(depth, layers), outcomes)).collect();
+        rows.and_then(|rows| Self::choose(rows, tolerance)).ok_or_else(|| {
+            TrainError::Usage(
+                "a run has no validation score; remove its folder, and the same call trains it anew".into(),
+            )
+        })
+    }
+
+    /// None without rows.
+    fn choose(rows: Vec<DepthRow>, tolerance: f64) -> Option<Self> {
+        let best = rows.iter().map(|row| row.validation.mean).fold(f64::NEG_INFINITY, f64::max);
+        let found = rows.iter().find(|row| row.validation.mean >= best - tolerance)?;
+        Some(Self { depth: found.depth, strategy: found.strategy.clone(), best, tolerance, depths: rows })
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(&[
+            "strategy",
+            "trained layers",
+            "trained parameters",
+            "validation",
+            "test",
+            "training s",
+        ]);
+        for row in &self.depths {
+            table.push(vec![
+                row.strategy.clone(),
+                row.depth.to_string(),
+                row.trainable_parameters.to_string(),
+                mean(&row.validation),
+                mean(&row.test),
+                format!("{:.1}", row.training_seconds.mean),
+            ]);
+        }
+        table
+    }
+
+    fn verdict(&self) -> String {
+        format!(
+            "{} is enough (trained layers: {}): its validation score is within {} of the best, {:.4}",
+            self.strategy, self.depth, self.tolerance, self.best
+        )
+    }
+}
+
+impl DepthRow {
+    fn new(depth: usize, strategy: String, outcomes: &Outcomes) -> Option<Self> {
+        let runs: Vec<_> = outcomes.done.iter().filter(|outcome| outcome.strategy == strategy).collect();
+        let validation: Option<Vec<f64>> =
+            runs.iter().map(|run| run.results.best_validation.map(|(score, _)| score)).collect();
+        Some(Self {
+            depth,
+            strategy,
+            trainable_parameters: runs.first()?.results.trainable_parameters,
+            validation: Sample::of(validation?)?,
+            test: Sample::of(runs.iter().map(|run| run.results.score()).collect())?,
+            training_seconds: Sample::of(runs.iter().map(|run| run.results.training_seconds).collect())?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(scores: &[f64], tolerance: f64) -> usize {
+        let row = |(depth, &score): (usize, &f64)| DepthRow {
+            depth,
+            strategy: strategy(depth, scores.len() - 1),
+            trainable_parameters: 1,
+            validation: Sample::of(vec![score]).unwrap(),
+            test: Sample::of(vec![0.0]).unwrap(),
+            training_seconds: Sample::of(vec![0.0]).unwrap(),
+        };
+        DepthSearch::choose(scores.iter().enumerate().map(row).collect(), tolerance).unwrap().depth
+    }
+
+    #[test]
+    fn the_smallest_depth_within_the_tolerance() {
+        let scores = [0.5, 0.8, 0.896, 0.9, 0.89];
+        assert_eq!(search(&scores, 0.005), 2);
+        assert_eq!(search(&scores, 0.0), 3);
+        assert_eq!(search(&scores, 0.2), 1);
+        assert_eq!(search(&scores, 1.0), 0);
+    }
+
+    #[test]
+    fn depths_are_strategies() {
+        let named = |asked: &[usize]| -> Vec<String> {
+            depths(asked, 3).unwrap().into_iter().map(|depth| strategy(depth, 3)).collect()
+        };
+        assert_eq!(named(&[]), ["head", "last:1", "last:2", "all"]);
+        assert_eq!(named(&[3, 0, 3]), ["head", "all"]);
+        assert!(depths(&[4], 3).is_err());
+    }
+}
