@@ -57,6 +57,10 @@ mod tests {
     ];
 
     fn depth(paths: &[&str], strategy: &str) -> usize {
+        trunk_depth(&plan(paths, strategy), 0)
+    }
+
+    fn plan(paths: &[&str], strategy: &str) -> FreezePlan {
         let parameter = |path: &&str| Parameter {
             path: (*path).to_owned(),
             shape: vec![1],
@@ -65,7 +69,7 @@ mod tests {
         };
         let table = ParameterTable { parameters: paths.iter().map(parameter).collect() };
         let strategy: Strategy = strategy.parse().expect("a strategy");
-        trunk_depth(&FreezePlan::new(&strategy, &table, &[]).expect("a plan"), 0)
+        FreezePlan::new(&strategy, &table, &[]).expect("a plan")
     }
 
     #[test]
@@ -83,6 +87,14 @@ mod tests {
         ] {
             assert_eq!(depth(&BERT, strategy), expected, "{strategy}");
         }
+    }
+
+    #[test]
+    fn gradual_unfreezing_shrinks_it() {
+        let plan = plan(&BERT, "gradual");
+        let depths: Vec<usize> = (0..20).map(|step| trunk_depth(&plan, step)).collect();
+        assert_eq!((depths[0], depths[19]), (11, 0), "{depths:?}");
+        assert!(depths.is_sorted_by(|left, right| left >= right), "{depths:?}");
     }
 
     #[test]

@@ -143,3 +143,25 @@ fn nothing_is_kept_where_everything_trains() {
     assert!(stderr(&output).contains("trunk cache: off"), "{}", stderr(&output));
     assert!(bench.json("runs/all/results.json")["trunk_cache"].is_null());
 }
+
+#[test]
+fn gradual_unfreezing_shrinks_the_cache_and_changes_nothing_else() {
+    let bench = Bench::new();
+    // Head, upper layer, lower layer, embeddings.
+    let gradual = ["--strategy", "gradual:2epoch", "--num-train-epochs", "8"];
+    assert_succeeds(&finetune(&bench, "without", "off", &gradual));
+    let output = finetune(&bench, "with", "auto", &gradual);
+    assert_succeeds(&output);
+    let text = stderr(&output);
+    for part in ["training: 2 lowest layers", "training: 1 lowest layers", "no layer is frozen any more"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert_same_losses(&bench, "without", "with");
+    let kept = &bench.json("runs/with/results.json")["trunk_cache"]["training"];
+    // The second of two epochs each with both layers and with one; none later.
+    assert_eq!((&kept["depth"], &kept["hit_rate"]), (&json!(1), &json!(0.5)), "{kept}");
+    // One epoch a group: nothing would be read again.
+    let output = finetune(&bench, "once", "auto", &["--strategy", "gradual:1epoch"]);
+    assert_succeeds(&output);
+    assert!(bench.json("runs/once/results.json")["trunk_cache"].is_null());
+}

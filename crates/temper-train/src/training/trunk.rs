@@ -22,6 +22,8 @@ pub struct SplitTrunk {
 struct Content {
     /// None as long as no layer is frozen.
     cache: Option<TrunkCache>,
+    /// Depth, place and bytes when it was largest.
+    largest: Option<(usize, TrunkPlace, u64)>,
     /// What a comparison found; the loop asks for it after every step.
     failure: Option<FreezeError>,
 }
@@ -46,6 +48,8 @@ impl SplitTrunk {
             None if depth > 0 => Some(TrunkCache::new(layout, limits)),
             None => None,
         };
+        let planned = content.cache.as_ref().map(|cache| (cache.depth(), cache.place(), cache.bytes()));
+        content.largest = content.largest.into_iter().chain(planned).max_by_key(|&(_, _, bytes)| bytes);
     }
 
     /// The batch of some examples with what the frozen layers make of it, where that is kept.
@@ -71,12 +75,12 @@ impl SplitTrunk {
     /// What the cache did; nothing where there was none.
     fn report(&self) -> Option<TrunkReport> {
         let content = self.content();
-        let cache = content.cache.as_ref()?;
-        let statistics = cache.statistics();
+        let (depth, place, bytes) = content.largest?;
+        let statistics = content.cache.as_ref()?.statistics();
         Some(TrunkReport {
-            depth: cache.depth(),
-            place: cache.place(),
-            bytes: cache.bytes(),
+            depth,
+            place,
+            bytes,
             hits: statistics.hits,
             misses: statistics.misses,
             hit_rate: statistics.hit_rate(),
@@ -93,11 +97,11 @@ fn is_used(cache: &TrunkCache) -> bool {
 /// What one cache did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrunkReport {
-    /// Lowest layers whose output was kept, at the end.
+    /// Lowest layers whose output was kept, when that took most room.
     pub depth: usize,
-    /// Where it was kept, at the end.
+    /// Where it was kept then.
     pub place: TrunkPlace,
-    /// Bytes of a state of every example.
+    /// Bytes of a state of every example then.
     pub bytes: u64,
     /// Examples whose state was there.
     pub hits: u64,
@@ -264,6 +268,6 @@ mod tests {
             assert_eq!(trunk, attached.then_some(depth));
         }
         let report = trunks.report().unwrap().training.unwrap();
-        assert_eq!((report.hits, report.misses, report.depth), (0, 2, 0));
+        assert_eq!((report.hits, report.misses, report.depth), (0, 2, 1));
     }
 }

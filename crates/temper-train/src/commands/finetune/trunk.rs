@@ -19,11 +19,12 @@ impl<T: Task> Job<T> {
     /// [`TrainError::Usage`] where that would not be sound.
     pub(super) fn trunk_decision(&self, model: &Model, plan: &FreezePlan) -> Result<Decision, TrainError> {
         let Schedule { total_steps, steps_per_epoch, eval_every, .. } = self.schedule;
+        let longest = longest_stretch(plan, total_steps);
         let situation = Situation {
             depth: trunk_depth(plan, 0),
             drops_out: model.backbone.drops_out(),
-            repeats: total_steps > steps_per_epoch,
-            evaluations: total_steps.div_ceil(eval_every),
+            trains_again: longest > steps_per_epoch,
+            evaluates_again: longest > eval_every,
         };
         decide(&self.request.settings, situation)
     }
@@ -51,10 +52,20 @@ pub(super) struct Situation {
     pub(super) depth: usize,
     /// Whether the model drops out in training.
     pub(super) drops_out: bool,
-    /// Whether examples are trained on more than once.
-    pub(super) repeats: bool,
-    /// Evaluations on the validation split.
-    pub(super) evaluations: usize,
+    /// Whether examples are trained on more than once while the same layers are frozen.
+    pub(super) trains_again: bool,
+    /// Whether the validation split is evaluated more than once meanwhile.
+    pub(super) evaluates_again: bool,
+}
+
+/// The most steps during which the same lowest layers are frozen; 0 when none ever are.
+fn longest_stretch(plan: &FreezePlan, total_steps: usize) -> usize {
+    let begins = plan.rows.iter().filter_map(|row| row.unfreezes).filter(|&step| step < total_steps);
+    let mut bounds: Vec<usize> = begins.chain([0, total_steps]).collect();
+    bounds.sort_unstable();
+    bounds.dedup();
+    let stretches = bounds.windows(2).filter(|bounds| trunk_depth(plan, bounds[0]) > 0);
+    stretches.map(|bounds| bounds[1] - bounds[0]).max().unwrap_or(0)
 }
 
 /// Which splits get a cache.
@@ -71,7 +82,7 @@ pub(super) struct Decision {
 /// # Errors
 /// [`TrainError::Usage`] when a cache is asked for, but frozen layers drop out.
 pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<Decision, TrainError> {
-    let Situation { depth, drops_out, repeats, evaluations } = situation;
+    let Situation { depth, drops_out, trains_again, evaluates_again } = situation;
     let (mode, drops_out) = (settings.trunk_cache, drops_out && settings.frozen_dropout);
     let is_asked_for = matches!(mode, TrunkCacheMode::Memory | TrunkCacheMode::File);
     if is_asked_for && drops_out {
@@ -86,14 +97,14 @@ pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<Decisi
             .then(|| format!("trunk cache: off, strategy {} freezes no lowest layer", settings.strategy));
         return Ok(Decision { hint, ..Decision::default() });
     }
-    let hint = (drops_out && repeats).then(|| {
+    let hint = (drops_out && trains_again).then(|| {
         format!(
             "the {depth} lowest layers are frozen, but drop out, as in transformers; with --frozen-dropout false \
              they would be computed once an example"
         )
     });
-    let training = !drops_out && (repeats || is_asked_for);
-    Ok(Decision { training, validation: evaluations > 1, hint })
+    let training = !drops_out && (trains_again || is_asked_for);
+    Ok(Decision { training, validation: evaluates_again, hint })
 }
 
 /// The room for caches: as set, else half of what is free.
@@ -133,7 +144,8 @@ fn free_disk(dir: &Path) -> u64 {
 mod tests {
     use super::*;
 
-    const SITUATION: Situation = Situation { depth: 5, drops_out: true, repeats: true, evaluations: 3 };
+    const SITUATION: Situation =
+        Situation { depth: 5, drops_out: true, trains_again: true, evaluates_again: true };
 
     fn settings(mode: TrunkCacheMode, frozen_dropout: bool) -> Settings {
         Settings { trunk_cache: mode, frozen_dropout, ..Settings::default() }
@@ -148,12 +160,12 @@ mod tests {
     fn a_cache_is_used_where_it_is_sound_and_read_again() {
         let auto = settings(TrunkCacheMode::Auto, false);
         assert_eq!(splits(&auto, SITUATION), (true, true));
-        assert_eq!(splits(&auto, Situation { repeats: false, ..SITUATION }), (false, true));
-        assert_eq!(splits(&auto, Situation { evaluations: 1, ..SITUATION }), (true, false));
+        assert_eq!(splits(&auto, Situation { trains_again: false, ..SITUATION }), (false, true));
+        assert_eq!(splits(&auto, Situation { evaluates_again: false, ..SITUATION }), (true, false));
         assert_eq!(splits(&auto, Situation { depth: 0, ..SITUATION }), (false, false));
         assert_eq!(splits(&settings(TrunkCacheMode::Off, false), SITUATION), (false, false));
         let file = settings(TrunkCacheMode::File, false);
-        assert_eq!(splits(&file, Situation { repeats: false, ..SITUATION }), (true, true));
+        assert_eq!(splits(&file, Situation { trains_again: false, ..SITUATION }), (true, true));
     }
 
     #[test]
