@@ -59,7 +59,7 @@ fn main() -> Result<()> {
         model = optimizer.step(rates.step(), model, gradients);
         println!("step {step:>2}  loss {:.4}  gradient norm {:.3}", loss.into_scalar::<f32>(), norms.total);
     }
-    let violations = proof.violations(&model, &plan);
+    let violations = proof.violations(&model, &plan, STEPS);
     anyhow::ensure!(violations.is_empty(), "the proof failed: {violations:?}");
     println!("proof: what should train did, and nothing else moved");
     Ok(())

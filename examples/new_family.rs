@@ -188,7 +188,7 @@ fn main() -> Result<()> {
     let after = loss(&model, &batch, &labels, Mode::Evaluate).into_scalar::<f32>();
     println!("loss without dropout: {before:.4} before, {after:.4} after");
     ensure!(after < before / 2.0, "the loss did not fall");
-    let violations = proof.violations(&model, &plan);
+    let violations = proof.violations(&model, &plan, STEPS);
     ensure!(violations.is_empty(), "the proof failed: {violations:?}");
     println!("proof: what should train did, and nothing else moved");
 

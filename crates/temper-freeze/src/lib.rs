@@ -3,8 +3,8 @@
 //! A [`Strategy`] names a set of parameters; a [`FreezePlan`] is that set worked out for one
 //! model, with a row a parameter; applied, it decides which tensors ask for gradients. Optimiser,
 //! schedule and clipping follow PyTorch's semantics. [`TrainingProof`] checks afterwards that what
-//! should train did, and that nothing else moved.
-//! A [`TrunkCache`] keeps what frozen lowest layers make of each example.
+//! should train did, and that nothing else moved. A [`TrunkCache`] keeps what the frozen lowest layers
+//! make of each example; [`lora`] puts low-rank adapters beside frozen maps.
 //!
 //! The crate knows parameter paths, never families: any Burn module with the path vocabulary of
 //! `temper-models` will do.
@@ -16,6 +16,7 @@ mod groups;
 mod levels;
 pub mod lora;
 mod optimizer;
+mod picked;
 mod plan;
 mod proof;
 mod schedule;
