@@ -45,6 +45,8 @@ enum Command {
     Compare(Handed),
     /// Find how few layers have to train
     SearchDepth(Handed),
+    /// Foretell time, memory and disk of a run for several strategies
+    Plan(Handed),
     /// List families and models with a short name
     Models(Handed),
     /// Run every test of the workspace
@@ -102,6 +104,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Fetch(handed) => cargo::temper("fetch", &handed.arguments),
         Command::Compare(handed) => cargo::temper("compare", &handed.arguments),
         Command::SearchDepth(handed) => cargo::temper("search-depth", &handed.arguments),
+        Command::Plan(handed) => cargo::temper("plan", &handed.arguments),
         Command::Models(handed) => cargo::temper("models", &handed.arguments),
         Command::Test { arguments } => cargo::test(&arguments),
         Command::Ci => cargo::ci(),

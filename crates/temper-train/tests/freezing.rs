@@ -106,7 +106,7 @@ fn impossible_strategies_are_refused_before_anything_is_made() {
 fn plan_foretells_each_strategy() {
     let bench = Bench::new();
     let arguments = ["plan", "./model", "reviews.csv", "--max-seq-length", "16", "--json"];
-    let output = bench.run(&[&arguments[..], &["--strategies", "all", "--strategies", "head"]].concat());
+    let output = bench.run(&[&arguments[..], &["--strategies", "all,head"]].concat());
     assert_succeeds(&output);
     let rows: Vec<Value> = serde_json::from_str(&stdout(&output)).unwrap();
     let names: Vec<&str> = rows.iter().map(|row| row["strategy"].as_str().unwrap()).collect();

@@ -1,5 +1,6 @@
 use std::process::{Command, Stdio};
 
+use super::compare::split_strategies;
 use super::finetune::job::Job;
 use super::finetune::measure::{Prediction, duration};
 use super::finetune::{FinetuneArgs, request};
@@ -10,9 +11,9 @@ use crate::training::Progress;
 /// Foretell time, memory and disk of a run for several strategies, from one measured step each
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlanArgs {
-    /// A strategy to measure, as for --strategy; may be repeated (default: all, last:2, head)
-    #[arg(long = "strategies", value_name = "STRATEGY")]
-    pub strategies: Vec<String>,
+    /// Strategies with commas between, each as --strategy of finetune has it
+    #[arg(long, default_value = "all,last:2,head")]
+    pub strategies: String,
     /// What would be run
     #[command(flatten)]
     pub finetune: FinetuneArgs,
@@ -31,12 +32,9 @@ pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
         println!("{}", to_json(&prediction)?);
         return Ok(());
     }
-    let strategies = match args.strategies.is_empty() {
-        true => ["all", "last:2", "head"].map(String::from).to_vec(),
-        false => args.strategies.clone(),
-    };
-    let predictions =
-        strategies.iter().map(|strategy| in_own_process(strategy)).collect::<Result<Vec<_>, _>>()?;
+    let strategies = split_strategies(&args.strategies)?;
+    let predictions = strategies.iter().map(|named| in_own_process(&named.strategy));
+    let predictions = predictions.collect::<Result<Vec<_>, _>>()?;
     if args.finetune.json {
         println!("{}", to_json(&predictions)?);
         return Ok(());

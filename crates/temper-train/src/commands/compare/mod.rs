@@ -12,7 +12,7 @@ mod table;
 
 pub(super) use grid::Grid;
 pub(super) use outcome::{Failure, Outcomes};
-pub(super) use strategies::NamedStrategy;
+pub(super) use strategies::{NamedStrategy, split_strategies};
 pub use summary::{BaselineRow, ScoreDifference, StrategyComparison, StrategyRow};
 pub(super) use table::{Table, mean};
 
@@ -25,7 +25,6 @@ use crate::record::RunRequest;
 use crate::tasks::TextClassification;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};
-use strategies::split_strategies;
 
 /// Fine-tune under several strategies and seeds, beside simple baselines
 ///

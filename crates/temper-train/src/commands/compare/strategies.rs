@@ -36,7 +36,7 @@ fn rate_of(given: &str) -> Option<f64> {
 ///
 /// # Errors
 /// [`TrainError::Freeze`] for what is no strategy, [`TrainError::Usage`] for one that comes twice.
-pub(super) fn split_strategies(list: &str) -> Result<Vec<NamedStrategy>, TrainError> {
+pub(in crate::commands) fn split_strategies(list: &str) -> Result<Vec<NamedStrategy>, TrainError> {
     let mut names: Vec<String> = Vec::new();
     for part in list.split(',') {
         match names.last_mut() {
