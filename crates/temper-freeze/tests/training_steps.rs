@@ -310,3 +310,28 @@ impl ModuleVisitor for Values {
         self.0.push(numbers(&param.val().into_data()));
     }
 }
+
+#[test]
+fn layer_1_is_not_layer_10() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = std::fs::read_to_string(fixture().join("config.json")).expect("a configuration");
+    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    config["num_hidden_layers"] = 11.into();
+    std::fs::write(dir.path().join("config.json"), config.to_string()).expect("written");
+    let config = ModelConfig::read(dir.path()).expect("a configuration");
+    let reference = reference();
+    for strategy in ["layers:1", "pattern:layers\\.1\\..*", r#"{"group":[{"pattern":"layers\\.1\\..*"}]}"#] {
+        let model = Model::random(&config, 7, &Device::flex().autodiff()).expect("a model");
+        let plan = FreezePlan::new(&strategy.parse().expect("a strategy"), &model.parameters(), &[]);
+        let plan = plan.expect("a plan");
+        let model = plan.apply(model);
+        let before = Values::of(&model);
+        let gradients = gradients(&model, &reference);
+        let after = Values::of(&step(&mut Clipped::new(&plan), 1e-3, model, gradients).0);
+        for ((before, after), row) in before.0.iter().zip(&after.0).zip(&plan.rows) {
+            let picked = row.path.starts_with("layers.1.");
+            let head = strategy == "layers:1" && row.path.starts_with("head.");
+            assert_eq!(before != after, picked || head, "{strategy}: {}", row.path);
+        }
+    }
+}

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use burn::train::Learner;
 use temper_data::BatchSettings;
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
-use temper_models::{Loaded, Model};
+use temper_models::{Loaded, Model, is_adapter};
 
 use super::finish::{Finish, Summary};
 use super::interrupt::on_interrupt;
@@ -154,7 +154,9 @@ impl<T: Task> Job<T> {
             say(&notice);
         }
         say(&self.splits.report.to_string());
-        let kept = loaded.model.parameters().parameters.len() - loaded.new.len();
+        let table = loaded.model.parameters();
+        let of_model = table.parameters.iter().filter(|parameter| !is_adapter(&parameter.path)).count();
+        let kept = of_model - loaded.new.len();
         say(&format!("parameters taken from {}: {kept}", self.local.resolved.id));
         say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
         if !loaded.dropped.is_empty() {
