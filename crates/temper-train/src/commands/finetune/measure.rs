@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use burn::data::dataloader::DataLoader;
 use burn::module::Module;
+use burn::optim::ModuleOptimizer;
 use burn::train::{InferenceStep, TrainStep};
 use serde::{Deserialize, Serialize};
+use temper_data::Step;
 use temper_freeze::{FreezePlan, TrunkPlace, trunk_depth};
 
 use super::job::Job;
@@ -15,9 +17,9 @@ use crate::settings::{Preset, Settings};
 use crate::tasks::Task;
 use crate::training::{EvaluationLoader, StepLoader, TaskModel, TrainingStep};
 
-/// How often the step is measured; the first time pages memory in.
+/// Steps that are measured; the first pages memory in.
 const ROUNDS: usize = 3;
-/// The same of a step whose states are kept: the first time fills the cache, the next ones check it.
+/// How often a step is measured whose states are kept: the first time fills the cache, the next ones check it.
 const KEPT_ROUNDS: usize = 6;
 /// Bytes of a parameter, and of the two moments that AdamW keeps of one that trains.
 const PARAMETER: u64 = 4;
@@ -81,10 +83,14 @@ impl<T: Task> Job<T> {
         model: &TaskModel<T>,
         plan: &FreezePlan,
     ) -> Result<Prediction, TrainError> {
-        let mut pace = self.training_pace(model, plan, &self.steps, ROUNDS);
+        // Forward only, before anything trains: the end of the run needs as much.
+        let evaluation_pace = self.evaluation_pace(model);
+        let forward_peak = peak_memory_bytes();
+        let several = || self.steps.plan(0).into_iter().enumerate().take(ROUNDS);
+        let mut pace = self.training_pace(model, plan, &self.steps, several());
         let last = self.schedule.total_steps - 1;
         if plan.trainable_in(last) > plan.trainable_in(0) {
-            let end = self.training_pace(&plan.apply_at(model.clone(), last), plan, &self.steps, ROUNDS);
+            let end = self.training_pace(&plan.apply_at(model.clone(), last), plan, &self.steps, several());
             pace = (pace + end) / 2.0;
         }
         let kept = self.kept_trunk(model, plan)?;
@@ -99,9 +105,10 @@ impl<T: Task> Job<T> {
             steps: self.schedule.total_steps,
             seconds_per_token: pace,
             training_seconds: tokens(0) * (pace * epochs.min(1.0) + later * (epochs - 1.0).max(0.0)),
-            evaluation_seconds: self.evaluation_pace(model) * (evaluations * tokens(1) + tokens(2)),
-            peak_memory_bytes: peak_memory_bytes()
-                .map(|peak| at_the_end(peak, plan) + kept.as_ref().map_or(0, |kept| kept.in_memory)),
+            evaluation_seconds: evaluation_pace * (evaluations * tokens(1) + tokens(2)),
+            peak_memory_bytes: peak_memory_bytes().zip(forward_peak).map(|(training, forward)| {
+                training.max(at_the_end(forward, plan)) + kept.as_ref().map_or(0, |kept| kept.in_memory)
+            }),
             padding_percent: 0.0,
             truncated_percent: report.splits.first().map_or(0.0, |train| train.truncated_percent),
             trunk_cache_bytes: kept.map(|kept| kept.bytes),
@@ -109,19 +116,23 @@ impl<T: Task> Job<T> {
         })
     }
 
-    /// Seconds a token; the fastest of a few times is what a run settles at.
+    /// Seconds a token; the fastest of a few steps is what a run settles at.
+    ///
+    /// The optimiser is kept from step to step: its moments are there while the next step needs the most memory.
     fn training_pace(
         &self,
         model: &TaskModel<T>,
         plan: &FreezePlan,
         steps: &StepLoader<T>,
-        rounds: usize,
+        numbered: impl Iterator<Item = (usize, Step)>,
     ) -> f64 {
-        let Some(first) = steps.plan(0).into_iter().next() else { return 0.0 };
-        let step = steps.step(&first, 0);
-        let seconds = (0..rounds).map(|_| self.one_step(model, plan, step.clone()));
-        let tokens: usize = step.batches.iter().map(|batch| batch.tokens.tokens()).sum();
-        seconds.fold(f64::INFINITY, f64::min) / tokens as f64
+        let (_, mut optimizer) = self.optimizer(plan);
+        let paces = numbered.map(|(number, step)| {
+            let step = steps.step(&step, number);
+            let tokens: usize = step.batches.iter().map(|batch| batch.tokens.tokens()).sum();
+            self.one_step(model, &mut optimizer, step) / tokens as f64
+        });
+        paces.fold(f64::INFINITY, f64::min)
     }
 
     /// What the trunk cache makes of a step whose states it holds; nothing where there is none.
@@ -131,7 +142,11 @@ impl<T: Task> Job<T> {
         trunks.at_depth(&model.model, trunk_depth(plan, 0));
         let steps = self.steps.clone().with_trunk(trunks.training.clone());
         let pace = match trunks.training {
-            Some(_) => self.training_pace(model, plan, &steps, KEPT_ROUNDS),
+            Some(_) => {
+                let first = steps.plan(0).into_iter().next().map(|step| (0, step));
+                let again = first.into_iter().cycle().take(KEPT_ROUNDS);
+                self.training_pace(model, plan, &steps, again)
+            }
             None => return Ok(None),
         };
         let report = trunks.report().and_then(|reports| reports.training);
@@ -142,13 +157,12 @@ impl<T: Task> Job<T> {
         }))
     }
 
-    /// Seconds of a step with its optimiser, whose moments are part of the peak of memory.
-    fn one_step(&self, model: &TaskModel<T>, plan: &FreezePlan, step: TrainingStep<T>) -> f64 {
-        let (_, mut optimizer) = self.optimizer(plan);
+    /// Seconds of a step with its optimiser.
+    fn one_step(&self, model: &TaskModel<T>, optimizer: &mut ModuleOptimizer, step: TrainingStep<T>) -> f64 {
         let model = model.clone();
         let started = Instant::now();
         let output = TrainStep::step(&model, step);
-        let _ = model.optimize(&mut optimizer, self.request.settings.learning_rate.into(), output.grads);
+        let _ = model.optimize(optimizer, self.request.settings.learning_rate.into(), output.grads);
         started.elapsed().as_secs_f64()
     }
 
@@ -194,11 +208,10 @@ impl<T: Task> Job<T> {
     }
 }
 
-/// The peak of memory with the end of a run: what training needed beside the parameters is free then, but the
-/// best model is there three times more, loaded, as a file and loaded again.
-fn at_the_end(peak: u64, plan: &FreezePlan) -> u64 {
-    let training = (MOMENTS + PARAMETER) * plan.trainable() as u64;
-    peak.max(peak.saturating_sub(training) + 3 * PARAMETER * plan.total() as u64)
+/// The memory at the end of a run, where a forward pass alone took `forward`: the best model is there three times
+/// more, loaded, as a file and loaded again.
+fn at_the_end(forward: u64, plan: &FreezePlan) -> u64 {
+    forward + 3 * PARAMETER * plan.total() as u64
 }
 
 /// A duration for people.
