@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod compare;
+mod doctor;
 mod embed;
 mod evaluate;
 mod fetch;
@@ -18,6 +19,7 @@ mod verify;
 pub use compare::{
     BaselineRow, CompareArgs, ScoreDifference, StrategyComparison, StrategyRow, compare_strategies,
 };
+pub use doctor::{DoctorArgs, doctor};
 pub use embed::{EmbedArgs, embed, embeddings};
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use fetch::{FetchArgs, fetch};
