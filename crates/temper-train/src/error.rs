@@ -177,7 +177,7 @@ impl TrainError {
             Self::Interrupted { .. } | Self::CellsInterrupted { .. } => 130,
             Self::CellFailed { code, .. } => *code,
             Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
-            Self::Gpu(GpuError::NoSuchGpu { .. }) => 2,
+            Self::Gpu(GpuError::NoSuchGpu { gpus, .. }) if !gpus.is_empty() => 2,
             Self::Gpu(_) => 4,
             Self::Learner(_) => 1,
         }

@@ -36,13 +36,16 @@ fn a_toolkit_is_looked_for_where_cuda_path_says() {
         let missing = nvidia[part]["missing"].as_str().expect(part);
         assert!(missing.contains("toolkit") && missing.contains("CUDA_PATH"), "{missing}");
     }
-    for folder in ["include", "nvvm/libdevice"] {
+    for folder in ["include/crt", "include/cccl/nv", "nvvm/libdevice"] {
         std::fs::create_dir_all(bench.path("toolkit").join(folder)).expect("a folder");
     }
-    bench.write("toolkit/include/cuda_fp16.h", "");
+    for header in ["cuda_fp16.h", "crt/mma.h", "cccl/nv/target"] {
+        bench.write(&format!("toolkit/include/{header}"), "");
+    }
     let nvidia = &examined(&bench, "toolkit")["nvidia"];
-    let missing = nvidia["headers"]["missing"].as_str().expect("half of them");
-    assert!(missing.contains("mma.h") && !missing.contains("cuda_fp16.h"), "{missing}");
+    let missing = nvidia["headers"]["missing"].as_str().expect("one of them");
+    assert!(missing.contains("include/mma.h"), "{missing}");
+    assert!(!missing.contains("cuda_fp16.h") && !missing.contains("nv/target"), "{missing}");
 
     bench.write("toolkit/include/mma.h", "");
     bench.write("toolkit/nvvm/libdevice/libdevice.10.bc", "");

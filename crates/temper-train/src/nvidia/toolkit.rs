@@ -2,7 +2,10 @@
 
 use std::env;
 use std::ffi::c_int;
-use std::path::{Path, PathBuf};
+use std::    // CUDA 13 has nv/ in a folder of its own, which cubecl-cuda passes on, too.
+    let is_there = |name: &&str| folder.join(name).is_file() || folder.join("cccl").join(name).is_file();
+    let missing: Vec<PathBuf> =
+        HEADERS.iter().filter(|name| !is_there(name)).map(|name| folder.join(name)).collect();::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -20,8 +23,9 @@ const NVRTC: &[&str] = if cfg!(windows) {
 };
 /// Where a toolkit keeps its libraries.
 const LIBRARY_FOLDERS: &[&str] = &["lib64", "lib", "targets/x86_64-linux/lib"];
-/// What kernels with half precision and with tensor cores include.
-const HEADERS: &[&str] = &["cuda_fp16.h", "mma.h"];
+/// What kernels with half precision and with tensor cores include, and what those headers include
+/// from elsewhere: CUDA 13 packs each of them apart.
+const HEADERS: &[&str] = &["cuda_fp16.h", "mma.h", "crt/mma.h", "nv/target"];
 const LIBDEVICE: &str = "nvvm/libdevice/libdevice.10.bc";
 
 /// The library that compiles CUDA C++ while a program runs.
