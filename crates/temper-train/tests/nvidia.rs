@@ -93,6 +93,9 @@ fn a_library_of_another_kind_is_no_driver() {
 #[test]
 fn nvrtc_is_found_in_the_toolkit_too() {
     let bench = with_libraries(&["libcuda.so"]);
+    if !examined(&bench, &[])["nvidia"]["nvrtc"]["found"].is_null() {
+        return; // The system has one of its own, which goes first.
+    }
     std::fs::create_dir_all(bench.path("toolkit/lib64")).expect("a folder");
     let inside = bench.path("toolkit/lib64/libnvrtc.so.13");
     std::fs::copy(bench.path("lib/libcuda.so"), &inside).expect("copied");
