@@ -96,7 +96,8 @@ fn main() -> ExitCode {
 }
 
 fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
-    let builds = !matches!(command, Command::Test { .. } | Command::Ci | Command::Fixtures(_) | Command::Bench(_));
+    let builds =
+        !matches!(command, Command::Test { .. } | Command::Ci | Command::Fixtures(_) | Command::Bench(_));
     if cuda_offline && !builds {
         bail!("--cuda-offline says how to build for --backend cuda, which this command does not");
     }

@@ -7,10 +7,10 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    CompareArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, MergeArgs,
-    ModelsArgs, PlanArgs, PredictArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, compare_strategies, doctor, embed,
-    evaluate, fetch, finetune, generate, inspect, merge, models, plan, predict, search_depth, unmerge,
-    verify,
+    CompareArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs,
+    MergeArgs, ModelsArgs, PlanArgs, PredictArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs,
+    compare_strategies, doctor, embed, evaluate, fetch, finetune, generate, inspect, merge, models, plan,
+    predict, search_depth, unmerge, verify,
 };
 
 #[global_allocator]

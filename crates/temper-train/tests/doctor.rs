@@ -60,7 +60,8 @@ fn the_text_names_every_part() {
     let output = Bench::new().run(&["doctor", "--machine"]);
     assert_succeeds(&output);
     let text = stdout(&output);
-    for word in ["processor", "memory", "driver", "NVRTC", "headers", "libdevice", "flex", "ndarray", "cuda"] {
+    for word in ["processor", "memory", "driver", "NVRTC", "headers", "libdevice", "flex", "ndarray", "cuda"]
+    {
         assert!(text.lines().any(|line| line.trim_start().starts_with(word)), "{word}: {text}");
     }
 }
@@ -99,7 +100,11 @@ fn a_gpu_needs_another_binary() {
 fn a_gpu_needs_a_driver() {
     let bench = Bench::new();
     if examined(&bench, "none")["nvidia"]["driver"]["found"].is_null() {
-        assert_fails(&bench.finetune("run", &["--backend", "cuda"]), 4, &["NVIDIA driver", "doctor --machine"]);
+        assert_fails(
+            &bench.finetune("run", &["--backend", "cuda"]),
+            4,
+            &["NVIDIA driver", "doctor --machine"],
+        );
         assert!(!bench.path("runs").exists());
     }
 }

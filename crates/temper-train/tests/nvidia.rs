@@ -32,8 +32,7 @@ fn command(bench: &Bench, arguments: &[&str], answers: &[(&str, &str)]) -> Comma
 }
 
 fn examined(bench: &Bench, answers: &[(&str, &str)]) -> Value {
-    let output =
-        command(bench, &["doctor", "--machine", "--json"], answers).output().expect("started");
+    let output = command(bench, &["doctor", "--machine", "--json"], answers).output().expect("started");
     assert_succeeds(&output);
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
@@ -72,7 +71,10 @@ fn a_driver_that_refuses_is_named_with_its_reason() {
         value["nvidia"]["driver"]["missing"].as_str().expect("why").to_owned()
     };
     let mismatch = refused("803");
-    assert!(mismatch.contains("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH") && mismatch.contains("reboot"), "{mismatch}");
+    assert!(
+        mismatch.contains("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH") && mismatch.contains("reboot"),
+        "{mismatch}"
+    );
     assert!(refused("100").contains("CUDA_VISIBLE_DEVICES"), "{}", refused("100"));
     assert!(refused("4711").contains("4711"), "{}", refused("4711"));
 }
@@ -100,7 +102,10 @@ fn nvrtc_is_found_in_the_toolkit_too() {
     let inside = bench.path("toolkit/lib64/libnvrtc.so.13");
     std::fs::copy(bench.path("lib/libcuda.so"), &inside).expect("copied");
     let nvrtc = &examined(&bench, &[("FAKE_NVRTC", "1302")])["nvidia"]["nvrtc"]["found"];
-    assert_eq!((&nvrtc["version"], &nvrtc["library"]), (&"13.2".into(), &inside.display().to_string().into()));
+    assert_eq!(
+        (&nvrtc["version"], &nvrtc["library"]),
+        (&"13.2".into(), &inside.display().to_string().into())
+    );
 }
 
 /// What a run on a GPU ends with, in a binary that could.

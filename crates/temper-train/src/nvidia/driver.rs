@@ -9,8 +9,7 @@ use super::library::{Found, open};
 use super::{CudaVersion, GpuError, management};
 
 /// Names of the driver's library, those that Burn tries, too (cudarc 0.19.10).
-const LIBRARIES: &[&str] =
-    if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so", "libcuda.so.1"] };
+const LIBRARIES: &[&str] = if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so", "libcuda.so.1"] };
 /// Attributes of a device in cuda.h.
 const COMPUTE_CAPABILITY: [c_int; 2] = [75, 76];
 

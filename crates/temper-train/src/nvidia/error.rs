@@ -15,7 +15,9 @@ pub enum GpuError {
         tried: Vec<String>,
     },
     /// A library lacks a function that every version of it has.
-    #[error("{library} has no function {function}: it is not NVIDIA's, or a stub for linking; put the real one first where libraries are looked for")]
+    #[error(
+        "{library} has no function {function}: it is not NVIDIA's, or a stub for linking; put the real one first where libraries are looked for"
+    )]
     NotTheLibrary {
         /// The library.
         library: String,
@@ -74,13 +76,19 @@ pub enum GpuError {
         driver: CudaVersion,
     },
     /// The headers that kernels include are not there.
-    #[error("CUDA's headers are not there: {}; install the toolkit's headers and set CUDA_PATH to the folder whose include/ has them", sought(looked))]
+    #[error(
+        "CUDA's headers are not there: {}; install the toolkit's headers and set CUDA_PATH to the folder whose include/ has them",
+        sought(looked)
+    )]
     NoHeaders {
         /// Files that are missing.
         looked: Vec<PathBuf>,
     },
     /// The functions that LLVM links into kernels are not there.
-    #[error("CUDA's libdevice is not there: {}; install the toolkit's compiler (NVVM) and set CUDA_PATH to the folder with nvvm/libdevice/libdevice.10.bc", sought(looked))]
+    #[error(
+        "CUDA's libdevice is not there: {}; install the toolkit's compiler (NVVM) and set CUDA_PATH to the folder with nvvm/libdevice/libdevice.10.bc",
+        sought(looked)
+    )]
     NoLibdevice {
         /// Files that are missing.
         looked: Vec<PathBuf>,
@@ -101,7 +109,9 @@ fn remedy(code: i32) -> &'static str {
         100 => "no GPU is visible: see what nvidia-smi lists, and what CUDA_VISIBLE_DEVICES hides",
         101 => "see CUDA_VISIBLE_DEVICES: it may name a GPU that is not there",
         34 => "the library is a stub for linking; put the driver's own first where libraries are looked for",
-        803 => "the driver's library and its kernel module differ in version: reboot after an update, and in a container take the library from the host",
+        803 => {
+            "the driver's library and its kernel module differ in version: reboot after an update, and in a container take the library from the host"
+        }
         804 => "the compatibility package in use does not serve this GPU; use the driver's own library",
         _ => "nvidia-smi and the system's log may say more",
     }

@@ -32,9 +32,8 @@ impl Found {
     pub(super) unsafe fn function<F: Copy>(&self, name: &'static str) -> Result<F, GpuError> {
         // SAFETY: the caller's.
         let symbol = unsafe { self.library.get::<F>(name) };
-        symbol.map(|symbol| *symbol).map_err(|_| GpuError::NotTheLibrary {
-            library: self.name.clone(),
-            function: name,
-        })
+        symbol
+            .map(|symbol| *symbol)
+            .map_err(|_| GpuError::NotTheLibrary { library: self.name.clone(), function: name })
     }
 }

@@ -2,10 +2,7 @@
 
 use std::env;
 use std::ffi::c_int;
-use std::    // CUDA 13 has nv/ in a folder of its own, which cubecl-cuda passes on, too.
-    let is_there = |name: &&str| folder.join(name).is_file() || folder.join("cccl").join(name).is_file();
-    let missing: Vec<PathBuf> =
-        HEADERS.iter().filter(|name| !is_there(name)).map(|name| folder.join(name)).collect();::{Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -47,9 +44,11 @@ pub struct Nvrtc {
 pub fn nvrtc() -> Result<Nvrtc, GpuError> {
     type Version = unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int;
     let mut tried: Vec<String> = NVRTC.iter().map(|name| name.to_string()).collect();
-    if let Some(root) = root() {
+    if let Some(root) = &root() {
         let versioned = &NVRTC[1..]; // By any other name Burn would not find it again.
-        let paths = LIBRARY_FOLDERS.iter().flat_map(|folder| versioned.iter().map(|name| root.join(folder).join(name)));
+        let paths = LIBRARY_FOLDERS
+            .iter()
+            .flat_map(|folder| versioned.iter().map(move |name| root.join(folder).join(name)));
         tried.extend(paths.filter(|path| path.exists()).map(|path| path.display().to_string()));
     }
     let library = open(&tried).ok_or(GpuError::NoNvrtc { tried, oldest: OLDEST_NVRTC })?;
@@ -86,8 +85,10 @@ pub fn headers() -> Result<PathBuf, GpuError> {
     let Some(folder) = root().map(|root| root.join("include")) else {
         return Err(GpuError::NoHeaders { looked: Vec::new() });
     };
-    let paths = HEADERS.iter().map(|name| folder.join(name));
-    let missing: Vec<PathBuf> = paths.filter(|path| !path.is_file()).collect();
+    // CUDA 13 has nv/ in a folder of its own, which cubecl-cuda passes on, too.
+    let is_there = |name: &str| folder.join(name).is_file() || folder.join("cccl").join(name).is_file();
+    let missing: Vec<PathBuf> =
+        HEADERS.iter().filter(|name| !is_there(name)).map(|name| folder.join(name)).collect();
     if missing.is_empty() { Ok(folder) } else { Err(GpuError::NoHeaders { looked: missing }) }
 }
 
