@@ -184,28 +184,25 @@ impl Condition {
 /// Whether a backend could be used, and what it would compute with.
 fn condition(backend: Backend, cpu: &Cpu) -> Condition {
     let compiled = backend.is_compiled();
-    let build = (!compiled).then(|| backend.how_to_build());
-    let (uses, lacks) = if backend.is_cpu() {
-        (format!("the CPU: {} threads, {}", cpu.threads, cpu.vector_instructions), Vec::new())
-    } else {
-        let compiler = match Backend::KERNEL_COMPILER {
-            KernelCompiler::Llvm => "LLVM in the binary",
-            KernelCompiler::Nvrtc => "NVRTC",
-        };
-        (format!("an NVIDIA GPU; {compiler} compiles its kernels"), gpu_lacks())
+    let uses = match (backend.is_cpu(), Backend::KERNEL_COMPILER) {
+        (true, _) => format!("the CPU: {} threads, {}", cpu.threads, cpu.vector_instructions),
+        (false, KernelCompiler::Llvm) => "an NVIDIA GPU; LLVM in the binary compiles its kernels".into(),
+        (false, KernelCompiler::Nvrtc) => "an NVIDIA GPU; NVRTC compiles its kernels".into(),
+    };
+    let missing = match (compiled, backend.is_cpu()) {
+        (false, _) => vec![backend.how_to_build()],
+        (true, true) => Vec::new(),
+        (true, false) => {
+            nvidia::missing(0, Backend::KERNEL_COMPILER).iter().map(GpuError::to_string).collect()
+        }
     };
     Condition {
         backend: backend.kind(),
         compiled,
         default: Backend::default_compiled() == Some(backend),
         uses,
-        missing: build.into_iter().chain(lacks).collect(),
+        missing,
     }
-}
-
-fn gpu_lacks() -> Vec<String> {
-    let missing = nvidia::missing(0, Backend::KERNEL_COMPILER);
-    missing.iter().map(GpuError::to_string).collect()
 }
 
 fn gpu(gpu: &Gpu) -> String {

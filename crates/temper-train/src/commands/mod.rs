@@ -63,11 +63,12 @@ impl<T: Task> Predictor<T> {
         backend: Backend,
         max_seq_length: Option<usize>,
     ) -> Result<Self, TrainError> {
+        let device = backend.device()?;
         let local = LocalModel::find(&sources.hub(true), name)?;
         if let Some(notice) = local.resolved.notice() {
             eprintln!("{notice}");
         }
-        let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &backend.device()?)?;
+        let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
         let task = T::of_model(&loaded.model, &loaded.config)?;
         let bounds = loaded.config.bounds();
         let max_seq_length = self::max_seq_length(max_seq_length, &local, bounds.max_positions)?;
