@@ -19,10 +19,11 @@ pub fn cargo() -> Command {
 }
 
 /// Builds the binary for the backend that the arguments name, then runs a command of it.
-pub fn temper(command: &str, arguments: &[String]) -> Result<ExitCode> {
+pub fn temper(command: &str, arguments: &[String], cuda_offline: bool) -> Result<ExitCode> {
     let backend = backend(arguments)?;
+    let features = features(backend, cuda_offline)?;
     eprintln!("building temper with the {} backend (the first time takes minutes)", name(backend));
-    build(&["--package", "temper-train", "--bin", "temper"], features(backend))?;
+    build(&["--package", "temper-train", "--bin", "temper"], features)?;
     let binary = binary("temper");
     let mut run = Command::new(&binary);
     run.arg(command).args(arguments);
@@ -50,12 +51,15 @@ pub fn run(command: &mut Command) -> Result<()> {
 }
 
 /// The same features as in the tests for flex, so that Burn is compiled once.
-fn features(backend: Backend) -> &'static [&'static str] {
-    match backend {
-        Backend::Flex => &[],
-        Backend::Ndarray => &["--no-default-features", "--features", "ndarray"],
-        Backend::Cuda => &["--no-default-features", "--features", "cuda"],
-    }
+fn features(backend: Backend, cuda_offline: bool) -> Result<&'static [&'static str]> {
+    Ok(match (backend, cuda_offline) {
+        (Backend::Cuda, false) => &["--features", "cuda"],
+        // Without cubecl-llvm, which downloads LLVM when it is built.
+        (Backend::Cuda, true) => &["--features", "cuda-nvrtc", "--config", "ci/cuda-offline.toml"],
+        (_, true) => bail!("--cuda-offline says how to build for --backend cuda, which is not asked for"),
+        (Backend::Flex, false) => &[],
+        (Backend::Ndarray, false) => &["--no-default-features", "--features", "ndarray"],
+    })
 }
 
 fn backend(arguments: &[String]) -> Result<Backend> {
@@ -69,8 +73,10 @@ fn backend(arguments: &[String]) -> Result<Backend> {
         }
     }
     let Some(given) = given else { return Ok(Backend::Flex) };
-    Backend::from_str(&given, false)
-        .map_err(|_| anyhow::anyhow!("--backend {given} is not one of flex, ndarray, cuda"))
+    // The number of a GPU is for the binary.
+    let kind = given.strip_prefix("cuda:").map_or(given.as_str(), |_| "cuda");
+    Backend::from_str(kind, false)
+        .map_err(|_| anyhow::anyhow!("--backend {given} is not one of flex, ndarray, cuda, cuda:N"))
 }
 
 fn name(backend: Backend) -> String {
@@ -114,6 +120,12 @@ fn exit_code(status: std::process::ExitStatus) -> ExitCode {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_offline_build_is_for_cuda_alone() {
+        assert!(features(Backend::Cuda, true).unwrap().contains(&"ci/cuda-offline.toml"));
+        assert!(features(Backend::Flex, true).is_err());
+    }
+
     fn parse(arguments: &[&str]) -> Result<Backend> {
         backend(&arguments.iter().map(|argument| argument.to_string()).collect::<Vec<_>>())
     }
@@ -123,6 +135,7 @@ mod tests {
         assert_eq!(parse(&["bert", "imdb"]).unwrap(), Backend::Flex);
         assert_eq!(parse(&["bert", "imdb", "--backend", "ndarray"]).unwrap(), Backend::Ndarray);
         assert_eq!(parse(&["--backend=cuda", "bert"]).unwrap(), Backend::Cuda);
+        assert_eq!(parse(&["--backend", "cuda:1"]).unwrap(), Backend::Cuda);
         assert!(parse(&["--backend", "tpu"]).unwrap_err().to_string().contains("flex, ndarray, cuda"));
     }
 }

@@ -8,13 +8,16 @@ mod python;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Fine-tune pretrained language models, test and check the workspace
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
 struct Cli {
+    /// Build for --backend cuda without internet: kernels compiled by NVRTC, no LLVM (docs/CUDA.md)
+    #[arg(long)]
+    cuda_offline: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,6 +52,8 @@ enum Command {
     Plan(Handed),
     /// List families and models with a short name
     Models(Handed),
+    /// Say what there is to compute with: cargo xtask doctor --machine
+    Doctor(Handed),
     /// Run every test of the workspace
     Test {
         /// Handed on to cargo test
@@ -67,7 +72,7 @@ enum Command {
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 struct Handed {
-    /// Handed on; --backend flex|ndarray|cuda also chooses what is built
+    /// Handed on; --backend flex, ndarray, cuda or cuda:N also chooses what is built
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -81,7 +86,7 @@ enum Backend {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -90,22 +95,29 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<ExitCode> {
+fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
+    let builds =
+        !matches!(command, Command::Test { .. } | Command::Ci | Command::Fixtures(_) | Command::Bench(_));
+    if cuda_offline && !builds {
+        bail!("--cuda-offline says how to build for --backend cuda, which this command does not");
+    }
+    let temper = |command: &str, handed: Handed| cargo::temper(command, &handed.arguments, cuda_offline);
     match command {
-        Command::Finetune(handed) => cargo::temper("finetune", &handed.arguments),
-        Command::Evaluate(handed) => cargo::temper("evaluate", &handed.arguments),
-        Command::Predict(handed) => cargo::temper("predict", &handed.arguments),
-        Command::Embed(handed) => cargo::temper("embed", &handed.arguments),
-        Command::Generate(handed) => cargo::temper("generate", &handed.arguments),
-        Command::Inspect(handed) => cargo::temper("inspect", &handed.arguments),
-        Command::Merge(handed) => cargo::temper("merge", &handed.arguments),
-        Command::Unmerge(handed) => cargo::temper("unmerge", &handed.arguments),
-        Command::Verify(handed) => cargo::temper("verify", &handed.arguments),
-        Command::Fetch(handed) => cargo::temper("fetch", &handed.arguments),
-        Command::Compare(handed) => cargo::temper("compare", &handed.arguments),
-        Command::SearchDepth(handed) => cargo::temper("search-depth", &handed.arguments),
-        Command::Plan(handed) => cargo::temper("plan", &handed.arguments),
-        Command::Models(handed) => cargo::temper("models", &handed.arguments),
+        Command::Finetune(handed) => temper("finetune", handed),
+        Command::Evaluate(handed) => temper("evaluate", handed),
+        Command::Predict(handed) => temper("predict", handed),
+        Command::Embed(handed) => temper("embed", handed),
+        Command::Generate(handed) => temper("generate", handed),
+        Command::Inspect(handed) => temper("inspect", handed),
+        Command::Merge(handed) => temper("merge", handed),
+        Command::Unmerge(handed) => temper("unmerge", handed),
+        Command::Verify(handed) => temper("verify", handed),
+        Command::Fetch(handed) => temper("fetch", handed),
+        Command::Compare(handed) => temper("compare", handed),
+        Command::SearchDepth(handed) => temper("search-depth", handed),
+        Command::Plan(handed) => temper("plan", handed),
+        Command::Models(handed) => temper("models", handed),
+        Command::Doctor(handed) => temper("doctor", handed),
         Command::Test { arguments } => cargo::test(&arguments),
         Command::Ci => cargo::ci(),
         Command::Fixtures(environment) => fixtures::write(&environment),

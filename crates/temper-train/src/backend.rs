@@ -4,30 +4,35 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
-use serde::Serialize;
 
 use crate::TrainError;
+use crate::nvidia::KernelCompiler;
 
 /// Where tensors live and compute. Which ones a binary has is decided by cargo features.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// Burn's CPU backend.
     Flex,
     /// Burn's older CPU backend, on the ndarray crate.
     Ndarray,
-    /// NVIDIA GPUs.
-    Cuda,
+    /// An NVIDIA GPU, counted from 0 among those that CUDA_VISIBLE_DEVICES leaves.
+    Cuda(usize),
 }
 
 impl Backend {
-    const ALL: [Self; 3] = [Self::Flex, Self::Ndarray, Self::Cuda];
+    /// One of each kind.
+    pub const ALL: [Self; 3] = [Self::Flex, Self::Ndarray, Self::Cuda(0)];
 
-    fn name(self) -> &'static str {
+    /// What compiles kernels for a GPU in this build.
+    pub const KERNEL_COMPILER: KernelCompiler =
+        if cfg!(feature = "cuda-nvrtc") { KernelCompiler::Nvrtc } else { KernelCompiler::Llvm };
+
+    /// The name of its kind, which is that of its cargo feature, too.
+    pub fn kind(self) -> &'static str {
         match self {
             Self::Flex => "flex",
             Self::Ndarray => "ndarray",
-            Self::Cuda => "cuda",
+            Self::Cuda(_) => "cuda",
         }
     }
 
@@ -36,7 +41,7 @@ impl Backend {
         match self {
             Self::Flex => cfg!(feature = "flex"),
             Self::Ndarray => cfg!(feature = "ndarray"),
-            Self::Cuda => cfg!(feature = "cuda"),
+            Self::Cuda(_) => cfg!(feature = "cuda"),
         }
     }
 
@@ -47,13 +52,22 @@ impl Backend {
 
     /// Whether it computes on the CPU.
     pub fn is_cpu(self) -> bool {
-        self != Self::Cuda
+        !matches!(self, Self::Cuda(_))
     }
 
-    /// The device, without autodiff.
+    /// How to get a binary with it.
+    pub fn how_to_build(self) -> String {
+        let kind = self.kind();
+        format!(
+            "build it with: cargo build --release -p temper-train --features {kind}, or run: cargo xtask finetune ... --backend {kind}"
+        )
+    }
+
+    /// The device, without autodiff. A GPU has computed something by then.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] when the binary was built without the backend.
+    /// [`TrainError::Usage`] when the binary was built without the backend, [`TrainError::Gpu`] when a
+    /// GPU or something that it needs is not there.
     pub fn device(self) -> Result<Device, TrainError> {
         match self {
             #[cfg(feature = "flex")]
@@ -62,10 +76,12 @@ impl Backend {
             #[allow(deprecated)] // Asked for by name; flex is its successor.
             Self::Ndarray => Ok(Device::ndarray()),
             #[cfg(feature = "cuda")]
-            Self::Cuda => Ok(Device::cuda(0)),
+            Self::Cuda(index) => Ok(cuda::device(index)?),
             #[allow(unreachable_patterns)] // A binary with every feature reaches none.
             missing => Err(TrainError::Usage(format!(
-                "this binary was built without the {missing} backend; build it with: cargo build --release -p temper-train --features {missing}, or run: cargo xtask finetune ... --backend {missing}"
+                "this binary was built without the {} backend; {}",
+                missing.kind(),
+                missing.how_to_build()
             ))),
         }
     }
@@ -73,7 +89,10 @@ impl Backend {
 
 impl fmt::Display for Backend {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.name())
+        match self {
+            Self::Cuda(index @ 1..) => write!(out, "cuda:{index}"),
+            backend => out.write_str(backend.kind()),
+        }
     }
 }
 
@@ -81,9 +100,80 @@ impl FromStr for Backend {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|backend| backend.name() == name)
-            .ok_or_else(|| format!("{name} is not one of flex, ndarray, cuda"))
+        let indexed = name.strip_prefix("cuda:").and_then(|index| index.parse().ok()).map(Self::Cuda);
+        let named = || Self::ALL.into_iter().find(|backend| backend.kind() == name);
+        indexed
+            .or_else(named)
+            .ok_or_else(|| format!("{name} is not one of flex, ndarray, cuda, cuda:N (the GPU's number)"))
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    use std::panic::{self, AssertUnwindSafe};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use burn::tensor::{Device, DeviceType, Tensor};
+
+    use super::Backend;
+    use crate::nvidia::{self, GpuError};
+
+    /// Everything that may be missing is asked for first: Burn panics where it is, at the first
+    /// operation and in threads of its own.
+    pub(super) fn device(index: usize) -> Result<Device, GpuError> {
+        let mut missing = nvidia::missing(index, Backend::KERNEL_COMPILER);
+        if !missing.is_empty() {
+            return Err(missing.swap_remove(0));
+        }
+        let device = Device::cuda(index);
+        if !Device::enumerate(DeviceType::Cuda).iter().any(|found| *found == device) {
+            return Err(GpuError::FirstKernel { index, reason: "Burn does not list it".into() });
+        }
+        first_kernel(&device).map_err(|reason| GpuError::FirstKernel { index, reason })?;
+        Ok(device)
+    }
+
+    /// Computes exp(1), and says what is wrong instead of panicking.
+    fn first_kernel(device: &Device) -> Result<(), String> {
+        let heard = Arc::new(Mutex::new(None));
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new({
+            let heard = heard.clone();
+            move |panic| {
+                let words = panic.payload_as_str().unwrap_or("Burn panicked").to_owned();
+                // The first says why, the others follow from it.
+                heard.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(words);
+            }
+        }));
+        let values = panic::catch_unwind(AssertUnwindSafe(|| {
+            let ones = Tensor::<1>::ones([4], device);
+            ones.exp().into_data().iter::<f32>().collect::<Vec<_>>()
+        }));
+        panic::set_hook(hook);
+        match values {
+            Ok(values) if values.iter().all(|value| (value - 1_f32.exp()).abs() < 1e-5) => Ok(()),
+            Ok(values) => Err(format!("exp(1) is {values:?} there")),
+            Err(_) => Err(heard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+                .unwrap_or_else(|| "Burn panicked".into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for backend in [Backend::Flex, Backend::Ndarray, Backend::Cuda(0), Backend::Cuda(3)] {
+            assert_eq!(backend.to_string().parse(), Ok(backend));
+        }
+        assert_eq!("cuda:0".parse(), Ok(Backend::Cuda(0)));
+        for wrong in ["tpu", "cuda:", "cuda:-1", "cuda:one", "flex:0", "CUDA"] {
+            assert!(wrong.parse::<Backend>().unwrap_err().contains("cuda:N"), "{wrong}");
+        }
     }
 }

@@ -5,6 +5,8 @@ use temper_freeze::{FreezeError, Violation};
 use temper_hub::HubError;
 use temper_models::ModelError;
 
+use crate::nvidia::GpuError;
+
 /// What can end a command early.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -133,6 +135,9 @@ pub enum TrainError {
         /// Its exit code; `None` when a signal ended it.
         code: Option<i32>,
     },
+    /// A GPU, or something that it needs, is not there.
+    #[error("{0}\n'temper doctor --machine' shows what this machine has")]
+    Gpu(#[from] GpuError),
     /// burn-train ended the run.
     #[error("burn-train: {0}")]
     Learner(String),
@@ -153,8 +158,9 @@ impl TrainError {
         Self::File { path: path.into(), reason: error.to_string(), bad_data: true }
     }
 
-    /// The process's exit code: 2 usage, 3 bad data, 4 source unreachable, 6 diverged,
-    /// 7 verification failed, 130 interrupted with a checkpoint, 1 anything else.
+    /// The process's exit code: 2 usage, 3 bad data, 4 source unreachable or
+    /// a GPU, driver or library not there, 6 diverged, 7 verification failed, 130 interrupted with a
+    /// checkpoint, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::RunExists { .. } | Self::OtherSettings { .. } => 2,
@@ -171,6 +177,8 @@ impl TrainError {
             Self::Interrupted { .. } | Self::CellsInterrupted { .. } => 130,
             Self::CellFailed { code, .. } => *code,
             Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+            Self::Gpu(GpuError::NoSuchGpu { gpus, .. }) if !gpus.is_empty() => 2,
+            Self::Gpu(_) => 4,
             Self::Learner(_) => 1,
         }
     }

@@ -12,6 +12,7 @@ pub mod commands;
 mod data;
 mod error;
 pub mod metrics;
+pub mod nvidia;
 mod record;
 mod report;
 mod results;

@@ -7,10 +7,10 @@ use clap::{Parser, Subcommand};
 use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
-    CompareArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs, MergeArgs,
-    ModelsArgs, PlanArgs, PredictArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, compare_strategies, embed,
-    evaluate, fetch, finetune, generate, inspect, merge, models, plan, predict, search_depth, unmerge,
-    verify,
+    CompareArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs,
+    MergeArgs, ModelsArgs, PlanArgs, PredictArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs,
+    compare_strategies, doctor, embed, evaluate, fetch, finetune, generate, inspect, merge, models, plan,
+    predict, search_depth, unmerge, verify,
 };
 
 #[global_allocator]
@@ -43,6 +43,7 @@ enum Command {
     Verify(VerifyArgs),
     Fetch(FetchArgs),
     Models(ModelsArgs),
+    Doctor(DoctorArgs),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify(&args),
         Command::Fetch(args) => fetch(&args),
         Command::Models(args) => models(&args),
+        Command::Doctor(args) => doctor(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

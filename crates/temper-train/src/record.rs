@@ -16,7 +16,7 @@ pub struct RunRequest {
     pub dataset: String,
     /// Columns of the dataset.
     pub columns: ColumnOptions,
-    /// flex, ndarray or cuda.
+    /// flex, ndarray, cuda or cuda:N.
     pub backend: String,
     /// The preset that the settings started from.
     pub preset: Preset,

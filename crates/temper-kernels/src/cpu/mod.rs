@@ -37,6 +37,7 @@ pub use gate::{gate, gate_backward};
 pub use matrix::{Finish, Matrix, Start, multiply, multiply_and_finish};
 pub use norm::{Norm, NormGradients, NormKind, NormOutput, RowStatistics};
 pub use random::{Dropout, DropoutRow};
+pub use vectorized::vector_instructions;
 
 pub(crate) use buffer::{buffer, zeros};
 use exp::exp;

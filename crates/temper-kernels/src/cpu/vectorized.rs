@@ -21,3 +21,16 @@ impl<R, F: FnMut() -> R> WithSimd for Vectorized<F> {
         (self.0)()
     }
 }
+
+/// The vector instructions of this processor that the operations use.
+pub fn vector_instructions() -> &'static str {
+    match Arch::new() {
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        Arch::V4(_) => "AVX-512",
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        Arch::V3(_) => "AVX2 and FMA",
+        #[cfg(target_arch = "aarch64")]
+        Arch::Neon(_) => "NEON",
+        _ => "no vector instructions",
+    }
+}

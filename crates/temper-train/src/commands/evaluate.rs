@@ -30,7 +30,7 @@ pub struct EvaluateArgs {
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,
-    /// flex, ndarray or cuda
+    /// flex, ndarray, cuda or cuda:N (the GPU's number)
     #[arg(long)]
     pub backend: Option<Backend>,
     /// Say nothing on stderr but errors

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod compare;
+mod doctor;
 mod embed;
 mod evaluate;
 mod fetch;
@@ -18,6 +19,7 @@ mod verify;
 pub use compare::{
     BaselineRow, CompareArgs, ScoreDifference, StrategyComparison, StrategyRow, compare_strategies,
 };
+pub use doctor::{DoctorArgs, doctor};
 pub use embed::{EmbedArgs, embed, embeddings};
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use fetch::{FetchArgs, fetch};
@@ -61,11 +63,12 @@ impl<T: Task> Predictor<T> {
         backend: Backend,
         max_seq_length: Option<usize>,
     ) -> Result<Self, TrainError> {
+        let device = backend.device()?;
         let local = LocalModel::find(&sources.hub(true), name)?;
         if let Some(notice) = local.resolved.notice() {
             eprintln!("{notice}");
         }
-        let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &backend.device()?)?;
+        let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
         let task = T::of_model(&loaded.model, &loaded.config)?;
         let bounds = loaded.config.bounds();
         let max_seq_length = self::max_seq_length(max_seq_length, &local, bounds.max_positions)?;

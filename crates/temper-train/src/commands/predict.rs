@@ -18,7 +18,7 @@ pub struct PredictArgs {
     /// Tokens computed at once
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
-    /// flex, ndarray or cuda
+    /// flex, ndarray, cuda or cuda:N (the GPU's number)
     #[arg(long)]
     pub backend: Option<Backend>,
     /// One JSON object a text: text, label, probabilities, logits

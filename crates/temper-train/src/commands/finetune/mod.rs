@@ -12,6 +12,7 @@ mod trunk;
 pub use args::{FinetuneArgs, SettingFlags};
 pub use measure::Prediction;
 pub(super) use prepared::Prepared;
+pub(super) use trunk::free_memory;
 
 use std::path::Path;
 

@@ -124,7 +124,7 @@ pub(super) fn limits(settings: &Settings, dir: &Path) -> Result<TrunkLimits, Tra
 }
 
 /// Bytes of memory that no process needs, within the limit of a container.
-fn free_memory() -> u64 {
+pub(in crate::commands) fn free_memory() -> u64 {
     let mut system = System::new();
     system.refresh_memory();
     let of_container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);

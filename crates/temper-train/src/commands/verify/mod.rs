@@ -37,7 +37,7 @@ pub struct VerifyArgs {
     /// Largest absolute difference allowed
     #[arg(long, default_value_t = 1e-4)]
     pub tolerance: f64,
-    /// flex, ndarray or cuda
+    /// flex, ndarray, cuda or cuda:N (the GPU's number)
     #[arg(long)]
     pub backend: Option<Backend>,
     /// Print one JSON object

@@ -1,0 +1,3 @@
+//! The part for NVIDIA GPUs.
+
+pub mod ptx_version;

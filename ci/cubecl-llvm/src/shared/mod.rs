@@ -1,0 +1,3 @@
+//! The part for all targets.
+
+pub mod lowered_features;

@@ -1,0 +1,275 @@
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+use serde::Serialize;
+use sysinfo::{CpuRefreshKind, System};
+
+use super::finetune::free_memory;
+use super::print;
+use crate::TrainError;
+use crate::backend::Backend;
+use crate::nvidia::{self, Driver, Gpu, GpuError, KernelCompiler, Nvrtc};
+
+/// Say what there is to compute with, what is missing, and how to get it
+#[derive(Clone, Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Look at this machine: processor, memory, GPUs, driver, libraries, backends
+    #[arg(long, required = true)]
+    pub machine: bool,
+    /// Compute something on this backend, and fail as a run on it would: flex, ndarray, cuda or cuda:N
+    #[arg(long)]
+    pub backend: Option<Backend>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`TrainError::File`] where stdout cannot be written; for `--backend`, what a run on it would end with.
+pub fn doctor(args: &DoctorArgs) -> Result<(), TrainError> {
+    let machine = Machine::examine();
+    if args.json {
+        let value = serde_json::to_value(&machine).map_err(|error| TrainError::file("stdout", error))?;
+        print(&format!("{value}\n"))?;
+    } else {
+        print(&machine.text())?;
+    }
+    if let Some(backend) = args.backend {
+        let device = backend.device()?;
+        let sum = burn::tensor::Tensor::<1>::ones([4], &device).sum().into_scalar::<f32>();
+        eprintln!("{backend}: 1 + 1 + 1 + 1 = {sum}");
+    }
+    Ok(())
+}
+
+/// What a machine has.
+#[derive(Serialize)]
+struct Machine {
+    cpu: Cpu,
+    memory: Memory,
+    nvidia: Nvidia,
+    backends: Vec<Condition>,
+}
+
+#[derive(Serialize)]
+struct Cpu {
+    name: String,
+    architecture: &'static str,
+    /// Logical processors of the machine.
+    logical: usize,
+    /// Threads that compute.
+    threads: usize,
+    /// Vector instructions that the operations use.
+    vector_instructions: &'static str,
+}
+
+#[derive(Serialize)]
+struct Memory {
+    bytes: u64,
+    /// Within the limit of a container.
+    free_bytes: u64,
+}
+
+/// What a GPU needs.
+#[derive(Serialize)]
+struct Nvidia {
+    driver: Part<Driver>,
+    nvrtc: Part<Nvrtc>,
+    headers: Part<PathBuf>,
+    libdevice: Part<PathBuf>,
+}
+
+/// Something that is there, or why it is not.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Part<T> {
+    Found(T),
+    Missing(String),
+}
+
+impl<T> From<Result<T, GpuError>> for Part<T> {
+    fn from(found: Result<T, GpuError>) -> Self {
+        found.map_or_else(|error| Self::Missing(error.to_string()), Self::Found)
+    }
+}
+
+/// A backend, in this binary on this machine.
+#[derive(Serialize)]
+struct Condition {
+    backend: &'static str,
+    compiled: bool,
+    /// Taken where no --backend is given.
+    default: bool,
+    /// What would compute.
+    uses: String,
+    /// What is missing for that, and how to get it.
+    missing: Vec<String>,
+}
+
+impl Machine {
+    fn examine() -> Self {
+        let mut system = System::new();
+        system.refresh_memory();
+        system.refresh_cpu_list(CpuRefreshKind::nothing());
+        let cpu = Cpu {
+            name: system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).unwrap_or_default(),
+            architecture: std::env::consts::ARCH,
+            logical: system.cpus().len(),
+            threads: rayon::current_num_threads(),
+            vector_instructions: temper_kernels::cpu::vector_instructions(),
+        };
+        Self {
+            backends: Backend::ALL.map(|backend| condition(backend, &cpu)).into(),
+            cpu,
+            memory: Memory { bytes: system.total_memory(), free_bytes: free_memory() },
+            nvidia: Nvidia {
+                driver: nvidia::driver().into(),
+                nvrtc: nvidia::nvrtc().into(),
+                headers: nvidia::headers().into(),
+                libdevice: nvidia::libdevice().into(),
+            },
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self { cpu, memory, nvidia, backends } = self;
+        let mut lines = vec![
+            "Machine".into(),
+            line("processor", &format!("{} ({}), {} logical", cpu.name, cpu.architecture, cpu.logical)),
+            line("memory", &format!("{}, {} free", size(memory.bytes), size(memory.free_bytes))),
+            "NVIDIA".into(),
+        ];
+        lines.extend(nvidia.lines());
+        lines.push("Backends".into());
+        lines.extend(backends.iter().flat_map(Condition::lines));
+        lines.join("\n") + "\n"
+    }
+}
+
+impl Nvidia {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = match &self.driver {
+            Part::Missing(reason) => vec![line("driver", reason)],
+            Part::Found(driver) => {
+                let release = driver.release.as_deref().unwrap_or("version unknown");
+                let text = format!("{release}, up to CUDA {} ({})", driver.cuda, driver.library);
+                [line("driver", &text)].into_iter().chain(driver.gpus.iter().map(gpu)).collect()
+            }
+        };
+        let nvrtc = |nvrtc: &Nvrtc| format!("{} ({})", nvrtc.version, nvrtc.library);
+        let path = |path: &PathBuf| path.display().to_string();
+        lines.push(part("NVRTC", &self.nvrtc, nvrtc));
+        lines.push(part("headers", &self.headers, path));
+        lines.push(part("libdevice", &self.libdevice, path));
+        lines
+    }
+}
+
+impl Condition {
+    fn lines(&self) -> Vec<String> {
+        let state = match (self.compiled, self.missing.is_empty()) {
+            (true, true) if self.default => "ready, and taken where no --backend is given",
+            (true, true) => "ready",
+            (true, false) => "in this binary, but cannot be used",
+            (false, _) => "not in this binary",
+        };
+        let first = line(self.backend, &format!("{state}; {}", self.uses));
+        let missing = self.missing.iter().map(|missing| line("", &format!("- {missing}")));
+        [first].into_iter().chain(missing).collect()
+    }
+}
+
+/// Whether a backend could be used, and what it would compute with.
+fn condition(backend: Backend, cpu: &Cpu) -> Condition {
+    let compiled = backend.is_compiled();
+    let uses = match (backend.is_cpu(), Backend::KERNEL_COMPILER) {
+        (true, _) => format!("the CPU: {} threads, {}", cpu.threads, cpu.vector_instructions),
+        (false, KernelCompiler::Llvm) => "an NVIDIA GPU; LLVM in the binary compiles its kernels".into(),
+        (false, KernelCompiler::Nvrtc) => "an NVIDIA GPU; NVRTC compiles its kernels".into(),
+    };
+    let missing = match (compiled, backend.is_cpu()) {
+        (false, _) => vec![backend.how_to_build()],
+        (true, true) => Vec::new(),
+        (true, false) => {
+            nvidia::missing(0, Backend::KERNEL_COMPILER).iter().map(GpuError::to_string).collect()
+        }
+    };
+    Condition {
+        backend: backend.kind(),
+        compiled,
+        default: Backend::default_compiled() == Some(backend),
+        uses,
+        missing,
+    }
+}
+
+fn gpu(gpu: &Gpu) -> String {
+    let Gpu { index, name, compute_capability: [major, minor], memory_bytes, free_bytes } = gpu;
+    let free = free_bytes.map(|bytes| format!(", {} free", size(bytes))).unwrap_or_default();
+    let text = format!("{name}, {}{free}, compute capability {major}.{minor}", size(*memory_bytes));
+    line(&format!("cuda:{index}"), &text)
+}
+
+fn part<T>(name: &str, part: &Part<T>, text: impl Fn(&T) -> String) -> String {
+    match part {
+        Part::Found(found) => line(name, &text(found)),
+        Part::Missing(reason) => line(name, reason),
+    }
+}
+
+fn line(name: &str, text: &str) -> String {
+    format!("  {name:<11} {text}")
+}
+
+fn size(bytes: u64) -> String {
+    ByteSize(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nvidia::CudaVersion;
+
+    fn nvidia() -> Nvidia {
+        let gpu = |index| Gpu {
+            index,
+            name: "NVIDIA H100 80GB HBM3".into(),
+            compute_capability: [9, 0],
+            memory_bytes: 80 << 30,
+            free_bytes: (index == 0).then_some(79 << 30),
+        };
+        let driver = Driver {
+            library: "libcuda.so.1".into(),
+            cuda: CudaVersion::from_number(13000),
+            release: Some("580.65.06".into()),
+            gpus: vec![gpu(0), gpu(1)],
+        };
+        Nvidia {
+            driver: Part::Found(driver),
+            nvrtc: Part::Missing("NVRTC is not there".into()),
+            headers: Part::Found("/usr/local/cuda/include".into()),
+            libdevice: Part::Missing("none".into()),
+        }
+    }
+
+    #[test]
+    fn every_gpu_has_a_line_of_its_own() {
+        let lines = nvidia().lines();
+        assert_eq!(lines.len(), 6, "{lines:#?}");
+        assert!(lines[0].contains("580.65.06, up to CUDA 13.0 (libcuda.so.1)"), "{}", lines[0]);
+        assert!(lines[1].contains("cuda:0") && lines[1].contains("80.0 GiB, 79.0 GiB free"), "{}", lines[1]);
+        assert!(lines[2].contains("cuda:1") && !lines[2].contains("free"), "{}", lines[2]);
+        assert!(lines[3].contains("NVRTC is not there"), "{}", lines[3]);
+    }
+
+    #[test]
+    fn json_says_found_or_missing() {
+        let value = serde_json::to_value(nvidia()).unwrap();
+        assert_eq!(value["driver"]["found"]["cuda"], "13.0");
+        assert_eq!(value["driver"]["found"]["gpus"][1]["free_bytes"], serde_json::Value::Null);
+        assert_eq!(value["nvrtc"]["missing"], "NVRTC is not there");
+        assert_eq!(value["headers"]["found"], "/usr/local/cuda/include");
+    }
+}

@@ -1,0 +1,110 @@
+//! `temper doctor --machine`, and backends that cannot be had. What a machine has differs, so that the
+//! tests look for what has to be there on any, and give it folders of their own for the rest.
+
+mod common;
+
+use common::{Bench, assert_fails, assert_succeeds, stdout};
+use serde_json::Value;
+
+fn examined(bench: &Bench, toolkit: &str) -> Value {
+    let mut command = bench.command(&["--threads", "1", "doctor", "--machine", "--json"]);
+    let output = command.env("CUDA_PATH", bench.path(toolkit)).output().expect("started");
+    assert_succeeds(&output);
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn processor_memory_and_backends_are_told() {
+    let value = examined(&Bench::new(), "none");
+    assert_eq!(value["cpu"]["threads"], 1);
+    assert!(value["cpu"]["logical"].as_u64().expect("a number") >= 1);
+    assert!(value["memory"]["bytes"].as_u64() >= value["memory"]["free_bytes"].as_u64());
+    assert!(value["memory"]["free_bytes"].as_u64().expect("a number") > 0);
+    let backends = value["backends"].as_array().expect("a list");
+    let names: Vec<&str> = backends.iter().filter_map(|backend| backend["backend"].as_str()).collect();
+    assert_eq!(names, ["flex", "ndarray", "cuda"]);
+    assert_eq!(backends[0]["missing"], serde_json::json!([]));
+    assert_eq!(backends[0]["default"], true);
+    assert!(backends[0]["uses"].as_str().expect("text").contains("1 threads"));
+}
+
+#[test]
+fn a_toolkit_is_looked_for_where_cuda_path_says() {
+    let bench = Bench::new();
+    let nvidia = &examined(&bench, "toolkit")["nvidia"];
+    for part in ["headers", "libdevice"] {
+        let missing = nvidia[part]["missing"].as_str().expect(part);
+        assert!(missing.contains("toolkit") && missing.contains("CUDA_PATH"), "{missing}");
+    }
+    for folder in ["include/crt", "include/cccl/nv", "nvvm/libdevice"] {
+        std::fs::create_dir_all(bench.path("toolkit").join(folder)).expect("a folder");
+    }
+    for header in ["cuda_fp16.h", "crt/mma.h", "cccl/nv/target"] {
+        bench.write(&format!("toolkit/include/{header}"), "");
+    }
+    let nvidia = &examined(&bench, "toolkit")["nvidia"];
+    let missing = nvidia["headers"]["missing"].as_str().expect("one of them");
+    assert!(missing.contains("include/mma.h"), "{missing}");
+    assert!(!missing.contains("cuda_fp16.h") && !missing.contains("nv/target"), "{missing}");
+
+    bench.write("toolkit/include/mma.h", "");
+    bench.write("toolkit/nvvm/libdevice/libdevice.10.bc", "");
+    let nvidia = &examined(&bench, "toolkit")["nvidia"];
+    assert_eq!(nvidia["headers"]["found"], bench.path("toolkit/include").display().to_string());
+    let found = nvidia["libdevice"]["found"].as_str().expect("found");
+    assert!(found.ends_with("libdevice.10.bc"), "{found}");
+}
+
+#[test]
+fn the_text_names_every_part() {
+    let output = Bench::new().run(&["doctor", "--machine"]);
+    assert_succeeds(&output);
+    let text = stdout(&output);
+    for word in ["processor", "memory", "driver", "NVRTC", "headers", "libdevice", "flex", "ndarray", "cuda"]
+    {
+        assert!(text.lines().any(|line| line.trim_start().starts_with(word)), "{word}: {text}");
+    }
+}
+
+#[test]
+fn what_is_to_be_examined_has_to_be_said() {
+    assert_fails(&Bench::new().run(&["doctor"]), 2, &["--machine"]);
+}
+
+#[test]
+fn a_backend_computes_or_says_why_not() {
+    let bench = Bench::new();
+    assert_succeeds(&bench.run(&["doctor", "--machine", "--backend", "flex"]));
+    assert_fails(
+        &bench.run(&["doctor", "--machine", "--backend", "cuda:x"]),
+        2,
+        &["cuda:x", "flex, ndarray, cuda, cuda:N"],
+    );
+    assert_fails(&bench.run(&["predict", "./model", "--text", "x", "--backend", "tpu"]), 2, &["tpu"]);
+}
+
+/// As the binary of the tests has it: without a feature for GPUs.
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_gpu_needs_another_binary() {
+    let bench = Bench::new();
+    let words = ["without the cuda backend", "--features cuda,", "cargo xtask finetune"];
+    assert_fails(&bench.run(&["doctor", "--machine", "--backend", "cuda:1"]), 2, &words);
+    assert_fails(&bench.finetune("run", &["--backend", "cuda"]), 2, &words);
+    assert!(!bench.path("runs").exists());
+}
+
+/// With it, but on a machine without a driver; where there is one, this proves nothing.
+#[cfg(feature = "cuda")]
+#[test]
+fn a_gpu_needs_a_driver() {
+    let bench = Bench::new();
+    if examined(&bench, "none")["nvidia"]["driver"]["found"].is_null() {
+        assert_fails(
+            &bench.finetune("run", &["--backend", "cuda"]),
+            4,
+            &["NVIDIA driver", "doctor --machine"],
+        );
+        assert!(!bench.path("runs").exists());
+    }
+}
