@@ -48,8 +48,9 @@ enum Command {
 
 fn main() -> ExitCode {
     keep_freed_memory();
+    // What CubeCL warns of, a GPU that refuses, comes as an error, too.
     let filter = tracing_subscriber::EnvFilter::try_from_env("TEMPER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,cubecl_common=off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
     if let Err(error) = set_threads(cli.threads) {
