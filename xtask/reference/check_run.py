@@ -78,6 +78,16 @@ def largest_difference(
     return torch.stack(differences).max().item()
 
 
+def verdict(differences: list[float], tolerance: float, faults: list[str]) -> int:
+    """Print every fault, those of the differences included; return the exit status."""
+    # Turned around, the comparison would let a NaN pass.
+    if not all(difference <= tolerance for difference in differences):
+        faults = [*faults, f"the difference is above the tolerance of {tolerance:.1e}"]
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -107,12 +117,7 @@ def main() -> int:
     faults = label_faults(config, arguments.model)
     faults += [f"{kind}: {sorted(info[kind])}" for kind in LOADING_FAULTS if info[kind]]
     faults += [f"transformers warns: {message}" for message in collector.messages]
-    # Turned around, the comparison would let a NaN pass.
-    if not difference <= arguments.tolerance:
-        faults.append(f"the difference is above the tolerance of {arguments.tolerance:.1e}")
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    return 1 if faults else 0
+    return verdict([difference], arguments.tolerance, faults)
 
 
 if __name__ == "__main__":

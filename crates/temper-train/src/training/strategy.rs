@@ -152,6 +152,7 @@ impl<T: Task> Stepwise<T> {
         let mut proofs = Vec::new();
         let mut window = Window::default();
         let bar = self.progress.training(state.step, total_steps);
+        self.prepare_trunks(learner, state.step);
         for step in steps.iter() {
             let step = step.map_err(|error| TrainError::Learner(error.to_string()))?;
             let stopping = self.stop.load(Ordering::Relaxed);
@@ -172,6 +173,7 @@ impl<T: Task> Stepwise<T> {
                 proofs.push(state.step);
             }
             if unfreezes {
+                self.prepare_trunks(learner, state.step);
                 let trained = self.plan.trainable_in(state.step);
                 self.progress.line_above(
                     &bar,
@@ -206,7 +208,6 @@ impl<T: Task> Stepwise<T> {
         state: &mut CheckpointState,
         window: &mut Window,
     ) -> Result<GradientNorms, TrainError> {
-        self.prepare_trunks(learner, state.step);
         let started = Instant::now();
         let output = learner.train_step(step);
         learner.lr_step();
@@ -222,7 +223,7 @@ impl<T: Task> Stepwise<T> {
         Ok(norms)
     }
 
-    /// Layers that begin to train at this step are no longer kept.
+    /// Keeps what the layers make that are frozen in that step, counted from 0, and no others.
     fn prepare_trunks(&self, learner: &Learner<TaskModel<T>>, step: usize) {
         let depth = trunk_depth(&self.plan, step);
         for line in self.trunks.at_depth(&learner.model().model, depth) {
