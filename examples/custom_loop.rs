@@ -5,7 +5,7 @@ use burn::lr_scheduler::LrScheduler;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use temper_data::{EncodeSettings, EncodedSet, Truncation, collate, encode_all, load_tokenizer};
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, TrainingProof, gradient_norms};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, LinearWarmup, TrainingProof};
 use temper_hub::{Hub, HubSettings};
 use temper_models::{HeadRequest, HeadTask, Mode, Model, Pooling, TokenBatch};
 
@@ -53,9 +53,10 @@ fn main() -> Result<()> {
     for step in 1..=STEPS {
         let loss = loss(&model, &batch, Mode::train(step as u64));
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        let norms = gradient_norms(&model, &gradients);
+        let squares = GradientSquares::of(&model, &gradients);
+        clip.set(squares.clip_factor(1.0));
+        let norms = squares.read();
         proof.observe(&norms);
-        clip.set(norms.clip_factor(1.0));
         model = optimizer.step(rates.step(), model, gradients);
         println!("step {step:>2}  loss {:.4}  gradient norm {:.3}", loss.into_scalar::<f32>(), norms.total);
     }

@@ -9,7 +9,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use serde::Deserialize;
 use serde_json::json;
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, TrainingProof, gradient_norms};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, LinearWarmup, TrainingProof};
 use temper_models::heads::ClassifierConfig;
 use temper_models::layers::{
     AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, LinearWalk, Norm, NormConfig,
@@ -96,7 +96,7 @@ impl Backbone for MyModel {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
         let Pass { rows, mode, cache, watch, until } = pass;
         let embed = || {
-            let embedded = self.token_embedding.forward(batch.ids.clone());
+            let embedded = self.token_embedding.forward(&batch.ids);
             detach_if_frozen(embedded, is_frozen(&self.token_embedding))
         };
         let rows = &StackRows::of(batch, rows).rotated(&self.rotary, batch);
@@ -177,9 +177,10 @@ fn main() -> Result<()> {
     for step in 1..=STEPS {
         let loss = loss(&model, &batch, &labels, Mode::train(step as u64));
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        let norms = gradient_norms(&model, &gradients);
+        let squares = GradientSquares::of(&model, &gradients);
+        clip.set(squares.clip_factor(1.0));
+        let norms = squares.read();
         proof.observe(&norms);
-        clip.set(norms.clip_factor(1.0));
         model = optimizer.step(rates.step(), model, gradients);
         if step % 10 == 0 {
             println!("step {step:>2}  loss {:.4}", loss.into_scalar::<f32>());

@@ -57,6 +57,7 @@ fn features(backend: Backend, cuda_offline: bool) -> Result<&'static [&'static s
         // Without cubecl-llvm, which downloads LLVM when it is built.
         (Backend::Cuda, true) => &["--features", "cuda-nvrtc", "--config", "ci/cuda-offline.toml"],
         (_, true) => bail!("--cuda-offline says how to build for --backend cuda, which is not asked for"),
+        (Backend::Wgpu, false) => &["--features", "wgpu"],
         (Backend::Flex, false) => &[],
         (Backend::Ndarray, false) => &["--no-default-features", "--features", "ndarray"],
     })
@@ -76,7 +77,7 @@ fn backend(arguments: &[String]) -> Result<Backend> {
     // The number of a GPU is for the binary.
     let kind = given.strip_prefix("cuda:").map_or(given.as_str(), |_| "cuda");
     Backend::from_str(kind, false)
-        .map_err(|_| anyhow::anyhow!("--backend {given} is not one of flex, ndarray, cuda, cuda:N"))
+        .map_err(|_| anyhow::anyhow!("--backend {given} is not one of flex, ndarray, cuda, cuda:N, wgpu"))
 }
 
 fn name(backend: Backend) -> String {

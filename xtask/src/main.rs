@@ -72,7 +72,7 @@ enum Command {
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 struct Handed {
-    /// Handed on; --backend flex, ndarray, cuda or cuda:N also chooses what is built
+    /// Handed on; --backend flex, ndarray, cuda, cuda:N or wgpu also chooses what is built
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -83,6 +83,7 @@ enum Backend {
     Flex,
     Ndarray,
     Cuda,
+    Wgpu,
 }
 
 fn main() -> ExitCode {

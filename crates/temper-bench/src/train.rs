@@ -4,7 +4,7 @@ use anyhow::Result;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde_json::Value;
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, gradient_norms};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares};
 use temper_models::{Mode, Model, TokenBatch};
 
 use crate::Task;
@@ -60,7 +60,7 @@ impl Task for Train {
             // [rows, labels] -> [rows] -> [1]
             let loss = temper_kernels::cross_entropy(logits, targets.clone()).mean();
             let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
-            self.clip.set(gradient_norms(&self.model, &gradients).clip_factor(MAX_GRAD_NORM));
+            self.clip.set(GradientSquares::of(&self.model, &gradients).clip_factor(MAX_GRAD_NORM));
             self.model = self.optimizer.step(LEARNING_RATE, self.model, gradients);
             self.steps += 1;
             black_box(loss.into_scalar::<f32>());

@@ -12,26 +12,43 @@ pub struct GradientNorms {
     pub total: f32,
 }
 
-impl GradientNorms {
-    /// What is left of gradients whose common norm may be `max_norm` at most: a factor of 1 or less.
-    ///
-    /// Follows PyTorch 2.15, `clip_grad_norm_`, down to its 1e-6: Burn clips tensor by tensor.
-    pub fn clip_factor(&self, max_norm: f32) -> f32 {
-        (max_norm / (self.total + 1e-6)).min(1.0)
-    }
+/// The squared norms of gradients, on their device. Nothing waits for them until they are read.
+#[derive(Clone, Debug)]
+pub struct GradientSquares {
+    ids: Vec<ParamId>,
+    /// `[parameters]`; `None` without gradients.
+    sums: Option<Tensor<1>>,
 }
 
-/// Norms of the gradients of a module, read from the device in one go.
-pub fn gradient_norms<M: Module>(module: &M, gradients: &GradientsParams) -> GradientNorms {
-    let mut squares = Squares { gradients, ids: Vec::new(), sums: Vec::new() };
-    module.visit(&mut squares);
-    if squares.sums.is_empty() {
-        return GradientNorms { each: Vec::new(), total: 0.0 };
+impl GradientSquares {
+    /// Of the gradients of a module.
+    pub fn of<M: Module>(module: &M, gradients: &GradientsParams) -> Self {
+        let mut squares = Squares { gradients, ids: Vec::new(), sums: Vec::new() };
+        module.visit(&mut squares);
+        // [1] a parameter -> [parameters]
+        let sums = if squares.sums.is_empty() { None } else { Some(Tensor::cat(squares.sums, 0)) };
+        Self { ids: squares.ids, sums }
     }
-    // [1] a parameter -> [parameters]
-    let sums: Vec<f32> = Tensor::cat(squares.sums, 0).into_data().iter::<f32>().collect();
-    let total = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt() as f32;
-    GradientNorms { each: squares.ids.into_iter().zip(sums.into_iter().map(f32::sqrt)).collect(), total }
+
+    /// What is left of gradients whose common norm may be `max_norm` at most: a factor of 1 or less, `[1]`.
+    /// It is 0 where a gradient is not finite: see [`temper_kernels::adamw_step`]. `None` without gradients.
+    ///
+    /// Follows PyTorch 2.15, `clip_grad_norm_`, down to its 1e-6: Burn clips tensor by tensor.
+    pub fn clip_factor(&self, max_norm: f32) -> Option<Tensor<1>> {
+        let total = self.sums.clone()?.sum().sqrt();
+        // A norm that a clamp sees first could come out of it as a number.
+        let spoilt = total.clone().is_finite().bool_not();
+        let factor = (total + 1e-6).recip() * max_norm;
+        Some(factor.clamp_max(1.0).mask_fill(spoilt, 0.0))
+    }
+
+    /// The norms, on the host: waits for the device.
+    pub fn read(self) -> GradientNorms {
+        let Some(sums) = self.sums else { return GradientNorms { each: Vec::new(), total: 0.0 } };
+        let sums: Vec<f32> = sums.into_data().iter::<f32>().collect();
+        let total = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt() as f32;
+        GradientNorms { each: self.ids.into_iter().zip(sums.into_iter().map(f32::sqrt)).collect(), total }
+    }
 }
 
 struct Squares<'a> {
@@ -45,6 +62,32 @@ impl ModuleVisitor for Squares<'_> {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
             self.ids.push(param.id);
             self.sums.push(sum_of_squares(gradient));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn factor(sums: &[f32], max_norm: f32) -> f32 {
+        let sums = Some(Tensor::from_floats(sums, &Device::flex()));
+        GradientSquares { ids: Vec::new(), sums }.clip_factor(max_norm).unwrap().into_scalar()
+    }
+
+    #[test]
+    fn a_common_norm_above_the_largest_is_scaled_down_to_it() {
+        assert!((factor(&[9.0, 16.0], 1.0) - 0.2).abs() < 1e-6);
+        assert_eq!(factor(&[0.09, 0.16], 1.0), 1.0);
+        assert_eq!(factor(&[9.0, 16.0], f32::INFINITY), 1.0);
+    }
+
+    #[test]
+    fn gradients_that_are_no_numbers_leave_a_factor_of_zero() {
+        for spoilt in [f32::NAN, f32::INFINITY] {
+            assert_eq!(factor(&[1.0, spoilt], 1.0), 0.0);
+            assert_eq!(factor(&[spoilt, 1.0], f32::INFINITY), 0.0);
         }
     }
 }

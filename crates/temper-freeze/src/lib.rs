@@ -24,7 +24,7 @@ mod strategy;
 mod trunk_cache;
 mod trunk_depth;
 
-pub use clip::{GradientNorms, gradient_norms};
+pub use clip::{GradientNorms, GradientSquares};
 pub use error::FreezeError;
 pub use figure::{comparison_figure, plan_figure};
 pub use groups::{TrainedGroup, TrainedGroups};

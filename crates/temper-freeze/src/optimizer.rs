@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::ParamGroup;
 use burn::optim::{AdamWState, AdaptiveMomentumState, LearningRate, ModuleOptimizer, Optimizer};
@@ -50,24 +49,18 @@ impl AdamWSettings {
 }
 
 /// What clipping leaves of the gradients of a step: set before the step, read in it, so that
-/// gradients are scaled in the pass that uses them.
-#[derive(Clone, Debug)]
-pub struct ClipFactor(Arc<AtomicU32>);
-
-impl Default for ClipFactor {
-    fn default() -> Self {
-        Self(Arc::new(AtomicU32::new(1.0_f32.to_bits())))
-    }
-}
+/// gradients are scaled in the pass that uses them. It stays on the device.
+#[derive(Clone, Debug, Default)]
+pub struct ClipFactor(Arc<Mutex<Option<Tensor<1>>>>);
 
 impl ClipFactor {
-    /// Sets the factor of the next step.
-    pub fn set(&self, factor: f32) {
-        self.0.store(factor.to_bits(), Ordering::Relaxed);
+    /// Sets the factor of the next step, `[1]`; `None` leaves gradients as they are.
+    pub fn set(&self, factor: Option<Tensor<1>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = factor;
     }
 
-    fn get(&self) -> f32 {
-        f32::from_bits(self.0.load(Ordering::Relaxed))
+    fn get(&self) -> Option<Tensor<1>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -7,7 +7,7 @@ use burn::lr_scheduler::LrScheduler;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, TrainingProof, gradient_norms};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, LinearWarmup, TrainingProof};
 use temper_models::weights::{Layout, Place};
 use temper_models::{HeadRequest, Mode, Model, ModelConfig, PathTracker, TokenBatch};
 
@@ -80,9 +80,9 @@ fn step(
     model: Model,
     gradients: GradientsParams,
 ) -> (Model, temper_freeze::GradientNorms) {
-    let norms = gradient_norms(&model, &gradients);
-    optimizer.clip.set(norms.clip_factor(1.0));
-    (optimizer.optimizer.step(rate, model, gradients), norms)
+    let squares = GradientSquares::of(&model, &gradients);
+    optimizer.clip.set(squares.clip_factor(1.0));
+    (optimizer.optimizer.step(rate, model, gradients), squares.read())
 }
 
 struct After<'a> {
@@ -150,13 +150,13 @@ fn five_steps_agree_with_pytorch() {
 fn accumulated_parts_equal_the_big_batch() {
     let reference = reference();
     let model = load();
-    let big = gradient_norms(&model, &gradients(&model, &reference));
+    let big = GradientSquares::of(&model, &gradients(&model, &reference)).read();
     let mut accumulator = GradientsAccumulator::new();
     for rows in [0..1, 1..3, 3..4] {
         let part = loss(&model, &reference, rows).backward();
         accumulator.accumulate(&model, GradientsParams::from_grads(part, &model));
     }
-    let small = gradient_norms(&model, &accumulator.grads());
+    let small = GradientSquares::of(&model, &accumulator.grads()).read();
     assert_eq!(big.each.len(), small.each.len());
     for ((_, big), (_, small)) in big.each.iter().zip(&small.each) {
         assert!((big - small).abs() <= 1e-5 * big.max(1e-3), "{big} {small}");

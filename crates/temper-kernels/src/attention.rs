@@ -10,14 +10,15 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Dispatch, TensorMetadata};
 use burn::tensor::Tensor;
 
+use crate::Sequences;
 use crate::autodiff::record;
 use crate::backend::{CpuBackend, is_fused};
+use crate::composed::{self, Rectangle};
 use crate::cpu::{
     AttentionGradients, AttentionHeads, AttentionInputs, AttentionOutput, AttentionPattern, AttentionResult,
     Dropout, attention_backward, attention_forward,
 };
 use crate::extension::KernelOps;
-use crate::{Sequences, composed};
 
 /// Where the queries and the keys of each sequence lie.
 #[derive(Clone, Debug)]
@@ -28,13 +29,20 @@ pub struct AttentionLayout {
     pub keys: Sequences,
     /// Position of the first query of each sequence among its keys; the others follow it.
     pub offsets: Arc<[usize]>,
+    /// What the composed form makes of it, for all layers of a pass.
+    pub(crate) rectangle: Arc<Rectangle>,
 }
 
 impl AttentionLayout {
+    /// Sequences of queries with as many of keys.
+    pub fn new(queries: Sequences, keys: Sequences, offsets: impl Into<Arc<[usize]>>) -> Self {
+        Self { queries, keys, offsets: offsets.into(), rectangle: Arc::default() }
+    }
+
     /// Self-attention over whole sequences.
     pub fn full(sequences: Sequences) -> Self {
-        let offsets = vec![0; sequences.count()].into();
-        Self { queries: sequences.clone(), keys: sequences, offsets }
+        let offsets = vec![0; sequences.count()];
+        Self::new(sequences.clone(), sequences, offsets)
     }
 }
 

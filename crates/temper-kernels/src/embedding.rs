@@ -8,13 +8,13 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Dispatch, TensorMetadata};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 
 use crate::autodiff::record;
 use crate::backend::{CpuBackend, is_fused};
-use crate::composed;
 use crate::cpu::{Lookup, embed, embed_backward};
 use crate::extension::KernelOps;
+use crate::{RowIndex, composed};
 
 /// The rows of a table with the given ids.
 ///
@@ -23,11 +23,11 @@ use crate::extension::KernelOps;
 ///
 /// # Panics
 /// When an id is not below `entries`.
-pub fn embedding(table: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
+pub fn embedding(table: Tensor<2>, ids: &RowIndex) -> Tensor<2> {
     if !is_fused(&table) {
-        return composed::embedding(table, ids);
+        return composed::look_up(table, ids);
     }
-    Tensor::from_dispatch(Dispatch::fused_embedding(table.into_dispatch(), ids.into_dispatch()))
+    Tensor::from_dispatch(Dispatch::fused_embedding(table.into_dispatch(), ids.tensor().into_dispatch()))
 }
 
 fn ids<B: CpuBackend>(ids: IntTensor<B>) -> Vec<usize> {

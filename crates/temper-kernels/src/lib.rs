@@ -20,10 +20,13 @@ mod embedding;
 mod extension;
 mod gate;
 mod linear;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // As above.
+mod lookup;
 mod norm;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
 mod optimizer;
 mod optional;
+mod row_index;
 mod sequences;
 
 pub use activation::Activation;
@@ -34,6 +37,8 @@ pub use dropout::dropout;
 pub use embedding::embedding;
 pub use gate::gate;
 pub use linear::{linear, linear_transposed};
+pub use lookup::look_up;
 pub use norm::{Norm, Residual, norm};
 pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares};
+pub use row_index::RowIndex;
 pub use sequences::Sequences;

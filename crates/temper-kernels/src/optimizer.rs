@@ -61,19 +61,24 @@ impl<B: CpuBackend> OptimizerOps for B {
 
 /// One step of AdamW (Loshchilov and Hutter 2017) on one parameter, as PyTorch 2.15 computes it.
 ///
-/// `step` counts from 1; `gradient_factor` is what clipping leaves of the gradient.
+/// `step` counts from 1; `gradient_factor` is what clipping leaves of the gradient. A factor of 0 says that
+/// gradients are no numbers: everything is left as it was, bit for bit, without a word to the host.
 ///
 /// # Shapes
-/// - all tensors: the same
+/// - all tensors: the same; gradient_factor: `[1]`
 pub fn adamw_step<const D: usize>(
     tensors: AdamWTensors<D>,
     gradient: Tensor<D>,
     adamw: &AdamW,
     step: u32,
-    gradient_factor: f32,
+    gradient_factor: Option<Tensor<1>>,
 ) -> AdamWTensors<D> {
     if !is_fused(&tensors.parameter) {
         return composed_step(tensors, gradient, adamw, step, gradient_factor);
+    }
+    let gradient_factor = gradient_factor.map_or(1.0, Tensor::into_scalar::<f32>);
+    if gradient_factor == 0.0 {
+        return tensors;
     }
     let AdamWTensors { parameter, first_moment, second_moment } = tensors;
     let (parameter, first_moment, second_moment) = Dispatch::fused_adamw(
@@ -93,15 +98,33 @@ pub fn adamw_step<const D: usize>(
 }
 
 fn composed_step<const D: usize>(
+    before: AdamWTensors<D>,
+    gradient: Tensor<D>,
+    adamw: &AdamW,
+    step: u32,
+    gradient_factor: Option<Tensor<1>>,
+) -> AdamWTensors<D> {
+    let Some(factor) = gradient_factor else { return composed_update(before, gradient, adamw, step) };
+    // [1] -> [1, 1, ...]
+    let factor = factor.cast(gradient.dtype()).reshape([1; D]);
+    let after = composed_update(before.clone(), gradient * factor.clone(), adamw, step);
+    let spoilt = factor.equal_elem(0.0).expand(after.parameter.shape());
+    let kept = |before: Tensor<D>, after: Tensor<D>| after.mask_where(spoilt.clone(), before);
+    AdamWTensors {
+        parameter: kept(before.parameter, after.parameter),
+        first_moment: kept(before.first_moment, after.first_moment),
+        second_moment: kept(before.second_moment, after.second_moment),
+    }
+}
+
+fn composed_update<const D: usize>(
     tensors: AdamWTensors<D>,
     gradient: Tensor<D>,
     adamw: &AdamW,
     step: u32,
-    gradient_factor: f32,
 ) -> AdamWTensors<D> {
     let AdamWTensors { parameter, first_moment, second_moment } = tensors;
     let AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } = *adamw;
-    let gradient = gradient * gradient_factor;
     let first_moment = first_moment * beta1 + gradient.clone() * (1.0 - beta1);
     let second_moment = second_moment * beta2 + gradient.square() * (1.0 - beta2);
     let step = f64::from(step);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use temper_kernels::{AttentionLayout, Sequences};
+use temper_kernels::{AttentionLayout, RowIndex, Sequences};
 
 use crate::TrunkState;
 use crate::layers::LayerRows;
@@ -10,11 +10,11 @@ use crate::layers::LayerRows;
 #[derive(Clone, Debug)]
 pub struct TokenBatch {
     /// Token ids, `[tokens]`.
-    pub ids: Tensor<1, Int>,
+    pub ids: RowIndex,
     /// Segment ids (0 for the first text, 1 for the second), `[tokens]`.
-    pub type_ids: Tensor<1, Int>,
+    pub type_ids: RowIndex,
     /// Each token's place in its sequence, from 0 or from what a cache holds already, `[tokens]`.
-    pub positions: Tensor<1, Int>,
+    pub positions: RowIndex,
     /// Where each sequence begins and ends.
     pub sequences: Sequences,
     /// Tokens of each sequence that a cache holds already; `None` without a cache.
@@ -52,7 +52,7 @@ impl TokenBatch {
     /// input.
     pub fn new(ids: &[u32], type_ids: &[u32], lengths: &[u32], device: &Device) -> Self {
         assert_eq!(ids.len(), type_ids.len(), "as many segment ids as ids");
-        let type_ids = integers(type_ids.iter().map(|&id| id as i32).collect(), device);
+        let type_ids = RowIndex::new(type_ids.iter().map(|&id| id as i32).collect(), device);
         Self { type_ids, past: None, ..Self::build(ids, lengths, &vec![0; lengths.len()], device) }
     }
 
@@ -73,9 +73,9 @@ impl TokenBatch {
         assert_eq!(ids.len(), sequences.rows(), "the lengths do not add up to the number of ids");
         let positions = lengths.iter().zip(past).flat_map(|(&length, &past)| past..past + length);
         Self {
-            ids: integers(ids.iter().map(|&id| id as i32).collect(), device),
-            type_ids: integers(vec![0; ids.len()], device),
-            positions: integers(positions.map(|position| position as i32).collect(), device),
+            ids: RowIndex::new(ids.iter().map(|&id| id as i32).collect(), device),
+            type_ids: RowIndex::new(vec![0; ids.len()], device),
+            positions: RowIndex::new(positions.map(|position| position as i32).collect(), device),
             sequences,
             past: Some(Sequences::of_lengths(past)),
             decoder: None,
@@ -127,15 +127,27 @@ impl TokenBatch {
     /// The ids moved one place to the right behind `start`; the last one of each sequence falls away.
     /// transformers makes decoder inputs so, `shift_tokens_right`.
     pub fn shifted_right(&self, start: u32) -> Self {
-        let [tokens] = self.ids.dims();
-        if tokens == 0 {
-            return Self { decoder: None, trunk: None, ..self.clone() };
+        let ids = self.ids.host();
+        let place = |(row, &position): (usize, &i32)| match position {
+            0 => start as i32,
+            _ => ids[row - 1],
+        };
+        let shifted = self.positions.host().iter().enumerate().map(place).collect();
+        Self { ids: RowIndex::new(shifted, &self.device()), decoder: None, trunk: None, ..self.clone() }
+    }
+
+    /// The device that the batch lies on.
+    pub fn device(&self) -> Device {
+        self.ids.tensor().device()
+    }
+
+    /// Each token's row in a table of positions whose first ones are set aside, as RoBERTa's and BART's are.
+    pub fn positions_from(&self, first: usize) -> RowIndex {
+        if first == 0 {
+            return self.positions.clone();
         }
-        let before = (0..tokens as i32).map(|row| (row - 1).max(0)).collect();
-        let is_first = self.positions.clone().equal_elem(0);
-        let shifted = self.ids.clone().select(0, integers(before, &self.ids.device()));
-        let ids = shifted.mask_fill(is_first, start as i32);
-        Self { ids, decoder: None, trunk: None, ..self.clone() }
+        let moved = self.positions.host().iter().map(|position| position + first as i32);
+        RowIndex::new(moved.collect(), &self.device())
     }
 
     /// Number of tokens.
@@ -159,7 +171,7 @@ impl TokenBatch {
         let keys = Sequences::of_lengths(&keys);
         let pick = match rows {
             Rows::All => {
-                let layout = AttentionLayout { queries: self.sequences.clone(), keys, offsets: past.into() };
+                let layout = AttentionLayout::new(self.sequences.clone(), keys, past);
                 return LayerRows::new(None, layout, self.cache_order());
             }
             Rows::First => |range: std::ops::Range<usize>| range.start,
@@ -170,8 +182,8 @@ impl TokenBatch {
         let offsets: Arc<[usize]> = places.zip(&past).map(|(place, past)| place + past).collect();
         let queries = Sequences::of_lengths(&vec![1; picked.len()]);
         let picked = picked.iter().map(|&row| row as i32).collect();
-        let indices = integers(picked, &self.ids.device());
-        LayerRows::new(Some(indices), AttentionLayout { queries, keys, offsets }, self.cache_order())
+        let indices = RowIndex::new(picked, &self.device());
+        LayerRows::new(Some(indices), AttentionLayout::new(queries, keys, offsets), self.cache_order())
     }
 
     /// Where each row of past and new keys together stands among the past ones with the new ones behind
@@ -182,7 +194,7 @@ impl TokenBatch {
         let sequences = past.ranges().zip(self.sequences.ranges());
         let order =
             sequences.flat_map(|(old, new)| old.chain(past.rows() + new.start..past.rows() + new.end));
-        Some(integers(order.map(|row| row as i32).collect(), &self.ids.device()))
+        Some(integers(order.map(|row| row as i32).collect(), &self.device()))
     }
 }
 

@@ -6,7 +6,9 @@ use burn::module::{ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use common::{Reference, fixture, largest};
 use temper_models::weights::{Layout, Place};
-use temper_models::{Backbone, HeadRequest, Mode, Model, ModelConfig, PathTracker, Rows, TokenBatch};
+use temper_models::{
+    Backbone, HeadRequest, Mode, Model, ModelConfig, PathTracker, RowIndex, Rows, TokenBatch,
+};
 
 const VARIANTS: [&str; 2] = ["bert", "bert-gelu-new"];
 
@@ -110,9 +112,8 @@ fn a_sequence_in_a_batch_equals_the_sequence_alone() {
     let batch = reference.batch(&device);
     let together = model.classify(&batch, Mode::Evaluate).expect("a head");
     for (row, range) in batch.sequences.ranges().enumerate() {
-        let cut = |ids: &Tensor<1, Int>| -> Vec<u32> {
-            ids.clone().slice([range.clone()]).into_data().iter::<u32>().collect()
-        };
+        let cut =
+            |ids: &RowIndex| -> Vec<u32> { ids.host()[range.clone()].iter().map(|&id| id as u32).collect() };
         let length = [range.len() as u32];
         let alone = TokenBatch::new(&cut(&batch.ids), &cut(&batch.type_ids), &length, &device);
         let alone = model.classify(&alone, Mode::Evaluate).expect("a head");

@@ -36,7 +36,7 @@ struct Chain {
 
 impl Backbone for Chain {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
-        let embed = || self.scores.clone().select(0, batch.ids.clone());
+        let embed = || self.scores.clone().select(0, batch.ids.tensor());
         let rows = &StackRows::of(batch, pass.rows);
         let Pass { mode, cache, watch, until, .. } = pass;
         let pass = StackPass { rows, encoded: None, cache, mode, watch, until };

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use burn::tensor::Device;
 
 use crate::TrainError;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use crate::nvidia::GpuError;
 use crate::nvidia::KernelCompiler;
 
 /// Where tensors live and compute. Which ones a binary has is decided by cargo features.
@@ -17,11 +19,13 @@ pub enum Backend {
     Ndarray,
     /// An NVIDIA GPU, counted from 0 among those that CUDA_VISIBLE_DEVICES leaves.
     Cuda(usize),
+    /// Any GPU, through Vulkan, Metal or DirectX 12: the one that the system prefers.
+    Wgpu,
 }
 
 impl Backend {
     /// One of each kind.
-    pub const ALL: [Self; 3] = [Self::Flex, Self::Ndarray, Self::Cuda(0)];
+    pub const ALL: [Self; 4] = [Self::Flex, Self::Ndarray, Self::Cuda(0), Self::Wgpu];
 
     /// What compiles kernels for a GPU in this build.
     pub const KERNEL_COMPILER: KernelCompiler =
@@ -33,6 +37,7 @@ impl Backend {
             Self::Flex => "flex",
             Self::Ndarray => "ndarray",
             Self::Cuda(_) => "cuda",
+            Self::Wgpu => "wgpu",
         }
     }
 
@@ -42,6 +47,7 @@ impl Backend {
             Self::Flex => cfg!(feature = "flex"),
             Self::Ndarray => cfg!(feature = "ndarray"),
             Self::Cuda(_) => cfg!(feature = "cuda"),
+            Self::Wgpu => cfg!(feature = "wgpu"),
         }
     }
 
@@ -52,7 +58,7 @@ impl Backend {
 
     /// Whether it computes on the CPU.
     pub fn is_cpu(self) -> bool {
-        !matches!(self, Self::Cuda(_))
+        !matches!(self, Self::Cuda(_) | Self::Wgpu)
     }
 
     /// How to get a binary with it.
@@ -76,7 +82,9 @@ impl Backend {
             #[allow(deprecated)] // Asked for by name; flex is its successor.
             Self::Ndarray => Ok(Device::ndarray()),
             #[cfg(feature = "cuda")]
-            Self::Cuda(index) => Ok(cuda::device(index)?),
+            Self::Cuda(index) => Ok(cuda_device(index)?),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Ok(wgpu_device()?),
             #[allow(unreachable_patterns)] // A binary with every feature reaches none.
             missing => Err(TrainError::Usage(format!(
                 "this binary was built without the {} backend; {}",
@@ -102,63 +110,54 @@ impl FromStr for Backend {
     fn from_str(name: &str) -> Result<Self, String> {
         let indexed = name.strip_prefix("cuda:").and_then(|index| index.parse().ok()).map(Self::Cuda);
         let named = || Self::ALL.into_iter().find(|backend| backend.kind() == name);
-        indexed
-            .or_else(named)
-            .ok_or_else(|| format!("{name} is not one of flex, ndarray, cuda, cuda:N (the GPU's number)"))
+        indexed.or_else(named).ok_or_else(|| {
+            format!("{name} is not one of flex, ndarray, cuda, cuda:N (the GPU's number), wgpu")
+        })
     }
 }
 
+/// Everything that may be missing is asked for first: Burn panics where it is, at the first
+/// operation and in threads of its own.
 #[cfg(feature = "cuda")]
-mod cuda {
-    use std::panic::{self, AssertUnwindSafe};
-    use std::sync::{Arc, Mutex, PoisonError};
+fn cuda_device(index: usize) -> Result<Device, GpuError> {
+    use burn::tensor::DeviceType;
 
-    use burn::tensor::{Device, DeviceType, Tensor};
-
-    use super::Backend;
-    use crate::nvidia::{self, GpuError};
-
-    /// Everything that may be missing is asked for first: Burn panics where it is, at the first
-    /// operation and in threads of its own.
-    pub(super) fn device(index: usize) -> Result<Device, GpuError> {
-        let mut missing = nvidia::missing(index, Backend::KERNEL_COMPILER);
-        if !missing.is_empty() {
-            return Err(missing.swap_remove(0));
-        }
-        let device = Device::cuda(index);
-        if !Device::enumerate(DeviceType::Cuda).iter().any(|found| *found == device) {
-            return Err(GpuError::FirstKernel { index, reason: "Burn does not list it".into() });
-        }
-        first_kernel(&device).map_err(|reason| GpuError::FirstKernel { index, reason })?;
-        Ok(device)
+    let mut missing = crate::nvidia::missing(index, Backend::KERNEL_COMPILER);
+    if !missing.is_empty() {
+        return Err(missing.swap_remove(0));
     }
+    crate::gpu::keep_kernels_between_runs();
+    let device = Device::cuda(index);
+    if !Device::enumerate(DeviceType::Cuda).iter().any(|found| *found == device) {
+        return Err(GpuError::FirstKernel {
+            device: Backend::Cuda(index).to_string(),
+            reason: "Burn does not list it".into(),
+        });
+    }
+    with_first_kernel(Backend::Cuda(index), device)
+}
 
-    /// Computes exp(1), and says what is wrong instead of panicking.
-    fn first_kernel(device: &Device) -> Result<(), String> {
-        let heard = Arc::new(Mutex::new(None));
-        let hook = panic::take_hook();
-        panic::set_hook(Box::new({
-            let heard = heard.clone();
-            move |panic| {
-                let words = panic.payload_as_str().unwrap_or("Burn panicked").to_owned();
-                // The first says why, the others follow from it.
-                heard.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(words);
-            }
-        }));
-        let values = panic::catch_unwind(AssertUnwindSafe(|| {
-            let ones = Tensor::<1>::ones([4], device);
-            ones.exp().into_data().iter::<f32>().collect::<Vec<_>>()
-        }));
-        panic::set_hook(hook);
-        match values {
-            Ok(values) if values.iter().all(|value| (value - 1_f32.exp()).abs() < 1e-5) => Ok(()),
-            Ok(values) => Err(format!("exp(1) is {values:?} there")),
-            Err(_) => Err(heard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-                .unwrap_or_else(|| "Burn panicked".into())),
-        }
+/// The runtime can be initialised once in a process.
+#[cfg(feature = "wgpu")]
+fn wgpu_device() -> Result<Device, GpuError> {
+    static DEVICE: std::sync::OnceLock<Device> = std::sync::OnceLock::new();
+
+    if let Some(device) = DEVICE.get() {
+        return Ok(device.clone());
+    }
+    crate::gpu::keep_kernels_between_runs();
+    let device = Device::wgpu_options().init();
+    let device = device.map_err(|error| GpuError::NoAdapter { reason: error.to_string() })?;
+    let device = with_first_kernel(Backend::Wgpu, device)?;
+    Ok(DEVICE.get_or_init(|| device).clone())
+}
+
+/// A device that has computed something.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn with_first_kernel(backend: Backend, device: Device) -> Result<Device, GpuError> {
+    match crate::gpu::first_kernel(&device) {
+        Ok(()) => Ok(device),
+        Err(reason) => Err(GpuError::FirstKernel { device: backend.to_string(), reason }),
     }
 }
 
@@ -168,11 +167,11 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for backend in [Backend::Flex, Backend::Ndarray, Backend::Cuda(0), Backend::Cuda(3)] {
+        for backend in [Backend::Flex, Backend::Ndarray, Backend::Cuda(0), Backend::Cuda(3), Backend::Wgpu] {
             assert_eq!(backend.to_string().parse(), Ok(backend));
         }
         assert_eq!("cuda:0".parse(), Ok(Backend::Cuda(0)));
-        for wrong in ["tpu", "cuda:", "cuda:-1", "cuda:one", "flex:0", "CUDA"] {
+        for wrong in ["tpu", "cuda:", "cuda:-1", "cuda:one", "flex:0", "wgpu:0", "CUDA"] {
             assert!(wrong.parse::<Backend>().unwrap_err().contains("cuda:N"), "{wrong}");
         }
     }

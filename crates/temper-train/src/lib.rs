@@ -11,6 +11,8 @@ pub mod baselines;
 pub mod commands;
 mod data;
 mod error;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod metrics;
 pub mod nvidia;
 mod record;

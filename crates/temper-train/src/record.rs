@@ -16,7 +16,7 @@ pub struct RunRequest {
     pub dataset: String,
     /// Columns of the dataset.
     pub columns: ColumnOptions,
-    /// flex, ndarray, cuda or cuda:N.
+    /// flex, ndarray, cuda, cuda:N or wgpu.
     pub backend: String,
     /// The preset that the settings started from.
     pub preset: Preset,

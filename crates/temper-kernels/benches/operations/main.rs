@@ -263,7 +263,7 @@ fn bench_adamw(criterion: &mut Criterion) {
     let operation = format!("AdamW {rows}x{width}");
     Bench { criterion, operation, work }.time("fused", || {
         let before = tensors.take().expect("put back below");
-        tensors = Some(adamw_step(before, gradient.clone(), &adamw, 10, 1.0));
+        tensors = Some(adamw_step(before, gradient.clone(), &adamw, 10, None));
     });
 }
 

@@ -2,10 +2,13 @@
 //! yardstick of those that have one.
 
 mod attention;
+mod rectangle;
 
 use burn::tensor::{Bool, Distribution, Int, Tensor, activation, module};
 
+pub use crate::lookup::composed as look_up;
 pub use attention::attention;
+pub(crate) use rectangle::Rectangle;
 
 use crate::cpu::Dropout;
 use crate::{Activation, Norm, Residual};
@@ -102,14 +105,6 @@ pub fn dropout(x: Tensor<2>, residual: Option<Tensor<2>>, masks: Dropout) -> Ten
 fn draw_mask<const D: usize>(x: &Tensor<D>, masks: Dropout) -> Tensor<D> {
     let keep = 1.0 - f64::from(masks.probability);
     x.clone().without_autodiff().random_like(Distribution::Bernoulli(keep)) / keep
-}
-
-/// [`crate::embedding`].
-///
-/// # Shapes
-/// - table: `[entries, width]`, ids: `[rows]`; output: `[rows, width]`
-pub fn embedding(table: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
-    table.select(0, ids)
 }
 
 /// [`crate::cross_entropy`].

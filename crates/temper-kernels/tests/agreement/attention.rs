@@ -28,11 +28,11 @@ fn call(sequences: &[(usize, usize, usize)], head: usize) -> Attention {
             relative: None,
             scale: 0.3,
         },
-        layout: AttentionLayout {
-            queries: Sequences::of_lengths(&of(|sequence| sequence.0)),
-            keys: Sequences::of_lengths(&of(|sequence| sequence.1)),
-            offsets: of(|sequence| sequence.2).into(),
-        },
+        layout: AttentionLayout::new(
+            Sequences::of_lengths(&of(|sequence| sequence.0)),
+            Sequences::of_lengths(&of(|sequence| sequence.1)),
+            of(|sequence| sequence.2),
+        ),
         dropout: None,
     }
 }
@@ -57,7 +57,7 @@ fn alibi_in_bfloat16(mut attention: Attention) -> Attention {
 
 /// Buckets of distances that are not symmetric.
 fn relative(mut attention: Attention) -> Attention {
-    let AttentionLayout { queries, keys, offsets } = &attention.layout;
+    let AttentionLayout { queries, keys, offsets, .. } = &attention.layout;
     let reach = queries.longest() + keys.longest() + offsets.iter().max().unwrap_or(&0);
     let bucket = |place: usize| if place < reach { place / 3 % 3 } else { 3 + place % 2 };
     let buckets = (0..=2 * reach).map(|place| bucket(place) as u32).collect();

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 use temper_kernels::{
-    Activation, Norm, Residual, composed, cross_entropy, embedding, gate, linear, linear_transposed, norm,
+    Activation, Norm, Residual, RowIndex, composed, cross_entropy, embedding, gate, linear,
+    linear_transposed, norm,
 };
 
 use super::common::{Layout, Operand};
@@ -203,13 +204,17 @@ fn integers(values: Vec<i32>, tensor: &Tensor<2>) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(values, [len]), &tensor.device().inner())
 }
 
+fn rows(values: Vec<i32>, tensor: &Tensor<2>) -> RowIndex {
+    RowIndex::new(values, &tensor.device())
+}
+
 fn embedding_pair(ids: Vec<i32>) -> Pair<Operation, Operation> {
     let other = ids.clone();
     Pair {
         name: format!("embedding of {} ids", ids.len()),
-        fused: Box::new(move |tensors| embedding(tensors[0].clone(), integers(ids.clone(), &tensors[0]))),
+        fused: Box::new(move |tensors| embedding(tensors[0].clone(), &rows(ids.clone(), &tensors[0]))),
         composed: Box::new(move |tensors| {
-            composed::embedding(tensors[0].clone(), integers(other.clone(), &tensors[0]))
+            composed::look_up(tensors[0].clone(), &rows(other.clone(), &tensors[0]))
         }),
     }
 }
@@ -233,7 +238,7 @@ fn embedding_agrees() {
 fn embedding_refuses_a_negative_id() {
     let table = Operand { tracked: false, ..Operand::new(3, 4) };
     let table = table.tensor(1, &burn::tensor::Device::flex());
-    let _ = embedding(table.clone(), integers(vec![0, -1], &table));
+    let _ = embedding(table.clone(), &rows(vec![0, -1], &table));
 }
 
 fn cross_entropy_pair(targets: Vec<i32>) -> Pair<Operation, Operation> {

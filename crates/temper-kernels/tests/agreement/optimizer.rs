@@ -19,7 +19,8 @@ fn three_steps(parameter: Tensor<2>, gradients: &[Tensor<2>; 3]) -> [Vec<f64>; 3
     let [first_moment, second_moment] = moments;
     let mut tensors = AdamWTensors { parameter, first_moment, second_moment };
     for (gradient, step) in gradients.iter().zip(1..) {
-        tensors = adamw_step(tensors, gradient.clone(), &ADAMW, step, 0.25);
+        let factor = Tensor::from_floats([0.25], &Device::flex());
+        tensors = adamw_step(tensors, gradient.clone(), &ADAMW, step, Some(factor));
     }
     let AdamWTensors { parameter, first_moment, second_moment } = tensors;
     [parameter, first_moment, second_moment].map(numbers)
@@ -43,6 +44,27 @@ fn adamw_agrees() {
                     assert_close_by_size(&format!("{name} {rows} {width} {layout:?}"), ours, expected);
                 }
             }
+        }
+    }
+}
+
+/// Gradients that are no numbers have a factor of zero: no bit moves in either form.
+#[test]
+fn a_factor_of_zero_leaves_everything_as_it_was() {
+    for dtype in [DType::F32, DType::F64] {
+        let parameter = tensor(3, 5, Layout::Contiguous, 1).cast(dtype);
+        let gradient = parameter.full_like(f32::NAN);
+        let moment = tensor(3, 5, Layout::Contiguous, 2).cast(dtype);
+        let before = AdamWTensors {
+            parameter: parameter.clone(),
+            first_moment: moment.clone(),
+            second_moment: moment.clone(),
+        };
+        let factor = Tensor::<1>::zeros([1], &Device::flex()).cast(dtype);
+        let after = adamw_step(before, gradient, &ADAMW, 4, Some(factor));
+        assert_eq!(numbers(after.parameter), numbers(parameter));
+        for after in [after.first_moment, after.second_moment] {
+            assert_eq!(numbers(after), numbers(moment.clone()));
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Tensors of f64 take the composed form and stay f64.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use temper_kernels::{
     Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Norm, RelativeBuckets,
-    Residual, Sequences, attention, composed, cross_entropy, embedding, gate, linear, norm, sum_of_squares,
+    Residual, RowIndex, Sequences, attention, composed, cross_entropy, embedding, gate, linear, norm,
+    sum_of_squares,
 };
 
 use super::common::random;
@@ -43,8 +44,9 @@ fn layers_compose() {
 #[test]
 fn lookups_and_losses_compose() {
     let table = matrix(5, 8, 1);
-    let ids = Tensor::<1, Int>::from_data([4, 0, 4, 2, 1], &Device::flex());
-    same(embedding(table.clone(), ids.clone()), composed::embedding(table.clone(), ids.clone()));
+    let rows = RowIndex::new(vec![4, 0, 4, 2, 1], &Device::flex());
+    same(embedding(table.clone(), &rows), composed::look_up(table.clone(), &rows));
+    let ids = rows.tensor();
     same(cross_entropy(table.clone(), ids.clone()), composed::cross_entropy(table, ids));
 }
 

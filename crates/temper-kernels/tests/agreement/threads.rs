@@ -1,9 +1,10 @@
 //! The number of threads changes no bit of outputs and gradients.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use temper_kernels::{
     Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Dropout, Norm, RelativeBuckets,
-    Residual, Sequences, attention, cross_entropy, dropout, embedding, gate, linear, norm, sum_of_squares,
+    Residual, RowIndex, Sequences, attention, cross_entropy, dropout, embedding, gate, linear, norm,
+    sum_of_squares,
 };
 
 use super::common::{Operand, Outcome, outcome};
@@ -43,15 +44,15 @@ fn model(tensors: &[Tensor<2>]) -> Tensor<2> {
     let [table, key, up, relative, gain, head] = [0, 1, 2, 3, 4, 5].map(|index| tensors[index].clone());
     let rows: usize = LENGTHS.iter().sum();
     let ids: Vec<i32> = (0..rows).map(|row| (row * row % 47) as i32).collect();
-    let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [rows]), &table.device().inner());
-    let x = embedding(table, ids.clone());
+    let ids = RowIndex::new(ids, &table.device());
+    let x = embedding(table, &ids);
     let keys = linear(x.clone(), key, None, None);
     let seen = attention(x.clone(), keys.clone(), keys, Some(relative), self_attention());
     let residual = Residual { tensor: x, dropout: Some(MASKS) };
     let x = norm(seen, Some(residual), vector(&gain), None, Norm::Layer { epsilon: 1e-5 });
     let inner = linear(x, up, None, Some(Activation::Gelu));
     let inner = dropout(gate(inner.clone(), inner, Activation::Silu), None, MASKS);
-    cross_entropy(linear(inner, head, None, None), ids).unsqueeze_dim(1)
+    cross_entropy(linear(inner, head, None, None), ids.tensor()).unsqueeze_dim(1)
 }
 
 fn on_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {

@@ -220,12 +220,11 @@ impl Bert {
 
     // [tokens] -> [tokens, hidden]
     fn embed(&self, batch: &TokenBatch, mode: Mode) -> Tensor<2> {
-        let mut sum = self.token_embedding.forward(batch.ids.clone());
+        let mut sum = self.token_embedding.forward(&batch.ids);
         if let Some(types) = &self.type_embedding {
-            sum = sum + types.forward(batch.type_ids.clone());
+            sum = sum + types.forward(&batch.type_ids);
         }
-        let positions = batch.positions.clone() + self.first_position as i32;
-        sum = sum + self.position_embedding.forward(positions);
+        sum = sum + self.position_embedding.forward(&batch.positions_from(self.first_position));
         let frozen = is_frozen(&self.token_embedding)
             && is_frozen(&self.position_embedding)
             && is_frozen(&self.type_embedding)

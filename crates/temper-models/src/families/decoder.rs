@@ -61,9 +61,9 @@ impl Decoder {
 
     // [tokens] -> [tokens, hidden]
     fn embed(&self, batch: &TokenBatch, mode: Mode) -> Tensor<2> {
-        let mut x = self.token_embedding.forward(batch.ids.clone());
+        let mut x = self.token_embedding.forward(&batch.ids);
         if let Some(positions) = &self.position_embedding {
-            x = x + positions.forward(batch.positions.clone());
+            x = x + positions.forward(&batch.positions);
         }
         if let Some(norm) = &self.embedding_norm {
             x = norm.forward(x);

@@ -213,12 +213,12 @@ impl Stack {
 
     // [tokens] -> [tokens, hidden]
     fn embed(&self, tokens: &Embedding, batch: &TokenBatch, mode: Mode) -> Tensor<2> {
-        let mut x = tokens.forward(batch.ids.clone());
+        let mut x = tokens.forward(&batch.ids);
         if self.embedding_scale != 1.0 {
             x = x * self.embedding_scale;
         }
         if let Some(positions) = &self.position_embedding {
-            x = x + positions.forward(batch.positions.clone() + self.first_position as i32);
+            x = x + positions.forward(&batch.positions_from(self.first_position));
         }
         if let Some(norm) = &self.embedding_norm {
             x = norm.forward(x);

@@ -210,7 +210,7 @@ impl Backbone for Llama {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
         let Pass { rows, mode, cache, watch, until } = pass;
         let embed = || {
-            let embedded = self.token_embedding.forward(batch.ids.clone());
+            let embedded = self.token_embedding.forward(&batch.ids);
             detach_if_frozen(embedded, is_frozen(&self.token_embedding))
         };
         let rows = &StackRows::of(batch, rows).rotated(&self.rotary, batch);

@@ -153,13 +153,7 @@ impl Attention {
             Some(cache) => cache.cross(compute),
             None => compute(),
         };
-        let layout = AttentionLayout {
-            queries: rows.layout.queries.clone(),
-            keys: encoded.sequences.clone(),
-            // Where a query stands does not matter: it sees everything.
-            offsets: vec![0; encoded.sequences.count()].into(),
-        };
-        self.attend(query, key_value, layout, None, mode)
+        self.attend(query, key_value, rows.cross_layout(&encoded.sequences), None, mode)
     }
 
     /// Whether attention weights drop out in training.

@@ -1,5 +1,6 @@
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
+use temper_kernels::RowIndex;
 
 use super::parameter;
 
@@ -18,7 +19,7 @@ impl Embedding {
 
     /// # Shapes
     /// - ids: `[rows]`, each below `entries`; output: `[rows, width]`
-    pub fn forward(&self, ids: Tensor<1, Int>) -> Tensor<2> {
+    pub fn forward(&self, ids: &RowIndex) -> Tensor<2> {
         temper_kernels::embedding(self.weight.val(), ids)
     }
 

@@ -1,5 +1,7 @@
+use std::sync::{Arc, OnceLock};
+
 use burn::tensor::{Int, Tensor};
-use temper_kernels::AttentionLayout;
+use temper_kernels::{AttentionLayout, RowIndex, Sequences};
 
 use super::{Rotary, Rotation};
 use crate::{Rows, TokenBatch};
@@ -8,7 +10,7 @@ use crate::{Rows, TokenBatch};
 #[derive(Clone, Debug)]
 pub struct LayerRows {
     /// `[rows]`: their rows in the batch; `None` for all of them.
-    indices: Option<Tensor<1, Int>>,
+    indices: Option<RowIndex>,
     /// Where each sequence's queries and keys lie.
     pub layout: AttentionLayout,
     /// Order of past and new keys, where there is a past.
@@ -17,29 +19,41 @@ pub struct LayerRows {
     pub(super) rotations: Option<[Rotation; 2]>,
     /// T5's table of relative biases, `[buckets, heads]`.
     pub(super) relative: Option<Tensor<2>>,
+    /// Where the queries and an encoder's tokens lie, the same for all layers.
+    cross: Arc<OnceLock<AttentionLayout>>,
 }
 
 impl LayerRows {
     pub(crate) fn new(
-        indices: Option<Tensor<1, Int>>,
+        indices: Option<RowIndex>,
         layout: AttentionLayout,
         cache_order: Option<Tensor<1, Int>>,
     ) -> Self {
-        Self { indices, layout, cache_order, rotations: None, relative: None }
+        Self { indices, layout, cache_order, rotations: None, relative: None, cross: Arc::default() }
     }
 
     /// # Shapes
     /// - x: `[tokens, width]`; output: `[rows, width]`
     pub fn select(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.indices {
-            Some(indices) => x.select(0, indices.clone()),
+            Some(indices) => temper_kernels::look_up(x, indices),
             None => x,
         }
     }
 
+    /// Where these queries and what an encoder made lie.
+    pub(super) fn cross_layout(&self, encoded: &Sequences) -> AttentionLayout {
+        let make = || {
+            // Where a query stands does not matter: it sees everything.
+            let offsets = vec![0; encoded.count()];
+            AttentionLayout::new(self.layout.queries.clone(), encoded.clone(), offsets)
+        };
+        self.cross.get_or_init(make).clone()
+    }
+
     fn rotated(self, keys: &Rotation) -> Self {
         let queries = match &self.indices {
-            Some(indices) => keys.select(indices),
+            Some(indices) => keys.select(&indices.tensor()),
             None => keys.clone(),
         };
         Self { rotations: Some([queries, keys.clone()]), ..self }
@@ -64,7 +78,7 @@ impl StackRows {
     /// The same with queries and keys rotated by their positions.
     #[must_use]
     pub fn rotated(self, rotary: &Rotary, batch: &TokenBatch) -> Self {
-        let keys = rotary.at(&batch.positions);
+        let keys = rotary.at(&batch.positions.tensor());
         Self { all: self.all.rotated(&keys), wanted: self.wanted.rotated(&keys) }
     }
 

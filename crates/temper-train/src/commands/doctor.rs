@@ -16,7 +16,7 @@ pub struct DoctorArgs {
     /// Look at this machine: processor, memory, GPUs, driver, libraries, backends
     #[arg(long, required = true)]
     pub machine: bool,
-    /// Compute something on this backend, and fail as a run on it would: flex, ndarray, cuda or cuda:N
+    /// Compute something on this backend, and fail as a run on it would: flex, ndarray, cuda, cuda:N or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
     /// Print one JSON object
@@ -184,15 +184,19 @@ impl Condition {
 /// Whether a backend could be used, and what it would compute with.
 fn condition(backend: Backend, cpu: &Cpu) -> Condition {
     let compiled = backend.is_compiled();
-    let uses = match (backend.is_cpu(), Backend::KERNEL_COMPILER) {
-        (true, _) => format!("the CPU: {} threads, {}", cpu.threads, cpu.vector_instructions),
-        (false, KernelCompiler::Llvm) => "an NVIDIA GPU; LLVM in the binary compiles its kernels".into(),
-        (false, KernelCompiler::Nvrtc) => "an NVIDIA GPU; NVRTC compiles its kernels".into(),
+    let uses = match (backend, Backend::KERNEL_COMPILER) {
+        (Backend::Flex | Backend::Ndarray, _) => {
+            format!("the CPU: {} threads, {}", cpu.threads, cpu.vector_instructions)
+        }
+        (Backend::Wgpu, _) => "any GPU, through Vulkan, Metal or DirectX 12".into(),
+        (_, KernelCompiler::Llvm) => "an NVIDIA GPU; LLVM in the binary compiles its kernels".into(),
+        (_, KernelCompiler::Nvrtc) => "an NVIDIA GPU; NVRTC compiles its kernels".into(),
     };
-    let missing = match (compiled, backend.is_cpu()) {
-        (false, _) => vec![backend.how_to_build()],
-        (true, true) => Vec::new(),
-        (true, false) => {
+    let missing = match backend {
+        _ if !compiled => vec![backend.how_to_build()],
+        Backend::Flex | Backend::Ndarray => Vec::new(),
+        Backend::Wgpu => backend.device().err().iter().map(TrainError::to_string).collect(),
+        Backend::Cuda(_) => {
             nvidia::missing(0, Backend::KERNEL_COMPILER).iter().map(GpuError::to_string).collect()
         }
     };

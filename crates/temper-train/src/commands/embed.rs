@@ -35,7 +35,7 @@ pub struct EmbedArgs {
     /// Tokens computed at once
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
-    /// flex, ndarray, cuda or cuda:N (the GPU's number)
+    /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
     /// Where files may come from

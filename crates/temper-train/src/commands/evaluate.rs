@@ -30,7 +30,7 @@ pub struct EvaluateArgs {
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,
-    /// flex, ndarray, cuda or cuda:N (the GPU's number)
+    /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
     /// Say nothing on stderr but errors

@@ -42,7 +42,7 @@ pub struct GenerateArgs {
     /// Print tokens as they come; on a terminal a single prompt's do anyway
     #[arg(long, conflicts_with = "json")]
     pub stream: bool,
-    /// flex, ndarray, cuda or cuda:N (the GPU's number)
+    /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
     /// Where files may come from

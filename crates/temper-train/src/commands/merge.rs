@@ -34,7 +34,7 @@ struct AdapterOptions {
     adapter: PathBuf,
     /// The folder to write; it must not exist
     out: PathBuf,
-    /// flex, ndarray, cuda or cuda:N (the GPU's number)
+    /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     backend: Option<Backend>,
     /// Where files may come from

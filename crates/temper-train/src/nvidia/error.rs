@@ -93,11 +93,19 @@ pub enum GpuError {
         /// Files that are missing.
         looked: Vec<PathBuf>,
     },
+    /// No GPU that wgpu knows how to use.
+    #[error(
+        "wgpu finds no GPU: {reason}; install the GPU's Vulkan driver (on Linux; 'vulkaninfo --summary' shows what there is)"
+    )]
+    NoAdapter {
+        /// What it says.
+        reason: String,
+    },
     /// All is there, and yet nothing can be computed.
-    #[error("cuda:{index} cannot be used: {reason}")]
+    #[error("{device} cannot be used: {reason}")]
     FirstKernel {
-        /// The GPU's number.
-        index: usize,
+        /// The backend's name.
+        device: String,
         /// What happened to a first small computation.
         reason: String,
     },

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use burn::optim::OptimizerRecord;
-use temper_freeze::{FreezePlan, GradientNorms};
+use temper_freeze::{FreezePlan, GradientSquares};
 
 /// What the loop and the optimiser step tell each other.
 ///
@@ -14,7 +14,7 @@ pub(super) struct StepExchange(Arc<Mutex<Content>>);
 struct Content {
     wants_record: bool,
     record: Option<OptimizerRecord>,
-    norms: Option<GradientNorms>,
+    squares: Option<GradientSquares>,
     unfreezing: Option<Unfreezing>,
 }
 
@@ -53,12 +53,12 @@ impl StepExchange {
         self.content().record.take()
     }
 
-    pub(super) fn put_norms(&self, norms: GradientNorms) {
-        self.content().norms = Some(norms);
+    pub(super) fn put_squares(&self, squares: GradientSquares) {
+        self.content().squares = Some(squares);
     }
 
-    pub(super) fn take_norms(&self) -> Option<GradientNorms> {
-        self.content().norms.take()
+    pub(super) fn take_squares(&self) -> Option<GradientSquares> {
+        self.content().squares.take()
     }
 
     /// Asks for the plan of the next step to be applied after this one.

@@ -1,10 +1,10 @@
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, ExecutionError};
+use burn::tensor::{Device, ExecutionError, Tensor};
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 use temper_data::Batch;
-use temper_freeze::{ClipFactor, gradient_norms};
+use temper_freeze::{ClipFactor, GradientSquares};
 use temper_models::{Mode, Model, TokenBatch};
 
 use super::exchange::StepExchange;
@@ -46,10 +46,10 @@ pub struct TrainingStep<T: Task> {
 }
 
 /// A step's mean loss and what it worked on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StepOutput {
-    /// Mean over the examples.
-    pub loss: f64,
+    /// Mean over the examples, `[1]`, on the device and outside of autodiff: to read it is to wait.
+    pub loss: Tensor<1>,
     /// Examples.
     pub examples: usize,
     /// Tokens.
@@ -124,13 +124,14 @@ impl<T: Task> TrainStep for TaskModel<T> {
             true => Mode::train(item.dropout_seed),
             false => Mode::train(item.dropout_seed).without_frozen_dropout(),
         };
-        let mut output = StepOutput { loss: 0.0, examples: item.examples, tokens: 0 };
+        let loss = Tensor::zeros([1], &device.clone().inner());
+        let mut output = StepOutput { loss, examples: item.examples, tokens: 0 };
         let mut accumulator = GradientsAccumulator::new();
         for (index, batch) in item.batches.iter().enumerate() {
             let tokens = batch.to_device(&self.model, &device);
             let sum = self.task.loss(&self.model, &tokens, &batch.targets, mode.child(index));
             let loss = sum / item.examples as f64;
-            output.loss += f64::from(loss.clone().into_scalar::<f32>());
+            output.loss = output.loss + loss.clone().inner();
             output.tokens += batch.tokens.tokens();
             accumulator.accumulate(self, GradientsParams::from_grads(loss.backward(), self));
         }
@@ -138,12 +139,12 @@ impl<T: Task> TrainStep for TaskModel<T> {
     }
 
     fn optimize(self, optim: &mut ModuleOptimizer, rate: ModuleLearningRate, grads: GradientsParams) -> Self {
-        let norms = gradient_norms(&self, &grads);
-        self.clip.set(norms.clip_factor(self.max_grad_norm as f32));
+        let squares = GradientSquares::of(&self, &grads);
+        // A step on gradients that are no numbers would spoil the parameters for good: its factor is zero.
+        self.clip.set(squares.clip_factor(self.max_grad_norm as f32));
         let exchange = self.exchange.clone();
-        // A step on gradients that are no numbers would spoil the parameters for good.
-        let updated = if norms.total.is_finite() { optim.step(rate, self, grads) } else { self };
-        exchange.put_norms(norms);
+        let updated = optim.step(rate, self, grads);
+        exchange.put_squares(squares);
         if exchange.record_is_wanted() {
             exchange.put_record(optim.to_record());
         }

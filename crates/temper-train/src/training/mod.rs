@@ -8,6 +8,7 @@ mod journal;
 mod learner;
 mod loader;
 mod progress;
+mod readings;
 mod renderer;
 mod strategy;
 mod trunk;

@@ -8,16 +8,17 @@ use burn::train::{
     TrainingComponents, TrainingStrategy, ValidLoader,
 };
 use indicatif::ProgressBar;
-use temper_freeze::{FreezePlan, GradientNorms, TrainingProof, trunk_depth};
+use temper_freeze::{FreezePlan, TrainingProof, trunk_depth};
 use temper_models::ModelConfig;
 
 use super::checkpoint::{CheckpointState, Checkpoints};
 use super::evaluation::evaluate;
 use super::exchange::Unfreezing;
 use super::journal::{EvaluationRow, Journal, JournalRow, StepRow};
-use super::learner::{StepOutput, TaskModel, TrainingStep};
+use super::learner::{TaskModel, TrainingStep};
 use super::loader::{EvaluationLoader, StepLoader};
 use super::progress::Progress;
+use super::readings::{Reading, Unreads};
 use super::renderer::Silent;
 use super::trunk::Trunks;
 use crate::TrainError;
@@ -47,6 +48,12 @@ struct Due {
     log: bool,
     evaluate: bool,
     save: bool,
+}
+
+impl Due {
+    fn anything(&self) -> bool {
+        self.prove || self.log || self.evaluate || self.save
+    }
 }
 
 impl Schedule {
@@ -150,7 +157,8 @@ impl<T: Task> Stepwise<T> {
         let mut state = self.resumed.clone();
         let mut proof = TrainingProof::begin(&learner.model());
         let mut proofs = Vec::new();
-        let mut window = Window::default();
+        let mut window = Window { started_at: state.training_seconds, ..Window::default() };
+        let mut unread = Unreads::default();
         let bar = self.progress.training(state.step, total_steps);
         self.prepare_trunks(learner, state.step);
         for step in steps.iter() {
@@ -165,8 +173,10 @@ impl<T: Task> Stepwise<T> {
             if due.save {
                 learner.model().exchange.ask_for_record();
             }
-            let norms = self.step(learner, step, &mut state, &mut window)?;
-            proof.observe(&norms);
+            self.step(learner, step, &mut state, &mut unread)?;
+            if due.anything() || unread.is_full() {
+                self.read(&mut unread, &mut state, &mut window, &mut proof)?;
+            }
             bar.set_position(state.step as u64);
             if due.prove {
                 self.prove(&proof, &learner.model(), state.step)?;
@@ -181,7 +191,7 @@ impl<T: Task> Stepwise<T> {
                 );
             }
             if due.log {
-                self.log(&mut window, state.step, learner.lr_current().base(), &bar)?;
+                self.log(&mut window, &state, learner.lr_current().base(), &bar)?;
             }
             if due.evaluate {
                 self.evaluate(&learner.model(), &mut state, &bar)?;
@@ -200,27 +210,42 @@ impl<T: Task> Stepwise<T> {
         Ok(Outcome { state, interrupted: false, proofs })
     }
 
-    /// One optimiser step; its gradient norms, all finite.
+    /// One optimiser step; a GPU may still be at it afterwards.
     fn step(
         &self,
         learner: &mut Learner<TaskModel<T>>,
         step: TrainingStep<T>,
         state: &mut CheckpointState,
-        window: &mut Window,
-    ) -> Result<GradientNorms, TrainError> {
+        unread: &mut Unreads,
+    ) -> Result<(), TrainError> {
         let started = Instant::now();
         let output = learner.train_step(step);
         learner.lr_step();
         learner.optimizer_step(output.grads);
-        let norms = learner.model().exchange.take_norms();
-        let seconds = started.elapsed().as_secs_f64();
         state.step += 1;
-        state.training_seconds += seconds;
+        state.training_seconds += started.elapsed().as_secs_f64();
         state.tokens += output.item.tokens;
-        self.trunks.check()?;
-        let norms = self.finite(state.step, &output.item, norms)?;
-        window.add(&output.item, norms.total, seconds);
-        Ok(norms)
+        unread.add(state.step, output.item, learner.model().exchange.take_squares());
+        self.trunks.check()
+    }
+
+    /// Waits for the steps so far; all their losses and gradients are finite.
+    fn read(
+        &self,
+        unread: &mut Unreads,
+        state: &mut CheckpointState,
+        window: &mut Window,
+        proof: &mut TrainingProof,
+    ) -> Result<(), TrainError> {
+        let started = Instant::now();
+        let readings = unread.read();
+        state.training_seconds += started.elapsed().as_secs_f64();
+        for reading in readings {
+            self.check_finite(&reading)?;
+            proof.observe(&reading.norms);
+            window.add(&reading);
+        }
+        Ok(())
     }
 
     /// Keeps what the layers make that are frozen in that step, counted from 0, and no others.
@@ -231,18 +256,13 @@ impl<T: Task> Stepwise<T> {
         }
     }
 
-    fn finite(
-        &self,
-        step: usize,
-        output: &StepOutput,
-        norms: Option<GradientNorms>,
-    ) -> Result<GradientNorms, TrainError> {
-        if !output.loss.is_finite() {
+    fn check_finite(&self, reading: &Reading) -> Result<(), TrainError> {
+        let step = reading.step;
+        if !reading.loss.is_finite() {
             return Err(TrainError::Diverged { step, what: "the loss".into() });
         }
-        let norms = norms.unwrap_or(GradientNorms { each: Vec::new(), total: 0.0 });
-        match norms.each.iter().find(|(_, norm)| !norm.is_finite()) {
-            None => Ok(norms),
+        match reading.norms.each.iter().find(|(_, norm)| !norm.is_finite()) {
+            None => Ok(()),
             Some(&(id, _)) => {
                 let path = self.plan.path_of(id).unwrap_or("a parameter");
                 Err(TrainError::Diverged { step, what: format!("the gradient of {path}") })
@@ -267,8 +287,16 @@ impl<T: Task> Stepwise<T> {
         self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(&row)
     }
 
-    fn log(&self, window: &mut Window, step: usize, rate: f64, bar: &ProgressBar) -> Result<(), TrainError> {
-        let row = std::mem::take(window).row(step, self.epoch(step), rate);
+    fn log(
+        &self,
+        window: &mut Window,
+        state: &CheckpointState,
+        rate: f64,
+        bar: &ProgressBar,
+    ) -> Result<(), TrainError> {
+        let next = Window { started_at: state.training_seconds, ..Window::default() };
+        let (step, seconds) = (state.step, state.training_seconds);
+        let row = std::mem::replace(window, next).row(step, self.epoch(step), rate, seconds);
         let text = format!(
             "loss {:.4}  lr {:.2e}  grad norm {:.2}  {:.0} tokens/s",
             row.loss, row.learning_rate, row.grad_norm, row.tokens_per_second
@@ -311,19 +339,20 @@ struct Window {
     loss: f64,
     grad_norm: f64,
     tokens: usize,
-    seconds: f64,
+    /// Seconds of training before it.
+    started_at: f64,
 }
 
 impl Window {
-    fn add(&mut self, output: &StepOutput, grad_norm: f32, seconds: f64) {
+    fn add(&mut self, reading: &Reading) {
         self.steps += 1;
-        self.loss += output.loss;
-        self.grad_norm += f64::from(grad_norm);
-        self.tokens += output.tokens;
-        self.seconds += seconds;
+        self.loss += reading.loss;
+        self.grad_norm += f64::from(reading.norms.total);
+        self.tokens += reading.tokens;
     }
 
-    fn row(self, step: usize, epoch: f64, learning_rate: f64) -> StepRow {
+    fn row(self, step: usize, epoch: f64, learning_rate: f64, training_seconds: f64) -> StepRow {
+        let seconds = training_seconds - self.started_at;
         let steps = self.steps.max(1) as f64;
         StepRow {
             step,
@@ -331,7 +360,7 @@ impl Window {
             loss: self.loss / steps,
             learning_rate,
             grad_norm: self.grad_norm / steps,
-            tokens_per_second: self.tokens as f64 / self.seconds.max(1e-9),
+            tokens_per_second: self.tokens as f64 / seconds.max(1e-9),
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct FinetuneArgs {
     /// Settings to start from; cpu on a CPU, full on a GPU
     #[arg(long)]
     pub preset: Option<Preset>,
-    /// flex, ndarray, cuda or cuda:N (the GPU's number)
+    /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
     /// Time for the whole run, such as 10m or 1h30m: the deepest of all, last:K and head that fits is taken

@@ -37,7 +37,7 @@ pub struct VerifyArgs {
     /// Largest absolute difference allowed
     #[arg(long, default_value_t = 1e-4)]
     pub tolerance: f64,
-    /// flex, ndarray, cuda or cuda:N (the GPU's number)
+    /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
     /// Print one JSON object

@@ -1,0 +1,114 @@
+//! Lookup of rows.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
+use burn::tensor::{Shape, Tensor, TensorData};
+
+use crate::RowIndex;
+use crate::autodiff::record;
+use crate::backend::is_fused;
+use crate::row_index::FAN;
+
+/// The rows of a matrix with the given numbers.
+///
+/// # Shapes
+/// - table: `[entries, width]`, rows: `[rows]`; output: `[rows, width]`
+///
+/// # Panics
+/// When a number is not below `entries`.
+pub fn look_up(table: Tensor<2>, rows: &RowIndex) -> Tensor<2> {
+    if is_fused(&table) { table.select(0, rows.tensor()) } else { composed(table, rows) }
+}
+
+/// [`look_up`].
+///
+/// # Shapes
+/// As [`look_up`].
+pub fn composed(table: Tensor<2>, rows: &RowIndex) -> Tensor<2> {
+    if rows.is_empty() {
+        return table.select(0, rows.tensor());
+    }
+    let tensor = rows.tensor().into_dispatch();
+    Tensor::from_dispatch(Dispatch::look_up_rows(table.into_dispatch(), tensor, rows.clone()))
+}
+
+/// Lookups whose backward pass is made of lookups and sums.
+#[backend_extension(
+    Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Cube: cfg(feature = "gpu"), Autodiff
+)]
+pub(crate) trait LookUpOps: Backend {
+    fn look_up_rows(table: FloatTensor<Self>, rows: IntTensor<Self>, index: RowIndex) -> FloatTensor<Self>;
+}
+
+fn select<B: Backend>(table: FloatTensor<B>, rows: IntTensor<B>) -> FloatTensor<B> {
+    B::float_select(table, 0, rows)
+}
+
+#[cfg(feature = "flex")]
+impl LookUpOps for burn::backend::Flex {
+    fn look_up_rows(table: FloatTensor<Self>, rows: IntTensor<Self>, _: RowIndex) -> FloatTensor<Self> {
+        select::<Self>(table, rows)
+    }
+}
+
+#[cfg(feature = "ndarray")]
+impl LookUpOps for burn::backend::NdArray {
+    fn look_up_rows(table: FloatTensor<Self>, rows: IntTensor<Self>, _: RowIndex) -> FloatTensor<Self> {
+        select::<Self>(table, rows)
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl LookUpOps for burn::backend::Cube {
+    fn look_up_rows(table: FloatTensor<Self>, rows: IntTensor<Self>, _: RowIndex) -> FloatTensor<Self> {
+        select::<Self>(table, rows)
+    }
+}
+
+impl<B: LookUpOps, C: CheckpointStrategy> LookUpOps for Autodiff<B, C> {
+    fn look_up_rows(table: FloatTensor<Self>, rows: IntTensor<Self>, index: RowIndex) -> FloatTensor<Self> {
+        let (table, node) = table.into_parts();
+        let [entries, _] = table.shape().dims();
+        record::<B, C, _, 1>(LookUpBackward, [node], (index, entries), select::<B>(table, rows))
+    }
+}
+
+/// Parent: the table.
+#[derive(Debug)]
+struct LookUpBackward;
+
+impl<B: Backend> Backward<B, 1> for LookUpBackward {
+    /// The rows, and the entries of the table.
+    type State = (RowIndex, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let mut gradient = gradients.consume::<B>(&ops.node);
+        let [Some(parent)] = ops.parents else { return };
+        let (index, entries) = ops.state;
+        let sums = index.gradient_sums(entries);
+        let [_, width] = gradient.shape().dims();
+        for level in sums.levels.iter() {
+            let picked = with_zeros::<B>(gradient, &level.rows);
+            // [groups * FAN, width] -> [groups, FAN, width] -> [groups, 1, width] -> [groups, width]
+            let groups = B::float_reshape(picked, Shape::new([level.groups(), FAN, width]));
+            gradient = B::float_reshape(B::float_sum_dim(groups, 1), Shape::new([level.groups(), width]));
+        }
+        gradients.register::<B>(parent.id, with_zeros::<B>(gradient, &sums.last));
+    }
+}
+
+/// The rows with the given numbers; zeros for the number behind the last row.
+///
+/// # Shapes
+/// - x: `[rows, width]`; output: `[picked, width]`
+fn with_zeros<B: Backend>(x: FloatTensor<B>, picked: &[i32]) -> FloatTensor<B> {
+    let ([_, width], device) = (x.shape().dims::<2>(), x.device());
+    let zeros = B::float_zeros(Shape::new([1, width]), &device, x.dtype().into());
+    let picked = TensorData::new(picked.to_vec(), [picked.len()]);
+    let picked = B::int_from_data(picked, &device);
+    B::float_select(B::float_cat(vec![x, zeros], 0), 0, picked)
+}
