@@ -18,6 +18,9 @@ pub struct RunRequest {
     pub columns: ColumnOptions,
     /// flex, ndarray, cuda, cuda:N or wgpu.
     pub backend: String,
+    /// GPUs that share every step; empty for one device.
+    #[serde(default)]
+    pub devices: Vec<usize>,
     /// The preset that the settings started from.
     pub preset: Preset,
     /// Where files may come from.

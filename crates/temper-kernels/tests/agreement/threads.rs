@@ -1,6 +1,6 @@
 //! The number of threads changes no bit of outputs and gradients.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use temper_kernels::{
     Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Dropout, Norm, RelativeBuckets,
     Residual, RowIndex, Sequences, attention, cross_entropy, dropout, embedding, gate, linear, norm,

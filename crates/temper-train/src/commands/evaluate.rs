@@ -97,6 +97,7 @@ fn request(args: &EvaluateArgs, max_seq_length: usize) -> Result<RunRequest, Tra
             dataset: dataset.clone(),
             columns: args.columns.clone(),
             backend: String::new(),
+            devices: Vec::new(),
             preset: Preset::Full,
             sources: args.sources.clone(),
             settings: Settings::default(),

@@ -23,6 +23,31 @@ pub struct MicroBatch<T: Task> {
 }
 
 impl<T: Task> MicroBatch<T> {
+    /// Its first examples and its last ones, each at least one of two.
+    pub(super) fn halves(self) -> [Self; 2] {
+        let Batch { ids, type_ids, lengths, examples } = self.tokens;
+        let count = lengths.len() / 2;
+        let tokens = lengths[..count].iter().sum::<u32>() as usize;
+        let first = Batch {
+            ids: ids[..tokens].to_vec(),
+            type_ids: type_ids[..tokens].to_vec(),
+            lengths: lengths[..count].to_vec(),
+            examples: examples[..count].to_vec(),
+        };
+        let last = Batch {
+            ids: ids[tokens..].to_vec(),
+            type_ids: type_ids[tokens..].to_vec(),
+            lengths: lengths[count..].to_vec(),
+            examples: examples[count..].to_vec(),
+        };
+        let mut targets = self.targets;
+        let of_last = targets.split_off(count);
+        [
+            Self { tokens: first, targets, trunk: self.trunk.clone() },
+            Self { tokens: last, targets: of_last, trunk: self.trunk },
+        ]
+    }
+
     /// The batch as a model reads it, with what its frozen layers make of it where that is kept.
     fn to_device(&self, model: &Model, device: &Device) -> TokenBatch {
         let Batch { ids, type_ids, lengths, examples } = &self.tokens;
@@ -43,6 +68,8 @@ pub struct TrainingStep<T: Task> {
     pub examples: usize,
     /// Seed of the dropout masks.
     pub dropout_seed: u64,
+    /// Which part of a step that several devices compute this is.
+    pub share: usize,
 }
 
 /// A step's mean loss and what it worked on.
@@ -54,6 +81,16 @@ pub struct StepOutput {
     pub examples: usize,
     /// Tokens.
     pub tokens: usize,
+    /// Which part of a step that several devices compute it is.
+    pub share: usize,
+}
+
+impl StepOutput {
+    /// A step that has not begun.
+    pub(super) fn none(examples: usize, device: &Device) -> Self {
+        let loss = Tensor::zeros([1], &device.clone().inner());
+        Self { loss, examples, tokens: 0, share: 0 }
+    }
 }
 
 impl ItemLazy for StepOutput {
@@ -124,9 +161,10 @@ impl<T: Task> TrainStep for TaskModel<T> {
             true => Mode::train(item.dropout_seed),
             false => Mode::train(item.dropout_seed).without_frozen_dropout(),
         };
-        let loss = Tensor::zeros([1], &device.clone().inner());
-        let mut output = StepOutput { loss, examples: item.examples, tokens: 0 };
+        let mut output = StepOutput { share: item.share, ..StepOutput::none(item.examples, &device) };
         let mut accumulator = GradientsAccumulator::new();
+        // Parts that several devices compute draw masks of their own.
+        let mode = if item.share == 0 { mode } else { mode.child(item.share).child(usize::MAX) };
         for (index, batch) in item.batches.iter().enumerate() {
             let tokens = batch.to_device(&self.model, &device);
             let sum = self.task.loss(&self.model, &tokens, &batch.targets, mode.child(index));

@@ -159,6 +159,7 @@ impl<T: Task> StepLoader<T> {
             batches: plan.batches.iter().map(|indices| self.batch(indices)).collect(),
             examples: plan.examples(),
             dropout_seed: self.dropout_seed(number),
+            share: 0,
         }
     }
 

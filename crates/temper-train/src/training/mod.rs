@@ -7,6 +7,7 @@ mod exchange;
 mod journal;
 mod learner;
 mod loader;
+mod parallel;
 mod progress;
 mod readings;
 mod renderer;

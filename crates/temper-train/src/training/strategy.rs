@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use burn::tensor::Device;
 use burn::train::{
     Learner, SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor, TrainLoader,
     TrainingComponents, TrainingStrategy, ValidLoader,
@@ -17,6 +18,7 @@ use super::exchange::Unfreezing;
 use super::journal::{EvaluationRow, Journal, JournalRow, StepRow};
 use super::learner::{TaskModel, TrainingStep};
 use super::loader::{EvaluationLoader, StepLoader};
+use super::parallel::Workers;
 use super::progress::Progress;
 use super::readings::{Reading, Unreads};
 use super::renderer::Silent;
@@ -101,6 +103,8 @@ pub struct Stepwise<T: Task> {
     pub progress: Progress,
     /// Where the run goes on from.
     pub resumed: CheckpointState,
+    /// What computes the steps; the model lies on the first.
+    pub devices: Vec<Device>,
     /// Set by Ctrl-C.
     pub stop: Arc<AtomicBool>,
     /// What became of the run.
@@ -159,6 +163,7 @@ impl<T: Task> Stepwise<T> {
         let mut proofs = Vec::new();
         let mut window = Window { started_at: state.training_seconds, ..Window::default() };
         let mut unread = Unreads::default();
+        let workers = (self.devices.len() > 1).then(|| Workers::new(&self.devices));
         let bar = self.progress.training(state.step, total_steps);
         self.prepare_trunks(learner, state.step);
         for step in steps.iter() {
@@ -173,7 +178,7 @@ impl<T: Task> Stepwise<T> {
             if due.save {
                 learner.model().exchange.ask_for_record();
             }
-            self.step(learner, step, &mut state, &mut unread)?;
+            self.step(learner, workers.as_ref(), step, &mut state, &mut unread)?;
             if due.anything() || unread.is_full() {
                 self.read(&mut unread, &mut state, &mut window, &mut proof)?;
             }
@@ -214,12 +219,16 @@ impl<T: Task> Stepwise<T> {
     fn step(
         &self,
         learner: &mut Learner<TaskModel<T>>,
+        workers: Option<&Workers<T>>,
         step: TrainingStep<T>,
         state: &mut CheckpointState,
         unread: &mut Unreads,
     ) -> Result<(), TrainError> {
         let started = Instant::now();
-        let output = learner.train_step(step);
+        let output = match workers {
+            Some(workers) => workers.train_step(&learner.model(), step)?,
+            None => learner.train_step(step),
+        };
         learner.lr_step();
         learner.optimizer_step(output.grads);
         state.step += 1;

@@ -47,6 +47,7 @@ mod tests {
             dataset: "imdb".into(),
             columns: ColumnOptions::default(),
             backend: "flex".into(),
+            devices: Vec::new(),
             preset: Preset::Cpu,
             sources: SourceOptions::default(),
             settings: Settings::default(),

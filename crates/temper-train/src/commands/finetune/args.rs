@@ -43,6 +43,9 @@ pub struct FinetuneArgs {
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
+    /// GPUs of --backend cuda that share every step, such as 0,1; the batch stays that of one
+    #[arg(long, value_name = "N,...", value_delimiter = ',', conflicts_with = "resume")]
+    pub devices: Vec<usize>,
     /// Time for the whole run, such as 10m or 1h30m: the deepest of all, last:K and head that fits is taken
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["resume", "strategy"])]
     pub budget: Option<Duration>,

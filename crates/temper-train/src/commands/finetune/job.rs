@@ -28,15 +28,15 @@ pub(in crate::commands) struct Job<T: Task> {
     local: LocalModel,
     pub(super) task: T,
     pub(in crate::commands) splits: Splits<T>,
-    device: Device,
+    /// What computes; models are loaded onto the first.
+    pub(super) devices: Vec<Device>,
     pub(super) steps: StepLoader<T>,
     pub(super) schedule: Schedule,
 }
 
 impl<T: Task> Job<T> {
     pub(in crate::commands) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
-        let backend: Backend = request.backend.parse().map_err(TrainError::Usage)?;
-        let device = backend.device()?.autodiff();
+        let devices = devices(&request)?;
         let _: Strategy = request.settings.strategy.parse()?;
         // A wrong name is found before a model is downloaded for it.
         if !Path::new(&request.dataset).exists() {
@@ -65,12 +65,12 @@ impl<T: Task> Job<T> {
             request.settings.seed,
             schedule.total_steps,
         );
-        Ok(Self { request, progress, local, task, splits, device, steps, schedule })
+        Ok(Self { request, progress, local, task, splits, devices, steps, schedule })
     }
 
     pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
         let head = self.task.head(&self.request.settings);
-        let loaded = Model::load(&self.local.dir, &head, &self.device)?;
+        let loaded = Model::load(&self.local.dir, &head, &self.devices[0])?;
         adapters::with_adapters(loaded, &self.request.settings)
     }
 
@@ -122,7 +122,7 @@ impl<T: Task> Job<T> {
                 run.path().display()
             )));
         };
-        let loaded = adapters::load(&dir, &self.request.settings, &self.device)?;
+        let loaded = adapters::load(&dir, &self.request.settings, &self.devices[0])?;
         self.progress.line(&format!("resuming {} after step {}", run.path().display(), state.step));
         let plan = self.plan(&loaded, &recorded.new_parameters)?;
         self.train(run, loaded, plan, state, Some(&dir), json)
@@ -205,6 +205,7 @@ impl<T: Task> Job<T> {
             journal: Mutex::new(Journal::open(&run.journal(), state.step)?),
             progress: self.progress,
             resumed: state.clone(),
+            devices: self.devices.clone(),
             stop: on_interrupt(),
             outcome: Mutex::new(None),
         };
@@ -258,6 +259,21 @@ impl<T: Task> Job<T> {
         let warmup = ((settings.warmup_ratio * total as f64).ceil() as usize).min(total - 1);
         LinearWarmup::new(settings.learning_rate, warmup, total)
     }
+}
+
+/// The backend's device, or the GPUs that share every step.
+fn devices(request: &RunRequest) -> Result<Vec<Device>, TrainError> {
+    let backend: Backend = request.backend.parse().map_err(TrainError::Usage)?;
+    let backends = match (backend, request.devices.as_slice()) {
+        (backend, []) => vec![backend],
+        (Backend::Cuda(0), gpus) => gpus.iter().map(|&gpu| Backend::Cuda(gpu)).collect(),
+        (backend, _) => {
+            return Err(TrainError::Usage(format!(
+                "--devices names the GPUs of --backend cuda, and the backend is {backend}"
+            )));
+        }
+    };
+    backends.into_iter().map(|backend| Ok(backend.device()?.autodiff())).collect()
 }
 
 fn schedule(settings: &Settings, examples: usize) -> Schedule {

@@ -163,6 +163,8 @@ impl<T: Task> Job<T> {
         let started = Instant::now();
         let output = TrainStep::step(&model, step);
         let _ = model.optimize(optimizer, self.request.settings.learning_rate.into(), output.grads);
+        // A GPU may still be at it; what goes wrong there shows in the run.
+        let _ = self.devices[0].sync();
         started.elapsed().as_secs_f64()
     }
 

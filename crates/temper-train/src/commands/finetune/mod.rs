@@ -86,10 +86,19 @@ pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
         dataset,
         columns: args.columns.clone(),
         backend: backend.to_string(),
+        devices: distinct(&args.devices)?,
         preset,
         sources: args.sources.clone(),
         settings,
     })
+}
+
+/// GPUs, none of them named twice.
+fn distinct(devices: &[usize]) -> Result<Vec<usize>, TrainError> {
+    match devices.iter().enumerate().find(|(place, gpu)| devices[..*place].contains(gpu)) {
+        Some((_, gpu)) => Err(TrainError::Usage(format!("--devices names GPU {gpu} twice"))),
+        None => Ok(devices.to_vec()),
+    }
 }
 
 /// `<model>-<dataset>`
