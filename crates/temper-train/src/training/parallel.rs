@@ -198,7 +198,7 @@ mod tests {
         let workers = Workers::new(&[device.clone(), device.clone()]);
         let mut broken = step();
         broken.batches[0].tokens.ids[0] = 1_000_000;
-        let error = workers.train_step(&model(&device), broken).unwrap_err().to_string();
+        let error = workers.train_step(&model(&device), broken).err().unwrap().to_string();
         assert!(error.contains("training worker on device"), "{error}");
     }
 }
