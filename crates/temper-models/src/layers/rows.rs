@@ -2,7 +2,7 @@ use burn::tensor::{Int, Tensor};
 use temper_kernels::AttentionLayout;
 
 use super::{Rotary, Rotation};
-use crate::{Rows, TokenBatch};
+use crate::{Rows, Tape, TokenBatch};
 
 /// The tokens that a layer computes, and what they see.
 #[derive(Clone, Debug)]
@@ -35,6 +35,10 @@ impl LayerRows {
             Some(indices) => x.select(0, indices.clone()),
             None => x,
         }
+    }
+
+    pub(super) fn without_autodiff(&self) -> Self {
+        Self { relative: self.relative.clone().map(Tensor::without_autodiff), ..self.clone() }
     }
 
     fn rotated(self, keys: &Rotation) -> Self {
@@ -74,6 +78,14 @@ impl StackRows {
         self.all.relative = Some(table.clone());
         self.wanted.relative = Some(table);
         self
+    }
+
+    /// The same with what all layers share as a leaf of each.
+    pub(super) fn cut(&self, tape: &Tape) -> Self {
+        match &self.all.relative {
+            Some(table) => self.clone().with_relative_biases(tape.cut(table.clone())),
+            None => self.clone(),
+        }
     }
 
     /// True when something that all layers share takes part in autodiff.
