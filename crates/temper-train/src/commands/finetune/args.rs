@@ -180,7 +180,7 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_test_samples: Option<usize>,
-    /// Compute layers again in the backward pass: less memory, about a third more time
+    /// Compute layers again in the backward pass: less memory, a third to a half more time
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_checkpointing: Option<bool>,
