@@ -3,8 +3,8 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use temper_kernels::{AttentionLayout, RowIndex, Sequences};
 
-use crate::TrunkState;
 use crate::layers::LayerRows;
+use crate::{Tape, TrunkState};
 
 /// A packed batch on a device: the tokens of all sequences, one after the other, without padding.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct TokenBatch {
     pub decoder: Option<Box<TokenBatch>>,
     /// What the lowest layers make of it, where that is known.
     trunk: Option<TrunkState>,
+    /// Where a training pass notes what it computes again.
+    tape: Option<Tape>,
 }
 
 /// Which tokens' hidden states are wanted of a model.
@@ -80,6 +82,7 @@ impl TokenBatch {
             past: Some(Sequences::of_lengths(past)),
             decoder: None,
             trunk: None,
+            tape: None,
         }
     }
 
@@ -122,6 +125,18 @@ impl TokenBatch {
     /// What the lowest layers make of it, where that is known.
     pub fn trunk(&self) -> Option<&TrunkState> {
         self.trunk.as_ref()
+    }
+
+    /// The same with a tape: layers that a training pass has to go back through are computed again there, instead
+    /// of keeping what they compute inside. Gradients come from [`Tape::backward`].
+    #[must_use]
+    pub fn with_tape(self, tape: &Tape) -> Self {
+        Self { tape: Some(tape.clone()), ..self }
+    }
+
+    /// Where a training pass notes what it computes again.
+    pub(crate) fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
     }
 
     /// The ids moved one place to the right behind `start`; the last one of each sequence falls away.

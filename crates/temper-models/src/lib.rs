@@ -35,6 +35,7 @@ mod mode;
 mod model;
 mod parameters;
 mod registry;
+mod tape;
 mod trunk;
 pub mod weights;
 
@@ -51,5 +52,6 @@ pub use mode::{Mode, Seed};
 pub use model::{Loaded, Model};
 pub use parameters::{Parameter, ParameterTable, PathTracker, is_adapter, parameter_id};
 pub use registry::{AnyBackbone, KnownFamily, families};
+pub use tape::Tape;
 pub use temper_kernels::{Activation, RowIndex};
 pub use trunk::{TrunkRows, TrunkState};

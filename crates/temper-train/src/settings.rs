@@ -73,6 +73,8 @@ pub struct Settings {
     pub max_eval_samples: Option<usize>,
     /// Test examples used at most.
     pub max_test_samples: Option<usize>,
+    /// Whether layers are computed again in the backward pass, instead of keeping what they compute inside.
+    pub gradient_checkpointing: bool,
     /// Whether layers that do not train drop out in training, as in transformers.
     pub frozen_dropout: bool,
     /// Whether what frozen lowest layers make of an example is kept, and where.
@@ -115,6 +117,7 @@ impl Default for Settings {
             max_train_tokens: None,
             max_eval_samples: None,
             max_test_samples: None,
+            gradient_checkpointing: false,
             frozen_dropout: true,
             trunk_cache: TrunkCacheMode::Auto,
             trunk_cache_memory: None,

@@ -93,7 +93,10 @@ impl EncoderDecoder {
     /// What the decoder reads, with what is known of its lowest layers.
     fn target(&self, batch: &TokenBatch) -> TokenBatch {
         let shifted = || batch.shifted_right(self.decoder_start);
-        let target = batch.decoder.as_deref().cloned().unwrap_or_else(shifted);
+        let mut target = batch.decoder.as_deref().cloned().unwrap_or_else(shifted);
+        if let Some(tape) = batch.tape() {
+            target = target.with_tape(tape);
+        }
         let Some(trunk) = self.trunk_beyond_encoder(batch) else { return target };
         let depth = trunk.depth - self.encoder.layers.len();
         target.with_trunk(TrunkState { depth, hidden: trunk.hidden.clone(), encoded: None })

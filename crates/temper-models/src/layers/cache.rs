@@ -4,8 +4,8 @@ use burn::tensor::{Int, Tensor};
 use temper_kernels::Sequences;
 
 use super::LayerRows;
-use crate::TokenBatch;
 use crate::batch::integers;
+use crate::{Tape, TokenBatch};
 
 /// What an encoder made of its input, for the decoder's cross-attention.
 #[derive(Clone, Debug)]
@@ -27,6 +27,15 @@ impl Encoded {
             cache.encoded = Some(encoded.clone());
         }
         encoded
+    }
+
+    /// The same as a leaf of the layers that attend to it.
+    pub(super) fn cut(&self, tape: &Tape) -> Self {
+        Self { hidden: tape.cut(self.hidden.clone()), ..self.clone() }
+    }
+
+    pub(super) fn without_autodiff(&self) -> Self {
+        Self { hidden: self.hidden.clone().without_autodiff(), ..self.clone() }
     }
 }
 

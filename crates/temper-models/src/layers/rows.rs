@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor};
 use temper_kernels::{AttentionLayout, RowIndex, Sequences};
 
 use super::{Rotary, Rotation};
-use crate::{Rows, TokenBatch};
+use crate::{Rows, Tape, TokenBatch};
 
 /// The tokens that a layer computes, and what they see.
 #[derive(Clone, Debug)]
@@ -51,6 +51,10 @@ impl LayerRows {
         self.cross.get_or_init(make).clone()
     }
 
+    pub(super) fn without_autodiff(&self) -> Self {
+        Self { relative: self.relative.clone().map(Tensor::without_autodiff), ..self.clone() }
+    }
+
     fn rotated(self, keys: &Rotation) -> Self {
         let queries = match &self.indices {
             Some(indices) => keys.select(&indices.tensor()),
@@ -88,6 +92,14 @@ impl StackRows {
         self.all.relative = Some(table.clone());
         self.wanted.relative = Some(table);
         self
+    }
+
+    /// The same with what all layers share as a leaf of each.
+    pub(super) fn cut(&self, tape: &Tape) -> Self {
+        match &self.all.relative {
+            Some(table) => self.clone().with_relative_biases(tape.cut(table.clone())),
+            None => self.clone(),
+        }
     }
 
     /// True when something that all layers share takes part in autodiff.

@@ -5,7 +5,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use super::{Cache, Encoded, LayerCache, LayerRows, StackRows};
-use crate::{Mode, TokenBatch};
+use crate::{Mode, Tape, TokenBatch};
 
 /// A layer of a stack.
 pub trait Layer: Module {
@@ -45,9 +45,12 @@ pub struct StackPass<'a> {
 /// Runs layers, the last one on the wanted rows alone. A batch that carries the state of the lowest ones is
 /// not embedded, and they are not run.
 ///
+/// With a tape, layers that the backward pass goes through are noted there and leave no graph; without autodiff,
+/// or with a cache, there is nothing to note.
+///
 /// # Shapes
 /// - what is embedded: `[tokens, hidden]`; output: `[rows, hidden]`
-pub fn run_layers<L: Layer>(
+pub fn run_layers<L: Layer + 'static>(
     layers: &[L],
     embed: impl FnOnce() -> Tensor<2>,
     batch: &TokenBatch,
@@ -58,6 +61,15 @@ pub fn run_layers<L: Layer>(
         Some(trunk) => (trunk.depth, trunk.hidden.clone()),
         None => (0, embed()),
     };
+    let tape = batch.tape().filter(|_| cache.is_none());
+    let cut = tape.map(|tape| (rows.cut(tape), encoded.map(|encoded| encoded.cut(tape))));
+    let (rows, encoded) = match &cut {
+        Some((rows, encoded)) => (rows, encoded.as_ref()),
+        None => (rows, encoded),
+    };
+    if let Some(tape) = tape {
+        x = tape.cut(x);
+    }
     watch(&x);
     let tracked = rows.is_autodiff() || encoded.is_some_and(|encoded| encoded.hidden.is_autodiff());
     for (index, layer) in layers.iter().enumerate().take(until.unwrap_or(layers.len())).skip(first) {
@@ -69,6 +81,8 @@ pub fn run_layers<L: Layer>(
         // trains, its parameters lift the result back.
         x = if !tracked && !x.is_autodiff() && frozen {
             layer.valid().forward(x, rows, encoded, cache, mode)
+        } else if let Some(tape) = tape {
+            forward_on_tape(layer, x, rows, encoded, mode, tape)
         } else {
             layer.forward(x, rows, encoded, cache, mode)
         };
@@ -78,6 +92,33 @@ pub fn run_layers<L: Layer>(
         cache.advance(&batch.sequences);
     }
     if layers.is_empty() { rows.wanted.select(x) } else { x }
+}
+
+/// Runs a layer without a graph, and notes how to run it with one.
+///
+/// # Shapes
+/// - x: `[tokens, hidden]`; output: `[rows, hidden]`
+fn forward_on_tape<L: Layer + 'static>(
+    layer: &L,
+    x: Tensor<2>,
+    rows: &LayerRows,
+    encoded: Option<&Encoded>,
+    mode: Mode,
+    tape: &Tape,
+) -> Tensor<2> {
+    let device = x.device().without_autodiff();
+    // Composed operations draw dropout masks from the device's generator: twice the same.
+    let seed = move || mode.seed().into_iter().for_each(|seed| device.seed(seed));
+    seed();
+    let output = {
+        let (x, encoded) = (x.clone().without_autodiff(), encoded.map(Encoded::without_autodiff));
+        layer.valid().forward(x, &rows.without_autodiff(), encoded.as_ref(), None, mode)
+    };
+    let (layer, rows, encoded) = (layer.clone(), rows.clone(), encoded.cloned());
+    tape.push(output, move || {
+        seed();
+        layer.forward(x, &rows, encoded.as_ref(), None, mode)
+    })
 }
 
 /// Runs a part that is no layer, without autodiff as long as nothing below it and nothing in it trains.

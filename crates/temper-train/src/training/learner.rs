@@ -5,7 +5,7 @@ use burn::tensor::{Device, ExecutionError, Tensor};
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 use temper_data::Batch;
 use temper_freeze::{ClipFactor, GradientSquares};
-use temper_models::{Mode, Model, TokenBatch};
+use temper_models::{Mode, Model, Tape, TokenBatch};
 
 use super::exchange::StepExchange;
 use super::trunk::SplitTrunk;
@@ -129,13 +129,23 @@ pub struct TaskModel<T: Task> {
     pub(super) clip: ClipFactor,
     #[module(skip)]
     pub(super) frozen_dropout: bool,
+    #[module(skip)]
+    pub(super) checkpointing: bool,
 }
 
 impl<T: Task> TaskModel<T> {
     /// Joins a model and a task.
     pub fn new(model: Model, task: T) -> Self {
         let (exchange, clip) = (StepExchange::default(), ClipFactor::default());
-        Self { model, task, exchange, max_grad_norm: f64::INFINITY, clip, frozen_dropout: true }
+        Self {
+            model,
+            task,
+            exchange,
+            max_grad_norm: f64::INFINITY,
+            clip,
+            frozen_dropout: true,
+            checkpointing: false,
+        }
     }
 
     /// Clips the common norm of all gradients, through the factor that the optimiser reads.
@@ -146,6 +156,11 @@ impl<T: Task> TaskModel<T> {
     /// Whether layers that do not train drop out in training; by default they do.
     pub fn with_frozen_dropout(self, frozen_dropout: bool) -> Self {
         Self { frozen_dropout, ..self }
+    }
+
+    /// Whether layers are computed again in the backward pass; by default they keep what they compute.
+    pub fn with_checkpointing(self, checkpointing: bool) -> Self {
+        Self { checkpointing, ..self }
     }
 }
 
@@ -166,12 +181,18 @@ impl<T: Task> TrainStep for TaskModel<T> {
         // Parts that several devices compute draw masks of their own.
         let mode = if item.share == 0 { mode } else { mode.child(item.share).child(usize::MAX) };
         for (index, batch) in item.batches.iter().enumerate() {
+            let tape = self.checkpointing.then(Tape::default);
             let tokens = batch.to_device(&self.model, &device);
+            let tokens = tape.iter().fold(tokens, TokenBatch::with_tape);
             let sum = self.task.loss(&self.model, &tokens, &batch.targets, mode.child(index));
             let loss = sum / item.examples as f64;
             output.loss = output.loss + loss.clone().inner();
             output.tokens += batch.tokens.tokens();
-            accumulator.accumulate(self, GradientsParams::from_grads(loss.backward(), self));
+            let gradients = match tape {
+                Some(tape) => tape.backward(loss, self),
+                None => GradientsParams::from_grads(loss.backward(), self),
+            };
+            accumulator.accumulate(self, gradients);
         }
         TrainOutput { grads: accumulator.grads(), item: output }
     }

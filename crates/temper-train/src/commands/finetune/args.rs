@@ -183,6 +183,10 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_test_samples: Option<usize>,
+    /// Compute layers again in the backward pass: less memory, a third to a half more time
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_checkpointing: Option<bool>,
     /// Whether frozen layers drop out in training as in transformers: true or false
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -242,6 +242,7 @@ impl<T: Task> Job<T> {
         TaskModel::new(plan.apply_at(model, step), self.task.clone())
             .with_clipping(self.request.settings.max_grad_norm, clip)
             .with_frozen_dropout(self.request.settings.frozen_dropout)
+            .with_checkpointing(self.request.settings.gradient_checkpointing)
     }
 
     /// A fresh optimiser, and the factor through which its gradients are clipped.
