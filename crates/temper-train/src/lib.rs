@@ -23,6 +23,7 @@ pub mod statistics;
 pub mod tasks;
 pub mod training;
 
+pub use backend::Backend;
 pub use data::{Split, SplitSet, Splits};
 pub use error::TrainError;
 pub use record::{RunRecord, RunRequest};
