@@ -110,13 +110,11 @@ impl FromStr for Backend {
 
 #[cfg(feature = "cuda")]
 mod cuda {
-    use std::panic::{self, AssertUnwindSafe};
-    use std::sync::{Arc, Mutex, PoisonError};
-
     use burn::tensor::{Device, DeviceType, Tensor};
 
     use super::Backend;
     use crate::nvidia::{self, GpuError};
+    use crate::panics::{Refusal, caught};
 
     /// Everything that may be missing is asked for first: Burn panics where it is, at the first
     /// operation and in threads of its own.
@@ -135,29 +133,15 @@ mod cuda {
 
     /// Computes exp(1), and says what is wrong instead of panicking.
     fn first_kernel(device: &Device) -> Result<(), String> {
-        let heard = Arc::new(Mutex::new(None));
-        let hook = panic::take_hook();
-        panic::set_hook(Box::new({
-            let heard = heard.clone();
-            move |panic| {
-                let words = panic.payload_as_str().unwrap_or("Burn panicked").to_owned();
-                // The first says why, the others follow from it.
-                heard.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(words);
-            }
-        }));
-        let values = panic::catch_unwind(AssertUnwindSafe(|| {
+        let values = caught(|| {
             let ones = Tensor::<1>::ones([4], device);
             ones.exp().into_data().iter::<f32>().collect::<Vec<_>>()
-        }));
-        panic::set_hook(hook);
+        });
         match values {
             Ok(values) if values.iter().all(|value| (value - 1_f32.exp()).abs() < 1e-5) => Ok(()),
             Ok(values) => Err(format!("exp(1) is {values:?} there")),
-            Err(_) => Err(heard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-                .unwrap_or_else(|| "Burn panicked".into())),
+            Err(Refusal::NoMemory(_)) => Err("it has no memory left".into()),
+            Err(Refusal::Other(reason)) => Err(reason),
         }
     }
 }

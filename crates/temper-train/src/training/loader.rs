@@ -148,9 +148,20 @@ impl<T: Task> StepLoader<T> {
         Self { trunk, ..self }
     }
 
+    /// The same examples in micro-batches of other size.
+    pub fn with_tokens_per_batch(mut self, tokens: usize) -> Self {
+        self.settings.tokens_per_batch = tokens;
+        self
+    }
+
+    /// Tokens of each example.
+    pub fn lengths(&self) -> Vec<u32> {
+        self.examples.encoded.lengths()
+    }
+
     /// The steps of one epoch.
     pub fn plan(&self, epoch: usize) -> Vec<Step> {
-        plan_epoch(&self.examples.encoded.lengths(), &self.settings, self.seed, epoch as u64)
+        plan_epoch(&self.lengths(), &self.settings, self.seed, epoch as u64)
     }
 
     /// One step, ready to be computed.
