@@ -84,7 +84,7 @@ fn main() -> ExitCode {
 }
 
 /// One pool computes everything: tokenisation, tensors and Burn's own products. The thread that calls
-/// waits for it, and batches are made between steps, so no more threads than these are ever busy.
+/// waits for it. Batches are made ahead by one more thread, which has little to do.
 fn set_threads(threads: Option<NonZeroUsize>) -> Result<(), TrainError> {
     let Some(threads) = threads else { return Ok(()) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());

@@ -132,26 +132,4 @@ mod tests {
         assert_eq!(refusal(&heard), Refusal::NoMemory(Some(12)));
         assert!(matches!(refusal(&[]), Refusal::Other(_)));
     }
-
-    /// The hook is one for the whole process: both in one test.
-    #[test]
-    fn panics_of_this_and_of_other_threads_become_errors() {
-        assert_eq!(caught(|| 7), Ok(7));
-        let work = || {
-            let device = std::thread::spawn(|| panic!("out of device memory allocating 8192 bytes"));
-            assert!(device.join().is_err());
-            panic!("the device's thread is gone");
-        };
-        assert_eq!(caught::<()>(work), Err(Refusal::NoMemory(Some(8192))));
-        let error = guarded::<()>(work).unwrap_err();
-        assert_eq!(error.exit_code(), 5);
-        assert!(error.to_string().contains("--max-tokens-per-batch"), "{error}");
-        let error = guarded::<()>(|| panic!("a kernel is wrong")).unwrap_err();
-        assert_eq!(error.exit_code(), 1);
-        assert!(
-            error.to_string().contains("a kernel is wrong (") && !error.to_string().contains('\n'),
-            "{error}"
-        );
-        assert_eq!(guarded(|| Err::<(), _>(TrainError::Usage("x".into()))).unwrap_err().exit_code(), 2);
-    }
 }
