@@ -37,6 +37,9 @@ class Job:
     batches: list[list[int]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     max_length: int = RAGGED_LENGTH
+    backend: str = "flex"
+    precision: str = "f32"
+    compile: bool = False
 
     def write(self, path: Path) -> Path:
         """Write the job for a worker."""

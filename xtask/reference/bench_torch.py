@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -23,20 +24,35 @@ Job = dict[str, Any]
 Batch = dict[str, Tensor]
 
 
-def padded(rows: list[list[int]]) -> Batch:
+def device(job: Job) -> torch.device:
+    """Return where the job computes; its backend bears Temper's name."""
+    kind, _, number = job.get("backend", "flex").partition(":")
+    return torch.device("cuda", int(number or 0)) if kind == "cuda" else torch.device("cpu")
+
+
+def arithmetic(job: Job) -> torch.autocast:
+    """Choose how f32 products are computed; return what casts to bfloat16 if that is wanted."""
+    precision = job.get("precision", "f32")
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    return torch.autocast(device(job).type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def padded(rows: list[list[int]], device: torch.device) -> Batch:
     """Pad the rows to the longest; without padding there is no mask, which is faster."""
     longest = max(map(len, rows))
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
     lengths = torch.tensor([len(row) for row in rows])
     mask = torch.arange(longest) < lengths[:, None]
-    return {"input_ids": ids} if mask.all() else {"input_ids": ids, "attention_mask": mask.long()}
+    batch = {"input_ids": ids} if mask.all() else {"input_ids": ids, "attention_mask": mask.long()}
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def load(job: Job) -> BertForSequenceClassification:
     """Load the job's checkpoint."""
-    return BertForSequenceClassification.from_pretrained(
+    model = BertForSequenceClassification.from_pretrained(
         job["model"], dtype=torch.float32, attn_implementation="sdpa"
     )
+    return model.to(device(job))
 
 
 class Forward:
@@ -44,9 +60,11 @@ class Forward:
 
     def __init__(self, job: Job) -> None:
         """Load the model and pad the batches."""
+        self.arithmetic = arithmetic(job)
         self.model = load(job).eval()
         self.indices = job["batches"]
-        self.batches = [padded([job["rows"][row] for row in rows]) for rows in job["batches"]]
+        rows = [[job["rows"][row] for row in indices] for indices in self.indices]
+        self.batches = [padded(batch, device(job)) for batch in rows]
 
     @torch.inference_mode()
     def check(self) -> dict[str, Any]:
@@ -54,14 +72,21 @@ class Forward:
         self.model.eval()
         logits = {}
         for rows, batch in zip(self.indices, self.batches, strict=True):
-            logits |= dict(zip(rows, self.model(**batch).logits.tolist(), strict=True))
+            with self.arithmetic:
+                answer = self.model(**batch).logits
+            logits |= dict(zip(rows, answer.tolist(), strict=True))
         return {"logits": [logits[row] for row in sorted(logits)]}
 
     @torch.inference_mode()
     def run(self) -> None:
         """Compute every batch once."""
         for batch in self.batches:
-            self.model(**batch).logits.argmax(dim=-1).tolist()
+            with self.arithmetic:
+                answer = self.model(**batch).logits
+            answer.argmax(dim=-1).tolist()
+
+    def finish(self) -> None:
+        """Wait for what a GPU computes behind the program's back; its time counts."""
 
 
 class Train(Forward):
@@ -71,17 +96,28 @@ class Train(Forward):
         """Load the model, pad the batches, make the optimiser."""
         super().__init__(job)
         for rows, batch in zip(self.indices, self.batches, strict=True):
-            batch["labels"] = torch.tensor([job["labels"][row] for row in rows])
+            labels = torch.tensor([job["labels"][row] for row in rows])
+            batch["labels"] = labels.to(device(job))
         self.optimizer = decayed_adamw(self.model, LEARNING_RATE, WEIGHT_DECAY, fused=True)
+        self.forward = torch.compile(self.model) if job.get("compile") else self.model
+        self.losses: list[Tensor] = []
 
     def run(self) -> None:
         """Take one step for each batch."""
         self.model.train()
         for batch in self.batches:
-            loss = self.model(**batch).loss
+            with self.arithmetic:
+                loss = self.forward(**batch).loss
             loss.backward()
             clip_and_step(self.model, self.optimizer, MAX_GRAD_NORM)
-            loss.item()
+            self.losses.append(loss.detach())
+
+    def finish(self) -> None:
+        """Read every loss."""
+        losses = [loss.item() for loss in self.losses]
+        self.losses.clear()
+        if not all(map(math.isfinite, losses)):
+            raise ValueError(f"the losses are {losses}")
 
 
 class Tokenize:
@@ -112,6 +148,9 @@ class Tokenize:
         """Encode every text once."""
         self.rows()
 
+    def finish(self) -> None:
+        """Nothing is left to wait for."""
+
 
 class Predict(Tokenize):
     """Texts to labels; texts of like length share a batch."""
@@ -129,7 +168,7 @@ class Predict(Tokenize):
         logits = {}
         for start in range(0, len(order), PREDICTED_ROWS):
             chosen = order[start : start + PREDICTED_ROWS]
-            batch = padded([rows[row] for row in chosen])
+            batch = padded([rows[row] for row in chosen], self.model.device)
             logits |= dict(zip(chosen, self.model(**batch).logits.tolist(), strict=True))
         return [logits[row] for row in range(len(rows))]
 
@@ -140,6 +179,16 @@ class Predict(Tokenize):
     def run(self) -> None:
         """Label every text once."""
         [row.index(max(row)) for row in self.logits()]
+
+
+def memory() -> dict[str, int] | None:
+    """Return the most bytes that tensors took on the GPU, and that the allocator held for them."""
+    if not torch.cuda.is_initialized():
+        return None
+    return {
+        "in_use": torch.cuda.max_memory_allocated(),
+        "reserved": torch.cuda.max_memory_reserved(),
+    }
 
 
 TASKS = {"forward": Forward, "train": Train, "tokenize": Tokenize, "predict": Predict}
@@ -161,7 +210,10 @@ def main() -> None:
             start = time.perf_counter()
             for _ in range(request["repeat"]):
                 task.run()
+            task.finish()
             answer = {"seconds": time.perf_counter() - start}
+        elif "memory" in request:
+            answer = memory()
         else:
             answer = task.check()
         print(json.dumps(answer), flush=True)

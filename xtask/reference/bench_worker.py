@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ class Program:
 
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    # Where it starts; the current folder if absent.
+    folder: Path | None = None
+    # Where it complains; the terminal if absent.
+    log: Path | None = None
 
 
 class Worker:
@@ -35,13 +39,17 @@ class Worker:
     def __init__(self, label: str, program: Program, job: Path) -> None:
         """Start the program."""
         self.label = label
-        self.process = subprocess.Popen(
-            [*program.command, str(job)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | program.environment,
-        )
+        with ExitStack() as stack:
+            log = stack.enter_context(program.log.open("a")) if program.log else None
+            self.process = subprocess.Popen(
+                [*program.command, str(job)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=os.environ | program.environment,
+                cwd=program.folder,
+            )
 
     def ask(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
         """Send a request and wait for its answer."""

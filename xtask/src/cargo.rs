@@ -51,7 +51,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 }
 
 /// The same features as in the tests for flex, so that Burn is compiled once.
-fn features(backend: Backend, cuda_offline: bool) -> Result<&'static [&'static str]> {
+pub fn features(backend: Backend, cuda_offline: bool) -> Result<&'static [&'static str]> {
     Ok(match (backend, cuda_offline) {
         (Backend::Cuda, false) => &["--features", "cuda"],
         // Without cubecl-llvm, which downloads LLVM when it is built.
@@ -80,7 +80,8 @@ fn backend(arguments: &[String]) -> Result<Backend> {
         .map_err(|_| anyhow::anyhow!("--backend {given} is not one of flex, ndarray, cuda, cuda:N, wgpu"))
 }
 
-fn name(backend: Backend) -> String {
+/// The name of a backend, as --backend has it.
+pub fn name(backend: Backend) -> String {
     backend.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 

@@ -3,6 +3,7 @@
 
 mod bench;
 mod cargo;
+mod carry;
 mod fixtures;
 mod python;
 
@@ -66,6 +67,8 @@ enum Command {
     Fixtures(python::Environment),
     /// Measure Temper beside PyTorch and write docs/BENCHMARKS.md
     Bench(bench::BenchArgs),
+    /// Pack what measures Temper beside PyTorch on a machine with a GPU and without internet
+    Carry(carry::CarryArgs),
 }
 
 /// Arguments for the binary `temper`.
@@ -123,5 +126,6 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Ci => cargo::ci(),
         Command::Fixtures(environment) => fixtures::write(&environment),
         Command::Bench(args) => bench::measure(&args),
+        Command::Carry(args) => carry::pack(&args, cuda_offline),
     }
 }

@@ -1,7 +1,6 @@
 use std::hint::black_box;
 
 use anyhow::Result;
-use burn::tensor::Device;
 use serde_json::Value;
 use temper_models::{Model, TokenBatch};
 
@@ -18,7 +17,7 @@ pub struct Forward {
 
 impl Forward {
     pub fn new(job: &Job) -> Result<Self> {
-        let device = Device::flex();
+        let device = job.device()?;
         Ok(Self {
             model: load(job, &device)?.model,
             batches: ready(job, &device),

@@ -1,6 +1,9 @@
 use std::path::PathBuf;
 
+use anyhow::{Result, anyhow, bail};
+use burn::tensor::Device;
 use serde::Deserialize;
+use temper_train::Backend;
 
 /// What is to be done.
 #[derive(Clone, Copy, Deserialize)]
@@ -38,4 +41,32 @@ pub struct Job {
     /// Tokens a text at most.
     #[serde(default)]
     pub max_length: usize,
+    /// flex, ndarray, cuda or cuda:N; flex if absent.
+    #[serde(default = "flex")]
+    pub backend: String,
+    /// f32.
+    #[serde(default = "f32")]
+    pub precision: String,
+}
+
+fn f32() -> String {
+    "f32".into()
+}
+
+fn flex() -> String {
+    Backend::Flex.to_string()
+}
+
+impl Job {
+    /// Where the job computes, without autodiff.
+    ///
+    /// # Errors
+    /// A backend or a precision that this binary lacks, or a GPU that is not there.
+    pub fn device(&self) -> Result<Device> {
+        if self.precision != f32() {
+            bail!("this build computes in f32, not in {}", self.precision);
+        }
+        let backend: Backend = self.backend.parse().map_err(|error: String| anyhow!(error))?;
+        Ok(backend.device()?)
+    }
 }

@@ -37,6 +37,16 @@ trait Task: Sized {
 
     /// Does it once. Takes the task itself, as an optimiser takes its model.
     fn run(self) -> Result<Self>;
+
+    /// Waits for what a device computes behind the program's back; its time counts.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Bytes that the device's allocator holds, `in_use` and `reserved`; null where it does not tell.
+    fn memory(&self) -> Value {
+        Value::Null
+    }
 }
 
 fn main() -> Result<()> {
@@ -62,8 +72,10 @@ fn serve<T: Task>(mut task: T) -> Result<()> {
                 for _ in 0..repeat {
                     task = task.run()?;
                 }
+                task.finish()?;
                 json!({ "seconds": started.elapsed().as_secs_f64() })
             }
+            None if request["memory"] == true => task.memory(),
             None => task.check()?,
         };
         println!("{answer}");

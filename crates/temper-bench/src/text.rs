@@ -60,7 +60,7 @@ pub struct Predict {
 
 impl Predict {
     pub fn new(job: Job) -> Result<Self> {
-        let device = Device::flex();
+        let device = job.device()?;
         Ok(Self { model: load(&job, &device)?.model, tokenize: Tokenize::new(job)?, device })
     }
 

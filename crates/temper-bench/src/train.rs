@@ -1,9 +1,7 @@
-use std::hint::black_box;
-
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use serde_json::Value;
+use burn::tensor::{Int, Tensor, TensorData};
+use serde_json::{Value, json};
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares};
 use temper_models::{Mode, Model, TokenBatch};
 
@@ -24,11 +22,13 @@ pub struct Train {
     optimizer: ModuleOptimizer,
     clip: ClipFactor,
     steps: u64,
+    /// Of the steps since losses were last read.
+    losses: Vec<Tensor<1>>,
 }
 
 impl Train {
     pub fn new(job: &Job) -> Result<Self> {
-        let device = Device::flex().autodiff();
+        let device = job.device()?.autodiff();
         let loaded = load(job, &device)?;
         let plan = FreezePlan::new(&"all".parse()?, &loaded.model.parameters(), &loaded.new)?;
         let clip = ClipFactor::default();
@@ -44,6 +44,7 @@ impl Train {
             optimizer: AdamWSettings::default().init(&plan, &clip),
             clip,
             steps: 0,
+            losses: Vec::new(),
         })
     }
 }
@@ -63,8 +64,21 @@ impl Task for Train {
             self.clip.set(GradientSquares::of(&self.model, &gradients).clip_factor(MAX_GRAD_NORM));
             self.model = self.optimizer.step(LEARNING_RATE, self.model, gradients);
             self.steps += 1;
-            black_box(loss.into_scalar::<f32>());
+            self.losses.push(loss.inner());
         }
         Ok(self)
+    }
+
+    /// Reads every loss, as a run does after some steps: a GPU has computed them all by then.
+    fn finish(&mut self) -> Result<()> {
+        match self.losses.drain(..).map(|loss| loss.into_scalar::<f32>()).find(|loss| !loss.is_finite()) {
+            None => Ok(()),
+            Some(loss) => bail!("a loss is {loss}"),
+        }
+    }
+
+    fn memory(&self) -> Value {
+        let usage = self.batches.first().and_then(|batch| batch.ids.device().memory_pool_usage());
+        json!(usage.map(|usage| json!({ "in_use": usage.bytes_in_use, "reserved": usage.bytes_reserved })))
     }
 }

@@ -5,7 +5,11 @@ use temper_freeze::{FreezeError, Violation};
 use temper_hub::HubError;
 use temper_models::ModelError;
 
+use crate::memory::OutOfMemory;
 use crate::nvidia::GpuError;
+
+/// The exit code where memory runs out.
+pub(crate) const OUT_OF_MEMORY: u8 = 5;
 
 /// What can end a command early.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +142,15 @@ pub enum TrainError {
     /// A GPU, or something that it needs, is not there.
     #[error("{0}\n'temper doctor --machine' shows what this machine has")]
     Gpu(#[from] GpuError),
+    /// Memory ran out, or would have.
+    #[error("{0}")]
+    OutOfMemory(Box<OutOfMemory>),
+    /// Burn's backend gave up.
+    #[error("the backend failed: {reason}; RUST_BACKTRACE=1 shows where")]
+    Backend {
+        /// Its words.
+        reason: String,
+    },
     /// burn-train ended the run.
     #[error("burn-train: {0}")]
     Learner(String),
@@ -159,7 +172,7 @@ impl TrainError {
     }
 
     /// The process's exit code: 2 usage, 3 bad data, 4 source unreachable or
-    /// a GPU, driver or library not there, 6 diverged, 7 verification failed, 130 interrupted with a
+    /// a GPU, driver or library not there, 5 out of memory, 6 diverged, 7 verification failed, 130 interrupted with a
     /// checkpoint, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -179,7 +192,8 @@ impl TrainError {
             Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
             Self::Gpu(GpuError::NoSuchGpu { gpus, .. }) if !gpus.is_empty() => 2,
             Self::Gpu(_) => 4,
-            Self::Learner(_) => 1,
+            Self::OutOfMemory(_) => OUT_OF_MEMORY,
+            Self::Backend { .. } | Self::Learner(_) => 1,
         }
     }
 }

@@ -13,8 +13,10 @@ mod data;
 mod error;
 #[cfg(feature = "gpu")]
 mod gpu;
+pub mod memory;
 pub mod metrics;
 pub mod nvidia;
+mod panics;
 mod record;
 mod report;
 mod results;
@@ -25,8 +27,10 @@ pub mod statistics;
 pub mod tasks;
 pub mod training;
 
+pub use backend::Backend;
 pub use data::{Split, SplitSet, Splits};
 pub use error::TrainError;
+pub use panics::guarded;
 pub use record::{RunRecord, RunRequest};
 pub use results::Results;
 pub use run_folder::RunFolder;

@@ -4,7 +4,6 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use temper_train::TrainError;
 use temper_train::allocator::{Allocator, keep_freed_memory};
 use temper_train::commands::{
     CompareArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs,
@@ -12,6 +11,7 @@ use temper_train::commands::{
     compare_strategies, doctor, embed, evaluate, fetch, finetune, generate, inspect, merge, models, plan,
     predict, search_depth, unmerge, verify,
 };
+use temper_train::{TrainError, guarded};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         return ExitCode::from(error.exit_code());
     }
-    let result = match cli.command {
+    let result = guarded(|| match cli.command {
         Command::Finetune(args) => finetune(&args),
         Command::Compare(args) => compare_strategies(&args),
         Command::SearchDepth(args) => search_depth(&args),
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         Command::Fetch(args) => fetch(&args),
         Command::Models(args) => models(&args),
         Command::Doctor(args) => doctor(&args),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
 }
 
 /// One pool computes everything: tokenisation, tensors and Burn's own products. The thread that calls
-/// waits for it, and batches are made between steps, so no more threads than these are ever busy.
+/// waits for it. Batches are made ahead by one more thread, which has little to do.
 fn set_threads(threads: Option<NonZeroUsize>) -> Result<(), TrainError> {
     let Some(threads) = threads else { return Ok(()) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());

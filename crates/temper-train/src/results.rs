@@ -33,6 +33,8 @@ pub struct Results {
     pub tokens_per_second: f64,
     /// Largest resident size of the process; only Linux tells.
     pub peak_memory_bytes: Option<u64>,
+    /// What the GPU's allocator held at the end of training; it gives little back before.
+    pub device_memory_bytes: Option<u64>,
     /// What one step, measured ahead, had foretold.
     pub predicted: Option<Prediction>,
     /// What the training proof found.
@@ -71,12 +73,4 @@ impl ProofReport {
         );
         Self { trained, frozen, checked_after_steps, statement }
     }
-}
-
-/// The largest resident size that this process has had.
-pub(crate) fn peak_memory_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
 }

@@ -4,10 +4,10 @@ use bytesize::ByteSize;
 use serde::Serialize;
 use sysinfo::{CpuRefreshKind, System};
 
-use super::finetune::free_memory;
 use super::print;
 use crate::TrainError;
 use crate::backend::Backend;
+use crate::memory::free_memory;
 use crate::nvidia::{self, Driver, Gpu, GpuError, KernelCompiler, Nvrtc};
 
 /// Say what there is to compute with, what is missing, and how to get it

@@ -5,6 +5,7 @@ use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
 use temper_data::{BatchSettings, EncodedSet, Step, collate, plan_epoch, plan_evaluation};
 
+use super::ahead::Ahead;
 use super::learner::{MicroBatch, TrainingStep};
 use super::trunk::SplitTrunk;
 use crate::tasks::Task;
@@ -148,9 +149,20 @@ impl<T: Task> StepLoader<T> {
         Self { trunk, ..self }
     }
 
+    /// The same examples in micro-batches of other size.
+    pub fn with_tokens_per_batch(mut self, tokens: usize) -> Self {
+        self.settings.tokens_per_batch = tokens;
+        self
+    }
+
+    /// Tokens of each example.
+    pub fn lengths(&self) -> Vec<u32> {
+        self.examples.encoded.lengths()
+    }
+
     /// The steps of one epoch.
     pub fn plan(&self, epoch: usize) -> Vec<Step> {
-        plan_epoch(&self.examples.encoded.lengths(), &self.settings, self.seed, epoch as u64)
+        plan_epoch(&self.lengths(), &self.settings, self.seed, epoch as u64)
     }
 
     /// One step, ready to be computed.
@@ -176,7 +188,8 @@ impl<T: Task> StepLoader<T> {
 
 impl<T: Task> DataLoader<TrainingStep<T>> for StepLoader<T> {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TrainingStep<T>> + 'a> {
-        Box::new(Steps { loader: self, next: self.first_step, epoch: None })
+        let steps = Steps { loader: self.clone(), next: self.first_step, epoch: None };
+        Box::new(StepsAhead { steps: Ahead::new(steps), done: self.first_step, total: self.total_steps })
     }
 
     fn num_items(&self) -> usize {
@@ -195,14 +208,16 @@ impl<T: Task> DataLoader<TrainingStep<T>> for StepLoader<T> {
     }
 }
 
-struct Steps<'a, T: Task> {
-    loader: &'a StepLoader<T>,
+/// Steps, made when they are asked for.
+#[derive(Clone)]
+struct Steps<T: Task> {
+    loader: StepLoader<T>,
     next: usize,
     epoch: Option<(usize, Vec<Step>)>,
 }
 
-impl<T: Task> Iterator for Steps<'_, T> {
-    type Item = Result<TrainingStep<T>, DatasetError>;
+impl<T: Task> Iterator for Steps<T> {
+    type Item = TrainingStep<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next >= self.loader.total_steps {
@@ -217,12 +232,80 @@ impl<T: Task> Iterator for Steps<'_, T> {
         let (_, steps) = self.epoch.as_ref()?;
         let step = self.loader.step(&steps[index], self.next);
         self.next += 1;
+        Some(step)
+    }
+}
+
+/// The same steps, made while others are computed.
+struct StepsAhead<T: Task> {
+    steps: Ahead<Steps<T>>,
+    done: usize,
+    total: usize,
+}
+
+impl<T: Task> Iterator for StepsAhead<T> {
+    type Item = Result<TrainingStep<T>, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.steps.next()?;
+        self.done += 1;
         Some(Ok(step))
     }
 }
 
-impl<T: Task> DataLoaderIterator<TrainingStep<T>> for Steps<'_, T> {
+impl<T: Task> DataLoaderIterator<TrainingStep<T>> for StepsAhead<T> {
     fn progress(&self) -> Progress {
-        Progress::new(self.next, self.loader.total_steps, Some("steps".into()))
+        Progress::new(self.done, self.total, Some("steps".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use temper_data::Encoded;
+
+    use super::*;
+    use crate::tasks::TextClassification;
+
+    /// Examples that differ in length and content.
+    fn loader() -> StepLoader<TextClassification> {
+        let item = |example: u32| Encoded {
+            ids: (0..=example % 5).map(|place| 10 * example + place).collect(),
+            type_ids: vec![0; example as usize % 5 + 1],
+            tokens_lost: 0,
+        };
+        let encoded = Arc::new(EncodedSet::new((0..23).map(item).collect(), false));
+        let examples = Examples { encoded, targets: Arc::new((0..23).collect()) };
+        let settings = BatchSettings { examples_per_step: 4, tokens_per_batch: 6, shuffle: true };
+        StepLoader::new(examples, settings, 42, 17)
+    }
+
+    fn content(step: &TrainingStep<TextClassification>) -> (Vec<(Vec<u32>, Vec<usize>)>, usize, u64) {
+        let batches = step.batches.iter().map(|batch| (batch.tokens.ids.clone(), batch.targets.clone()));
+        (batches.collect(), step.examples, step.dropout_seed)
+    }
+
+    #[test]
+    fn steps_made_ahead_are_those_of_the_plan() {
+        let loader = loader();
+        // Six steps an epoch: nearly three epochs.
+        let plan: Vec<Step> = (0..3).flat_map(|epoch| loader.plan(epoch)).collect();
+        let planned =
+            plan.iter().enumerate().take(17).map(|(number, step)| content(&loader.step(step, number)));
+        let planned: Vec<_> = planned.collect();
+        for first in [0, 5, 6, 16] {
+            let loader = loader.clone().after(first);
+            let mut steps = loader.iter();
+            let made: Vec<_> = steps.by_ref().map(|step| content(&step.unwrap())).collect();
+            assert_eq!(made, planned[first..]);
+            assert_eq!(steps.progress().items_processed, 17);
+        }
+    }
+
+    #[test]
+    fn an_iteration_that_is_left_early_disturbs_no_other() {
+        let loader = loader();
+        let first = || content(&loader.iter().next().unwrap().unwrap());
+        assert_eq!(first(), first());
+        assert_eq!(loader.iter().count(), 17);
     }
 }

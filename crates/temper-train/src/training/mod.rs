@@ -1,6 +1,7 @@
 //! The loop: burn-train's Learner under a strategy of ours, in optimiser steps rather than epochs,
 //! with exact resume.
 
+mod ahead;
 mod checkpoint;
 mod evaluation;
 mod exchange;

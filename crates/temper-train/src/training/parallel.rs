@@ -4,6 +4,8 @@
 //!
 //! Burn's data-parallel step does the work; its own loops count epochs and batches rather than optimiser steps.
 
+use std::panic;
+
 use burn::data::dataloader::{DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::optim::GradientsAccumulator;
@@ -12,7 +14,6 @@ use burn::train::TrainOutput;
 use burn::train::train::MultiDevicesTrainStep;
 
 use super::learner::{MicroBatch, StepOutput, TaskModel, TrainingStep};
-use crate::TrainError;
 use crate::tasks::Task;
 
 /// The devices that share every step.
@@ -29,20 +30,21 @@ impl<T: Task> Workers<T> {
 
     /// The gradients of a whole step, on the first device.
     ///
-    /// # Errors
-    /// [`TrainError::Learner`] when a device failed.
+    /// # Panics
+    /// When a device panicked, as a step on one device does.
     pub(super) fn train_step(
         &self,
         model: &TaskModel<T>,
         step: TrainingStep<T>,
-    ) -> Result<TrainOutput<StepOutput>, TrainError> {
+    ) -> TrainOutput<StepOutput> {
         let examples = step.examples;
         let shares = divide(step, self.devices.len()).into_iter().enumerate();
         let mut shares: Vec<Box<dyn DataLoaderIterator<TrainingStep<T>>>> = shares
             .map(|(number, share)| Box::new(Share(Some(TrainingStep { share: number, ..share }))) as Box<_>)
             .collect();
-        let (outputs, _) =
-            self.step.step(&mut shares, model).map_err(|error| TrainError::Learner(error.to_string()))?;
+        let result = self.step.step(&mut shares, model);
+        // The panic was heard in its own thread; it goes on in this one.
+        let (outputs, _) = result.unwrap_or_else(|error| panic::resume_unwind(Box::new(error.to_string())));
         let main = &self.devices[0];
         let mut outputs: Vec<_> = outputs.into_iter().map(|output| output.output).collect();
         // They come as they are done; sums of floats depend on the order.
@@ -54,7 +56,7 @@ impl<T: Task> Workers<T> {
             total.loss = total.loss + item.loss.to_device(&main.clone().inner());
             total.tokens += item.tokens;
         }
-        Ok(TrainOutput { grads: accumulator.grads(), item: total })
+        TrainOutput { grads: accumulator.grads(), item: total }
     }
 }
 
@@ -115,6 +117,7 @@ mod tests {
     use temper_models::{HeadRequest, Model};
 
     use super::*;
+    use crate::panics::{Refusal, caught};
     use crate::tasks::TextClassification;
 
     const LENGTHS: [u32; 5] = [7, 2, 5, 3, 4];
@@ -158,7 +161,7 @@ mod tests {
         let (loss, expected) = (alone.item.loss.into_scalar::<f32>(), norms(&model, &alone.grads));
         for devices in [2, 3, 7] {
             let workers = Workers::new(&vec![device.clone(); devices]);
-            let together = workers.train_step(&model, step()).unwrap();
+            let together = workers.train_step(&model, step());
             assert!((together.item.loss.into_scalar::<f32>() - loss).abs() < 1e-6, "{devices} devices");
             assert_eq!((together.item.examples, together.item.tokens), (5, alone.item.tokens));
             let found = norms(&model, &together.grads);
@@ -193,12 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_fails_ends_the_step_with_its_words() {
+    fn a_device_that_panics_ends_the_step_with_its_words() {
         let device = Device::flex().autodiff();
         let workers = Workers::new(&[device.clone(), device.clone()]);
         let mut broken = step();
         broken.batches[0].tokens.ids[0] = 1_000_000;
-        let error = workers.train_step(&model(&device), broken).err().unwrap().to_string();
-        assert!(error.contains("training worker on device"), "{error}");
+        let Err(Refusal::Other(words)) = caught(|| workers.train_step(&model(&device), broken)) else {
+            panic!("no refusal");
+        };
+        assert!(words.contains("id 1000000"), "{words}");
     }
 }

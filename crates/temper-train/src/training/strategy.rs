@@ -226,7 +226,7 @@ impl<T: Task> Stepwise<T> {
     ) -> Result<(), TrainError> {
         let started = Instant::now();
         let output = match workers {
-            Some(workers) => workers.train_step(&learner.model(), step)?,
+            Some(workers) => workers.train_step(&learner.model(), step),
             None => learner.train_step(step),
         };
         learner.lr_step();

@@ -4,9 +4,10 @@ use temper_models::{Model, ModelConfig};
 
 use super::measure::Prediction;
 use crate::backend::Backend;
+use crate::memory;
 use crate::record::RunRequest;
 use crate::report::{ReportInput, write_report};
-use crate::results::{ProofReport, peak_memory_bytes};
+use crate::results::ProofReport;
 use crate::run_folder::write_dir;
 use crate::tasks::Task;
 use crate::training::{
@@ -32,6 +33,7 @@ pub(super) struct Summary {
     pub(super) plan: FreezePlan,
     pub(super) outcome: Outcome,
     pub(super) trunk_cache: Option<TrunkReports>,
+    pub(super) device_memory_bytes: Option<u64>,
 }
 
 impl<T: Task> Finish<'_, T> {
@@ -132,7 +134,8 @@ impl<T: Task> Finish<'_, T> {
             training_seconds: state.training_seconds,
             test_seconds: test.seconds,
             tokens_per_second: state.tokens as f64 / state.training_seconds.max(1e-9),
-            peak_memory_bytes: peak_memory_bytes(),
+            peak_memory_bytes: memory::peak_of_process(),
+            device_memory_bytes: summary.device_memory_bytes,
             predicted: self.prediction(),
             proof: ProofReport::new(&summary.plan, state.step, summary.outcome.proofs.clone()),
             reload_difference,

@@ -10,8 +10,11 @@ use temper_models::{Loaded, Model, is_adapter};
 
 use super::finish::{Finish, Summary};
 use super::interrupt::on_interrupt;
+use super::refused::Refused;
 use super::too_long;
 use crate::backend::Backend;
+use crate::memory;
+use crate::panics::caught;
 use crate::record::{ResumedRecord, RunRecord, RunRequest};
 use crate::settings::{Preset, Settings};
 use crate::tasks::Task;
@@ -164,7 +167,22 @@ impl<T: Task> Job<T> {
         }
     }
 
+    /// Trains to the end, and says in one error what a panic of Burn's would say in many.
     fn train(
+        self,
+        run: &RunFolder,
+        loaded: Loaded,
+        plan: FreezePlan,
+        state: CheckpointState,
+        checkpoint: Option<&Path>,
+        json: bool,
+    ) -> Result<(), TrainError> {
+        let refused = Refused::new(&self.request, self.checkpoints(run), run)?;
+        let outcome = caught(|| self.train_to_the_end(run, loaded, plan, state, checkpoint, json));
+        outcome.unwrap_or_else(|refusal| Err(refused.error(refusal)))
+    }
+
+    fn train_to_the_end(
         self,
         run: &RunFolder,
         loaded: Loaded,
@@ -214,6 +232,7 @@ impl<T: Task> Job<T> {
         if outcome.interrupted {
             return Err(TrainError::Interrupted { step: outcome.state.step, run: run.path().into() });
         }
+        let device_memory_bytes = memory::of_device(&self.devices[0]);
         // The best checkpoint counts, not the last state.
         drop(model);
         Finish {
@@ -225,7 +244,7 @@ impl<T: Task> Job<T> {
             progress: self.progress,
         }
         .write(
-            &Summary { plan, outcome, trunk_cache: trunks.report() },
+            &Summary { plan, outcome, trunk_cache: trunks.report(), device_memory_bytes },
             &self.checkpoints(run),
             json,
         )

@@ -12,7 +12,7 @@ use temper_freeze::{FreezePlan, TrunkPlace, trunk_depth};
 
 use super::job::Job;
 use crate::TrainError;
-use crate::results::peak_memory_bytes;
+use crate::memory::{self, peak_of_process};
 use crate::settings::{Preset, Settings};
 use crate::tasks::Task;
 use crate::training::{EvaluationLoader, StepLoader, TaskModel, TrainingStep};
@@ -22,8 +22,8 @@ const ROUNDS: usize = 3;
 /// How often a step is measured whose states are kept: the first time fills the cache, the next ones check it.
 const KEPT_ROUNDS: usize = 6;
 /// Bytes of a parameter, and of the two moments that AdamW keeps of one that trains.
-const PARAMETER: u64 = 4;
-const MOMENTS: u64 = 8;
+pub(super) const PARAMETER: u64 = 4;
+pub(super) const MOMENTS: u64 = 8;
 
 /// What a run will cost, from one measured step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub struct Prediction {
     pub evaluation_seconds: f64,
     /// Largest resident size of the process; only Linux tells.
     pub peak_memory_bytes: Option<u64>,
+    /// What the GPU's allocator holds.
+    pub device_memory_bytes: Option<u64>,
     /// Share of what is computed that is padding: none, batches are packed.
     pub padding_percent: f64,
     /// Share of the training examples that are cut.
@@ -85,7 +87,7 @@ impl<T: Task> Job<T> {
     ) -> Result<Prediction, TrainError> {
         // Forward only, before anything trains: the end of the run needs as much.
         let evaluation_pace = self.evaluation_pace(model);
-        let forward_peak = peak_memory_bytes();
+        let forward_peak = peak_of_process();
         let several = || self.steps.plan(0).into_iter().enumerate().take(ROUNDS);
         let mut pace = self.training_pace(model, plan, &self.steps, several());
         let last = self.schedule.total_steps - 1;
@@ -106,9 +108,10 @@ impl<T: Task> Job<T> {
             seconds_per_token: pace,
             training_seconds: tokens(0) * (pace * epochs.min(1.0) + later * (epochs - 1.0).max(0.0)),
             evaluation_seconds: evaluation_pace * (evaluations * tokens(1) + tokens(2)),
-            peak_memory_bytes: peak_memory_bytes().zip(forward_peak).map(|(training, forward)| {
+            peak_memory_bytes: peak_of_process().zip(forward_peak).map(|(training, forward)| {
                 training.max(at_the_end(forward, plan)) + kept.as_ref().map_or(0, |kept| kept.in_memory)
             }),
+            device_memory_bytes: memory::of_device(&self.devices[0]),
             padding_percent: 0.0,
             truncated_percent: report.splits.first().map_or(0.0, |train| train.truncated_percent),
             trunk_cache_bytes: kept.map(|kept| kept.bytes),

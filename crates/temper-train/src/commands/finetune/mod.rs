@@ -6,13 +6,14 @@ mod finish;
 mod interrupt;
 pub(super) mod job;
 pub(super) mod measure;
+mod need;
 mod prepared;
+mod refused;
 mod trunk;
 
 pub use args::{FinetuneArgs, SettingFlags};
 pub use measure::Prediction;
 pub(super) use prepared::Prepared;
-pub(super) use trunk::free_memory;
 
 use std::path::Path;
 
@@ -60,6 +61,7 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
             let loaded = job.new_model()?;
             let plan = job.plan(&loaded, &loaded.new)?;
             job.trunk_decision(&loaded.model, &plan)?;
+            job.check_memory(&loaded, &plan)?;
             let run = RunFolder::create(
                 &args.output_dir,
                 args.run_name.as_deref(),

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use sysinfo::{Disks, System};
+use sysinfo::Disks;
 use temper_freeze::{FreezePlan, TrunkLimits, trunk_depth};
 use temper_models::{Backbone, Model};
 
 use super::job::Job;
+use crate::memory::free_memory;
 use crate::settings::{Settings, TrunkCacheMode, bytes};
 use crate::tasks::Task;
 use crate::training::{Schedule, SplitTrunk, Trunks};
@@ -121,14 +122,6 @@ pub(super) fn limits(settings: &Settings, dir: &Path) -> Result<TrunkLimits, Tra
         file_bytes: if mode == TrunkCacheMode::Memory { 0 } else { disk },
         dir: dir.into(),
     })
-}
-
-/// Bytes of memory that no process needs, within the limit of a container.
-pub(in crate::commands) fn free_memory() -> u64 {
-    let mut system = System::new();
-    system.refresh_memory();
-    let of_container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
-    system.available_memory().min(of_container)
 }
 
 /// Free bytes on the disk of a folder; 0 where that cannot be told.

@@ -1,0 +1,61 @@
+"""What every step needs to know."""
+
+import json
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench_worker import Program
+from process import Limits
+
+SEED = 42
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Folders, backend, variables, and how much is to be done."""
+
+    pack: Path
+    work: Path
+    backend: str
+    limits: Limits
+    environment: dict[str, str]
+    # With --small, for trying the scripts out.
+    families: int | None = None
+    train_rows: int | None = None
+    is_small: bool = False
+    logs: list[Path] = field(default_factory=list)
+
+    def log(self, name: str) -> Path:
+        """Return a new file for what a program says."""
+        path = self.work / f"{name}.log"
+        path.touch()
+        self.logs.append(path)
+        return path
+
+    def temper(
+        self, command: str, subject: str, precision: str, backend: str | None = None
+    ) -> list[str]:
+        """Return a command of temper, on a backend, in a precision; f32 goes without saying."""
+        words = [str(self.pack / "temper"), command, subject, "--backend", backend or self.backend]
+        return words if precision == "f32" else [*words, "--precision", precision]
+
+    def temper_bench(self, name: str, folder: Path | None = None) -> Program:
+        """Return Temper's worker."""
+        command = [str(self.pack / "temper-bench")]
+        return Program(command, self.environment, folder, self.log(name))
+
+    def job(self, name: str, rows: int, length: int, **fields: Any) -> Path:  # noqa: ANN401
+        """Write a job of training steps on one batch of random rows, all of the same length."""
+        draw = random.Random(SEED)
+        job = {
+            "task": "train",
+            "rows": [[draw.randrange(1000, 30000) for _ in range(length)] for _ in range(rows)],
+            "labels": [draw.randrange(2) for _ in range(rows)],
+            "batches": [list(range(rows))],
+            "backend": self.backend,
+        }
+        path = self.work / f"{name}.json"
+        path.write_text(json.dumps(job | fields), encoding="utf-8")
+        return path
