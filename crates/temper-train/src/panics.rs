@@ -54,7 +54,13 @@ pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, Refusal> {
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     drop(panic::take_hook());
     panic::set_hook(Box::new(move |panic| before(panic)));
-    result.map_err(|_| refusal(&heard.lock().unwrap_or_else(PoisonError::into_inner)))
+    result.map_err(|payload| {
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was taken along from another thread is not heard here.
+        let words = payload.downcast_ref::<String>().map(String::as_str);
+        heard.extend(words.or(payload.downcast_ref::<&str>().copied()).map(str::to_owned));
+        refusal(&heard)
+    })
 }
 
 /// Does work that may end in a panic of Burn's; that becomes an error of ours.

@@ -32,11 +32,7 @@ impl<T: Task> Workers<T> {
     ///
     /// # Panics
     /// When a device panicked, as a step on one device does.
-    pub(super) fn train_step(
-        &self,
-        model: &TaskModel<T>,
-        step: TrainingStep<T>,
-    ) -> TrainOutput<StepOutput> {
+    pub(super) fn train_step(&self, model: &TaskModel<T>, step: TrainingStep<T>) -> TrainOutput<StepOutput> {
         let examples = step.examples;
         let shares = divide(step, self.devices.len()).into_iter().enumerate();
         let mut shares: Vec<Box<dyn DataLoaderIterator<TrainingStep<T>>>> = shares
@@ -204,6 +200,6 @@ mod tests {
         let Err(Refusal::Other(words)) = caught(|| workers.train_step(&model(&device), broken)) else {
             panic!("no refusal");
         };
-        assert!(words.contains("id 1000000"), "{words}");
+        assert!(words.contains("1000000 is outside"), "{words}");
     }
 }
