@@ -51,5 +51,5 @@ pub use mode::{Mode, Seed};
 pub use model::{Loaded, Model};
 pub use parameters::{Parameter, ParameterTable, PathTracker, is_adapter, parameter_id};
 pub use registry::{AnyBackbone, KnownFamily, families};
-pub use temper_kernels::Activation;
+pub use temper_kernels::{Activation, Precision};
 pub use trunk::{TrunkRows, TrunkState};

@@ -13,6 +13,7 @@ mod data;
 mod error;
 pub mod metrics;
 pub mod nvidia;
+mod precision;
 mod record;
 mod report;
 mod results;
@@ -25,6 +26,7 @@ pub mod training;
 
 pub use data::{Split, SplitSet, Splits};
 pub use error::TrainError;
+pub use precision::PrecisionSetting;
 pub use record::{RunRecord, RunRequest};
 pub use results::Results;
 pub use run_folder::RunFolder;

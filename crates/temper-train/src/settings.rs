@@ -9,7 +9,7 @@ use temper_freeze::lora::LoraSettings;
 use temper_hub::near_names;
 use temper_models::Pooling;
 
-use crate::TrainError;
+use crate::{PrecisionSetting, TrainError};
 
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
 ///
@@ -73,6 +73,8 @@ pub struct Settings {
     pub max_eval_samples: Option<usize>,
     /// Test examples used at most.
     pub max_test_samples: Option<usize>,
+    /// What matrix products compute in.
+    pub precision: PrecisionSetting,
     /// Whether layers that do not train drop out in training, as in transformers.
     pub frozen_dropout: bool,
     /// Whether what frozen lowest layers make of an example is kept, and where.
@@ -115,6 +117,7 @@ impl Default for Settings {
             max_train_tokens: None,
             max_eval_samples: None,
             max_test_samples: None,
+            precision: PrecisionSetting::Auto,
             frozen_dropout: true,
             trunk_cache: TrunkCacheMode::Auto,
             trunk_cache_memory: None,

@@ -1,6 +1,6 @@
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
 
-use super::draw_mask;
+use super::{draw_mask, widen};
 use crate::cpu::{AttentionPattern, RelativeBuckets};
 use crate::{Attention, AttentionLayout, Sequences};
 
@@ -16,7 +16,7 @@ pub fn attention(
     relative: Option<Tensor<2>>,
     attention: &Attention,
 ) -> Tensor<2> {
-    let Attention { heads, pattern, layout, dropout } = attention;
+    let Attention { heads, pattern, layout, dropout, precision } = attention;
     let device = query.device();
     let rectangle = |x: Tensor<2>, sequences: &Sequences, count: usize| {
         let (batch, longest) = (sequences.count(), sequences.longest());
@@ -32,7 +32,7 @@ pub fn attention(
     let query = rectangle(query, &layout.queries, heads.query_heads);
     let key = rectangle(key, &layout.keys, heads.key_heads);
     let value = rectangle(value, &layout.keys, heads.key_heads);
-    let mut scores = query.matmul(key.swap_dims(2, 3)) * f64::from(pattern.scale);
+    let mut scores = widen(precision.product(query, key.swap_dims(2, 3))) * f64::from(pattern.scale);
     let distances = Distances::new(layout);
     if let Some(slopes) = &pattern.alibi {
         let bias = match pattern.alibi_in_bfloat16 {
@@ -54,7 +54,8 @@ pub fn attention(
         None => weights,
     };
     // [batch, heads, longest, head] -> [batch * longest, heads * head] -> [rows, heads * head]
-    let output = weights.matmul(value).swap_dims(1, 2).reshape([batch * queries, count * heads.head]);
+    let output = precision.product(weights, value).swap_dims(1, 2);
+    let output = output.reshape([batch * queries, count * heads.head]);
     output.select(0, packed_rows(&layout.queries, &device))
 }
 

@@ -81,7 +81,7 @@ pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
     // A file is recorded as what it says, so that the run can go on without it.
     settings.strategy = Strategy::from_name_or_file(&settings.strategy)?.to_string();
     let (model, dataset) = names(args)?;
-    Ok(RunRequest {
+    RunRequest {
         model,
         dataset,
         columns: args.columns.clone(),
@@ -89,7 +89,8 @@ pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
         preset,
         sources: args.sources.clone(),
         settings,
-    })
+    }
+    .resolved()
 }
 
 /// `<model>-<dataset>`
