@@ -15,9 +15,9 @@ pub enum Precision {
     /// Burn's products of f32 as they are. On an NVIDIA GPU they round their factors to TF32, 11 significant
     /// bits, wherever autotune finds that faster (cubek-matmul 0.3.1, `adjust_dtypes`).
     Tf32,
-    /// Factors and results are bfloat16, 8 significant bits; sums inside a product are the backend's, f32
-    /// on every one that is known. As under PyTorch's autocast, a linear map gives bfloat16, too. The range is
-    /// f32's, so that no loss needs to be scaled.
+    /// Factors and results are bfloat16, 8 significant bits; the sums inside a product are f32 (burn-flex 0.22.1,
+    /// `matmul_bf16`; cubek-matmul 0.3.1, `elems.rs`). As under PyTorch's autocast, a linear map gives bfloat16,
+    /// too. The range is f32's, so that no loss needs to be scaled.
     Bf16,
 }
 
