@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use temper_freeze::{FreezeError, TrunkCache, TrunkLayout, TrunkLimits, TrunkPlace};
 use temper_kernels::Sequences;
 use temper_models::layers::Encoded;
-use temper_models::{TrunkRows, TrunkState};
+use temper_models::{Precision, TrunkRows, TrunkState};
 
 const WIDTH: usize = 3;
 
@@ -17,7 +17,7 @@ fn limits(memory_bytes: u64, file_bytes: u64, dir: &Path) -> TrunkLimits {
 
 fn layout(rows: &[(usize, usize)]) -> TrunkLayout {
     let rows = rows.iter().map(|&(hidden, encoded)| TrunkRows { hidden, encoded }).collect();
-    TrunkLayout { depth: 2, width: WIDTH, rows }
+    TrunkLayout { depth: 2, width: WIDTH, rows, precision: Precision::F32 }
 }
 
 fn tensor(values: Vec<f32>) -> Tensor<2> {

@@ -10,9 +10,10 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Dispatch, TensorMetadata};
 use burn::tensor::Tensor;
 
+use crate::Precision;
 use crate::Sequences;
 use crate::autodiff::record;
-use crate::backend::{CpuBackend, is_fused};
+use crate::backend::CpuBackend;
 use crate::composed::{self, Rectangle};
 use crate::cpu::{
     AttentionGradients, AttentionHeads, AttentionInputs, AttentionOutput, AttentionPattern, AttentionResult,
@@ -57,6 +58,8 @@ pub struct Attention {
     pub layout: AttentionLayout,
     /// On the weights.
     pub dropout: Option<Dropout>,
+    /// Of both products.
+    pub precision: Precision,
 }
 
 /// `dropout(softmax(scale query keyᵀ + biases)) value` for every head and sequence
@@ -65,7 +68,7 @@ pub struct Attention {
 /// # Shapes
 /// - query: `[query rows, query_heads * head]`; key, value: `[key rows, key_heads * head]`
 /// - relative: `[buckets, query_heads]`, there if and only if the pattern has relative buckets
-/// - output: `[query rows, query_heads * head]`
+/// - output: `[query rows, query_heads * head]`, bf16 for [`Precision::Bf16`]
 pub fn attention(
     query: Tensor<2>,
     key: Tensor<2>,
@@ -73,7 +76,7 @@ pub fn attention(
     relative: Option<Tensor<2>>,
     attention: Attention,
 ) -> Tensor<2> {
-    if !is_fused(&query) {
+    if !attention.precision.is_fused(&query) {
         return composed::attention(query, key, value, relative, &attention);
     }
     Tensor::from_dispatch(Dispatch::fused_attention(
@@ -99,7 +102,7 @@ impl<B: CpuBackend> Operands<B> {
     fn with_inputs<R>(&self, compute: impl FnOnce(&AttentionInputs<'_>) -> R) -> R {
         let [query, key, value] = [&self.query, &self.key, &self.value].map(B::values);
         let table = self.relative.as_ref().map(B::values);
-        let Attention { heads, pattern, layout, dropout } = &*self.call;
+        let Attention { heads, pattern, layout, dropout, precision: _ } = &*self.call;
         compute(&AttentionInputs {
             query: &query,
             key: &key,

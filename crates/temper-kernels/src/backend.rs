@@ -75,6 +75,15 @@ pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && lies_in_host_memory(&tensor.device())
 }
 
+/// True when Burn's products of f32 on this device may round their factors to TF32.
+pub(crate) fn rounds_to_tf32(device: &Device) -> bool {
+    match device.clone().inner().as_dispatch() {
+        #[cfg(feature = "cuda")]
+        DispatchDevice::Cube(burn::backend::cubecl::Device::Cuda(_)) => true,
+        _ => false,
+    }
+}
+
 fn lies_in_host_memory(device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         #[cfg(feature = "flex")]

@@ -17,7 +17,7 @@ use crate::extension::KernelOps;
 /// `dropout(x)`, or `residual + dropout(x)`.
 ///
 /// # Shapes
-/// - x, residual and output: `[rows, width]`
+/// - x, residual and output: `[rows, width]`; `dropout(x)` alone is of the type of x, a sum is never bf16
 pub fn dropout(x: Tensor<2>, residual: Option<Tensor<2>>, dropout: Dropout) -> Tensor<2> {
     if !is_fused(&x) {
         return composed::dropout(x, residual, dropout);

@@ -17,7 +17,7 @@ use crate::{Activation, composed};
 /// `activation(gate) * up`, element by element (Shazeer 2020, arXiv 2002.05202).
 ///
 /// # Shapes
-/// - gate, up and output: `[rows, width]`
+/// - gate, up and output: `[rows, width]`, the output of the inputs' type
 pub fn gate(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2> {
     if !is_fused(&gate) {
         return composed::gate(gate, up, activation);

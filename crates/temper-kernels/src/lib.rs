@@ -2,7 +2,8 @@
 //!
 //! Every operation exists twice. On the CPU backends (Flex, NdArray) it is one function over
 //! slices with a hand-written backward pass, in [`cpu`]. On any other backend, and for any type but
-//! `f32`, it is composed from Burn's operations, in [`composed`]; the results agree.
+//! `f32`, it is composed from Burn's operations, in [`composed`]; the results agree. What products compute in
+//! is a [`Precision`].
 //!
 //! A batch is *packed*: the tokens of all sequences follow each other in the rows of one matrix and
 //! there is no padding. [`Sequences`] says where each sequence begins and ends.
@@ -26,11 +27,15 @@ mod norm;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
 mod optimizer;
 mod optional;
+mod precision;
 mod row_index;
 mod sequences;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
+mod split;
 
 pub use activation::Activation;
 pub use attention::{Attention, AttentionLayout, attention};
+pub use composed::widen;
 pub use cpu::{AdamW, AttentionHeads, AttentionPattern, Dropout, RelativeBuckets};
 pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;
@@ -40,5 +45,6 @@ pub use linear::{linear, linear_transposed};
 pub use lookup::look_up;
 pub use norm::{Norm, Residual, norm};
 pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares};
+pub use precision::Precision;
 pub use row_index::RowIndex;
 pub use sequences::Sequences;

@@ -12,25 +12,26 @@ use burn::backend::{Autodiff, TensorMetadata};
 use burn::tensor::Tensor;
 
 use crate::autodiff::record;
-use crate::backend::{CpuBackend, is_fused};
+use crate::backend::CpuBackend;
 use crate::cpu::{
     Finish, Matrix, Start, activate_backward_in_place, buffer, multiply, multiply_and_finish, sum_rows,
 };
 use crate::extension::KernelOps;
-use crate::{Activation, composed};
+use crate::{Activation, Precision, composed};
 
 /// `activation(x W + b)`.
 ///
 /// # Shapes
-/// - x: `[rows, in]`, weight: `[in, out]`, bias: `[out]`; output: `[rows, out]`
+/// - x: `[rows, in]`, weight: `[in, out]`, bias: `[out]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`]
 pub fn linear(
     x: Tensor<2>,
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
     activation: Option<Activation>,
+    precision: Precision,
 ) -> Tensor<2> {
-    if !is_fused(&x) {
-        return composed::linear(x, weight, bias, activation);
+    if !precision.is_fused(&x) {
+        return composed::linear(x, weight, bias, activation, precision);
     }
     fused(x, weight, bias, activation, Storage::InOut)
 }
@@ -38,11 +39,16 @@ pub fn linear(
 /// `x Wᵀ + b`: the map back to the vocabulary through a token embedding.
 ///
 /// # Shapes
-/// - x: `[rows, in]`, weight: `[out, in]`, bias: `[out]`; output: `[rows, out]`
-pub fn linear_transposed(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
-    if !is_fused(&x) {
+/// - x: `[rows, in]`, weight: `[out, in]`, bias: `[out]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`]
+pub fn linear_transposed(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    precision: Precision,
+) -> Tensor<2> {
+    if !precision.is_fused(&x) {
         // [out, in] -> [in, out]
-        return composed::linear(x, weight.transpose(), bias, None);
+        return composed::linear(x, weight.transpose(), bias, None, precision);
     }
     fused(x, weight, bias, None, Storage::OutIn)
 }

@@ -43,7 +43,7 @@ pub struct Residual {
 /// `norm(s) gain + bias`, where `s` is x or `residual + dropout(x)`.
 ///
 /// # Shapes
-/// - x and output: `[rows, width]`, gain and bias: `[width]`
+/// - x and output: `[rows, width]`, the output never bf16; gain and bias: `[width]`
 pub fn norm(
     x: Tensor<2>,
     residual: Option<Residual>,

@@ -9,8 +9,8 @@ use common::{assert_close, assert_close_by_size, numbers};
 use safetensors::{Dtype, SafeTensors};
 use temper_kernels::{
     Activation, AdamW, AdamWTensors, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Norm,
-    RelativeBuckets, Residual, RowIndex, Sequences, adamw_step, attention, cross_entropy, embedding, gate,
-    linear, norm, sum_of_squares,
+    Precision, RelativeBuckets, Residual, RowIndex, Sequences, adamw_step, attention, cross_entropy,
+    embedding, gate, linear, norm, sum_of_squares,
 };
 
 const ACTIVATIONS: [(&str, Activation); 5] = [
@@ -102,7 +102,13 @@ fn linear_is_pytorchs() {
     let activations = ACTIVATIONS.map(|(name, activation)| (format!("linear.{name}"), Some(activation)));
     for (case, activation) in activations.into_iter().chain([("linear".into(), None)]) {
         Fixture::read().check(&case, &["x", "weight", "bias"], |tensors| {
-            linear(tensors[0].clone(), tensors[1].clone(), Some(vector(&tensors[2])), activation)
+            linear(
+                tensors[0].clone(),
+                tensors[1].clone(),
+                Some(vector(&tensors[2])),
+                activation,
+                Precision::F32,
+            )
         });
     }
 }
@@ -143,6 +149,7 @@ fn full_attention() -> Attention {
         },
         layout: AttentionLayout::full(Sequences::of_lengths(&LENGTHS)),
         dropout: None,
+        precision: Precision::F32,
     }
 }
 

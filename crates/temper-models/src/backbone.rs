@@ -56,8 +56,8 @@ pub trait Backbone {
         None
     }
 
-    /// Leads a walk through the linear maps, so that adapters can be put on them. A family that does not
-    /// write it has none to offer.
+    /// Leads a walk through the linear maps, so that adapters can be put on them and that they are told what to
+    /// compute in. A family that does not write it takes no adapters and computes in f32.
     fn walk_linears(&mut self, _walk: &mut LinearWalk<'_>) {}
 
     /// What the lowest layers make of a batch, without dropout and outside of autodiff. Counted are an

@@ -53,5 +53,5 @@ pub use model::{Loaded, Model};
 pub use parameters::{Parameter, ParameterTable, PathTracker, is_adapter, parameter_id};
 pub use registry::{AnyBackbone, KnownFamily, families};
 pub use tape::Tape;
-pub use temper_kernels::{Activation, RowIndex};
+pub use temper_kernels::{Activation, Precision, RowIndex};
 pub use trunk::{TrunkRows, TrunkState};

@@ -9,8 +9,8 @@ use crate::parameters::is_adapter;
 use crate::registry::AnyBackbone;
 use crate::weights::{Checkpoint, write_tensors};
 use crate::{
-    BackboneModule, Head, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Rows, TokenBatch,
-    TrunkRows, TrunkState,
+    BackboneModule, Head, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Precision, Rows,
+    TokenBatch, TrunkRows, TrunkState,
 };
 
 /// transformers' number of labels for a classifier whose configuration names none.
@@ -23,6 +23,8 @@ pub struct Model<B: Module + ModuleDisplay = AnyBackbone> {
     pub backbone: B,
     /// The task's part.
     pub head: Option<Head>,
+    #[module(skip)]
+    precision: Precision,
 }
 
 /// A model that was loaded, and what happened on the way.
@@ -81,6 +83,24 @@ impl<B: BackboneModule> Model<B> {
         let (config, head) = ResolvedHead::of(config.clone(), &HeadRequest::FromConfig)?;
         let model = build(&config, &head, device)?;
         Ok(draw(model, config.facts().initializer_range, seed))
+    }
+
+    /// The same model with products in this precision; new and loaded ones have [`Precision::F32`].
+    ///
+    /// Parameters and their gradients stay f32, and so do hidden states and logits.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self.each_linear(&mut |_, linear| linear.precision = precision);
+        if let Some(head) = &mut self.head {
+            head.set_precision(precision);
+        }
+        self
+    }
+
+    /// What its products compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The head's logits; `None` without a head. Of BERT's two pretraining tasks, those of the hidden
@@ -167,5 +187,5 @@ fn build<B: BackboneModule>(
         labels => labels,
     };
     let head = head.facts.as_ref().map(|head| head.kind.init(backbone.hidden_size(), labels, device));
-    Ok(Model { backbone, head })
+    Ok(Model { backbone, head, precision: Precision::default() })
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use temper_freeze::lora::{PeftRequest, attach, load_own, save_own, save_peft};
 use temper_freeze::{FreezePlan, Strategy};
 use temper_models::{
-    Backbone, Bounds, HeadRequest, Loaded, Mode, Model, ModelConfig, Rows, TokenBatch, is_adapter,
+    Backbone, Bounds, HeadRequest, Loaded, Mode, Model, ModelConfig, Precision, Rows, TokenBatch, is_adapter,
 };
 
 use crate::TrainError;
@@ -99,12 +99,14 @@ pub(crate) fn give(
 }
 
 /// Compares the logits of two models, or without a head their hidden states, on sequences of ids that
-/// are drawn by a fixed rule; gives the largest difference as a part of the largest value.
+/// are drawn by a fixed rule; gives the largest difference as a part of the largest value. They compute in f32
+/// whatever they were trained in: the comparison is of their weights.
 ///
 /// # Errors
 /// [`TrainError::Verification`] beyond [`MERGE_TOLERANCE`].
 pub(crate) fn compare_merged(first: &Model, second: &Model, bounds: Bounds) -> Result<f64, TrainError> {
-    let [first, second] = [first, second].map(|model| outputs(model, bounds));
+    let exact = |model: &Model| model.clone().with_precision(Precision::F32);
+    let [first, second] = [first, second].map(|model| outputs(&exact(model), bounds));
     let largest = first.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     let differences = first.iter().zip(&second).map(|(left, right)| (left - right).abs());
     // A NaN must not hide behind max, which ignores it.

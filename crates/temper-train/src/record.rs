@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use temper_data::DatasetRequest;
 use temper_hub::Resolved;
 
+use crate::backend::Backend;
 use crate::settings::{Preset, Settings};
-use crate::{ColumnOptions, SourceOptions, TrainError};
+use crate::{ColumnOptions, PrecisionSetting, SourceOptions, TrainError};
 
 /// What a run was asked to do, resolved: enough to do it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,16 @@ impl RunRequest {
             max_eval_samples: self.settings.max_eval_samples,
             max_test_samples: self.settings.max_test_samples,
         }
+    }
+
+    /// The same with the precision that `auto` stands for on its backend.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] for a precision that the backend does not have.
+    pub fn resolved(mut self) -> Result<Self, TrainError> {
+        let backend: Backend = self.backend.parse().map_err(TrainError::Usage)?;
+        self.settings.precision = PrecisionSetting::Named(self.settings.precision.resolve(backend)?);
+        Ok(self)
     }
 
     /// Reads a request as run.toml has it.

@@ -9,7 +9,7 @@ use temper_freeze::lora::LoraSettings;
 use temper_hub::near_names;
 use temper_models::Pooling;
 
-use crate::TrainError;
+use crate::{PrecisionSetting, TrainError};
 
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
 ///
@@ -75,6 +75,8 @@ pub struct Settings {
     pub max_test_samples: Option<usize>,
     /// Whether layers are computed again in the backward pass, instead of keeping what they compute inside.
     pub gradient_checkpointing: bool,
+    /// What matrix products compute in.
+    pub precision: PrecisionSetting,
     /// Whether layers that do not train drop out in training, as in transformers.
     pub frozen_dropout: bool,
     /// Whether what frozen lowest layers make of an example is kept, and where.
@@ -118,6 +120,7 @@ impl Default for Settings {
             max_eval_samples: None,
             max_test_samples: None,
             gradient_checkpointing: false,
+            precision: PrecisionSetting::Auto,
             frozen_dropout: true,
             trunk_cache: TrunkCacheMode::Auto,
             trunk_cache_memory: None,

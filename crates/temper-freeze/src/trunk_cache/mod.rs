@@ -9,7 +9,7 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor, TensorData};
 use temper_kernels::Sequences;
 use temper_models::layers::Encoded;
-use temper_models::{BackboneModule, Model, TrunkRows, TrunkState};
+use temper_models::{BackboneModule, Model, Precision, TrunkRows, TrunkState};
 
 pub use statistics::TrunkStatistics;
 pub use storage::{TrunkLimits, TrunkPlace};
@@ -19,8 +19,17 @@ use storage::{Storage, bytes_of};
 
 /// Batches whose kept state is compared with a fresh one.
 const CHECKED_BATCHES: usize = 3;
+
 /// The largest difference allowed then, beside the largest value or 1.
-const TOLERANCE: f64 = 1e-5;
+///
+/// States of other batches come from sums in another order. Where the next product rounds its factors, a last bit
+/// may turn over, here and there one in each layer: eight times the largest error of one rounding.
+fn tolerance(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-5,
+        Precision::Tf32 | Precision::Bf16 => 8.0 * precision.unit_roundoff(),
+    }
+}
 
 /// The sizes of the states of a split's examples.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +40,16 @@ pub struct TrunkLayout {
     pub width: usize,
     /// Rows of each example's state.
     pub rows: Vec<TrunkRows>,
+    /// What the layers compute in; the states are f32.
+    pub precision: Precision,
 }
 
 impl TrunkLayout {
     /// The sizes that a model gives at a depth, for examples of these lengths in tokens.
     pub fn of<B: BackboneModule>(model: &Model<B>, depth: usize, lengths: &[u32]) -> Self {
         let rows = lengths.iter().map(|&length| model.trunk_rows(depth, length as usize));
-        Self { depth, width: model.backbone.hidden_size(), rows: rows.collect() }
+        let (width, precision) = (model.backbone.hidden_size(), model.precision());
+        Self { depth, width, rows: rows.collect(), precision }
     }
 
     /// Bytes of the states of all examples.
@@ -202,12 +214,9 @@ impl TrunkCache {
         let started = Instant::now();
         let difference = difference(kept, &compute());
         self.statistics.checked(difference, started.elapsed());
-        if difference > TOLERANCE {
-            return Err(FreezeError::StaleTrunk {
-                depth: self.layout.depth,
-                difference,
-                tolerance: TOLERANCE,
-            });
+        let tolerance = tolerance(self.layout.precision);
+        if difference > tolerance {
+            return Err(FreezeError::StaleTrunk { depth: self.layout.depth, difference, tolerance });
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use temper_kernels::{
     Activation, AdamW, AdamWTensors, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Norm,
-    Residual, Sequences, adamw_step, attention, composed, cross_entropy, gate, linear, norm,
+    Precision, Residual, Sequences, adamw_step, attention, composed, cross_entropy, gate, linear, norm,
 };
 
 /// What a call does at least.
@@ -111,7 +111,7 @@ struct LinearInputs {
     bias: Tensor<1>,
 }
 
-type LinearForm = fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>, Option<Activation>) -> Tensor<2>;
+type LinearForm = fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>, Option<Activation>, Precision) -> Tensor<2>;
 
 fn bench_linear(criterion: &mut Criterion) {
     let shapes = [[2048, 384, 384], [2048, 384, 1536], [2048, 1536, 384], [1024, 768, 3072]];
@@ -121,7 +121,7 @@ fn bench_linear(criterion: &mut Criterion) {
         let call = |form: LinearForm| {
             move |inputs: &LinearInputs| {
                 let LinearInputs { x, weight, bias } = inputs;
-                form(x.clone(), weight.clone(), Some(bias.clone()), activation)
+                form(x.clone(), weight.clone(), Some(bias.clone()), activation, Precision::F32)
             }
         };
         let flops = 2 * rows * width * outputs;
@@ -156,6 +156,7 @@ fn bench_attention(criterion: &mut Criterion) {
             },
             layout: AttentionLayout::full(Sequences::of_lengths(&vec![length; sequences])),
             dropout: None,
+            precision: Precision::F32,
         };
         let (rows, width) = (sequences * length, heads * head);
         // Two products forward, five backward.

@@ -1,6 +1,6 @@
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 
-use super::draw_mask;
+use super::{draw_mask, widen};
 use crate::Attention;
 use crate::cpu::{AttentionPattern, RelativeBuckets};
 
@@ -16,7 +16,7 @@ pub fn attention(
     relative: Option<Tensor<2>>,
     attention: &Attention,
 ) -> Tensor<2> {
-    let Attention { heads, pattern, layout, dropout } = attention;
+    let Attention { heads, pattern, layout, dropout, precision } = attention;
     let device = query.device();
     let rows = query.dims()[0];
     if rows == 0 || layout.keys.rows() == 0 {
@@ -25,7 +25,7 @@ pub fn attention(
     let query = layout.lay_out_queries(query, heads.query_heads);
     let [key, value] = [key, value]
         .map(|x| repeat_heads(layout.lay_out_keys(x, heads.key_heads), heads.query_heads / heads.key_heads));
-    let mut scores = query.matmul(key.swap_dims(2, 3)) * f64::from(pattern.scale);
+    let mut scores = widen(precision.product(query, key.swap_dims(2, 3))) * f64::from(pattern.scale);
     if let Some(slopes) = &pattern.alibi {
         let bias = match pattern.alibi_in_bfloat16 {
             true => bfloat16_alibi(pattern, slopes, scores.dims()[3], &device),
@@ -47,7 +47,7 @@ pub fn attention(
         Some(dropout) => weights.clone() * draw_mask(&weights, *dropout),
         None => weights,
     };
-    layout.pack_queries(weights.matmul(value))
+    layout.pack_queries(precision.product(weights, value))
 }
 
 /// Each key head as often as query heads read it: `[batch, heads, seq, head]`.

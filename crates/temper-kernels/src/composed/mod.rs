@@ -1,17 +1,18 @@
 //! The same operations, composed from Burn's: for every backend that has no fused form, and the
-//! yardstick of those that have one.
+//! yardstick of those that have one. What is bfloat16 is widened first: only products compute in it.
 
 mod attention;
 mod rectangle;
 
-use burn::tensor::{Bool, Distribution, Int, Tensor, activation, module};
+use burn::tensor::{Bool, DType, Distribution, FloatDType, Int, Tensor, activation, module};
 
 pub use crate::lookup::composed as look_up;
+pub use crate::split::split_product;
 pub use attention::attention;
 pub(crate) use rectangle::Rectangle;
 
 use crate::cpu::Dropout;
-use crate::{Activation, Norm, Residual};
+use crate::{Activation, Norm, Precision, Residual};
 
 /// [`crate::linear`].
 ///
@@ -22,12 +23,23 @@ pub fn linear(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
     activation: Option<Activation>,
+    precision: Precision,
 ) -> Tensor<2> {
-    let sums = module::linear(x, weight, bias);
-    match activation {
-        Some(activation) => activate(sums, activation),
-        None => sums,
+    let product = precision.product(x, weight);
+    let dtype = product.dtype();
+    let mut sums = widen(product);
+    if let Some(bias) = bias {
+        sums = sums + bias.unsqueeze();
     }
+    if let Some(activation) = activation {
+        sums = activate(sums, activation);
+    }
+    sums.cast(dtype)
+}
+
+/// f32 for bfloat16; other types stay.
+pub fn widen<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if x.dtype() == DType::BF16 { x.cast(FloatDType::F32) } else { x }
 }
 
 /// [`crate::gate`].
@@ -35,7 +47,8 @@ pub fn linear(
 /// # Shapes
 /// - gate, up, output: `[rows, width]`
 pub fn gate(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2> {
-    activate(gate, activation) * up
+    let dtype = gate.dtype();
+    (activate(widen(gate), activation) * widen(up)).cast(dtype)
 }
 
 /// An activation function, element by element.
@@ -73,8 +86,8 @@ pub fn norm(
 ) -> Tensor<2> {
     let x = match residual {
         Some(Residual { tensor, dropout: Some(masks) }) => dropout(x, Some(tensor), masks),
-        Some(Residual { tensor, dropout: None }) => tensor + x,
-        None => x,
+        Some(Residual { tensor, dropout: None }) => widen(tensor) + widen(x),
+        None => widen(x),
     };
     match norm {
         Norm::Layer { epsilon } => module::layer_norm(x, gain, bias, f64::from(epsilon)),
@@ -94,10 +107,12 @@ pub fn norm(
 /// # Shapes
 /// - x, residual and output: `[rows, width]`
 pub fn dropout(x: Tensor<2>, residual: Option<Tensor<2>>, masks: Dropout) -> Tensor<2> {
+    let dtype = x.dtype();
+    let x = widen(x);
     let dropped = x.clone() * draw_mask(&x, masks);
     match residual {
-        Some(residual) => residual + dropped,
-        None => dropped,
+        Some(residual) => widen(residual) + dropped,
+        None => dropped.cast(dtype),
     }
 }
 
@@ -115,6 +130,6 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     let ignored: Tensor<1, Bool> = targets.clone().lower_elem(0);
     let targets = targets.clamp_min(0).unsqueeze_dim(1);
     // [rows, classes] -> [rows, 1] -> [rows]
-    let losses = activation::log_softmax(logits, 1).gather(1, targets).neg().squeeze_dim(1);
+    let losses = activation::log_softmax(widen(logits), 1).gather(1, targets).neg().squeeze_dim(1);
     losses.mask_fill(ignored, 0.0)
 }

@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 use proptest::prelude::*;
 use temper_kernels::{
-    Attention, AttentionHeads, AttentionLayout, AttentionPattern, RelativeBuckets, Sequences, attention,
-    composed,
+    Attention, AttentionHeads, AttentionLayout, AttentionPattern, Precision, RelativeBuckets, Sequences,
+    attention, composed,
 };
 
 use super::Pair;
@@ -34,6 +34,7 @@ fn call(sequences: &[(usize, usize, usize)], head: usize) -> Attention {
             of(|sequence| sequence.2),
         ),
         dropout: None,
+        precision: Precision::F32,
     }
 }
 

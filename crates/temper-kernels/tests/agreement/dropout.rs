@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use temper_kernels::{
-    Attention, AttentionHeads, AttentionLayout, AttentionPattern, Dropout, Norm, Residual, Sequences,
-    attention, composed, dropout, norm,
+    Attention, AttentionHeads, AttentionLayout, AttentionPattern, Dropout, Norm, Precision, Residual,
+    Sequences, attention, composed, dropout, norm,
 };
 
 use super::common::{Operand, assert_close, numbers, outcome};
@@ -119,6 +119,7 @@ fn square_attention(keys: usize, dropout: Option<Dropout>) -> Attention {
         },
         layout: AttentionLayout::full(Sequences::of_lengths(&[keys])),
         dropout,
+        precision: Precision::F32,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 use temper_kernels::{
-    Activation, Norm, Residual, RowIndex, composed, cross_entropy, embedding, gate, linear,
+    Activation, Norm, Precision, Residual, RowIndex, composed, cross_entropy, embedding, gate, linear,
     linear_transposed, norm,
 };
 
@@ -17,10 +17,16 @@ fn linear_pair(activation: Option<Activation>) -> Pair<Operation, Operation> {
     Pair {
         name: format!("linear {activation:?}"),
         fused: Box::new(move |tensors| {
-            linear(tensors[0].clone(), tensors[1].clone(), bias(tensors), activation)
+            linear(tensors[0].clone(), tensors[1].clone(), bias(tensors), activation, Precision::F32)
         }),
         composed: Box::new(move |tensors| {
-            composed::linear(tensors[0].clone(), tensors[1].clone(), bias(tensors), activation)
+            composed::linear(
+                tensors[0].clone(),
+                tensors[1].clone(),
+                bias(tensors),
+                activation,
+                Precision::F32,
+            )
         }),
     }
 }
@@ -77,10 +83,16 @@ fn a_transposed_weight_gives_the_same() {
     let pair = Pair {
         name: "linear transposed".into(),
         fused: |tensors: &[Tensor<2>]| {
-            linear_transposed(tensors[0].clone(), tensors[1].clone(), bias(tensors))
+            linear_transposed(tensors[0].clone(), tensors[1].clone(), bias(tensors), Precision::F32)
         },
         composed: |tensors: &[Tensor<2>]| {
-            composed::linear(tensors[0].clone(), tensors[1].clone().transpose(), bias(tensors), None)
+            composed::linear(
+                tensors[0].clone(),
+                tensors[1].clone().transpose(),
+                bias(tensors),
+                None,
+                Precision::F32,
+            )
         },
     };
     for (rows, inputs, outputs) in [(0, 3, 2), (1, 1, 1), (7, 33, 20), (50, 16, 49)] {
@@ -94,14 +106,14 @@ fn a_transposed_weight_gives_the_same() {
 /// Both uses get the same incoming gradient; neither may write over it.
 #[test]
 fn linear_agrees_when_tensors_are_used_twice() {
-    type Linear = fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>, Option<Activation>) -> Tensor<2>;
+    type Linear = fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>, Option<Activation>, Precision) -> Tensor<2>;
     let twice = |linear: Linear| {
         move |tensors: &[Tensor<2>]| {
             let [x, weight] = [tensors[0].clone(), tensors[1].clone()];
-            let gelu = linear(x.clone(), weight.clone(), None, Some(Activation::Gelu));
-            let silu = linear(x, weight.clone(), None, Some(Activation::Silu));
+            let gelu = linear(x.clone(), weight.clone(), None, Some(Activation::Gelu), Precision::F32);
+            let silu = linear(x, weight.clone(), None, Some(Activation::Silu), Precision::F32);
             // The weight is the other operand, too.
-            linear(weight.clone(), weight, None, None) + gelu + silu
+            linear(weight.clone(), weight, None, None, Precision::F32) + gelu + silu
         }
     };
     let pair = Pair { name: "twice".into(), fused: twice(linear), composed: twice(composed::linear) };

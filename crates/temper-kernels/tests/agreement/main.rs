@@ -4,10 +4,12 @@
 mod common;
 
 mod attention;
+mod bfloat16;
 mod dropout;
 mod layers;
 mod optimizer;
 mod other_types;
+mod split;
 mod threads;
 
 use burn::tensor::{Device, Tensor};

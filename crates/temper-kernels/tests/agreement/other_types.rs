@@ -2,9 +2,9 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use temper_kernels::{
-    Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Norm, RelativeBuckets,
-    Residual, RowIndex, Sequences, attention, composed, cross_entropy, embedding, gate, linear, norm,
-    sum_of_squares,
+    Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Norm, Precision,
+    RelativeBuckets, Residual, RowIndex, Sequences, attention, composed, cross_entropy, embedding, gate,
+    linear, norm, sum_of_squares,
 };
 
 use super::common::random;
@@ -28,8 +28,8 @@ fn layers_compose() {
     let (x, up, weight, bias) = (matrix(5, 8, 1), matrix(5, 8, 2), matrix(8, 6, 3), vector(6, 4));
     let gelu = Activation::Gelu;
     same(
-        linear(x.clone(), weight.clone(), Some(bias.clone()), Some(gelu)),
-        composed::linear(x.clone(), weight, Some(bias), Some(gelu)),
+        linear(x.clone(), weight.clone(), Some(bias.clone()), Some(gelu), Precision::F32),
+        composed::linear(x.clone(), weight, Some(bias), Some(gelu), Precision::F32),
     );
     same(gate(x.clone(), up.clone(), gelu), composed::gate(x.clone(), up.clone(), gelu));
     let residual = Residual { tensor: up, dropout: None };
@@ -67,6 +67,7 @@ fn attention_composes() {
         pattern,
         layout: AttentionLayout::full(Sequences::of_lengths(&[3, 4])),
         dropout: None,
+        precision: Precision::F32,
     };
     let table = Some(matrix(3, 2, 4));
     same(

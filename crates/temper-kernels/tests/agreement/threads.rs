@@ -2,9 +2,9 @@
 
 use burn::tensor::{Device, Tensor};
 use temper_kernels::{
-    Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Dropout, Norm, RelativeBuckets,
-    Residual, RowIndex, Sequences, attention, cross_entropy, dropout, embedding, gate, linear, norm,
-    sum_of_squares,
+    Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Dropout, Norm, Precision,
+    RelativeBuckets, Residual, RowIndex, Sequences, attention, cross_entropy, dropout, embedding, gate,
+    linear, norm, sum_of_squares,
 };
 
 use super::common::{Operand, Outcome, outcome};
@@ -30,6 +30,7 @@ fn self_attention() -> Attention {
         },
         layout: AttentionLayout::full(Sequences::of_lengths(&LENGTHS)),
         dropout: Some(MASKS),
+        precision: Precision::F32,
     }
 }
 
@@ -46,13 +47,13 @@ fn model(tensors: &[Tensor<2>]) -> Tensor<2> {
     let ids: Vec<i32> = (0..rows).map(|row| (row * row % 47) as i32).collect();
     let ids = RowIndex::new(ids, &table.device());
     let x = embedding(table, &ids);
-    let keys = linear(x.clone(), key, None, None);
+    let keys = linear(x.clone(), key, None, None, Precision::F32);
     let seen = attention(x.clone(), keys.clone(), keys, Some(relative), self_attention());
     let residual = Residual { tensor: x, dropout: Some(MASKS) };
     let x = norm(seen, Some(residual), vector(&gain), None, Norm::Layer { epsilon: 1e-5 });
-    let inner = linear(x, up, None, Some(Activation::Gelu));
+    let inner = linear(x, up, None, Some(Activation::Gelu), Precision::F32);
     let inner = dropout(gate(inner.clone(), inner, Activation::Silu), None, MASKS);
-    cross_entropy(linear(inner, head, None, None), ids.tensor()).unsqueeze_dim(1)
+    cross_entropy(linear(inner, head, None, None, Precision::F32), ids.tensor()).unsqueeze_dim(1)
 }
 
 fn on_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {

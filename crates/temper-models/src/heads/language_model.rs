@@ -1,8 +1,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use temper_kernels::widen;
 
-use crate::layers::{Linear, Norm, NormConfig, parameter};
-use crate::{Activation, Backbone, Mode};
+use crate::layers::{HasLinears, Linear, LinearWalk, Norm, NormConfig, parameter};
+use crate::{Activation, Backbone, Mode, Precision};
 
 /// Where the map to the vocabulary comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,9 @@ pub struct LanguageModel {
     fixed_bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     config: LanguageModelConfig,
+    /// Of the map to the vocabulary, which may have no weights here.
+    #[module(skip)]
+    pub(super) precision: Precision,
 }
 
 impl LanguageModel {
@@ -70,10 +74,11 @@ impl LanguageModel {
             bias: config.bias.then(|| parameter([vocab], device)),
             fixed_bias: config.fixed_bias.then(|| parameter([vocab], device)),
             config: *config,
+            precision: Precision::default(),
         }
     }
 
-    /// Logits.
+    /// Logits, in f32.
     ///
     /// # Shapes
     /// - hidden: `[rows, hidden]`; output: `[rows, vocab]`
@@ -88,9 +93,16 @@ impl LanguageModel {
             x = x * self.config.scale;
         }
         let bias = self.bias.as_ref().or(self.fixed_bias.as_ref()).map(Param::val);
-        match &self.output {
-            Some(output) => temper_kernels::linear(x, output.weight.val(), bias, None),
-            None => temper_kernels::linear_transposed(x, backbone.token_table(), bias),
-        }
+        widen(match &self.output {
+            Some(output) => temper_kernels::linear(x, output.weight.val(), bias, None, self.precision),
+            None => temper_kernels::linear_transposed(x, backbone.token_table(), bias, self.precision),
+        })
+    }
+}
+
+impl HasLinears for LanguageModel {
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("dense", &mut self.dense);
+        walk.part("output", &mut self.output);
     }
 }

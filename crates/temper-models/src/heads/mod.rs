@@ -13,7 +13,8 @@ pub use token_classification::TokenClassification;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::{Backbone, Mode, Rows};
+use crate::layers::{HasLinears, LinearWalk};
+use crate::{Backbone, Mode, Precision, Rows};
 
 /// What a family's head computes, and the sizes that config.json gives it.
 #[derive(Clone, Debug)]
@@ -151,7 +152,7 @@ impl Head {
         }
     }
 
-    /// Logits.
+    /// Logits, in f32 whatever the maps compute in: a loss is.
     ///
     /// # Shapes
     /// - hidden: `[rows, hidden]`; output: `[rows, outputs]`
@@ -161,6 +162,25 @@ impl Head {
             Self::TokenClassification(head) => head.forward(hidden, mode),
             Self::LanguageModel(head) => head.forward(backbone, hidden, mode),
             Self::Pretraining(head) => head.tokens.forward(backbone, hidden, mode),
+        }
+    }
+
+    /// Sets what its products compute in.
+    pub(crate) fn set_precision(&mut self, precision: Precision) {
+        if let Self::LanguageModel(tokens) | Self::Pretraining(Pretraining { tokens, .. }) = self {
+            tokens.precision = precision;
+        }
+        LinearWalk::new(&mut |_, linear| linear.precision = precision).part("head", self);
+    }
+}
+
+impl HasLinears for Head {
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        match self {
+            Self::SequenceClassification(head) => head.walk_linears(walk),
+            Self::TokenClassification(head) => head.walk_linears(walk),
+            Self::LanguageModel(head) => head.walk_linears(walk),
+            Self::Pretraining(head) => head.walk_linears(walk),
         }
     }
 }

@@ -1,8 +1,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use temper_kernels::widen;
 
 use super::{LanguageModel, LanguageModelConfig};
-use crate::layers::Linear;
+use crate::layers::{HasLinears, Linear, LinearWalk};
 use crate::{Backbone, Mode};
 
 /// BERT's two tasks at once: hidden tokens, and whether the second text follows the first.
@@ -24,11 +25,19 @@ impl Pretraining {
         }
     }
 
-    /// Logits of "it follows" and "it does not".
+    /// Logits of "it follows" and "it does not", in f32.
     ///
     /// # Shapes
     /// - hidden: `[sequences, hidden]`, of the first tokens; output: `[sequences, 2]`
     pub fn next_sentence(&self, backbone: &impl Backbone, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
-        self.next_sentence.forward(backbone.pool(hidden, mode.child(0)), mode.child(1))
+        let pooled = backbone.pool(hidden, mode.child(0));
+        widen(self.next_sentence.forward(pooled, mode.child(1)))
+    }
+}
+
+impl HasLinears for Pretraining {
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("tokens", &mut self.tokens);
+        walk.part("next_sentence", &mut self.next_sentence);
     }
 }

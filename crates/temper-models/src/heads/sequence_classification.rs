@@ -1,8 +1,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+use temper_kernels::widen;
 
-use crate::layers::{Dropout, Linear};
+use crate::layers::{Dropout, HasLinears, Linear, LinearWalk};
 use crate::{Activation, Backbone, Mode, Rows};
 
 /// What a classification head reads from the last hidden state.
@@ -83,7 +84,7 @@ impl SequenceClassification {
         self.config.rows
     }
 
-    /// Logits.
+    /// Logits, in f32.
     ///
     /// # Shapes
     /// - hidden: `[sequences, hidden]`; output: `[sequences, labels]`
@@ -96,6 +97,13 @@ impl SequenceClassification {
                 mode.child(2),
             );
         }
-        self.output.forward(self.dropout.forward(x, mode), mode.child(3))
+        widen(self.output.forward(self.dropout.forward(x, mode), mode.child(3)))
+    }
+}
+
+impl HasLinears for SequenceClassification {
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("dense", &mut self.dense);
+        walk.part("output", &mut self.output);
     }
 }

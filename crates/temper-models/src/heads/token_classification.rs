@@ -1,8 +1,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use temper_kernels::widen;
 
 use crate::Mode;
-use crate::layers::{Dropout, Linear};
+use crate::layers::{Dropout, HasLinears, Linear, LinearWalk};
 
 /// Dropout and one linear map over every token: labels of tokens, or a span's start and end.
 ///
@@ -19,11 +20,17 @@ impl TokenClassification {
         Self { output: Linear::new(hidden, labels, device), dropout: Dropout::new(dropout) }
     }
 
-    /// Logits.
+    /// Logits, in f32.
     ///
     /// # Shapes
     /// - hidden: `[tokens, hidden]`; output: `[tokens, labels]`
     pub fn forward(&self, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
-        self.output.forward(self.dropout.forward(hidden, mode), mode.child(0))
+        widen(self.output.forward(self.dropout.forward(hidden, mode), mode.child(0)))
+    }
+}
+
+impl HasLinears for TokenClassification {
+    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("output", &mut self.output);
     }
 }

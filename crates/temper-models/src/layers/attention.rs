@@ -174,6 +174,8 @@ impl Attention {
             pattern: self.pattern.clone(),
             layout,
             dropout: self.dropout.masks(mode),
+            // One model computes in one precision.
+            precision: self.query.precision,
         };
         let attended = temper_kernels::attention(query, key, value, relative, call);
         self.output.forward(attended, mode.child(3))

@@ -43,11 +43,11 @@ impl Dropout {
     /// `residual + dropout(x)`: the end of a pre-norm sub-layer.
     ///
     /// # Shapes
-    /// - x, residual and output: `[rows, width]`
+    /// - x, residual and output: `[rows, width]`, the output never bf16
     pub fn forward_residual(&self, x: Tensor<2>, residual: Tensor<2>, mode: Mode) -> Tensor<2> {
         match self.masks(mode) {
             Some(masks) => temper_kernels::dropout(x, Some(residual), masks),
-            None => residual + x,
+            None => temper_kernels::widen(residual) + temper_kernels::widen(x),
         }
     }
 }

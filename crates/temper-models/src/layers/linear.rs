@@ -2,7 +2,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{LowRank, parameter};
-use crate::{Activation, Mode};
+use crate::{Activation, Mode, Precision};
 
 /// An affine map, `x W + b`, perhaps with a low-rank path beside it.
 #[derive(Module, Debug)]
@@ -13,6 +13,9 @@ pub struct Linear {
     pub bias: Option<Param<Tensor<1>>>,
     /// What is added to the map; no checkpoint has it.
     pub adapter: Option<LowRank>,
+    /// Of its products, and of the attention that reads its result.
+    #[module(skip)]
+    pub precision: Precision,
 }
 
 impl Linear {
@@ -24,24 +27,29 @@ impl Linear {
     /// A map with or without bias.
     pub fn with_bias(inputs: usize, outputs: usize, bias: bool, device: &Device) -> Self {
         let bias = bias.then(|| parameter([outputs], device));
-        Self { weight: parameter([inputs, outputs], device), bias, adapter: None }
+        Self {
+            weight: parameter([inputs, outputs], device),
+            bias,
+            adapter: None,
+            precision: Precision::default(),
+        }
     }
 
     /// `mode` decides about the adapter's dropout alone.
     ///
     /// # Shapes
-    /// - x: `[rows, in]`; output: `[rows, out]`
+    /// - x: `[rows, in]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`]
     pub fn forward(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
         match &self.adapter {
             None => self.dense(x, None),
-            Some(adapter) => self.dense(x.clone(), None) + adapter.forward(x, mode),
+            Some(adapter) => self.dense(x.clone(), None) + adapter.forward(x, mode, self.precision),
         }
     }
 
     /// The map followed by an activation.
     ///
     /// # Shapes
-    /// - x: `[rows, in]`; output: `[rows, out]`
+    /// - x: `[rows, in]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`]
     pub fn forward_activated(&self, x: Tensor<2>, activation: Activation, mode: Mode) -> Tensor<2> {
         if self.adapter.is_none() {
             return self.dense(x, Some(activation));
@@ -66,6 +74,7 @@ impl Linear {
     }
 
     fn dense(&self, x: Tensor<2>, activation: Option<Activation>) -> Tensor<2> {
-        temper_kernels::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val), activation)
+        let bias = self.bias.as_ref().map(Param::val);
+        temper_kernels::linear(x, self.weight.val(), bias, activation, self.precision)
     }
 }

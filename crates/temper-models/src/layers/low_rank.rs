@@ -2,9 +2,9 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Dropout;
-use crate::Mode;
 use crate::initial::uniform_matrix;
 use crate::parameters::parameter_id;
+use crate::{Mode, Precision};
 
 /// The low-rank path beside a linear map: `s dropout(x) A B` (Hu et al. 2021, arXiv 2106.09685).
 ///
@@ -67,19 +67,20 @@ impl LowRank {
     ///
     /// # Shapes
     /// - x: `[rows, in]`; output: `[rows, out]`
-    pub fn forward(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
+    pub fn forward(&self, x: Tensor<2>, mode: Mode, precision: Precision) -> Tensor<2> {
         // [rows, in] -> [rows, rank] -> [rows, out]; scaled where it is narrowest.
-        let narrow = temper_kernels::linear(self.dropout.forward(x, mode), self.a.val(), None, None);
-        temper_kernels::linear(narrow * self.scale, self.b.val(), None, None)
+        let dropped = self.dropout.forward(x, mode);
+        let narrow = temper_kernels::linear(dropped, self.a.val(), None, None, precision);
+        temper_kernels::linear(narrow * self.scale, self.b.val(), None, None, precision)
     }
 
-    /// `s A B`, without autodiff: what the path adds to the weight.
+    /// `s A B`, without autodiff and in f32 whatever the map computes in: what the path adds to the weight.
     ///
     /// # Shapes
     /// - output: `[in, out]`
     pub fn product(&self) -> Tensor<2> {
         let [a, b] = [&self.a, &self.b].map(|factor| factor.val().without_autodiff());
-        temper_kernels::linear(a * self.scale, b, None, None)
+        temper_kernels::linear(a * self.scale, b, None, None, Precision::F32)
     }
 
     /// Rank, scale and dropout.

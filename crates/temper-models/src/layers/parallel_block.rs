@@ -1,5 +1,6 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use temper_kernels::widen;
 
 use super::{
     Attention, AttentionConfig, Dropout, Encoded, FeedForward, FeedForwardConfig, Layer, LayerCache,
@@ -67,7 +68,8 @@ impl Layer for ParallelBlock {
         };
         let attended = self.attention.forward(queries, keys, rows, cache, mode.child(0));
         let transformed = self.ffn.forward(inputs, mode.child(1));
-        self.dropout.forward_residual(transformed + attended, residual, mode.child(2))
+        let sum = widen(transformed) + widen(attended);
+        self.dropout.forward_residual(sum, residual, mode.child(2))
     }
 
     fn drops_out(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Rotary position embeddings.
 
 use burn::tensor::{Int, Tensor, TensorData};
+use temper_kernels::widen;
 
 /// Rotary positions (Su et al. 2021, arXiv 2104.09864), in the form of GPT-NeoX and LLaMA: number `i` of a
 /// head turns together with number `i + head / 2`.
@@ -61,15 +62,15 @@ impl Rotation {
         }
     }
 
-    /// Turns every head of every row.
+    /// Turns every head of every row, in f32; the result is of the type of x.
     ///
     /// # Shapes
     /// - x and output: `[rows, heads * head]`
     pub fn apply(&self, x: Tensor<2>) -> Tensor<2> {
-        let ([rows, width], [_, pairs]) = (x.dims(), self.cosine.dims());
+        let ([rows, width], [_, pairs], dtype) = (x.dims(), self.cosine.dims(), x.dtype());
         let heads = width / (2 * pairs);
         // [rows, heads * head] -> [rows, heads, head]
-        let x = x.reshape([rows, heads, 2 * pairs]);
+        let x = widen(x).reshape([rows, heads, 2 * pairs]);
         let (first, second) = (x.clone().narrow(2, 0, pairs), x.narrow(2, pairs, pairs));
         let spread = |table: &Tensor<2>| table.clone().unsqueeze_dim::<3>(1);
         let (cosine, sine) = (spread(&self.cosine), spread(&self.sine));
@@ -80,6 +81,6 @@ impl Rotation {
             ],
             2,
         );
-        turned.reshape([rows, width])
+        turned.reshape([rows, width]).cast(dtype)
     }
 }

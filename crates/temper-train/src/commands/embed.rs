@@ -8,9 +8,9 @@ use temper_data::{
 use temper_hub::write_atomically;
 use temper_models::{Backbone, HeadRequest, Model, TextPooling, TokenBatch, embed as pool};
 
-use super::{TextOptions, backend, max_seq_length, print};
+use super::{TextOptions, compute_on, max_seq_length, print};
 use crate::backend::Backend;
-use crate::{LocalModel, SourceOptions, TrainError};
+use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError};
 
 /// Turn texts into vectors
 #[derive(Clone, Debug, clap::Args)]
@@ -38,6 +38,9 @@ pub struct EmbedArgs {
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
+    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is f32 on a CPU, tf32 on a GPU
+    #[arg(long, default_value_t)]
+    pub precision: PrecisionSetting,
     /// Where files may come from
     #[command(flatten)]
     pub sources: SourceOptions,
@@ -65,7 +68,7 @@ struct Row<'a> {
 /// See [`TrainError`].
 pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     let format = args.output.as_deref().map(format_of).transpose()?;
-    let device = backend(args.backend)?.device()?;
+    let (device, precision) = compute_on(args.backend, args.precision)?;
     let local = LocalModel::find(&args.sources.hub(true), &args.model)?;
     if let Some(notice) = local.resolved.notice() {
         eprintln!("{notice}");
@@ -81,7 +84,7 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     if encoded.truncated_examples > 0 {
         eprintln!("{} of {} texts were cut to {max_length} tokens", encoded.truncated_examples, texts.len());
     }
-    let backbone = &loaded.model.backbone;
+    let backbone = &loaded.model.with_precision(precision).backbone;
     let mut embeddings = embeddings(backbone, &encoded, args.pooling, args.max_tokens_per_batch, &device);
     if args.normalize {
         embeddings.iter_mut().for_each(|embedding| normalize(embedding));

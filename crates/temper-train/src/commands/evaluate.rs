@@ -1,12 +1,12 @@
 use std::path::PathBuf;
 
-use super::{Predictor, backend};
+use super::{Predictor, compute_on};
 use crate::backend::Backend;
 use crate::record::ResumedRecord;
 use crate::settings::{Preset, Settings};
 use crate::tasks::{Scores, Task, TextClassification};
 use crate::training::{EvaluationLoader, Progress, evaluate as run};
-use crate::{ColumnOptions, RunRequest, SourceOptions, Split, TrainError};
+use crate::{ColumnOptions, PrecisionSetting, RunRequest, SourceOptions, Split, TrainError};
 
 /// Score a fine-tuned model on a split
 #[derive(Clone, Debug, clap::Args)]
@@ -33,6 +33,9 @@ pub struct EvaluateArgs {
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
+    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is f32 on a CPU, tf32 on a GPU
+    #[arg(long, default_value_t)]
+    pub precision: PrecisionSetting,
     /// Say nothing on stderr but errors
     #[arg(long)]
     pub quiet: bool,
@@ -53,8 +56,8 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
 }
 
 fn evaluate_for<T: Task>(args: &EvaluateArgs) -> Result<(), TrainError> {
-    let predictor =
-        Predictor::<T>::load(&args.model, &args.sources, backend(args.backend)?, args.max_seq_length)?;
+    let on = compute_on(args.backend, args.precision)?;
+    let predictor = Predictor::<T>::load(&args.model, &args.sources, on, args.max_seq_length)?;
     let request = request(args, predictor.max_seq_length)?;
     let hub = request.sources.hub(args.quiet);
     let (task, splits) = T::load(&hub, &request, &predictor.tokenizer, &[args.split])?;

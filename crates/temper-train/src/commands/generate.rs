@@ -8,9 +8,9 @@ use temper_models::{
     generate as run,
 };
 
-use super::backend;
+use super::compute_on;
 use crate::backend::Backend;
-use crate::{LocalModel, SourceOptions, TrainError};
+use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError};
 
 /// Write text with a language model
 #[derive(Clone, Debug, clap::Args)]
@@ -45,6 +45,9 @@ pub struct GenerateArgs {
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
+    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is f32 on a CPU, tf32 on a GPU
+    #[arg(long, default_value_t)]
+    pub precision: PrecisionSetting,
     /// Where files may come from
     #[command(flatten)]
     pub sources: SourceOptions,
@@ -143,7 +146,7 @@ impl GenerateFlags {
 /// # Errors
 /// See [`TrainError`].
 pub fn generate(args: &GenerateArgs) -> Result<(), TrainError> {
-    let device = backend(args.backend)?.device()?;
+    let (device, precision) = compute_on(args.backend, args.precision)?;
     let local = LocalModel::find(&args.sources.hub(true), &args.model)?;
     if let Some(notice) = local.resolved.notice() {
         eprintln!("{notice}");
@@ -161,6 +164,7 @@ pub fn generate(args: &GenerateArgs) -> Result<(), TrainError> {
     settings.validate()?;
     let prompts = prompts(args)?;
     let loaded = Model::load_with(config, &local.dir, &HeadRequest::FromConfig, &device)?;
+    let loaded = Loaded { model: loaded.model.with_precision(precision), ..loaded };
     let writer = Writer { loaded, tokenizer, settings, stop_texts, continues };
     let alone = prompts.len() == 1 && std::io::stdout().is_terminal();
     if args.stream || (alone && !args.json && writer.settings.num_beams == 1) {

@@ -33,19 +33,20 @@ pub use predict::{PredictArgs, predict};
 pub use search_depth::{DepthRow, DepthSearch, SearchDepthArgs, search_depth};
 pub use texts::TextOptions;
 pub use verify::{
-    Comparison, Difference, FixtureOutcome, FixtureResult, Impossible, VerifyArgs, compare, verify,
+    Bounds, Comparison, Difference, FixtureOutcome, FixtureResult, Impossible, VerifyArgs, compare, verify,
     verify_fixtures,
 };
 
 use std::io::{ErrorKind, Write};
 
+use burn::tensor::Device;
 use temper_data::TextTokenizer;
-use temper_models::{HeadRequest, Model};
+use temper_models::{HeadRequest, Model, Precision};
 
 use crate::backend::Backend;
 use crate::tasks::Task;
 use crate::training::TaskModel;
-use crate::{LocalModel, SourceOptions, TrainError};
+use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError, precision};
 
 /// A fine-tuned model, loaded to predict.
 struct Predictor<T: Task> {
@@ -60,10 +61,9 @@ impl<T: Task> Predictor<T> {
     fn load(
         name: &str,
         sources: &SourceOptions,
-        backend: Backend,
+        (device, precision): (Device, Precision),
         max_seq_length: Option<usize>,
     ) -> Result<Self, TrainError> {
-        let device = backend.device()?;
         let local = LocalModel::find(&sources.hub(true), name)?;
         if let Some(notice) = local.resolved.notice() {
             eprintln!("{notice}");
@@ -74,7 +74,7 @@ impl<T: Task> Predictor<T> {
         let max_seq_length = self::max_seq_length(max_seq_length, &local, bounds.max_positions)?;
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
         // Nothing is trained, so nothing is clipped.
-        let model = TaskModel::new(loaded.model, task.clone());
+        let model = TaskModel::new(loaded.model.with_precision(precision), task.clone());
         Ok(Self { model, task, tokenizer, max_seq_length })
     }
 }
@@ -105,4 +105,19 @@ fn too_long(asked: usize, limit: usize) -> TrainError {
 fn backend(asked: Option<Backend>) -> Result<Backend, TrainError> {
     let compiled = Backend::default_compiled;
     asked.or_else(compiled).ok_or_else(|| TrainError::Usage("this binary was built without a backend".into()))
+}
+
+/// Where a command computes, and in what; says so where that is not plain f32.
+fn compute_on(
+    backend: Option<Backend>,
+    precision: PrecisionSetting,
+) -> Result<(Device, Precision), TrainError> {
+    let backend = self::backend(backend)?;
+    let precision = precision.resolve(backend)?;
+    let device = backend.device()?;
+    precision::check(precision, backend, &device)?;
+    if let Some(notice) = precision::notice(precision, backend) {
+        eprintln!("{notice}");
+    }
+    Ok((device, precision))
 }

@@ -1,8 +1,8 @@
-use super::{Predictor, TextOptions, backend};
+use super::{Predictor, TextOptions, compute_on};
 use crate::backend::Backend;
 use crate::tasks::{Task, TextClassification};
 use crate::training::{EvaluationLoader, predict as run};
-use crate::{SourceOptions, TrainError};
+use crate::{PrecisionSetting, SourceOptions, TrainError};
 
 /// Label texts with a fine-tuned model
 #[derive(Clone, Debug, clap::Args)]
@@ -21,6 +21,9 @@ pub struct PredictArgs {
     /// flex, ndarray, cuda or cuda:N (the GPU's number)
     #[arg(long)]
     pub backend: Option<Backend>,
+    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is f32 on a CPU, tf32 on a GPU
+    #[arg(long, default_value_t)]
+    pub precision: PrecisionSetting,
     /// One JSON object a text: text, label, probabilities, logits
     #[arg(long)]
     pub json: bool,
@@ -38,8 +41,8 @@ pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
 }
 
 fn predict_for<T: Task>(args: &PredictArgs) -> Result<(), TrainError> {
-    let predictor =
-        Predictor::<T>::load(&args.model, &args.sources, backend(args.backend)?, args.max_seq_length)?;
+    let on = compute_on(args.backend, args.precision)?;
+    let predictor = Predictor::<T>::load(&args.model, &args.sources, on, args.max_seq_length)?;
     let texts = args.texts.read()?;
     let examples = predictor.task.encode(&texts, &predictor.tokenizer, predictor.max_seq_length)?;
     let cut = examples.encoded.truncated_examples;

@@ -257,7 +257,9 @@ impl Grid {
 }
 
 fn same_settings(folder: &Path, before: &RunRequest, now: &RunRequest) -> Result<(), TrainError> {
-    let differences = differences(before, now);
+    // A record of before precision was a setting names none.
+    let resolved = before.clone().resolved();
+    let differences = differences(resolved.as_ref().unwrap_or(before), now);
     if differences.is_empty() {
         return Ok(());
     }

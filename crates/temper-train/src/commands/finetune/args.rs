@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::backend::Backend;
 use crate::settings::Preset;
-use crate::{ColumnOptions, RunRequest, SourceOptions};
+use crate::{ColumnOptions, PrecisionSetting, RunRequest, SourceOptions};
 
 /// Fine-tune a pretrained model on a dataset
 #[derive(Clone, Debug, clap::Args)]
@@ -187,6 +187,10 @@ pub struct SettingFlags {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_checkpointing: Option<bool>,
+    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is f32 on a CPU, tf32 on a GPU
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<PrecisionSetting>,
     /// Whether frozen layers drop out in training as in transformers: true or false
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

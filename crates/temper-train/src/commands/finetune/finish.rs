@@ -70,7 +70,8 @@ impl<T: Task> Finish<'_, T> {
     fn load(&self, dir: &std::path::Path) -> Result<(TaskModel<T>, ModelConfig), TrainError> {
         let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
         let loaded = adapters::load(dir, &self.request.settings, &backend.device()?)?;
-        Ok((TaskModel::new(loaded.model, self.task.clone()), loaded.config))
+        let model = loaded.model.with_precision(self.request.settings.precision.named());
+        Ok((TaskModel::new(model, self.task.clone()), loaded.config))
     }
 
     fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {

@@ -22,7 +22,7 @@ use crate::training::{
     CheckpointState, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise,
     TaskModel, steps_per_epoch, train,
 };
-use crate::{LocalModel, RunFolder, Split, Splits, TrainError, adapters};
+use crate::{LocalModel, RunFolder, Split, Splits, TrainError, adapters, precision};
 
 /// A run whose files are there and whose data is encoded.
 pub(in crate::commands) struct Job<T: Task> {
@@ -39,6 +39,8 @@ pub(in crate::commands) struct Job<T: Task> {
 
 impl<T: Task> Job<T> {
     pub(in crate::commands) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
+        // A record of before there was this setting names none.
+        let request = request.resolved()?;
         let devices = devices(&request)?;
         let _: Strategy = request.settings.strategy.parse()?;
         // A wrong name is found before a model is downloaded for it.
@@ -74,7 +76,11 @@ impl<T: Task> Job<T> {
     pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
         let head = self.task.head(&self.request.settings);
         let loaded = Model::load(&self.local.dir, &head, &self.devices[0])?;
-        adapters::with_adapters(loaded, &self.request.settings)
+        Ok(self.in_precision(adapters::with_adapters(loaded, &self.request.settings)?))
+    }
+
+    fn in_precision(&self, loaded: Loaded) -> Loaded {
+        Loaded { model: loaded.model.with_precision(self.request.settings.precision.named()), ..loaded }
     }
 
     pub(in crate::commands) fn plan(
@@ -125,7 +131,7 @@ impl<T: Task> Job<T> {
                 run.path().display()
             )));
         };
-        let loaded = adapters::load(&dir, &self.request.settings, &self.devices[0])?;
+        let loaded = self.in_precision(adapters::load(&dir, &self.request.settings, &self.devices[0])?);
         self.progress.line(&format!("resuming {} after step {}", run.path().display(), state.step));
         let plan = self.plan(&loaded, &recorded.new_parameters)?;
         self.train(run, loaded, plan, state, Some(&dir), json)
@@ -146,6 +152,12 @@ impl<T: Task> Job<T> {
             self.request.backend,
             run.path().display()
         ));
+        let backend = self.request.backend.parse().ok();
+        if let Some(notice) =
+            backend.and_then(|backend| precision::notice(settings.precision.named(), backend))
+        {
+            say(&notice);
+        }
         let (used, full) = (self.splits.train.examples.len(), self.splits.report.full_train_rows);
         if self.request.preset == Preset::Cpu {
             say(&format!(
@@ -293,7 +305,13 @@ fn devices(request: &RunRequest) -> Result<Vec<Device>, TrainError> {
             )));
         }
     };
-    backends.into_iter().map(|backend| Ok(backend.device()?.autodiff())).collect()
+    let precision = request.settings.precision.named();
+    let device = |backend: Backend| {
+        let device = backend.device()?.autodiff();
+        precision::check(precision, backend, &device)?;
+        Ok(device)
+    };
+    backends.into_iter().map(device).collect()
 }
 
 fn schedule(settings: &Settings, examples: usize) -> Schedule {

@@ -83,7 +83,7 @@ pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
     // A file is recorded as what it says, so that the run can go on without it.
     settings.strategy = Strategy::from_name_or_file(&settings.strategy)?.to_string();
     let (model, dataset) = names(args)?;
-    Ok(RunRequest {
+    RunRequest {
         model,
         dataset,
         columns: args.columns.clone(),
@@ -92,7 +92,8 @@ pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
         preset,
         sources: args.sources.clone(),
         settings,
-    })
+    }
+    .resolved()
 }
 
 /// GPUs, none of them named twice.

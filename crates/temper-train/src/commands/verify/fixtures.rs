@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 use serde_json::Value;
-use temper_models::{HeadRequest, Model, ModelError};
+use temper_models::{HeadRequest, Loaded, Model, ModelError};
 
+use super::Bounds;
 use super::compare::{Impossible, compare};
 use crate::TrainError;
 
@@ -84,7 +85,7 @@ pub(super) fn folder(given: Option<&Path>) -> Result<PathBuf, TrainError> {
 pub fn verify_fixtures(
     folder: &Path,
     family: Option<&str>,
-    tolerance: f64,
+    bounds: Bounds,
     device: &Device,
 ) -> Result<Vec<FixtureResult>, TrainError> {
     let entries = std::fs::read_dir(folder).map_err(|error| TrainError::content(folder, error))?;
@@ -96,7 +97,7 @@ pub fn verify_fixtures(
         let (model_type, architecture) = identity(&dir)?;
         if family.is_none_or(|family| family == model_type) {
             let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let outcome = outcome(&dir, tolerance, device);
+            let outcome = outcome(&dir, bounds, device);
             results.push(FixtureResult { name, model_type, architecture, outcome });
         }
     }
@@ -116,12 +117,13 @@ fn identity(dir: &Path) -> Result<(String, String), TrainError> {
     Ok((text(&config["model_type"]), text(&config["architectures"][0])))
 }
 
-fn outcome(dir: &Path, tolerance: f64, device: &Device) -> FixtureOutcome {
+fn outcome(dir: &Path, bounds: Bounds, device: &Device) -> FixtureOutcome {
     let loaded = match Model::load(dir, &HeadRequest::FromConfig, device) {
         Ok(loaded) => loaded,
         Err(ModelError::UnknownFamily { .. }) => return FixtureOutcome::UnknownFamily,
         Err(error) => return FixtureOutcome::Failed { reason: error.to_string() },
     };
+    let loaded = Loaded { model: loaded.model.with_precision(bounds.precision), ..loaded };
     let comparison = match compare(&loaded, &dir.join("reference.safetensors"), device) {
         Ok(comparison) => comparison,
         Err(error) => return FixtureOutcome::Failed { reason: error.to_string() },
@@ -130,7 +132,7 @@ fn outcome(dir: &Path, tolerance: f64, device: &Device) -> FixtureOutcome {
         return FixtureOutcome::Failed { reason: format!("{name}: {reason}") };
     }
     match comparison.worst() {
-        Some(worst) if worst.largest <= tolerance => {
+        Some(worst) if worst.largest <= bounds.tolerance => {
             FixtureOutcome::Verified { output: worst.name.clone(), largest: worst.largest }
         }
         Some(worst) => FixtureOutcome::Differs { output: worst.name.clone(), largest: worst.largest },

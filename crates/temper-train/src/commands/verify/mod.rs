@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use temper_hub::catalogue;
-use temper_models::{HeadRequest, Model, ModelConfig, families};
+use temper_models::{HeadRequest, Loaded, Model, ModelConfig, Precision, families};
 
-use super::{backend, print};
+use super::{compute_on, print};
 use crate::backend::Backend;
-use crate::{LocalModel, SourceOptions, TrainError};
+use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError, precision};
 
 /// Compare a model's outputs with those of a reference implementation
 #[derive(Clone, Debug, clap::Args)]
@@ -34,12 +34,15 @@ pub struct VerifyArgs {
     /// A folder of fixtures: folders with config.json, weights and reference.safetensors
     #[arg(long, value_name = "DIR", conflicts_with = "reference")]
     pub fixtures: Option<PathBuf>,
-    /// Largest absolute difference allowed
-    #[arg(long, default_value_t = 1e-4)]
-    pub tolerance: f64,
+    /// Largest absolute difference allowed: 1e-4 by default, more where products are less precise than f32
+    #[arg(long)]
+    pub tolerance: Option<f64>,
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
+    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is f32 on a CPU, tf32 on a GPU
+    #[arg(long, default_value_t)]
+    pub precision: PrecisionSetting,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -54,9 +57,11 @@ pub struct VerifyArgs {
 /// [`TrainError::Verification`] and [`TrainError::Fixtures`] above the tolerance; [`TrainError::File`] for
 /// a reference that cannot be used.
 pub fn verify(args: &VerifyArgs) -> Result<(), TrainError> {
-    let device = backend(args.backend)?.device()?;
+    let (device, precision) = compute_on(args.backend, args.precision)?;
+    let tolerance = args.tolerance.unwrap_or_else(|| default_tolerance(precision));
+    let bounds = Bounds { precision, tolerance };
     match (&args.model, &args.reference) {
-        (Some(model), Some(reference)) => verify_model(args, model, reference, &device),
+        (Some(model), Some(reference)) => verify_model(args, model, reference, bounds, &device),
         (None, _) if !args.all => {
             let what = "a model's name, Hub id or folder is missing; --all verifies every family's fixtures";
             Err(TrainError::Usage(what.into()))
@@ -64,25 +69,53 @@ pub fn verify(args: &VerifyArgs) -> Result<(), TrainError> {
         (model, _) => {
             let folder = fixtures::folder(args.fixtures.as_deref())?;
             let family = model.as_ref().map(|model| family_of(args, model)).transpose()?;
-            let results = verify_fixtures(&folder, family.as_deref(), args.tolerance, &device)?;
-            report_fixtures(args, &results)
+            let results = verify_fixtures(&folder, family.as_deref(), bounds, &device)?;
+            report_fixtures(args, bounds, &results)
         }
     }
 }
 
-fn verify_model(args: &VerifyArgs, model: &str, reference: &Path, device: &Device) -> Result<(), TrainError> {
+/// What a model computes in, and how far it may be from its reference then.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Of the model's products.
+    pub precision: Precision,
+    /// Largest absolute difference allowed.
+    pub tolerance: f64,
+}
+
+/// 1e-4 in f32. Where factors are rounded further, so many errors of one rounding, for outputs of some units: what
+/// the fixtures of every family stay below (docs/CUDA.md).
+fn default_tolerance(precision: Precision) -> f64 {
+    const ROUNDINGS: f64 = 64.0;
+    match precision {
+        Precision::F32 => 1e-4,
+        Precision::Tf32 | Precision::Bf16 => ROUNDINGS * precision.unit_roundoff(),
+    }
+}
+
+fn verify_model(
+    args: &VerifyArgs,
+    model: &str,
+    reference: &Path,
+    bounds: Bounds,
+    device: &Device,
+) -> Result<(), TrainError> {
+    let Bounds { precision, tolerance } = bounds;
     let local = LocalModel::find(&args.sources.hub(true), model)?;
     if let Some(notice) = local.resolved.notice() {
         eprintln!("{notice}");
     }
     let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, device)?;
+    let loaded = Loaded { model: loaded.model.with_precision(precision), ..loaded };
     let comparison = compare(&loaded, reference, device)?;
-    let failure = comparison.worst().filter(|worst| worst.largest > args.tolerance);
+    let failure = comparison.worst().filter(|worst| worst.largest > tolerance);
     if args.json {
         let value = serde_json::json!({
             "model": model,
             "reference": reference,
-            "tolerance": args.tolerance,
+            "precision": precision,
+            "tolerance": tolerance,
             "verified": failure.is_none(),
             "outputs": comparison.outputs,
             "impossible": comparison.impossible,
@@ -92,16 +125,15 @@ fn verify_model(args: &VerifyArgs, model: &str, reference: &Path, device: &Devic
     } else {
         print(&lines(&comparison))?;
         if failure.is_none() {
-            print(&format!("verified: nothing differs by more than {:e}\n", args.tolerance))?;
+            let name = precision::name(precision);
+            print(&format!("verified: nothing differs by more than {tolerance:e} (precision {name})\n"))?;
         }
     }
     match failure {
         None => Ok(()),
-        Some(worst) => Err(TrainError::Verification {
-            what: worst.name.clone(),
-            difference: worst.largest,
-            tolerance: args.tolerance,
-        }),
+        Some(worst) => {
+            Err(TrainError::Verification { what: worst.name.clone(), difference: worst.largest, tolerance })
+        }
     }
 }
 
@@ -134,7 +166,11 @@ fn family_of(args: &VerifyArgs, model: &str) -> Result<String, TrainError> {
     Ok(ModelConfig::read(&local.dir)?.model_type().into())
 }
 
-fn report_fixtures(args: &VerifyArgs, results: &[FixtureResult]) -> Result<(), TrainError> {
+fn report_fixtures(
+    args: &VerifyArgs,
+    Bounds { precision, tolerance }: Bounds,
+    results: &[FixtureResult],
+) -> Result<(), TrainError> {
     let failed: Vec<String> = results
         .iter()
         .filter(|result| result.outcome.is_failure())
@@ -145,20 +181,21 @@ fn report_fixtures(args: &VerifyArgs, results: &[FixtureResult]) -> Result<(), T
     let verified = results.len() - failed.len() - unknown;
     if args.json {
         let value = serde_json::json!({
-            "tolerance": args.tolerance,
+            "precision": precision,
+            "tolerance": tolerance,
             "verified": failed.is_empty() && verified > 0,
             "fixtures": results,
         });
         print(&format!("{value}\n"))?;
     } else {
         let table: String = results.iter().map(fixture_line).collect();
-        let (all, not, tolerance) = (results.len(), failed.len(), args.tolerance);
+        let (all, not, precision) = (results.len(), failed.len(), precision::name(precision));
         let skipped = match unknown {
             0 => String::new(),
             unknown => format!(", {unknown} of families that are not known"),
         };
         print(&format!(
-            "{table}{all} fixtures: {verified} verified, {not} not{skipped}; tolerance {tolerance:e}\n"
+            "{table}{all} fixtures: {verified} verified, {not} not{skipped}; tolerance {tolerance:e}, precision {precision}\n"
         ))?;
     }
     match (failed.is_empty(), verified) {
