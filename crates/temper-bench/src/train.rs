@@ -78,7 +78,7 @@ impl Task for Train {
     }
 
     fn memory(&self) -> Value {
-        let usage = self.batches.first().and_then(|batch| batch.ids.device().memory_pool_usage());
+        let usage = self.batches.first().and_then(|batch| batch.device().memory_pool_usage());
         json!(usage.map(|usage| json!({ "in_use": usage.bytes_in_use, "reserved": usage.bytes_reserved })))
     }
 }

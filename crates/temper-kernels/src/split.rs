@@ -32,7 +32,7 @@ pub fn split_product<const D: usize>(left: Tensor<D>, right: Tensor<D>) -> Tenso
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
-    Cube: cfg(feature = "cuda"),
+    Cube: cfg(feature = "gpu"),
     Autodiff
 )]
 pub(crate) trait SplitOps: Backend {
@@ -47,7 +47,7 @@ impl SplitOps for burn::backend::Flex {}
 #[cfg(feature = "ndarray")]
 impl SplitOps for burn::backend::NdArray {}
 
-#[cfg(feature = "cuda")]
+#[cfg(feature = "gpu")]
 impl SplitOps for burn::backend::Cube {}
 
 impl<B: SplitOps, C: CheckpointStrategy> SplitOps for Autodiff<B, C> {

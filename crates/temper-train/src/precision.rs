@@ -14,7 +14,7 @@ use crate::backend::Backend;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum PrecisionSetting {
-    /// f32 on a CPU, tf32 on an NVIDIA GPU.
+    /// tf32 on an NVIDIA GPU, f32 elsewhere.
     #[default]
     Auto,
     /// This one.
@@ -116,8 +116,8 @@ pub(crate) fn check(precision: Precision, backend: Backend, device: &Device) -> 
 /// What to tell about it; nothing where products are simply f32.
 pub(crate) fn notice(precision: Precision, backend: Backend) -> Option<String> {
     let text = match (precision, backend.is_cpu()) {
-        (Precision::F32, true) => return None,
-        (Precision::F32, false) => {
+        (Precision::F32, _) if !matches!(backend, Backend::Cuda(_)) => return None,
+        (Precision::F32, _) => {
             "precision f32: where this GPU would round factors to TF32, three products take the place of one"
         }
         (Precision::Tf32, _) => {
@@ -156,6 +156,7 @@ mod tests {
         assert_eq!(tf32.resolve(Backend::Cuda(0)).unwrap(), Precision::Tf32);
         assert_eq!(tf32.resolve(Backend::Ndarray).unwrap_err().exit_code(), 2);
         assert!(notice(Precision::F32, Backend::Flex).is_none());
+        assert!(notice(Precision::F32, Backend::Wgpu).is_none());
         assert!(notice(Precision::Tf32, Backend::Cuda(0)).is_some());
     }
 }

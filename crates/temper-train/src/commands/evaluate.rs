@@ -33,7 +33,7 @@ pub struct EvaluateArgs {
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
-    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is f32 on a CPU, tf32 on a GPU
+    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
     /// Say nothing on stderr but errors

@@ -187,7 +187,7 @@ pub struct SettingFlags {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_checkpointing: Option<bool>,
-    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is f32 on a CPU, tf32 on a GPU
+    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<PrecisionSetting>,
