@@ -131,6 +131,7 @@ def main() -> None:
     pack = json.loads((PACK / "pack.json").read_text(encoding="utf-8"))
     arguments = parse_arguments(pack)
     arguments.results.mkdir(parents=True, exist_ok=True)
+    folder = arguments.results.resolve()
     with tempfile.TemporaryDirectory(prefix="temper-carry-") as work:
         on_gpu = arguments.backend.startswith("cuda")
         setting = Setting(
@@ -143,8 +144,9 @@ def main() -> None:
             train_rows=64 if arguments.small else None,
             is_small=arguments.small,
         )
-        # Ours, for inductor's and CubeCL's caches: the home folder may not be writable.
-        os.environ.setdefault("HOME", work)
+        # Caches of inductor and CubeCL go where everything else does, which may be written.
+        os.environ["HOME"] = work
+        os.chdir(work)
         unpack_model(setting)
         results: Results = {"pack": pack, "machine": machine.describe(), "steps": []}
         results["machine"]["cuda"] = setting.environment
@@ -166,8 +168,9 @@ def main() -> None:
             print(f"{name}: {outcome} ({seconds:.0f} s)", flush=True)
             step_row = {"name": name, "outcome": outcome, "seconds": round(seconds, 1)}
             results["steps"].append(step_row)
-            write(results, setting, arguments.results)
-    print(f"{time.monotonic() - start:.0f} s in all; the table: {arguments.results / 'table.md'}")
+            write(results, setting, folder)
+        os.chdir(folder)
+    print(f"{time.monotonic() - start:.0f} s in all; the table: {folder / 'table.md'}")
 
 
 if __name__ == "__main__":

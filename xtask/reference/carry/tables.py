@@ -33,7 +33,8 @@ def header(machine: Row, pack: Row) -> str:
 
 def table(columns: list[str], rows: list[list[str]]) -> str:
     """Write a table; the first column is of words, the others of numbers."""
-    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    safe = [[text.replace("|", "\\|") for text in row] for row in rows]
+    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *safe]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
