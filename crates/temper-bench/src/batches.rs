@@ -7,7 +7,8 @@ use crate::job::Job;
 
 /// Loads the job's checkpoint with the head it has.
 pub fn load(job: &Job, device: &Device) -> Result<Loaded> {
-    Ok(Model::load(&job.model, &HeadRequest::FromConfig, device)?)
+    let loaded = Model::load(&job.model, &HeadRequest::FromConfig, device)?;
+    Ok(Loaded { model: loaded.model.with_precision(job.precision), ..loaded })
 }
 
 /// Packs some rows of ids; all of them are first texts.

@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use burn::tensor::Device;
 use serde::Deserialize;
+use temper_models::Precision;
 use temper_train::Backend;
 
 /// What is to be done.
@@ -44,13 +45,9 @@ pub struct Job {
     /// flex, ndarray, cuda or cuda:N; flex if absent.
     #[serde(default = "flex")]
     pub backend: String,
-    /// f32.
-    #[serde(default = "f32")]
-    pub precision: String,
-}
-
-fn f32() -> String {
-    "f32".into()
+    /// What matrix products compute in; f32 if absent.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 fn flex() -> String {
@@ -61,11 +58,8 @@ impl Job {
     /// Where the job computes, without autodiff.
     ///
     /// # Errors
-    /// A backend or a precision that this binary lacks, or a GPU that is not there.
+    /// A backend that this binary lacks, or a GPU that is not there.
     pub fn device(&self) -> Result<Device> {
-        if self.precision != f32() {
-            bail!("this build computes in f32, not in {}", self.precision);
-        }
         let backend: Backend = self.backend.parse().map_err(|error: String| anyhow!(error))?;
         Ok(backend.device()?)
     }

@@ -54,6 +54,11 @@ impl Model {
 }
 
 impl<B: BackboneModule> Model<B> {
+    /// Joins a backbone and a head; products compute in f32.
+    pub fn new(backbone: B, head: Option<Head>) -> Self {
+        Self { backbone, head, precision: Precision::default() }
+    }
+
     /// As [`Model::load`], of a family whose configuration was read already.
     ///
     /// # Errors
@@ -187,5 +192,5 @@ fn build<B: BackboneModule>(
         labels => labels,
     };
     let head = head.facts.as_ref().map(|head| head.kind.init(backbone.hidden_size(), labels, device));
-    Ok(Model { backbone, head, precision: Precision::default() })
+    Ok(Model::new(backbone, head))
 }

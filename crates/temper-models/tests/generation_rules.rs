@@ -101,7 +101,7 @@ impl Ready {
         let device = Device::flex();
         let head = LanguageModel::new(&LanguageModelConfig::plain(vocab, true), vocab, &device);
         let backbone = family.init(Parts::ALL, &device);
-        Self { model: Model { backbone, head: Some(Head::LanguageModel(head)) }, config, scores }
+        Self { model: Model::new(backbone, Some(Head::LanguageModel(head))), config, scores }
     }
 
     fn drawn(vocab: usize, seed: u64) -> Self {

@@ -34,6 +34,16 @@ fn unknown_names_come_with_near_ones() {
 }
 
 #[test]
+fn devices_are_nvidias_and_each_named_once() {
+    let bench = Bench::new();
+    let refused = |flags: &[&str], words: &[&str]| assert_fails(&bench.finetune("run", flags), 2, words);
+    refused(&["--devices", "0,1"], &["--devices names the GPUs of --backend cuda", "flex"]);
+    refused(&["--devices", "1,0,1"], &["--devices names GPU 1 twice"]);
+    refused(&["--devices", "0,one"], &["--devices", "one"]);
+    assert_no_run(&bench);
+}
+
+#[test]
 fn a_source_that_is_not_there_is_exit_4() {
     let bench = Bench::new();
     let output = bench.run(&["finetune", "bert", "imdb", "--offline", "--no-stand-in"]);

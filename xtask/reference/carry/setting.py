@@ -37,9 +37,9 @@ class Setting:
     def temper(
         self, command: str, subject: str, precision: str, backend: str | None = None
     ) -> list[str]:
-        """Return a command of temper, on a backend, in a precision; f32 goes without saying."""
-        words = [str(self.pack / "temper"), command, subject, "--backend", backend or self.backend]
-        return words if precision == "f32" else [*words, "--precision", precision]
+        """Return a command of temper, on a backend, in a precision."""
+        place = ["--backend", backend or self.backend, "--precision", precision]
+        return [str(self.pack / "temper"), command, subject, *place]
 
     def temper_bench(self, name: str, folder: Path | None = None) -> Program:
         """Return Temper's worker."""

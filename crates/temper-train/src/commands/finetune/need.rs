@@ -139,7 +139,9 @@ pub(super) fn fits(settings: &Settings, tokens: Option<usize>) -> Vec<String> {
             "--max-tokens-per-batch {tokens} (now {budget}): the same steps, computed in smaller parts"
         ));
     }
-    fits.push("--gradient-checkpointing: layers are computed again in the backward pass".into());
+    if !settings.gradient_checkpointing {
+        fits.push("--gradient-checkpointing: layers are computed again in the backward pass".into());
+    }
     fits.push(format!("a --max-seq-length below {}", settings.max_seq_length));
     if settings.strategy == "all" {
         fits.push("--strategy lora or last:2: no gradients and moments of the other weights".into());
