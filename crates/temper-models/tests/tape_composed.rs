@@ -48,7 +48,7 @@ fn load(case: &Case, dropout: f64, device: &Device) -> Model {
 }
 
 fn loss(model: &Model, batch: &TokenBatch) -> Tensor<1> {
-    batch.ids.device().seed(11);
+    batch.device().seed(11);
     let logits = model.logits(batch, Mode::train(3)).expect("a head");
     assert_eq!(logits.dtype(), DType::F64);
     (logits.clone() * logits).mean()

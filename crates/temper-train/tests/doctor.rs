@@ -22,7 +22,7 @@ fn processor_memory_and_backends_are_told() {
     assert!(value["memory"]["free_bytes"].as_u64().expect("a number") > 0);
     let backends = value["backends"].as_array().expect("a list");
     let names: Vec<&str> = backends.iter().filter_map(|backend| backend["backend"].as_str()).collect();
-    assert_eq!(names, ["flex", "ndarray", "cuda"]);
+    assert_eq!(names, ["flex", "ndarray", "cuda", "wgpu"]);
     assert_eq!(backends[0]["missing"], serde_json::json!([]));
     assert_eq!(backends[0]["default"], true);
     assert!(backends[0]["uses"].as_str().expect("text").contains("1 threads"));
