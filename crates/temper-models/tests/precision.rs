@@ -90,10 +90,9 @@ fn gradients_are_near_the_reference_and_f32() {
         let ours = gradients_of(&model, &gradients);
         let theirs: HashMap<String, Vec<f64>> = case.parameters("grad.");
         let pairs = theirs.iter().filter(|(_, theirs)| !theirs.iter().any(|value| value.is_nan()));
-        let pairs: Vec<_> = pairs.map(|(path, theirs)| (&ours[path], theirs)).collect();
-        let flat =
-            |pick: fn(&(&Vec<f64>, &Vec<f64>)) -> Vec<f64>| pairs.iter().flat_map(pick).collect::<Vec<_>>();
-        let difference = relative(&flat(|pair| pair.0.clone()), &flat(|pair| pair.1.clone()));
+        let (ours, theirs): (Vec<_>, Vec<_>) =
+            pairs.map(|(path, theirs)| (ours[path].clone(), theirs.clone())).unzip();
+        let difference = relative(&ours.concat(), &theirs.concat());
         let of_autocast = autocast(&case, "gradients");
         println!("{:<45} gradients {difference:.1e}, of autocast {of_autocast:.1e}", case.name);
         let is_near = difference > ROUNDED && difference < TIMES * of_autocast;

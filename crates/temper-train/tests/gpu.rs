@@ -86,11 +86,12 @@ fn gradients_are_those_of_the_cpu() {
         let dir = zoo().join(name);
         let (expected_loss, expected) = loss_and_norms(&dir, &cpu);
         let (found_loss, found) = loss_and_norms(&dir, &gpu);
-        assert!((found_loss - expected_loss).abs() < 1e-4 * expected_loss, "{name}: {found_loss}");
+        assert!((found_loss - expected_loss).abs() < 1e-3 * expected_loss, "{name}: {found_loss}");
         assert_eq!(found.len(), expected.len(), "{name}");
         let size = expected.iter().copied().fold(0.0, f32::max);
         for (found, expected) in found.iter().zip(&expected) {
-            let close = (found - expected).abs() < 1e-4 * size;
+            // Vulkan's erf, exp and tanh are approximations.
+            let close = (found - expected).abs() < 1e-3 * size;
             assert!(close, "{name}: {found}, not {expected}; the largest is {size}");
         }
     }
