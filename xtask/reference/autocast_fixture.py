@@ -14,7 +14,13 @@ import transformers
 from safetensors.torch import load_file
 from torch import Tensor
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids", "decoder_input_ids", "decoder_attention_mask")
+INPUTS = (
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "decoder_input_ids",
+    "decoder_attention_mask",
+)
 TARGETS = ("labels", "start_positions", "end_positions", "next_sentence_label")
 LOGITS = ("logits", "start_logits", "end_logits", "prediction_logits")
 
@@ -45,7 +51,7 @@ def values(folder: Path, autocast: bool) -> tuple[Tensor, Tensor]:
 
 
 def errors(folder: Path) -> dict[str, float]:
-    """The relative errors of one model."""
+    """Return the relative errors of one model."""
     exact, rounded = values(folder, autocast=False), values(folder, autocast=True)
     pairs = zip(("logits", "gradients"), exact, rounded, strict=True)
     return {name: float(f"{((b - a).norm() / a.norm()).item():.2e}") for name, a, b in pairs}

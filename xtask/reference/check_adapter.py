@@ -40,7 +40,9 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", type=Path, required=True, help="folder of the base model")
-    parser.add_argument("--run", type=Path, required=True, help="run folder with adapter/ and model/")
+    parser.add_argument(
+        "--run", type=Path, required=True, help="run folder with adapter/ and model/"
+    )
     parser.add_argument("--reference", type=Path, required=True, help="JSON lines: text, logits")
     parser.add_argument("--max-seq-length", type=int, default=128)
     parser.add_argument("--tolerance", type=float, default=1e-4)

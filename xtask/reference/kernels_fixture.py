@@ -179,9 +179,7 @@ def record_attention(recorder: Recorder) -> None:
 
     half = (rows, width // 2)
     recorder.case("attention.grouped", grouped, query=(rows, width), key=half, value=half)
-    recorder.case(
-        "attention.cross", cross, **matrices | {"query": (sum(QUERY_LENGTHS), width)}
-    )
+    recorder.case("attention.cross", cross, **matrices | {"query": (sum(QUERY_LENGTHS), width)})
     recorder.case("attention.t5", t5_attention, **matrices, table=(BUCKETS, HEADS))
     longest = max(LENGTHS)
     recorder.record |= {

@@ -11,7 +11,7 @@ from process import FailedError, last_words, run
 from setting import Setting
 
 LIMIT = 100.0
-# Largest absolute difference allowed, as temper itself has it: 64 roundings where factors are rounded.
+# Largest absolute difference allowed, temper's own: 64 roundings where factors are rounded.
 TOLERANCES = {"f32": 1e-4, "tf32": 2**-5, "bf16": 2**-2}
 
 

@@ -8,11 +8,11 @@ use temper_data::BatchSettings;
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
 use temper_models::{Loaded, Model, is_adapter};
 
+use super::devices;
 use super::finish::{Finish, Summary};
 use super::interrupt::on_interrupt;
 use super::refused::Refused;
 use super::too_long;
-use crate::backend::Backend;
 use crate::memory;
 use crate::panics::caught;
 use crate::record::{ResumedRecord, RunRecord, RunRequest};
@@ -41,7 +41,7 @@ impl<T: Task> Job<T> {
     pub(in crate::commands) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
         // A record of before there was this setting names none.
         let request = request.resolved()?;
-        let devices = devices(&request)?;
+        let devices = devices::of(&request)?;
         let _: Strategy = request.settings.strategy.parse()?;
         // A wrong name is found before a model is downloaded for it.
         if !Path::new(&request.dataset).exists() {
@@ -76,7 +76,9 @@ impl<T: Task> Job<T> {
     pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
         let head = self.task.head(&self.request.settings);
         let loaded = Model::load(&self.local.dir, &head, &self.devices[0])?;
-        Ok(self.in_precision(adapters::with_adapters(loaded, &self.request.settings)?))
+        let loaded = self.in_precision(adapters::with_adapters(loaded, &self.request.settings)?);
+        devices::check_masks(&self.request, &loaded.model)?;
+        Ok(loaded)
     }
 
     fn in_precision(&self, loaded: Loaded) -> Loaded {
@@ -291,27 +293,6 @@ impl<T: Task> Job<T> {
         let warmup = ((settings.warmup_ratio * total as f64).ceil() as usize).min(total - 1);
         LinearWarmup::new(settings.learning_rate, warmup, total)
     }
-}
-
-/// The backend's device, or the GPUs that share every step.
-fn devices(request: &RunRequest) -> Result<Vec<Device>, TrainError> {
-    let backend: Backend = request.backend.parse().map_err(TrainError::Usage)?;
-    let backends = match (backend, request.devices.as_slice()) {
-        (backend, []) => vec![backend],
-        (Backend::Cuda(0), gpus) => gpus.iter().map(|&gpu| Backend::Cuda(gpu)).collect(),
-        (backend, _) => {
-            return Err(TrainError::Usage(format!(
-                "--devices names the GPUs of --backend cuda, and the backend is {backend}"
-            )));
-        }
-    };
-    let precision = request.settings.precision.named();
-    let device = |backend: Backend| {
-        let device = backend.device()?.autodiff();
-        precision::check(precision, backend, &device)?;
-        Ok(device)
-    };
-    backends.into_iter().map(device).collect()
 }
 
 fn schedule(settings: &Settings, examples: usize) -> Schedule {

@@ -2,6 +2,7 @@
 
 mod args;
 mod budget;
+mod devices;
 mod finish;
 mod interrupt;
 pub(super) mod job;
@@ -88,20 +89,12 @@ pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
         dataset,
         columns: args.columns.clone(),
         backend: backend.to_string(),
-        devices: distinct(&args.devices)?,
+        devices: devices::distinct(&args.devices)?,
         preset,
         sources: args.sources.clone(),
         settings,
     }
     .resolved()
-}
-
-/// GPUs, none of them named twice.
-fn distinct(devices: &[usize]) -> Result<Vec<usize>, TrainError> {
-    match devices.iter().enumerate().find(|(place, gpu)| devices[..*place].contains(gpu)) {
-        Some((_, gpu)) => Err(TrainError::Usage(format!("--devices names GPU {gpu} twice"))),
-        None => Ok(devices.to_vec()),
-    }
 }
 
 /// `<model>-<dataset>`
