@@ -128,7 +128,7 @@ fn cuda_device(index: usize) -> Result<Device, GpuError> {
     }
     crate::gpu::keep_kernels_between_runs();
     let device = Device::cuda(index);
-    if !Device::enumerate(DeviceType::Cuda).iter().any(|found| *found == device) {
+    if !Device::enumerate(DeviceType::Cuda).contains(&device) {
         return Err(GpuError::FirstKernel {
             device: Backend::Cuda(index).to_string(),
             reason: "Burn does not list it".into(),
