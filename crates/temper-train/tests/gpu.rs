@@ -97,6 +97,17 @@ fn gradients_are_those_of_the_cpu() {
     }
 }
 
+/// The tiny model with dropout of that probability.
+fn with_dropout(probability: f64) -> Bench {
+    let bench = Bench::new();
+    let mut config = bench.json("model/config.json");
+    for field in ["hidden_dropout_prob", "attention_probs_dropout_prob"] {
+        config[field] = json!(probability);
+    }
+    bench.write("model/config.json", &config.to_string());
+    bench
+}
+
 /// Loss and gradient norm of every step.
 fn steps(bench: &Bench, run: &str) -> Vec<[f64; 2]> {
     let text = bench.read(&format!("runs/{run}/metrics.jsonl"));
@@ -107,11 +118,7 @@ fn steps(bench: &Bench, run: &str) -> Vec<[f64; 2]> {
 
 #[test]
 fn runs_are_those_of_the_cpu() {
-    let bench = Bench::new();
-    let mut config = bench.json("model/config.json");
-    config["hidden_dropout_prob"] = json!(0.0);
-    config["attention_probs_dropout_prob"] = json!(0.0);
-    bench.write("model/config.json", &config.to_string());
+    let bench = with_dropout(0.0);
     let backend = BACKEND.to_string();
     for (name, flags) in [
         ("all", &["--strategy", "all"][..]),
@@ -155,11 +162,7 @@ impl ModuleMapper for Moved<'_> {
 /// and only then, a step along the gradient moves the loss by the square of the gradient's norm.
 #[test]
 fn layers_computed_again_draw_the_same_masks() {
-    let bench = Bench::new();
-    let mut config = bench.json("model/config.json");
-    config["hidden_dropout_prob"] = json!(0.3);
-    config["attention_probs_dropout_prob"] = json!(0.3);
-    bench.write("model/config.json", &config.to_string());
+    let bench = with_dropout(0.3);
     let (dir, device) = (bench.path("model"), gpu());
     let (model, tape) = (load(&dir, &device), Tape::default());
     let batch = batch(&dir, &device).with_tape(&tape);
