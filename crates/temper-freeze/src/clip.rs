@@ -1,6 +1,6 @@
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, Transaction};
 use temper_kernels::sum_of_squares;
 
 /// Euclidean norms of gradients, before clipping.
@@ -16,8 +16,8 @@ pub struct GradientNorms {
 #[derive(Clone, Debug)]
 pub struct GradientSquares {
     ids: Vec<ParamId>,
-    /// `[parameters]`; `None` without gradients.
-    sums: Option<Tensor<1>>,
+    /// `[1]` a parameter that has a gradient.
+    sums: Vec<Tensor<1>>,
 }
 
 impl GradientSquares {
@@ -25,9 +25,7 @@ impl GradientSquares {
     pub fn of<M: Module>(module: &M, gradients: &GradientsParams) -> Self {
         let mut squares = Squares { gradients, ids: Vec::new(), sums: Vec::new() };
         module.visit(&mut squares);
-        // [1] a parameter -> [parameters]
-        let sums = if squares.sums.is_empty() { None } else { Some(Tensor::cat(squares.sums, 0)) };
-        Self { ids: squares.ids, sums }
+        Self { ids: squares.ids, sums: squares.sums }
     }
 
     /// What is left of gradients whose common norm may be `max_norm` at most: a factor of 1 or less, `[1]`.
@@ -35,7 +33,8 @@ impl GradientSquares {
     ///
     /// Follows PyTorch 2.15, `clip_grad_norm_`, down to its 1e-6: Burn clips tensor by tensor.
     pub fn clip_factor(&self, max_norm: f32) -> Option<Tensor<1>> {
-        let total = self.sums.clone()?.sum().sqrt();
+        // Joined into one tensor they would cost a kernel each; this is fused.
+        let total = self.sums.iter().cloned().reduce(|sum, next| sum + next)?.sqrt();
         // A norm that a clamp sees first could come out of it as a number.
         let spoilt = total.clone().is_finite().bool_not();
         let factor = (total + 1e-6).recip() * max_norm;
@@ -44,8 +43,8 @@ impl GradientSquares {
 
     /// The norms, on the host: waits for the device.
     pub fn read(self) -> GradientNorms {
-        let Some(sums) = self.sums else { return GradientNorms { each: Vec::new(), total: 0.0 } };
-        let sums: Vec<f32> = sums.into_data().iter::<f32>().collect();
+        let reading = self.sums.into_iter().fold(Transaction::default(), Transaction::register);
+        let sums: Vec<f32> = reading.execute().iter().flat_map(|sum| sum.iter::<f32>()).collect();
         let total = sums.iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt() as f32;
         GradientNorms { each: self.ids.into_iter().zip(sums.into_iter().map(f32::sqrt)).collect(), total }
     }
@@ -72,7 +71,7 @@ mod tests {
     use burn::tensor::Device;
 
     fn factor(sums: &[f32], max_norm: f32) -> f32 {
-        let sums = Some(Tensor::from_floats(sums, &Device::flex()));
+        let sums = sums.iter().map(|&sum| Tensor::from_floats([sum], &Device::flex())).collect();
         GradientSquares { ids: Vec::new(), sums }.clip_factor(max_norm).unwrap().into_scalar()
     }
 

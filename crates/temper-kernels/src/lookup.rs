@@ -106,9 +106,15 @@ impl<B: Backend> Backward<B, 1> for LookUpBackward {
 /// # Shapes
 /// - x: `[rows, width]`; output: `[picked, width]`
 fn with_zeros<B: Backend>(x: FloatTensor<B>, picked: &[i32]) -> FloatTensor<B> {
-    let ([_, width], device) = (x.shape().dims::<2>(), x.device());
-    let zeros = B::float_zeros(Shape::new([1, width]), &device, x.dtype().into());
-    let picked = TensorData::new(picked.to_vec(), [picked.len()]);
-    let picked = B::int_from_data(picked, &device);
-    B::float_select(B::float_cat(vec![x, zeros], 0), 0, picked)
+    let ([rows, _], device, dtype) = (x.shape().dims::<2>(), x.device(), x.dtype());
+    let places: Vec<i32> = picked.iter().map(|&row| row.min(rows as i32 - 1)).collect();
+    let places = B::int_from_data(TensorData::new(places, [picked.len()]), &device);
+    let found = B::float_select(x, 0, places);
+    if picked.iter().all(|&row| row < rows as i32) {
+        return found;
+    }
+    // A factor is fused with the lookup; a row of zeros behind the others would cost a copy of them all.
+    let is_there = picked.iter().map(|&row| if row < rows as i32 { 1.0_f32 } else { 0.0 }).collect();
+    let is_there = B::float_from_data(TensorData::new::<f32, _>(is_there, [picked.len(), 1]), &device);
+    B::float_mul(found, B::float_cast(is_there, dtype.into()))
 }
