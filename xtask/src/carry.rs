@@ -31,7 +31,6 @@ pub fn pack(args: &CarryArgs, cuda_offline: bool) -> Result<ExitCode> {
     build(&["--package", "temper-train", "--package", "temper-bench", "--bins"], features)?;
     let mut pack = Command::new(python);
     pack.arg(scripts().join("carry/pack.py"));
-    pack.arg("--temper").arg(binary("temper"));
     pack.arg("--temper-bench").arg(binary("temper-bench"));
     pack.arg("--fixtures").arg(root().join("crates/temper-models/tests/fixtures/zoo"));
     pack.arg("--mirror").arg(&args.mirror).arg("--out").arg(&args.out);

@@ -8,6 +8,7 @@ mod adapters;
 pub mod allocator;
 mod backend;
 pub mod baselines;
+pub mod cli;
 pub mod commands;
 mod data;
 mod error;

@@ -1,92 +1,13 @@
 //! The binary `temper`.
 
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
 use temper_train::allocator::{Allocator, keep_freed_memory};
-use temper_train::commands::{
-    CompareArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs,
-    MergeArgs, ModelsArgs, PlanArgs, PredictArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs,
-    compare_strategies, doctor, embed, evaluate, fetch, finetune, generate, inspect, merge, models, plan,
-    predict, search_depth, unmerge, verify,
-};
-use temper_train::{TrainError, guarded};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-/// Fine-tune pretrained language models in Rust
-#[derive(Parser)]
-#[command(name = "temper", version, args_override_self = true)]
-struct Cli {
-    /// Threads that compute (default: one a core)
-    #[arg(long, global = true, value_name = "N")]
-    threads: Option<NonZeroUsize>,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    Finetune(Box<FinetuneArgs>),
-    Compare(Box<CompareArgs>),
-    SearchDepth(Box<SearchDepthArgs>),
-    Evaluate(EvaluateArgs),
-    Plan(Box<PlanArgs>),
-    Predict(PredictArgs),
-    Embed(EmbedArgs),
-    Generate(Box<GenerateArgs>),
-    Inspect(InspectArgs),
-    Merge(MergeArgs),
-    Unmerge(UnmergeArgs),
-    Verify(VerifyArgs),
-    Fetch(FetchArgs),
-    Models(ModelsArgs),
-    Doctor(DoctorArgs),
-}
-
 fn main() -> ExitCode {
     keep_freed_memory();
-    // What CubeCL warns of, a GPU that refuses, comes as an error, too.
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TEMPER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,cubecl_common=off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let cli = Cli::parse();
-    if let Err(error) = set_threads(cli.threads) {
-        eprintln!("error: {error}");
-        return ExitCode::from(error.exit_code());
-    }
-    let result = guarded(|| match cli.command {
-        Command::Finetune(args) => finetune(&args),
-        Command::Compare(args) => compare_strategies(&args),
-        Command::SearchDepth(args) => search_depth(&args),
-        Command::Evaluate(args) => evaluate(&args),
-        Command::Plan(args) => plan(&args),
-        Command::Predict(args) => predict(&args),
-        Command::Embed(args) => embed(&args),
-        Command::Generate(args) => generate(&args),
-        Command::Inspect(args) => inspect(&args),
-        Command::Merge(args) => merge(&args),
-        Command::Unmerge(args) => unmerge(&args),
-        Command::Verify(args) => verify(&args),
-        Command::Fetch(args) => fetch(&args),
-        Command::Models(args) => models(&args),
-        Command::Doctor(args) => doctor(&args),
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.exit_code())
-        }
-    }
-}
-
-/// One pool computes everything: tokenisation, tensors and Burn's own products. The thread that calls
-/// waits for it. Batches are made ahead by one more thread, which has little to do.
-fn set_threads(threads: Option<NonZeroUsize>) -> Result<(), TrainError> {
-    let Some(threads) = threads else { return Ok(()) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
-    pool.build_global().map_err(|error| TrainError::Usage(format!("--threads {threads}: {error}")))
+    temper_train::cli::run(std::env::args_os())
 }

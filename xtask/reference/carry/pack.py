@@ -24,13 +24,13 @@ TOKENIZER_FILES = ["config.json", "tokenizer.json", "tokenizer_config.json"]
 # Rows of each split, as in docs/BENCHMARKS.md.
 ROWS = {"train": 2000, "validation": 300, "test": 1000}
 SEED = 42
-# Both programs are the same for the most part: the second shall find the first.
-PROGRAMS_DICTIONARY = 256 << 20
+# As long as the program.
+DICTIONARY = 128 << 20
 
 
 def fetch(arguments: argparse.Namespace, name: str) -> list[Path]:
     """Return where temper keeps the files of a model or dataset."""
-    command = [str(arguments.temper), "fetch", name, "--json", "--no-stand-in"]
+    command = [str(arguments.temper_bench), "temper", "fetch", name, "--json", "--no-stand-in"]
     command += ["--mirror", str(arguments.mirror)]
     fetched = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if fetched.returncode:
@@ -92,10 +92,14 @@ def write_fixtures(source: Path, folder: Path) -> None:
                 shutil.copyfile(fixture / name, target / name)
 
 
-def write_programs(arguments: argparse.Namespace, folder: Path) -> None:
-    """Copy the programs without their symbols."""
-    for program in (arguments.temper, arguments.temper_bench):
-        subprocess.run(["strip", "-o", folder / program.name, program], check=True)
+def write_programs(program: Path, folder: Path) -> None:
+    """Copy Temper's worker without its symbols; temper is in it, too, and gets a name."""
+    subprocess.run(["strip", "-o", folder / program.name, program], check=True)
+    temper = folder / "temper"
+    temper.write_text(
+        f'#!/bin/sh\nexec "$(dirname "$0")/{program.name}" temper "$@"\n', encoding="utf-8"
+    )
+    temper.chmod(0o755)
 
 
 def needed_glibc(program: Path) -> str:
@@ -118,21 +122,21 @@ def write_scripts(folder: Path) -> None:
 def compress(folder: Path, target: Path) -> None:
     """Write the folder as one tar.xz."""
     filters = [{"id": lzma.FILTER_X86}]
-    filters += [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": PROGRAMS_DICTIONARY}]
+    filters += [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": DICTIONARY}]
     with (
         lzma.open(target, "wb", filters=filters) as packed,
         tarfile.open(fileobj=packed, mode="w|") as tar,
     ):
-        # The programs beside each other.
-        for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
+        for path in sorted(folder.iterdir()):
             tar.add(path, arcname=path.name)
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line; `cargo xtask carry` fills it in."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--temper", type=Path, required=True, help="the binary temper")
-    parser.add_argument("--temper-bench", type=Path, required=True, help="Temper's worker")
+    parser.add_argument(
+        "--temper-bench", type=Path, required=True, help="Temper's worker, which is temper, too"
+    )
     parser.add_argument("--fixtures", type=Path, required=True, help="folder of the zoo")
     parser.add_argument("--mirror", type=Path, required=True, help="as temper's --mirror")
     parser.add_argument("--backend", required=True, help="what the programs were built for")
@@ -149,12 +153,12 @@ def main() -> None:
     target = arguments.out / "pack.tar.xz"
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        write_programs(arguments, folder)
+        write_programs(arguments.temper_bench, folder)
         write_scripts(folder / "scripts")
         write_fixtures(arguments.fixtures, folder / "fixtures")
         write_model(fetch(arguments, "minilm")[0].parent, folder / "model")
         write_data(fetch(arguments, "imdb"), folder / "data")
-        glibc = needed_glibc(folder / arguments.temper.name)
+        glibc = needed_glibc(folder / arguments.temper_bench.name)
         pack = {
             "temper": arguments.version,
             "commit": arguments.commit,
