@@ -10,8 +10,6 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Dispatch, TensorMetadata};
 use burn::tensor::Tensor;
 
-use crate::Precision;
-use crate::Sequences;
 use crate::autodiff::record;
 use crate::backend::CpuBackend;
 use crate::composed::{self, Rectangle};
@@ -20,6 +18,7 @@ use crate::cpu::{
     Dropout, attention_backward, attention_forward,
 };
 use crate::extension::KernelOps;
+use crate::{Precision, Sequences};
 
 /// Where the queries and the keys of each sequence lie.
 #[derive(Clone, Debug)]

@@ -25,6 +25,21 @@ impl Batch {
     pub fn tokens(&self) -> usize {
         self.ids.len()
     }
+
+    /// The first sequences, so many of them, and the others.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn split_at(mut self, sequences: usize) -> [Self; 2] {
+        let tokens = self.lengths[..sequences].iter().sum::<u32>() as usize;
+        let others = Self {
+            ids: self.ids.split_off(tokens),
+            type_ids: self.type_ids.split_off(tokens),
+            lengths: self.lengths.split_off(sequences),
+            examples: self.examples.split_off(sequences),
+        };
+        [self, others]
+    }
 }
 
 /// Puts the examples `indices` of `set` into one batch, in this order.
@@ -45,6 +60,16 @@ pub fn collate(set: &EncodedSet, indices: &[usize]) -> Batch {
 mod tests {
     use super::*;
     use crate::Encoded;
+
+    #[test]
+    fn a_batch_in_two_is_two_batches() {
+        let set = set();
+        for count in 0..=3 {
+            let [first, others] = collate(&set, &[2, 0, 1]).split_at(count);
+            assert_eq!(first, collate(&set, &[2, 0, 1][..count]));
+            assert_eq!(others, collate(&set, &[2, 0, 1][count..]));
+        }
+    }
 
     fn set() -> EncodedSet {
         let item = |ids: &[u32], type_ids: &[u32]| Encoded {

@@ -11,6 +11,9 @@ use super::exchange::StepExchange;
 use super::trunk::SplitTrunk;
 use crate::tasks::Task;
 
+/// Where the masks of other devices' shares are counted from: beyond every micro-batch of one.
+const FIRST_SHARE: usize = 1 << 24;
+
 /// A part of an optimiser step that fits the token budget.
 #[derive(Clone, Debug)]
 pub struct MicroBatch<T: Task> {
@@ -25,21 +28,8 @@ pub struct MicroBatch<T: Task> {
 impl<T: Task> MicroBatch<T> {
     /// Its first examples and its last ones, each at least one of two.
     pub(super) fn halves(self) -> [Self; 2] {
-        let Batch { ids, type_ids, lengths, examples } = self.tokens;
-        let count = lengths.len() / 2;
-        let tokens = lengths[..count].iter().sum::<u32>() as usize;
-        let first = Batch {
-            ids: ids[..tokens].to_vec(),
-            type_ids: type_ids[..tokens].to_vec(),
-            lengths: lengths[..count].to_vec(),
-            examples: examples[..count].to_vec(),
-        };
-        let last = Batch {
-            ids: ids[tokens..].to_vec(),
-            type_ids: type_ids[tokens..].to_vec(),
-            lengths: lengths[count..].to_vec(),
-            examples: examples[count..].to_vec(),
-        };
+        let count = self.targets.len() / 2;
+        let [first, last] = self.tokens.split_at(count);
         let mut targets = self.targets;
         let of_last = targets.split_off(count);
         [
@@ -179,7 +169,7 @@ impl<T: Task> TrainStep for TaskModel<T> {
         let mut output = StepOutput { share: item.share, ..StepOutput::none(item.examples, &device) };
         let mut accumulator = GradientsAccumulator::new();
         // Parts that several devices compute draw masks of their own.
-        let mode = if item.share == 0 { mode } else { mode.child(item.share).child(usize::MAX) };
+        let mode = if item.share == 0 { mode } else { mode.child(FIRST_SHARE + item.share) };
         for (index, batch) in item.batches.iter().enumerate() {
             let tape = self.checkpointing.then(Tape::default);
             let tokens = batch.to_device(&self.model, &device);
