@@ -33,8 +33,3 @@ pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};
 pub use tokenizer::{SpecialTokens, TextStream, TextTokenizer, load_tokenizer};
 pub use unlabelled::{UnlabelledText, read_unlabelled};
-
-/// Bytes as hexadecimal digits in lower case.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -1,3 +1,5 @@
+//! What can end a command early, and the exit code of each.
+
 use std::path::PathBuf;
 
 use temper_data::DataError;
@@ -7,6 +9,7 @@ use temper_models::ModelError;
 
 use crate::memory::OutOfMemory;
 use crate::nvidia::GpuError;
+use crate::signals::Stop;
 
 /// The exit code where memory runs out.
 pub(crate) const OUT_OF_MEMORY: u8 = 5;
@@ -25,6 +28,23 @@ pub enum TrainError {
         /// The folder.
         path: PathBuf,
     },
+    /// Something has the name already.
+    #[error("{} exists already", path.display())]
+    Taken {
+        /// The name.
+        path: PathBuf,
+    },
+    /// Another process works in the folder.
+    #[error("{} is in use by {owner}; wait until it has ended, or stop it", folder.display())]
+    Owned {
+        /// The folder.
+        folder: PathBuf,
+        /// What the other process says of itself.
+        owner: String,
+    },
+    /// The reader of stdout has seen enough; no error.
+    #[error("nobody reads the output any more")]
+    ReaderGone,
     /// Files could not be had.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -93,13 +113,15 @@ pub enum TrainError {
         /// How many were verified.
         of: usize,
     },
-    /// Ctrl-C, with everything saved.
-    #[error("interrupted after step {step}; go on with --resume {run}")]
+    /// A signal, with everything saved.
+    #[error("stopped after step {step}; go on with: temper finetune --resume {}", run.display())]
     Interrupted {
         /// Optimiser steps done.
         step: usize,
         /// The run folder.
         run: PathBuf,
+        /// Which signal.
+        stop: Stop,
     },
     /// A folder of several runs that was made for another request.
     #[error(
@@ -113,6 +135,14 @@ pub enum TrainError {
         /// A line each.
         differences: Vec<String>,
     },
+    /// A dataset that is a path is not what a run read.
+    #[error("{file} of {dataset} is not as the run read it; give the run its own files, or start a new run")]
+    ChangedData {
+        /// The path.
+        dataset: String,
+        /// The file that changed, came or went.
+        file: String,
+    },
     /// One of several runs failed, in a process of its own that said why.
     #[error(
         "{cell} failed with exit code {code}; the other runs are kept, and the same call goes on with them"
@@ -123,8 +153,8 @@ pub enum TrainError {
         /// Its exit code.
         code: u8,
     },
-    /// Ctrl-C among several runs.
-    #[error("interrupted with {done} of {of} runs done in {}; the same call goes on", folder.display())]
+    /// A signal among several runs.
+    #[error("stopped with {done} of {of} runs done in {}; the same call goes on", folder.display())]
     CellsInterrupted {
         /// Runs that are done.
         done: usize,
@@ -132,6 +162,8 @@ pub enum TrainError {
         of: usize,
         /// The folder of all runs.
         folder: PathBuf,
+        /// Which signal.
+        stop: Stop,
     },
     /// A process of ours failed; it has said why.
     #[error("the measurement failed")]
@@ -172,11 +204,13 @@ impl TrainError {
     }
 
     /// The process's exit code: 2 usage, 3 bad data, 4 source unreachable or
-    /// a GPU, driver or library not there, 5 out of memory, 6 diverged, 7 verification failed, 130 interrupted with a
-    /// checkpoint, 1 anything else.
+    /// a GPU, driver or library not there, 5 out of memory, 6 diverged, 7 verification failed, 75 stopped by the system
+    /// with a checkpoint (start it again), 130 interrupted with a checkpoint, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::ReaderGone => 0,
             Self::Usage(_) | Self::RunExists { .. } | Self::OtherSettings { .. } => 2,
+            Self::Taken { .. } | Self::Owned { .. } | Self::ChangedData { .. } => 2,
             Self::Freeze(FreezeError::Adapter { .. } | FreezeError::UnsupportedAdapter { .. }) => 3,
             Self::Freeze(FreezeError::Model(error)) | Self::Model(error) => model_code(error),
             Self::Freeze(_) => 2,
@@ -187,7 +221,7 @@ impl TrainError {
             Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
             Self::Diverged { .. } => 6,
             Self::ProofFailed { .. } | Self::Verification { .. } | Self::Fixtures { .. } => 7,
-            Self::Interrupted { .. } | Self::CellsInterrupted { .. } => 130,
+            Self::Interrupted { stop, .. } | Self::CellsInterrupted { stop, .. } => stop.exit_code(),
             Self::CellFailed { code, .. } => *code,
             Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
             Self::Gpu(GpuError::NoSuchGpu { gpus, .. }) if !gpus.is_empty() => 2,
@@ -214,7 +248,7 @@ fn hub_code(error: &HubError) -> u8 {
         _ if error.is_usage() => 2,
         HubError::WrongHash { .. } | HubError::MissingShard { .. } | HubError::Format { .. } => 3,
         HubError::Card { .. } | HubError::MissingMember { .. } => 3,
-        HubError::Io { .. } => 1,
+        HubError::Io { .. } | HubError::File(_) => 1,
         _ => 4,
     }
 }
@@ -225,7 +259,7 @@ fn data_code(error: &DataError) -> u8 {
         | DataError::WrongTask { .. }
         | DataError::MaxLengthTooSmall { .. }
         | DataError::UnknownFormat { .. } => 2,
-        DataError::Io { .. } => 1,
+        DataError::Io { .. } | DataError::File(_) => 1,
         _ => 3,
     }
 }

@@ -1,3 +1,5 @@
+//! run.toml: what a run was asked to do, and the files it read.
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -5,8 +7,8 @@ use temper_data::DatasetRequest;
 use temper_hub::Resolved;
 
 use crate::backend::Backend;
-use crate::settings::{Preset, Settings};
-use crate::{ColumnOptions, PrecisionSetting, SourceOptions, TrainError};
+use crate::settings::{self, Preset, Settings};
+use crate::{ColumnOptions, PrecisionSetting, ReadFile, SourceOptions, TrainError};
 
 /// What a run was asked to do, resolved: enough to do it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,17 +82,25 @@ pub struct RunRecord {
     pub model: Resolved,
     /// Where the dataset came from; absent for a path.
     pub dataset: Option<Resolved>,
+    /// The files of a dataset that is a path.
+    pub dataset_files: Vec<ReadFile>,
 }
 
 /// The part of run.toml that a resumed run needs.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ResumedRecord {
+    #[serde(default)]
+    temper: String,
+    #[serde(default)]
+    burn: String,
     /// Parameters that were drawn at random.
     pub new_parameters: Vec<String>,
     /// What was asked for.
     pub request: RunRequest,
     model: RecordedSource,
     dataset: Option<RecordedSource>,
+    #[serde(default)]
+    dataset_files: Vec<ReadFile>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -128,12 +138,55 @@ impl ResumedRecord {
     ///
     /// # Errors
     /// [`TrainError::Usage`] with the file.
-    pub fn check(&self, model: &Resolved, dataset: Option<&Resolved>) -> Result<(), TrainError> {
+    pub fn check(
+        &self,
+        model: &Resolved,
+        dataset: Option<&Resolved>,
+        dataset_files: &[ReadFile],
+    ) -> Result<(), TrainError> {
         self.model.check(model)?;
         match (&self.dataset, dataset) {
-            (Some(recorded), Some(now)) => recorded.check(now),
-            _ => Ok(()),
+            (Some(recorded), Some(now)) => recorded.check(now)?,
+            (Some(recorded), None) => return Err(self.is_elsewhere(&recorded.id)),
+            (None, Some(now)) => return Err(self.is_elsewhere(&now.id)),
+            (None, None) => {}
         }
+        self.check_files(dataset_files)
+    }
+
+    /// Refuses files of a path that are not those that the run read.
+    ///
+    /// # Errors
+    /// [`TrainError::ChangedData`] with the first that differs.
+    pub fn check_files(&self, now: &[ReadFile]) -> Result<(), TrainError> {
+        // A record of before files of paths were hashed has none.
+        if self.dataset.is_some() || self.dataset_files.is_empty() || self.dataset_files == now {
+            return Ok(());
+        }
+        let known = |file: &&ReadFile| self.dataset_files.contains(file);
+        let added = now.iter().find(|file| !known(file)).map(|file| &file.name);
+        let missing = self.dataset_files.iter().find(|file| !now.contains(file)).map(|file| &file.name);
+        let file = missing.or(added).cloned().unwrap_or_default();
+        Err(TrainError::ChangedData { dataset: self.request.dataset.clone(), file })
+    }
+
+    fn is_elsewhere(&self, id: &str) -> TrainError {
+        TrainError::Usage(format!(
+            "the run was started with another dataset than {} is now ({id}); a run goes on with its own files only",
+            self.request.dataset
+        ))
+    }
+
+    /// What to say where the run was made by another version.
+    pub fn other_version(&self) -> Option<String> {
+        let (temper, burn) = (env!("CARGO_PKG_VERSION"), crate::BURN_VERSION);
+        (self.temper != temper || self.burn != burn).then(|| {
+            format!(
+                "the run was started with temper {} on Burn {}, and goes on with temper {temper} on Burn {burn}: its \
+                 numbers may differ from those of one version",
+                self.temper, self.burn
+            )
+        })
     }
 
     /// Whether two runs had the same files.
@@ -149,6 +202,17 @@ impl ResumedRecord {
         let text = std::fs::read_to_string(path).map_err(|error| {
             TrainError::Usage(format!("{}: {error}; is this a run folder?", path.display()))
         })?;
-        toml::from_str(&text).map_err(|error| TrainError::content(path, error))
+        let record: Self = toml::from_str(&text).map_err(|error| TrainError::content(path, error))?;
+        if record.temper == env!("CARGO_PKG_VERSION") {
+            // Another version may have had other settings; in its own file a name that is none was mistyped.
+            let table: toml::Table =
+                toml::from_str(&text).map_err(|error| TrainError::content(path, error))?;
+            let settings = table.get("request").and_then(|request| request.get("settings"));
+            let keys = settings.and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
+            settings::check_keys(path, keys)?;
+        }
+        let checked = record.request.settings.check();
+        checked.map_err(|error| TrainError::content(path, error))?;
+        Ok(record)
     }
 }

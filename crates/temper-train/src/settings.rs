@@ -205,7 +205,7 @@ pub fn resolve(
         layers = layers.add_source(Config::try_from(&CPU_PRESET).map_err(usage)?);
     }
     if let Some(file) = file {
-        check_keys(file, &known)?;
+        check_file(file)?;
         layers = layers.add_source(File::from(file));
     }
     let own = environment.filter(|(name, _)| {
@@ -223,13 +223,21 @@ fn known_keys() -> Vec<String> {
     value.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
 }
 
-fn check_keys(file: &Path, known: &[String]) -> Result<(), TrainError> {
+fn check_file(file: &Path) -> Result<(), TrainError> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| TrainError::Usage(format!("{}: {error}", file.display())))?;
     let table: toml::Table =
         toml::from_str(&text).map_err(|error| TrainError::Usage(format!("{}: {error}", file.display())))?;
-    let unknown: Vec<String> = table
-        .keys()
+    check_keys(file, table.keys())
+}
+
+/// Refuses names in a file that are no settings, with near names.
+///
+/// # Errors
+/// [`TrainError::Usage`].
+pub(crate) fn check_keys<'a>(file: &Path, keys: impl Iterator<Item = &'a String>) -> Result<(), TrainError> {
+    let known = known_keys();
+    let unknown: Vec<String> = keys
         .filter(|key| !known.contains(key))
         .map(|key| {
             let near = near_names(key, known.iter().map(String::as_str));
@@ -251,7 +259,7 @@ fn check_keys(file: &Path, known: &[String]) -> Result<(), TrainError> {
 
 impl Settings {
     /// Refuses values that cannot work, all at once.
-    fn check(&self) -> Result<(), TrainError> {
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
         let mut wrong = Vec::new();
         let mut need = |holds: bool, message: &str| {
             if !holds {
@@ -264,8 +272,13 @@ impl Settings {
         need(self.per_device_train_batch_size > 0, "per_device_train_batch_size must be above 0");
         need(self.gradient_accumulation_steps > 0, "gradient_accumulation_steps must be above 0");
         need(self.max_tokens_per_batch != Some(0), "max_tokens_per_batch must be above 0");
+        need(self.max_train_tokens != Some(0), "max_train_tokens must be above 0");
+        need(self.max_seq_length > 0, "max_seq_length must be above 0");
         need((0.0..=1.0).contains(&self.warmup_ratio), "warmup_ratio must be between 0 and 1");
-        need(self.weight_decay >= 0.0, "weight_decay must not be negative");
+        need(
+            self.weight_decay.is_finite() && self.weight_decay >= 0.0,
+            "weight_decay must be finite and not negative",
+        );
         need(self.layer_decay > 0.0 && self.layer_decay <= 1.0, "layer_decay must be above 0 and at most 1");
         need(self.max_grad_norm > 0.0, "max_grad_norm must be above 0");
         need(self.lora_rank > 0, "lora_rank must be above 0");

@@ -1,4 +1,6 @@
-use std::path::PathBuf;
+//! Where files come from: models, datasets, tokenizers.
+
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use temper_data::{TextTokenizer, load_tokenizer};
@@ -65,6 +67,51 @@ impl SourceOptions {
     pub fn cache(&self) -> PathBuf {
         HubSettings::from_environment().cache
     }
+}
+
+/// A file of a dataset that is a path, as it was when the run read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadFile {
+    /// Its path in the dataset's folder; the file's own name where the dataset is a file.
+    pub name: String,
+    /// Its sha256.
+    pub sha256: String,
+}
+
+/// The files below a path, in the order of their names; none where there is no such path. Hidden ones are no data.
+///
+/// # Errors
+/// [`TrainError::File`].
+pub(crate) fn files_of(path: &Path) -> Result<Vec<ReadFile>, TrainError> {
+    if path.is_file() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok(vec![ReadFile { name, sha256: temper_files::sha256_of(path)? }]);
+    }
+    let mut files = Vec::new();
+    if path.is_dir() {
+        collect(path, "", &mut files)?;
+    }
+    Ok(files)
+}
+
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<ReadFile>) -> Result<(), TrainError> {
+    let failed = |error| TrainError::file(folder, error);
+    let entries = std::fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>();
+    let mut entries = entries.map_err(failed)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if name.starts_with('.') {
+            continue;
+        }
+        let name = format!("{prefix}{name}");
+        if path.is_dir() {
+            collect(&path, &format!("{name}/"), files)?;
+        } else if path.is_file() {
+            files.push(ReadFile { name, sha256: temper_files::sha256_of(&path)? });
+        }
+    }
+    Ok(())
 }
 
 /// A model's folder on this machine.

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use temper_files::hex;
 use tokenizers::{PostProcessor, Tokenizer};
 
-use crate::{DataError, hex};
+use crate::DataError;
 
 /// A tokenizer with what a model needs to know of it.
 #[derive(Debug, Clone)]

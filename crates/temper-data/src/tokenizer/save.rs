@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use temper_hub::write_atomically;
 use tokenizers::NormalizerWrapper;
 
 use super::TextTokenizer;
@@ -16,12 +15,12 @@ impl TextTokenizer {
     /// ones included) is set.
     ///
     /// # Errors
-    /// [`DataError::Hub`] if a file cannot be written; nothing half-written is left.
+    /// [`DataError::Io`] if a file cannot be written; nothing half-written is left.
     pub fn save(&self, dir: &Path, model_max_length: usize) -> Result<(), DataError> {
         let config = Value::Object(self.saved_config(model_max_length));
-        write_atomically(&dir.join("tokenizer.json"), self.definition.as_bytes())?;
+        temper_files::write(&dir.join("tokenizer.json"), self.definition.as_bytes())?;
         let config = format!("{config:#}\n");
-        write_atomically(&dir.join("tokenizer_config.json"), config.as_bytes())?;
+        temper_files::write(&dir.join("tokenizer_config.json"), config.as_bytes())?;
         Ok(())
     }
 

@@ -1,3 +1,5 @@
+//! `temper embed`.
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -5,11 +7,11 @@ use serde::Serialize;
 use temper_data::{
     EncodeSettings, EncodedSet, TextInput, Truncation, UnlabelledText, collate, encode_all, plan_evaluation,
 };
-use temper_hub::write_atomically;
 use temper_models::{Backbone, HeadRequest, Model, TextPooling, TokenBatch, embed as pool};
 
-use super::{TextOptions, compute_on, max_seq_length, print};
+use super::{TextOptions, compute_on, max_seq_length};
 use crate::backend::Backend;
+use crate::terminal::{print, say};
 use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError};
 
 /// Turn texts into vectors
@@ -71,7 +73,7 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     let (device, precision) = compute_on(args.backend, args.precision)?;
     let local = LocalModel::find(&args.sources.hub(true), &args.model)?;
     if let Some(notice) = local.resolved.notice() {
-        eprintln!("{notice}");
+        say(&notice);
     }
     let texts = args.texts.read()?;
     let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
@@ -82,7 +84,11 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     let settings = EncodeSettings { max_length, truncation: Truncation::Head };
     let encoded = encode_all(&tokenizer, &inputs, &settings, None)?;
     if encoded.truncated_examples > 0 {
-        eprintln!("{} of {} texts were cut to {max_length} tokens", encoded.truncated_examples, texts.len());
+        say(&format!(
+            "{} of {} texts were cut to {max_length} tokens",
+            encoded.truncated_examples,
+            texts.len()
+        ));
     }
     let backbone = &loaded.model.with_precision(precision).backbone;
     let mut embeddings = embeddings(backbone, &encoded, args.pooling, args.max_tokens_per_batch, &device);
@@ -91,9 +97,9 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     }
     match (&args.output, format) {
         (Some(file), Some(Format::Npy)) => {
-            Ok(write_atomically(file, &npy(&embeddings, backbone.hidden_size()))?)
+            Ok(temper_files::write(file, &npy(&embeddings, backbone.hidden_size()))?)
         }
-        (Some(file), _) => Ok(write_atomically(file, jsonl(&texts, &embeddings)?.as_bytes())?),
+        (Some(file), _) => Ok(temper_files::write(file, jsonl(&texts, &embeddings)?.as_bytes())?),
         (None, _) => print(&jsonl(&texts, &embeddings)?),
     }
 }

@@ -1,3 +1,5 @@
+//! `temper evaluate`.
+
 use std::path::PathBuf;
 
 use super::{Predictor, compute_on};
@@ -5,6 +7,7 @@ use crate::backend::Backend;
 use crate::record::ResumedRecord;
 use crate::settings::{Preset, Settings};
 use crate::tasks::{Scores, Task, TextClassification};
+use crate::terminal::{print_line, say};
 use crate::training::{EvaluationLoader, Progress, evaluate as run};
 use crate::{ColumnOptions, PrecisionSetting, RunRequest, SourceOptions, Split, TrainError};
 
@@ -62,7 +65,7 @@ fn evaluate_for<T: Task>(args: &EvaluateArgs) -> Result<(), TrainError> {
     let hub = request.sources.hub(args.quiet);
     let (task, splits) = T::load(&hub, &request, &predictor.tokenizer, &[args.split])?;
     if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
-        eprintln!("{notice}");
+        say(&notice);
     }
     if task != predictor.task {
         return Err(TrainError::Usage(format!(
@@ -75,21 +78,24 @@ fn evaluate_for<T: Task>(args: &EvaluateArgs) -> Result<(), TrainError> {
     let loader = EvaluationLoader::new(examples, args.max_tokens_per_batch);
     let scores = run(&predictor.model, &loader, &Progress::new(args.quiet)).scores;
     if args.json {
-        println!("{}", serde_json::to_string(&scores).map_err(|error| TrainError::file("stdout", error))?);
+        print_line(&format!(
+            "{}",
+            serde_json::to_string(&scores).map_err(|error| TrainError::file("stdout", error))?
+        ))?;
     } else {
-        print_scores(count, &scores);
+        print_scores(count, &scores)?;
     }
     Ok(())
 }
 
-fn print_scores(count: usize, scores: &Scores) {
-    println!("{count} examples");
+fn print_scores(count: usize, scores: &Scores) -> Result<(), TrainError> {
+    print_line(&format!("{count} examples"))?;
     for (name, value) in &scores.metrics {
-        println!("{name:<10} {value:.4}");
+        print_line(&format!("{name:<10} {value:.4}"))?;
     }
     let [low, high] = scores.interval;
-    println!("{} lies between {low:.4} and {high:.4} (95 %)", scores.headline_name());
-    println!("baseline   {:.4} (always the commonest label)", scores.baseline);
+    print_line(&format!("{} lies between {low:.4} and {high:.4} (95 %)", scores.headline_name()))?;
+    print_line(&format!("baseline   {:.4} (always the most common label)", scores.baseline))
 }
 
 /// What to load: the dataset that is named, or the one of the run.

@@ -1,5 +1,8 @@
+//! `temper fetch`.
+
 use temper_data::{find_card, load_tables};
 
+use crate::terminal::{print_line, say};
 use crate::{LocalModel, SourceOptions, TrainError};
 
 /// Bring a model or a dataset to this machine and print its files
@@ -34,18 +37,18 @@ pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
         // A card always resolves to files.
         let Some(resolved) = resolved else { continue };
         if let Some(notice) = resolved.notice() {
-            eprintln!("{notice}");
+            say(&notice);
         }
         if args.json {
-            println!(
+            print_line(&format!(
                 "{}",
                 serde_json::to_string(&resolved).map_err(|error| TrainError::file("stdout", error))?
-            );
+            ))?;
             continue;
         }
-        println!("{} ({:?})", resolved.id, resolved.origin);
+        print_line(&format!("{} ({:?})", resolved.id, resolved.origin))?;
         for file in &resolved.files {
-            println!("  {}  {:>12} bytes  {}", file.sha256, file.bytes, file.path.display());
+            print_line(&format!("  {}  {:>12} bytes  {}", file.sha256, file.bytes, file.path.display()))?;
         }
     }
     Ok(())

@@ -1,3 +1,5 @@
+//! `temper merge`.
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -7,7 +9,7 @@ use temper_models::{HeadRequest, HeadTask, Loaded, Model, ModelConfig, Pooling};
 use super::backend;
 use crate::adapters::compare_merged;
 use crate::backend::Backend;
-use crate::run_folder::write_dir;
+use crate::terminal::{print_line, say};
 use crate::{LocalModel, SourceOptions, TrainError};
 
 /// Add an adapter (PEFT's LoRA) to its model's weights: a plain model, which needs no adapter any more
@@ -80,18 +82,18 @@ fn run(
     let adapter = PeftAdapter::open(&options.adapter)?;
     let local = LocalModel::find(&options.sources.hub(false), model)?;
     if let Some(notice) = local.resolved.notice() {
-        eprintln!("{notice}");
+        say(&notice);
     }
     let device = backend(options.backend)?.device()?;
     let (adapted, config) = adapted(&local.dir, &options.adapter, &adapter, &device)?;
     let [before, after, written] = make(adapted);
     let difference = compare_merged(&before, &after, config.bounds())?;
-    write_dir(&options.out, |dir| {
+    temper_files::publish_new(&options.out, |dir| {
         written.save(&config, dir)?;
         copy_tokenizer(&local.dir, dir)
     })?;
-    println!("largest difference of the logits, beside the largest logit: {difference:.1e}");
-    println!("model: {}", options.out.display());
+    print_line(&format!("largest difference of the logits, beside the largest logit: {difference:.1e}"))?;
+    print_line(&format!("model: {}", options.out.display()))?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod compare;
+mod differences;
 mod doctor;
 mod embed;
 mod evaluate;
@@ -37,14 +38,13 @@ pub use verify::{
     verify_fixtures,
 };
 
-use std::io::{ErrorKind, Write};
-
 use burn::tensor::Device;
 use temper_data::TextTokenizer;
 use temper_models::{HeadRequest, Model, Precision};
 
 use crate::backend::Backend;
 use crate::tasks::Task;
+use crate::terminal::say;
 use crate::training::TaskModel;
 use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError, precision};
 
@@ -66,7 +66,7 @@ impl<T: Task> Predictor<T> {
     ) -> Result<Self, TrainError> {
         let local = LocalModel::find(&sources.hub(true), name)?;
         if let Some(notice) = local.resolved.notice() {
-            eprintln!("{notice}");
+            say(&notice);
         }
         let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
         let task = T::of_model(&loaded.model, &loaded.config)?;
@@ -85,14 +85,6 @@ fn max_seq_length(asked: Option<usize>, local: &LocalModel, limit: usize) -> Res
         Some(asked) if asked > limit => Err(too_long(asked, limit)),
         Some(asked) => Ok(asked),
         None => Ok(limit.min(local.recorded_max_length().unwrap_or(limit))),
-    }
-}
-
-/// Writes to stdout. A reader that has seen enough, such as `head`, is no error.
-fn print(text: &str) -> Result<(), TrainError> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(TrainError::file("stdout", error)),
-        _ => Ok(()),
     }
 }
 
@@ -117,7 +109,7 @@ fn compute_on(
     let device = backend.device()?;
     precision::check(precision, backend, &device)?;
     if let Some(notice) = precision::notice(precision, backend) {
-        eprintln!("{notice}");
+        say(&notice);
     }
     Ok((device, precision))
 }

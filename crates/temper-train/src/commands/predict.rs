@@ -1,6 +1,9 @@
+//! `temper predict`.
+
 use super::{Predictor, TextOptions, compute_on};
 use crate::backend::Backend;
 use crate::tasks::{Task, TextClassification};
+use crate::terminal::{print_line, say};
 use crate::training::{EvaluationLoader, predict as run};
 use crate::{PrecisionSetting, SourceOptions, TrainError};
 
@@ -47,7 +50,7 @@ fn predict_for<T: Task>(args: &PredictArgs) -> Result<(), TrainError> {
     let examples = predictor.task.encode(&texts, &predictor.tokenizer, predictor.max_seq_length)?;
     let cut = examples.encoded.truncated_examples;
     if cut > 0 {
-        eprintln!("{cut} of {} texts were cut to {} tokens", texts.len(), predictor.max_seq_length);
+        say(&format!("{cut} of {} texts were cut to {} tokens", texts.len(), predictor.max_seq_length));
     }
     let loader = EvaluationLoader::new(examples, args.max_tokens_per_batch);
     for (text, prediction) in texts.iter().zip(run(&predictor.model, &loader)) {
@@ -55,9 +58,9 @@ fn predict_for<T: Task>(args: &PredictArgs) -> Result<(), TrainError> {
         if args.json {
             let mut row = serde_json::Map::from_iter([("text".to_owned(), text.text.clone().into())]);
             row.extend(decoded.fields);
-            println!("{}", serde_json::Value::Object(row));
+            print_line(&format!("{}", serde_json::Value::Object(row)))?;
         } else {
-            println!("{}\t{}", decoded.line, text.text);
+            print_line(&format!("{}\t{}", decoded.line, text.text))?;
         }
     }
     Ok(())

@@ -1,9 +1,12 @@
+//! Which texts a command reads.
+
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use temper_data::{UnlabelledText, read_unlabelled};
 
 use crate::TrainError;
+use crate::terminal::say;
 
 /// Which texts a command reads.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -37,7 +40,7 @@ impl TextOptions {
         }
         let stdin = std::io::stdin();
         if stdin.is_terminal() {
-            eprintln!("reading texts from the terminal, one a line; end with Ctrl-D");
+            say("reading texts from the terminal, one a line; end with Ctrl-D");
         }
         let lines = stdin.lock().lines().collect::<Result<Vec<_>, _>>();
         let lines = lines.map_err(|error| TrainError::content("stdin", error))?;

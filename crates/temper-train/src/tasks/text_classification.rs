@@ -13,7 +13,7 @@ use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, Token
 
 use super::{Decoded, Scores, Task};
 use crate::data::{Split, SplitSet, Splits, thin_out};
-use crate::metrics::{ConfusionMatrix, accuracy_interval};
+use crate::metrics::{ConfusionMatrix, share_interval};
 use crate::training::Examples;
 use crate::{RunRequest, Settings, TrainError};
 
@@ -173,8 +173,7 @@ impl Task for TextClassification {
 
     fn score(&self, predictions: &[Classified], targets: &[usize]) -> Scores {
         let pairs = targets.iter().copied().zip(predictions.iter().map(Classified::label));
-        let confusion = ConfusionMatrix::new(&self.labels, pairs.clone());
-        let right: Vec<bool> = pairs.map(|(truth, predicted)| truth == predicted).collect();
+        let confusion = ConfusionMatrix::new(&self.labels, pairs);
         let losses = predictions.iter().zip(targets).map(|(prediction, &target)| prediction.loss(target));
         Scores {
             metrics: vec![
@@ -183,7 +182,7 @@ impl Task for TextClassification {
                 ("mcc", confusion.mcc()),
                 ("loss", losses.sum::<f64>() / targets.len().max(1) as f64),
             ],
-            interval: accuracy_interval(&right, 42),
+            interval: share_interval(confusion.correct(), targets.len()),
             baseline: confusion.majority(),
             confusion: Some(confusion),
         }

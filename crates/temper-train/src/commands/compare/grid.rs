@@ -1,22 +1,24 @@
+//! Many runs in one folder: which there are, and how each is started or gone on with.
+
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
+use temper_files::Owner;
 
-use super::child::{self, Interrupts};
-use super::differences::differences;
+use super::child;
 use super::outcome::{Failure, Outcome, Outcomes};
 use super::strategies::NamedStrategy;
+use crate::commands::differences::same_settings;
 use crate::record::{ResumedRecord, RunRequest};
+use crate::run_folder::this_process;
+use crate::signals::{self, Stop};
 use crate::training::{Checkpoints, Progress};
 use crate::{RunFolder, TrainError};
 
 /// What the folder of all runs was made for.
 const RECORD: &str = "compare.toml";
-/// Held while a process works in the folder.
-const LOCK: &str = ".lock";
 
 /// The same request under several strategies and seeds: a run folder each.
 pub(in crate::commands) struct Grid {
@@ -49,8 +51,8 @@ struct Cell {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Done,
-    /// With a checkpoint after that step.
-    Begun(usize),
+    /// With a checkpoint after that step, if there is one.
+    Begun(Option<usize>),
     New,
 }
 
@@ -120,19 +122,11 @@ impl Grid {
     /// run that was started with it, lives, no other process works there.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] while another does; [`TrainError::File`].
-    pub(in crate::commands) fn begin(&self) -> Result<File, TrainError> {
-        let failed = |error| TrainError::file(&self.folder, error);
-        std::fs::create_dir_all(&self.folder).map_err(failed)?;
-        let lock = File::create(self.folder.join(LOCK)).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let folder = self.folder.display();
-                return Err(TrainError::Usage(format!("another temper is at work in {folder}")));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+    /// [`TrainError::Owned`] while another does; [`TrainError::File`].
+    pub(in crate::commands) fn begin(&self) -> Result<Owner, TrainError> {
+        temper_files::create_folders(&self.folder)?;
+        let lock = Owner::of(&self.folder, &this_process())?;
+        temper_files::sweep(&self.folder, std::time::Duration::ZERO)?;
         if self.replace {
             self.empty()?;
         }
@@ -147,26 +141,30 @@ impl Grid {
     /// needs too much memory does not keep the others from running.
     ///
     /// # Errors
-    /// [`TrainError::CellsInterrupted`] after Ctrl-C, [`TrainError::CellFailed`], and what keeps
+    /// [`TrainError::CellsInterrupted`] after a signal, [`TrainError::CellFailed`], and what keeps
     /// results from being read.
-    pub(in crate::commands) fn run(&self, lock: &File) -> Result<Outcomes, TrainError> {
-        let interrupts = Interrupts::count();
+    pub(in crate::commands) fn run(&self, lock: &Owner) -> Result<Outcomes, TrainError> {
+        let signals = signals::listen();
+        let _handed_on = signals.hand_on();
         let cells = self.cells();
         let mut outcomes = Outcomes::default();
         for (number, cell) in cells.iter().enumerate() {
             let state = self.state(cell)?;
             let what = match state {
                 State::Done => "is there already".into(),
-                State::Begun(step) => format!("goes on after step {step}"),
+                State::Begun(Some(step)) => format!("goes on after step {step}"),
+                State::Begun(None) => "goes on".into(),
                 State::New => "starts".into(),
             };
             let of = cells.len();
             self.progress.line(&format!("run {} of {of}: {} {what}", number + 1, cell.name));
             if state != State::Done {
-                let status = child::run(&mut self.command(cell, state, lock)?, &interrupts)?;
-                if interrupts.came() || status.code() == Some(130) {
+                let status = child::run(&mut self.command(cell, state, lock)?, signals)?;
+                let stops = [Stop::Interrupt, Stop::Terminate];
+                let of_status = stops.into_iter().find(|stop| status.code() == Some(stop.exit_code().into()));
+                if let Some(stop) = signals.stop().or(of_status) {
                     let done = number + usize::from(cell.run.results().exists());
-                    return Err(TrainError::CellsInterrupted { done, of, folder: self.folder.clone() });
+                    return Err(TrainError::CellsInterrupted { done, of, folder: self.folder.clone(), stop });
                 }
                 if !status.success() {
                     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
@@ -212,21 +210,16 @@ impl Grid {
         if cell.run.results().exists() {
             return Ok(State::Done);
         }
-        let latest = Checkpoints::new(cell.run.checkpoints(), 1).latest()?;
-        Ok(latest.map_or(State::New, |(_, state)| State::Begun(state.step)))
+        Ok(State::Begun(Checkpoints::new(cell.run.checkpoints(), 1).newest_step()))
     }
 
     /// The run as `temper finetune` in a process of its own.
-    fn command(&self, cell: &Cell, state: State, lock: &File) -> Result<Command, TrainError> {
+    fn command(&self, cell: &Cell, state: State, lock: &Owner) -> Result<Command, TrainError> {
         let folder = cell.run.path();
         let failed = |error| TrainError::file(folder, error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.arg("--threads").arg(rayon::current_num_threads().to_string()).arg("finetune");
         if state == State::New {
-            if folder.exists() && !cell.run.record().exists() {
-                // Of a run that was killed as it began; it is refused where it is not empty.
-                std::fs::remove_dir(folder).map_err(failed)?;
-            }
             let request = toml::to_string(&cell.request).map_err(|error| TrainError::file(folder, error))?;
             command.arg("--request").arg(request).arg("--output-dir").arg(&self.folder);
             command.arg("--run-name").arg(&cell.name).arg("--overwrite-output-dir");
@@ -237,7 +230,7 @@ impl Grid {
             command.arg("--quiet");
         }
         // A run reads no input; what it is given is the lock, which outlives this process with it.
-        command.stdin(lock.try_clone().map_err(failed)?).stdout(Stdio::null());
+        command.stdin(lock.handle()?).stdout(Stdio::null());
         Ok(command)
     }
 
@@ -248,22 +241,12 @@ impl Grid {
             let is_folder = entry.file_type().map_err(failed)?.is_dir();
             if is_folder {
                 std::fs::remove_dir_all(entry.path()).map_err(failed)?;
-            } else if entry.file_name() != LOCK {
+            } else if !Owner::is_lock(&entry.file_name()) {
                 std::fs::remove_file(entry.path()).map_err(failed)?;
             }
         }
         Ok(())
     }
-}
-
-fn same_settings(folder: &Path, before: &RunRequest, now: &RunRequest) -> Result<(), TrainError> {
-    // A record of before precision was a setting names none.
-    let resolved = before.clone().resolved();
-    let differences = differences(resolved.as_ref().unwrap_or(before), now);
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(TrainError::OtherSettings { folder: folder.into(), differences })
 }
 
 /// `last:2` becomes `last-2`; what no file system takes becomes `_`.

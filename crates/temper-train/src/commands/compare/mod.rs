@@ -2,7 +2,6 @@
 
 mod baseline;
 mod child;
-mod differences;
 mod grid;
 mod outcome;
 mod plot;
@@ -20,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 use super::FinetuneArgs;
 use super::finetune::{Prepared, default_name, request};
-use super::print;
 use crate::record::RunRequest;
 use crate::tasks::TextClassification;
+use crate::terminal::print;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};
 
@@ -126,8 +125,8 @@ fn write(folder: &Path, comparison: &StrategyComparison, failures: &[Failure]) -
         comparison.notes(),
         comparison.metric
     );
-    temper_hub::write_atomically(&folder.join("compare.md"), page.as_bytes())?;
+    temper_files::write(&folder.join("compare.md"), page.as_bytes())?;
     let place = folder.join("compare.svg");
     let svg = plot::draw(comparison).map_err(|error| TrainError::file(&place, error))?;
-    Ok(temper_hub::write_atomically(&place, svg.as_bytes())?)
+    Ok(temper_files::write(&place, svg.as_bytes())?)
 }

@@ -1,34 +1,41 @@
+//! A run: prepared, started or resumed, trained.
+
 use std::path::Path;
 use std::sync::Mutex;
 
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use burn::train::Learner;
-use temper_data::BatchSettings;
+use temper_data::{BatchSettings, TextTokenizer};
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
 use temper_models::{Loaded, Model, is_adapter};
 
 use super::devices;
-use super::finish::{Finish, Summary};
-use super::interrupt::on_interrupt;
+use super::finish::Finish;
 use super::refused::Refused;
 use super::too_long;
 use crate::memory;
 use crate::panics::caught;
 use crate::record::{ResumedRecord, RunRecord, RunRequest};
 use crate::settings::{Preset, Settings};
+use crate::signals;
+use crate::sources::{ReadFile, files_of};
 use crate::tasks::Task;
+use crate::terminal::{print_line, say};
 use crate::training::{
-    CheckpointState, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise,
-    TaskModel, steps_per_epoch, train,
+    Checkpoint, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise, TaskModel,
+    Trained, steps_per_epoch, train,
 };
-use crate::{LocalModel, RunFolder, Split, Splits, TrainError, adapters, precision};
+use crate::{BURN_VERSION, LocalModel, RunFolder, RunName, Split, Splits, TrainError, adapters, precision};
 
 /// A run whose files are there and whose data is encoded.
 pub(in crate::commands) struct Job<T: Task> {
     pub(in crate::commands) request: RunRequest,
     pub(in crate::commands) progress: Progress,
     local: LocalModel,
+    tokenizer: TextTokenizer,
+    /// The files of a dataset that is a path.
+    dataset_files: Vec<ReadFile>,
     pub(super) task: T,
     pub(in crate::commands) splits: Splits<T>,
     /// What computes; models are loaded onto the first.
@@ -50,7 +57,7 @@ impl<T: Task> Job<T> {
         let hub = request.sources.hub(progress.is_quiet());
         let local = LocalModel::find(&hub, &request.model)?;
         if let Some(notice) = local.resolved.notice() {
-            eprintln!("{notice}");
+            say(&notice);
         }
         // Sizes come from the configuration, before the weights are read.
         let bounds = temper_models::ModelConfig::read(&local.dir)?.bounds();
@@ -58,9 +65,10 @@ impl<T: Task> Job<T> {
             return Err(too_long(request.settings.max_seq_length, bounds.max_positions));
         }
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
+        let dataset_files = files_of(Path::new(&request.dataset))?;
         let (task, splits) = T::load(&hub, &request, &tokenizer, &Split::ALL)?;
         if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
-            eprintln!("{notice}");
+            say(&notice);
         }
         let schedule = schedule(&request.settings, splits.train.examples.len());
         adapters::check_steps(&request.settings, schedule.total_steps)?;
@@ -70,7 +78,18 @@ impl<T: Task> Job<T> {
             request.settings.seed,
             schedule.total_steps,
         );
-        Ok(Self { request, progress, local, task, splits, devices, steps, schedule })
+        Ok(Self {
+            request,
+            progress,
+            local,
+            tokenizer,
+            dataset_files,
+            task,
+            splits,
+            devices,
+            steps,
+            schedule,
+        })
     }
 
     pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
@@ -96,6 +115,24 @@ impl<T: Task> Job<T> {
         Ok(plan.with_layer_decay(settings.layer_decay)?.over(RunLength { total_steps, steps_per_epoch }))
     }
 
+    /// Makes the folder of a new run, with run.toml.
+    pub(super) fn create(
+        &self,
+        name: RunName<'_>,
+        new_parameters: &[String],
+    ) -> Result<RunFolder, TrainError> {
+        let record = RunRecord {
+            temper: env!("CARGO_PKG_VERSION"),
+            burn: BURN_VERSION,
+            new_parameters: new_parameters.to_vec(),
+            request: self.request.clone(),
+            model: self.local.resolved.clone(),
+            dataset: self.splits.resolved.clone(),
+            dataset_files: self.dataset_files.clone(),
+        };
+        RunFolder::create(name, |run| run.write_toml(&run.record(), &record))
+    }
+
     pub(super) fn start(
         self,
         run: &RunFolder,
@@ -103,40 +140,43 @@ impl<T: Task> Job<T> {
         plan: FreezePlan,
         json: bool,
     ) -> Result<(), TrainError> {
-        let record = RunRecord {
-            temper: env!("CARGO_PKG_VERSION"),
-            burn: "0.22.1",
-            new_parameters: loaded.new.clone(),
-            request: self.request.clone(),
-            model: self.local.resolved.clone(),
-            dataset: self.splits.resolved.clone(),
-        };
-        run.write_toml(&run.record(), &record)?;
         self.announce(run, &loaded);
-        self.train(run, loaded, plan, CheckpointState::default(), None, json)
+        self.train(run, loaded, plan, None, json)
     }
 
+    /// Goes on with a run: from the end of its training, from its newest checkpoint, or else from the beginning.
     pub(super) fn resume(
         self,
         run: &RunFolder,
         recorded: &ResumedRecord,
         json: bool,
     ) -> Result<(), TrainError> {
-        if run.results().exists() {
-            return Err(TrainError::Usage(format!("{} is finished", run.path().display())));
+        recorded.check(&self.local.resolved, self.splits.resolved.as_ref(), &self.dataset_files)?;
+        if let Some(notice) = recorded.other_version() {
+            say(&notice);
         }
-        recorded.check(&self.local.resolved, self.splits.resolved.as_ref())?;
         let checkpoints = self.checkpoints(run);
-        let Some((dir, state)) = checkpoints.latest()? else {
-            return Err(TrainError::Usage(format!(
-                "{} has no checkpoint to go on from; start it again with --overwrite-output-dir",
-                run.path().display()
-            )));
+        if let Some(trained) = checkpoints.trained(say) {
+            self.progress.line(&format!("resuming {} after its last step", run.path().display()));
+            let loaded = self.new_model()?;
+            let plan = self.plan(&loaded, &recorded.new_parameters)?;
+            return self.finish(run, plan, &trained, json);
+        }
+        let checkpoint = checkpoints.latest(say)?;
+        let loaded = match &checkpoint {
+            Some(checkpoint) => {
+                let settings = &self.request.settings;
+                self.in_precision(adapters::load(&checkpoint.dir, settings, &self.devices[0])?)
+            }
+            None => self.new_model()?,
         };
-        let loaded = self.in_precision(adapters::load(&dir, &self.request.settings, &self.devices[0])?);
-        self.progress.line(&format!("resuming {} after step {}", run.path().display(), state.step));
+        let from = match &checkpoint {
+            Some(checkpoint) => format!("after step {}", checkpoint.state.step),
+            None => "from the beginning: it has no checkpoint yet".into(),
+        };
+        self.progress.line(&format!("resuming {} {from}", run.path().display()));
         let plan = self.plan(&loaded, &recorded.new_parameters)?;
-        self.train(run, loaded, plan, state, Some(&dir), json)
+        self.train(run, loaded, plan, checkpoint, json)
     }
 
     fn checkpoints(&self, run: &RunFolder) -> Checkpoints {
@@ -187,50 +227,48 @@ impl<T: Task> Job<T> {
         run: &RunFolder,
         loaded: Loaded,
         plan: FreezePlan,
-        state: CheckpointState,
-        checkpoint: Option<&Path>,
+        checkpoint: Option<Checkpoint>,
         json: bool,
     ) -> Result<(), TrainError> {
         let refused = Refused::new(&self.request, self.checkpoints(run), run)?;
-        let outcome = caught(|| self.train_to_the_end(run, loaded, plan, state, checkpoint, json));
+        let outcome = caught(|| {
+            let trained = self.train_to_the_end(run, loaded, &plan, checkpoint)?;
+            self.finish(run, plan, &trained, json)
+        });
         outcome.unwrap_or_else(|refusal| Err(refused.error(refusal)))
     }
 
     fn train_to_the_end(
-        self,
+        &self,
         run: &RunFolder,
         loaded: Loaded,
-        plan: FreezePlan,
-        state: CheckpointState,
-        checkpoint: Option<&Path>,
-        json: bool,
-    ) -> Result<(), TrainError> {
-        let settings = &self.request.settings;
-        self.progress.line(&format!("strategy {}: {}", settings.strategy, plan.summary()));
-        let decision = self.trunk_decision(&loaded.model, &plan)?;
+        plan: &FreezePlan,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Trained, TrainError> {
+        let signals = signals::listen();
+        let _held = signals.save_itself();
+        self.progress.line(&format!("strategy {}: {}", self.request.settings.strategy, plan.summary()));
+        let decision = self.trunk_decision(&loaded.model, plan)?;
         if let Some(hint) = &decision.hint {
             self.progress.line(hint);
         }
         let trunks = self.trunks(&decision, run.path())?;
-        let (clip, mut optimizer) = self.optimizer(&plan);
-        let model = self.task_model(loaded.model, &plan, state.step, &clip);
-        if checkpoint.is_none() {
-            let prediction = self.measure(&model, &plan)?;
-            self.say(&prediction);
-            run.write_json(&run.prediction(), &prediction)?;
-        }
-        if let Some(dir) = checkpoint {
-            optimizer = optimizer.load_record(Checkpoints::optimizer(dir)?);
+        let (clip, mut optimizer) = self.optimizer(plan);
+        let state = checkpoint.as_ref().map(|checkpoint| checkpoint.state.clone()).unwrap_or_default();
+        let model = self.task_model(loaded.model, plan, state.step, &clip);
+        match &checkpoint {
+            Some(checkpoint) => optimizer = optimizer.load_record(Checkpoints::optimizer(&checkpoint.dir)?),
+            None => {
+                let prediction = self.measure(&model, plan)?;
+                self.say(&prediction);
+                run.write_json(&run.prediction(), &prediction)?;
+            }
         }
         let learner = Learner::new(model, optimizer, self.rates().after(state.step));
         let strategy = Stepwise {
             schedule: self.schedule,
-            validation: EvaluationLoader::new(
-                self.splits.validation.examples.clone(),
-                settings.tokens_per_batch(),
-            )
-            .with_trunk(trunks.validation.clone()),
-            config: loaded.config.clone(),
+            validation: self.validation().with_trunk(trunks.validation.clone()),
+            config: loaded.config,
             plan: plan.clone(),
             trunks: trunks.clone(),
             checkpoints: self.checkpoints(run),
@@ -238,30 +276,54 @@ impl<T: Task> Job<T> {
             progress: self.progress,
             resumed: state.clone(),
             devices: self.devices.clone(),
-            stop: on_interrupt(),
+            signals,
             outcome: Mutex::new(None),
         };
         let steps = self.steps.clone().after(state.step).with_trunk(trunks.training.clone());
         let (model, outcome) = train(learner, steps, strategy, run.path())?;
-        if outcome.interrupted {
-            return Err(TrainError::Interrupted { step: outcome.state.step, run: run.path().into() });
-        }
         let device_memory_bytes = memory::of_device(&self.devices[0]);
         // The best checkpoint counts, not the last state.
         drop(model);
-        Finish {
+        let step = outcome.state.step;
+        let trained = Trained { state: outcome.state, trunk_cache: trunks.report(), device_memory_bytes };
+        let interrupted = |stop| TrainError::Interrupted { step, run: run.path().into(), stop };
+        if let Some(stop) = outcome.stopped {
+            return Err(interrupted(stop));
+        }
+        self.checkpoints(run).save_trained(&trained)?;
+        match signals.stop() {
+            Some(stop) => Err(interrupted(stop)),
+            None => Ok(trained),
+        }
+    }
+
+    fn validation(&self) -> EvaluationLoader<T> {
+        let settings = &self.request.settings;
+        EvaluationLoader::new(self.splits.validation.examples.clone(), settings.tokens_per_batch())
+    }
+
+    fn finish(
+        &self,
+        run: &RunFolder,
+        plan: FreezePlan,
+        trained: &Trained,
+        json: bool,
+    ) -> Result<(), TrainError> {
+        let finish = Finish {
             run,
             request: &self.request,
             local: &self.local,
+            tokenizer: &self.tokenizer,
             task: &self.task,
             splits: &self.splits,
             progress: self.progress,
+        };
+        let results = finish.write(&plan, trained, &self.checkpoints(run))?;
+        if json {
+            let text = serde_json::to_string(&results);
+            print_line(&text.map_err(|error| TrainError::file(run.results(), error))?)?;
         }
-        .write(
-            &Summary { plan, outcome, trunk_cache: trunks.report(), device_memory_bytes },
-            &self.checkpoints(run),
-            json,
-        )
+        Ok(())
     }
 
     /// A model whose parameters train as the plan says in that step.
