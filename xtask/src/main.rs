@@ -31,6 +31,8 @@ enum Command {
     Evaluate(Handed),
     /// Label texts with a fine-tuned model
     Predict(Handed),
+    /// Compute steps of a run again and compare hashes
+    Replay(Handed),
     /// Turn texts into vectors
     Embed(Handed),
     /// Write text with a language model
@@ -110,6 +112,7 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Finetune(handed) => temper("finetune", handed),
         Command::Evaluate(handed) => temper("evaluate", handed),
         Command::Predict(handed) => temper("predict", handed),
+        Command::Replay(handed) => temper("replay", handed),
         Command::Embed(handed) => temper("embed", handed),
         Command::Generate(handed) => temper("generate", handed),
         Command::Inspect(handed) => temper("inspect", handed),

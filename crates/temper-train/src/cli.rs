@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use crate::commands::{
     CompareArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs,
-    MergeArgs, ModelsArgs, PlanArgs, PredictArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs,
+    MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs,
     compare_strategies, doctor, embed, evaluate, fetch, finetune, generate, inspect, merge, models, plan,
-    predict, search_depth, unmerge, verify,
+    predict, replay, search_depth, unmerge, verify,
 };
 use crate::terminal::say;
 use crate::{TrainError, guarded};
@@ -33,6 +33,7 @@ enum Command {
     Evaluate(EvaluateArgs),
     Plan(Box<PlanArgs>),
     Predict(PredictArgs),
+    Replay(ReplayArgs),
     Embed(EmbedArgs),
     Generate(Box<GenerateArgs>),
     Inspect(InspectArgs),
@@ -64,6 +65,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Evaluate(args) => evaluate(&args),
         Command::Plan(args) => plan(&args),
         Command::Predict(args) => predict(&args),
+        Command::Replay(args) => replay(&args),
         Command::Embed(args) => embed(&args),
         Command::Generate(args) => generate(&args),
         Command::Inspect(args) => inspect(&args),

@@ -105,6 +105,17 @@ pub enum TrainError {
         /// The largest one allowed.
         tolerance: f64,
     },
+    /// Steps that were computed again gave other numbers.
+    #[error(
+        "{} is not reproduced: losses or parameters differ at step {step} or since the row before it",
+        run.display()
+    )]
+    Replay {
+        /// The run.
+        run: PathBuf,
+        /// The step of the first row that differs.
+        step: usize,
+    },
     /// Fixtures that do not give the values of their reference.
     #[error("verification failed for {} of {of} fixtures: {}", failed.len(), failed.join(", "))]
     Fixtures {
@@ -220,7 +231,10 @@ impl TrainError {
             Self::File { bad_data: false, .. } => 1,
             Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
             Self::Diverged { .. } => 6,
-            Self::ProofFailed { .. } | Self::Verification { .. } | Self::Fixtures { .. } => 7,
+            Self::Replay { .. }
+            | Self::ProofFailed { .. }
+            | Self::Verification { .. }
+            | Self::Fixtures { .. } => 7,
             Self::Interrupted { stop, .. } | Self::CellsInterrupted { stop, .. } => stop.exit_code(),
             Self::CellFailed { code, .. } => *code,
             Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),

@@ -74,6 +74,8 @@ pub struct RunRecord {
     pub temper: &'static str,
     /// Burn's version.
     pub burn: &'static str,
+    /// The vector instructions of the processor: sums on others are rounded otherwise.
+    pub vector_instructions: &'static str,
     /// Parameters that were drawn at random.
     pub new_parameters: Vec<String>,
     /// What was asked for.
@@ -93,6 +95,8 @@ pub struct ResumedRecord {
     temper: String,
     #[serde(default)]
     burn: String,
+    #[serde(default)]
+    vector_instructions: String,
     /// Parameters that were drawn at random.
     pub new_parameters: Vec<String>,
     /// What was asked for.
@@ -177,14 +181,16 @@ impl ResumedRecord {
         ))
     }
 
-    /// What to say where the run was made by another version.
-    pub fn other_version(&self) -> Option<String> {
-        let (temper, burn) = (env!("CARGO_PKG_VERSION"), crate::BURN_VERSION);
-        (self.temper != temper || self.burn != burn).then(|| {
+    /// What to say where the run was started by another version, or on a processor with other vector instructions.
+    pub fn other_machine(&self) -> Option<String> {
+        let described =
+            |temper: &str, burn: &str, vectors: &str| format!("temper {temper}, Burn {burn}, {vectors}");
+        let then = described(&self.temper, &self.burn, &self.vector_instructions);
+        let vectors = temper_kernels::cpu::vector_instructions();
+        let now = described(env!("CARGO_PKG_VERSION"), crate::BURN_VERSION, vectors);
+        (then != now).then(|| {
             format!(
-                "the run was started with temper {} on Burn {}, and goes on with temper {temper} on Burn {burn}: its \
-                 numbers may differ from those of one version",
-                self.temper, self.burn
+                "the run was started with {then}; this is {now}: the last digits of its numbers may differ"
             )
         })
     }

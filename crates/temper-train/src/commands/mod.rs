@@ -13,6 +13,7 @@ mod merge;
 mod models;
 mod plan;
 mod predict;
+mod replay;
 mod search_depth;
 mod texts;
 mod verify;
@@ -31,6 +32,7 @@ pub use merge::{MergeArgs, UnmergeArgs, merge, unmerge};
 pub use models::{ModelsArgs, models};
 pub use plan::{PlanArgs, plan};
 pub use predict::{PredictArgs, predict};
+pub use replay::{ReplayArgs, replay};
 pub use search_depth::{DepthRow, DepthSearch, SearchDepthArgs, search_depth};
 pub use texts::TextOptions;
 pub use verify::{

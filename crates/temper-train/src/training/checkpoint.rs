@@ -231,8 +231,11 @@ impl Checkpoints {
         self.dir.join("trained.json")
     }
 
-    /// Newest first.
-    fn steps(&self) -> Result<Vec<usize>, TrainError> {
+    /// The steps of the checkpoints that are there, newest first.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] when the folder cannot be read.
+    pub fn steps(&self) -> Result<Vec<usize>, TrainError> {
         if !self.dir.exists() {
             return Ok(Vec::new());
         }

@@ -1,41 +1,31 @@
-//! A run: prepared, started or resumed, trained.
+//! A run, prepared: its files are there, its data is encoded, its steps are planned.
 
 use std::path::Path;
-use std::sync::Mutex;
 
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
-use burn::train::Learner;
 use temper_data::{BatchSettings, TextTokenizer};
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
-use temper_models::{Loaded, Model, is_adapter};
+use temper_models::{Loaded, Model};
 
 use super::devices;
-use super::finish::Finish;
-use super::refused::Refused;
 use super::too_long;
-use crate::memory;
-use crate::panics::caught;
-use crate::record::{ResumedRecord, RunRecord, RunRequest};
-use crate::settings::{Preset, Settings};
-use crate::signals;
+use crate::record::RunRequest;
+use crate::settings::Settings;
 use crate::sources::{ReadFile, files_of};
 use crate::tasks::Task;
-use crate::terminal::{print_line, say};
-use crate::training::{
-    Checkpoint, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise, TaskModel,
-    Trained, steps_per_epoch, train,
-};
-use crate::{BURN_VERSION, LocalModel, RunFolder, RunName, Split, Splits, TrainError, adapters, precision};
+use crate::terminal::say;
+use crate::training::{Progress, Schedule, StepLoader, TaskModel, steps_per_epoch};
+use crate::{LocalModel, Split, Splits, TrainError, adapters};
 
 /// A run whose files are there and whose data is encoded.
 pub(in crate::commands) struct Job<T: Task> {
     pub(in crate::commands) request: RunRequest,
     pub(in crate::commands) progress: Progress,
-    local: LocalModel,
-    tokenizer: TextTokenizer,
+    pub(super) local: LocalModel,
+    pub(super) tokenizer: TextTokenizer,
     /// The files of a dataset that is a path.
-    dataset_files: Vec<ReadFile>,
+    pub(super) dataset_files: Vec<ReadFile>,
     pub(super) task: T,
     pub(in crate::commands) splits: Splits<T>,
     /// What computes; models are loaded onto the first.
@@ -100,7 +90,7 @@ impl<T: Task> Job<T> {
         Ok(loaded)
     }
 
-    fn in_precision(&self, loaded: Loaded) -> Loaded {
+    pub(super) fn in_precision(&self, loaded: Loaded) -> Loaded {
         Loaded { model: loaded.model.with_precision(self.request.settings.precision.named()), ..loaded }
     }
 
@@ -113,217 +103,6 @@ impl<T: Task> Job<T> {
         let plan = FreezePlan::new(&settings.strategy.parse()?, &loaded.model.parameters(), new)?;
         let Schedule { total_steps, steps_per_epoch, .. } = self.schedule;
         Ok(plan.with_layer_decay(settings.layer_decay)?.over(RunLength { total_steps, steps_per_epoch }))
-    }
-
-    /// Makes the folder of a new run, with run.toml.
-    pub(super) fn create(
-        &self,
-        name: RunName<'_>,
-        new_parameters: &[String],
-    ) -> Result<RunFolder, TrainError> {
-        let record = RunRecord {
-            temper: env!("CARGO_PKG_VERSION"),
-            burn: BURN_VERSION,
-            new_parameters: new_parameters.to_vec(),
-            request: self.request.clone(),
-            model: self.local.resolved.clone(),
-            dataset: self.splits.resolved.clone(),
-            dataset_files: self.dataset_files.clone(),
-        };
-        RunFolder::create(name, |run| run.write_toml(&run.record(), &record))
-    }
-
-    pub(super) fn start(
-        self,
-        run: &RunFolder,
-        loaded: Loaded,
-        plan: FreezePlan,
-        json: bool,
-    ) -> Result<(), TrainError> {
-        self.announce(run, &loaded);
-        self.train(run, loaded, plan, None, json)
-    }
-
-    /// Goes on with a run: from the end of its training, from its newest checkpoint, or else from the beginning.
-    pub(super) fn resume(
-        self,
-        run: &RunFolder,
-        recorded: &ResumedRecord,
-        json: bool,
-    ) -> Result<(), TrainError> {
-        recorded.check(&self.local.resolved, self.splits.resolved.as_ref(), &self.dataset_files)?;
-        if let Some(notice) = recorded.other_version() {
-            say(&notice);
-        }
-        let checkpoints = self.checkpoints(run);
-        if let Some(trained) = checkpoints.trained(say) {
-            self.progress.line(&format!("resuming {} after its last step", run.path().display()));
-            let loaded = self.new_model()?;
-            let plan = self.plan(&loaded, &recorded.new_parameters)?;
-            return self.finish(run, plan, &trained, json);
-        }
-        let checkpoint = checkpoints.latest(say)?;
-        let loaded = match &checkpoint {
-            Some(checkpoint) => {
-                let settings = &self.request.settings;
-                self.in_precision(adapters::load(&checkpoint.dir, settings, &self.devices[0])?)
-            }
-            None => self.new_model()?,
-        };
-        let from = match &checkpoint {
-            Some(checkpoint) => format!("after step {}", checkpoint.state.step),
-            None => "from the beginning: it has no checkpoint yet".into(),
-        };
-        self.progress.line(&format!("resuming {} {from}", run.path().display()));
-        let plan = self.plan(&loaded, &recorded.new_parameters)?;
-        self.train(run, loaded, plan, checkpoint, json)
-    }
-
-    fn checkpoints(&self, run: &RunFolder) -> Checkpoints {
-        Checkpoints::new(run.checkpoints(), self.request.settings.save_total_limit)
-    }
-
-    /// What is about to happen, for how long, and how to get the full job.
-    fn announce(&self, run: &RunFolder, loaded: &Loaded) {
-        let settings = &self.request.settings;
-        let say = |text: &str| self.progress.line(text);
-        say(&format!(
-            "fine-tuning {} on {} ({} backend) -> {}",
-            self.local.resolved.id,
-            self.splits.name,
-            self.request.backend,
-            run.path().display()
-        ));
-        let backend = self.request.backend.parse().ok();
-        if let Some(notice) =
-            backend.and_then(|backend| precision::notice(settings.precision.named(), backend))
-        {
-            say(&notice);
-        }
-        let (used, full) = (self.splits.train.examples.len(), self.splits.report.full_train_rows);
-        if self.request.preset == Preset::Cpu {
-            say(&format!(
-                "preset cpu: {used} of {full} training examples, {} epoch(s); the full job is --preset full",
-                settings.num_train_epochs
-            ));
-        }
-        if let Some(notice) = adapters::notice(settings) {
-            say(&notice);
-        }
-        say(&self.splits.report.to_string());
-        let table = loaded.model.parameters();
-        let of_model = table.parameters.iter().filter(|parameter| !is_adapter(&parameter.path)).count();
-        let kept = of_model - loaded.new.len();
-        say(&format!("parameters taken from {}: {kept}", self.local.resolved.id));
-        say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
-        if !loaded.dropped.is_empty() {
-            say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
-        }
-    }
-
-    /// Trains to the end, and says in one error what a panic of Burn's would say in many.
-    fn train(
-        self,
-        run: &RunFolder,
-        loaded: Loaded,
-        plan: FreezePlan,
-        checkpoint: Option<Checkpoint>,
-        json: bool,
-    ) -> Result<(), TrainError> {
-        let refused = Refused::new(&self.request, self.checkpoints(run), run)?;
-        let outcome = caught(|| {
-            let trained = self.train_to_the_end(run, loaded, &plan, checkpoint)?;
-            self.finish(run, plan, &trained, json)
-        });
-        outcome.unwrap_or_else(|refusal| Err(refused.error(refusal)))
-    }
-
-    fn train_to_the_end(
-        &self,
-        run: &RunFolder,
-        loaded: Loaded,
-        plan: &FreezePlan,
-        checkpoint: Option<Checkpoint>,
-    ) -> Result<Trained, TrainError> {
-        let signals = signals::listen();
-        let _held = signals.save_itself();
-        self.progress.line(&format!("strategy {}: {}", self.request.settings.strategy, plan.summary()));
-        let decision = self.trunk_decision(&loaded.model, plan)?;
-        if let Some(hint) = &decision.hint {
-            self.progress.line(hint);
-        }
-        let trunks = self.trunks(&decision, run.path())?;
-        let (clip, mut optimizer) = self.optimizer(plan);
-        let state = checkpoint.as_ref().map(|checkpoint| checkpoint.state.clone()).unwrap_or_default();
-        let model = self.task_model(loaded.model, plan, state.step, &clip);
-        match &checkpoint {
-            Some(checkpoint) => optimizer = optimizer.load_record(Checkpoints::optimizer(&checkpoint.dir)?),
-            None => {
-                let prediction = self.measure(&model, plan)?;
-                self.say(&prediction);
-                run.write_json(&run.prediction(), &prediction)?;
-            }
-        }
-        let learner = Learner::new(model, optimizer, self.rates().after(state.step));
-        let strategy = Stepwise {
-            schedule: self.schedule,
-            validation: self.validation().with_trunk(trunks.validation.clone()),
-            config: loaded.config,
-            plan: plan.clone(),
-            trunks: trunks.clone(),
-            checkpoints: self.checkpoints(run),
-            journal: Mutex::new(Journal::open(&run.journal(), state.step)?),
-            progress: self.progress,
-            resumed: state.clone(),
-            devices: self.devices.clone(),
-            signals,
-            outcome: Mutex::new(None),
-        };
-        let steps = self.steps.clone().after(state.step).with_trunk(trunks.training.clone());
-        let (model, outcome) = train(learner, steps, strategy, run.path())?;
-        let device_memory_bytes = memory::of_device(&self.devices[0]);
-        // The best checkpoint counts, not the last state.
-        drop(model);
-        let step = outcome.state.step;
-        let trained = Trained { state: outcome.state, trunk_cache: trunks.report(), device_memory_bytes };
-        let interrupted = |stop| TrainError::Interrupted { step, run: run.path().into(), stop };
-        if let Some(stop) = outcome.stopped {
-            return Err(interrupted(stop));
-        }
-        self.checkpoints(run).save_trained(&trained)?;
-        match signals.stop() {
-            Some(stop) => Err(interrupted(stop)),
-            None => Ok(trained),
-        }
-    }
-
-    fn validation(&self) -> EvaluationLoader<T> {
-        let settings = &self.request.settings;
-        EvaluationLoader::new(self.splits.validation.examples.clone(), settings.tokens_per_batch())
-    }
-
-    fn finish(
-        &self,
-        run: &RunFolder,
-        plan: FreezePlan,
-        trained: &Trained,
-        json: bool,
-    ) -> Result<(), TrainError> {
-        let finish = Finish {
-            run,
-            request: &self.request,
-            local: &self.local,
-            tokenizer: &self.tokenizer,
-            task: &self.task,
-            splits: &self.splits,
-            progress: self.progress,
-        };
-        let results = finish.write(&plan, trained, &self.checkpoints(run))?;
-        if json {
-            let text = serde_json::to_string(&results);
-            print_line(&text.map_err(|error| TrainError::file(run.results(), error))?)?;
-        }
-        Ok(())
     }
 
     /// A model whose parameters train as the plan says in that step.
@@ -348,7 +127,7 @@ impl<T: Task> Job<T> {
         (clip.clone(), adamw.init(plan, &clip))
     }
 
-    fn rates(&self) -> LinearWarmup {
+    pub(super) fn rates(&self) -> LinearWarmup {
         let settings = &self.request.settings;
         let total = self.schedule.total_steps;
         // At least one step must run at a rate above zero.

@@ -2,6 +2,7 @@
 
 mod args;
 mod budget;
+mod course;
 mod devices;
 mod finish;
 pub(super) mod job;
