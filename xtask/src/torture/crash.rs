@@ -88,10 +88,16 @@ impl<'a> PowerCut<'a> {
             Order::Journal => self.prefix(draw),
             Order::Any => self.subset(draw),
         };
-        // All files alike, or each with a fate of its own.
-        let common = if draw.once_in(2) { draw.pick(&Fate::ALL).copied() } else { None };
+        // All files alike, each with a fate of its own, or most of them whole.
+        let common = draw.pick(&Fate::ALL).copied().unwrap_or(Fate::Kept);
+        let style = draw.below(3);
         self.tree(&included, |base, synced, pending| {
-            let fate = common.or_else(|| draw.pick(&Fate::ALL).copied()).unwrap_or(Fate::Kept);
+            let fate = match style {
+                0 => common,
+                1 => draw.pick(&Fate::ALL).copied().unwrap_or(common),
+                _ if draw.once_in(8) => common,
+                _ => Fate::Kept,
+            };
             after(fate, applied(base, synced), pending, draw)
         })
     }
@@ -108,11 +114,12 @@ impl<'a> PowerCut<'a> {
     }
 
     fn subset(&self, draw: &mut Draw) -> Vec<bool> {
-        // Mostly there, half there or mostly missing.
-        let out_of_ten = [9, 5, 1][draw.below(3)];
+        // Mostly there, half there or mostly missing; or all but one.
+        let out_of_ten = [9, 5, 1, 10][draw.below(4)];
+        let missing = if out_of_ten == 10 { draw.below(self.changes.len()) } else { self.changes.len() };
         let mut included = self.certain.clone();
         for index in 0..self.changes.len() {
-            let wanted = draw.below(10) < out_of_ten;
+            let wanted = index != missing && draw.below(10) < out_of_ten;
             included[index] |= wanted && self.needs[index].iter().all(|needed| included[*needed]);
         }
         included
