@@ -1,12 +1,14 @@
 //! What trials share: the workload, its uninterrupted runs, and the demand that nothing is lost.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
 use super::draw::Draw;
 use super::merge::Merge;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, TEMPORARY};
 use super::process::run;
 use super::recording::{Phase, Point, Recording, step_of};
 use super::workload::{RUN, Scenario, Workload};
@@ -81,7 +83,8 @@ impl Lab {
     pub fn finish(&self, baseline: &Baseline, folder: &Path, certain: u64) -> Result<(bool, Vec<String>)> {
         let out = folder.join("out");
         let run_folder = out.join(RUN);
-        let was_finished = run_folder.join("report.html").exists();
+        let was_finished = run_folder.join("results.json").exists();
+        age_strays(&out)?;
         let ended = run(&self.workload.finetune(baseline.scenario, &out), folder)?;
         let began = began_after(&ended.stderr);
         if ended.code() != Some(0) {
@@ -121,10 +124,26 @@ pub fn newest_checkpoint(run_folder: &Path) -> u64 {
     entries.filter_map(|entry| step_of(entry.file_name().to_str()?)).max().unwrap_or_default()
 }
 
-/// The step that a run went on from, as it says.
+/// The step that a run went on from, as it says; the last one of all where only its end was missing.
 fn began_after(stderr: &str) -> Option<u64> {
     let line = stderr.lines().find(|line| line.starts_with("resuming "))?;
-    line.rsplit("after step ").next()?.split_whitespace().next()?.parse().ok()
+    let (_, step) = line.rsplit_once(" after ")?;
+    if step.starts_with("its last step") {
+        return Some(u64::MAX);
+    }
+    step.strip_prefix("step ")?.split_whitespace().next()?.parse().ok()
+}
+
+/// Lets an hour pass for what a process left among the runs: others may begin there, so only old things are swept.
+fn age_strays(out: &Path) -> Result<()> {
+    let then = SystemTime::now() - Duration::from_secs(3600);
+    for entry in std::fs::read_dir(out)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            File::open(entry.path())?.set_modified(then)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -134,6 +153,8 @@ mod tests {
     #[test]
     fn a_run_says_where_it_goes_on() {
         assert_eq!(began_after("reading\nresuming runs/a after step 15\nmore"), Some(15));
+        assert_eq!(began_after("resuming runs/a after its last step\n"), Some(u64::MAX));
+        assert_eq!(began_after("resuming runs/a from the beginning: it has no checkpoint yet"), None);
         assert_eq!(began_after("after step 3"), None);
     }
 }

@@ -11,6 +11,9 @@ use super::disk::{ROOT, Tree};
 /// Files and folders that have to be the same bytes.
 const SAME: [&str; 3] = ["model", "adapter", "predictions.jsonl"];
 
+/// How names begin of what is not finished.
+pub const TEMPORARY: &str = ".temper-";
+
 /// What an uninterrupted run left.
 pub struct Outcome {
     files: BTreeMap<String, Option<Vec<u8>>>,
@@ -35,7 +38,8 @@ impl Outcome {
             String::from_utf8(content.to_vec()).with_context(|| format!("{name} is damaged"))
         };
         let json = |text: &str| -> Result<Value> {
-            let mut value = serde_json::from_str(text).with_context(|| format!("no JSON: {text:?}"))?;
+            let mut value = serde_json::from_str(text)
+                .with_context(|| format!("no JSON: {:?}", text.chars().take(40).collect::<String>()))?;
             drop_measurements(&mut value);
             Ok(value)
         };
@@ -94,19 +98,19 @@ fn unfinished(run: &Path) -> Vec<String> {
     };
     let strays = tree.listing(ROOT).into_keys().filter(|path| {
         path.rsplit('/').next().is_some_and(|name| {
-            name.starts_with(".temper-") || name.ends_with(".partial") || name.ends_with(".old")
+            name.starts_with(TEMPORARY) || name.ends_with(".partial") || name.ends_with(".old")
         })
     });
     faults.extend(strays.map(|path| format!("{path} was left behind")));
     faults
 }
 
-/// Removes what no two runs have in common: times, rates and memory.
+/// Removes what no two runs have in common: times, rates, memory, and what the cache of one process spared.
 fn drop_measurements(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.retain(|key, _| {
-                key != "predicted"
+                !["predicted", "trunk_cache"].contains(&key.as_str())
                     && !["seconds", "per_second", "memory_bytes"].iter().any(|end| key.ends_with(end))
             });
             map.values_mut().for_each(drop_measurements);

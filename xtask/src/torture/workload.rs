@@ -97,9 +97,9 @@ impl Workload {
                 "--max-seq-length",
                 "24",
                 "--max-steps",
-                "24",
+                "30",
                 "--per-device-train-batch-size",
-                "8",
+                "16",
                 "--save-steps",
                 "5",
                 "--eval-steps",
@@ -109,7 +109,7 @@ impl Workload {
                 "--save-total-limit",
                 "2",
                 "--learning-rate",
-                "1e-2",
+                "1e-3",
             ]
             .map(OsString::from),
         );
@@ -140,7 +140,7 @@ fn vocabulary() -> String {
 fn sentences() -> String {
     let mut draw = Draw::new(0, 0);
     let mut word = |words: &'static [&'static str]| draw.pick(words).copied().unwrap_or_default();
-    let mut text = String::new();
+    let mut text = "text,label\n".to_owned();
     for row in 0..ROWS {
         let (words, label): (&[&str], _) = if row % 2 == 0 { (&KIND, "pos") } else { (&UNKIND, "neg") };
         let [first, second] = [0; 2].map(|_| (word(words), word(&NOUNS)));
@@ -156,6 +156,6 @@ mod tests {
     #[test]
     fn the_vocabulary_has_a_row_for_each_embedding() {
         assert_eq!(vocabulary().lines().count(), 48);
-        assert_eq!(sentences().lines().count(), ROWS);
+        assert_eq!(sentences().lines().count(), 1 + ROWS);
     }
 }
