@@ -14,7 +14,7 @@ use super::trace::{self, Call};
 pub fn error(lab: &Lab, draw: &mut Draw, folder: &Path) -> Result<Verdict> {
     let baseline = lab.baseline(draw)?;
     let (out, run_folder) = places(folder)?;
-    let point = baseline.point(draw)?;
+    let point = baseline.recording.point(draw)?;
     let error = draw.pick(&["ENOSPC", "EIO"]).copied().unwrap_or("EIO");
     let injection = Injection {
         call: point.call.clone(),

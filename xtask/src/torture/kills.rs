@@ -24,7 +24,7 @@ pub fn kill(lab: &Lab, draw: &mut Draw, folder: &Path) -> Result<Verdict> {
 
 /// Runs the command until it is killed, or to its end where it never gets that far.
 fn strike(lab: &Lab, baseline: &Baseline, draw: &mut Draw, folder: &Path) -> Result<(Phase, Vec<String>)> {
-    let point = baseline.point(draw)?;
+    let point = baseline.recording.point(draw)?;
     let command = lab.workload.finetune(baseline.scenario, &folder.join("out"));
     let injection =
         Injection { call: point.call.clone(), nth: point.nth, what: "signal=SIGKILL".into(), lasts: false };

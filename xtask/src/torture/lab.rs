@@ -10,7 +10,7 @@ use super::draw::Draw;
 use super::merge::Merge;
 use super::outcome::{Outcome, TEMPORARY};
 use super::process::run;
-use super::recording::{Phase, Point, Recording, step_of};
+use super::recording::{Phase, Recording, step_of};
 use super::workload::{RUN, Scenario, Workload};
 
 /// One kind of run, uninterrupted.
@@ -97,17 +97,6 @@ impl Lab {
             losses.push(format!("it went on from {began}, though step {certain} was certain to be there"));
         }
         Ok((began.is_some(), losses))
-    }
-}
-
-impl Baseline {
-    /// A system call to strike at: any phase is as likely as another.
-    pub fn point(&self, draw: &mut Draw) -> Result<&Point> {
-        let phase = draw.pick(&Phase::WORKING).copied().unwrap_or(Phase::Start);
-        let of_phase: Vec<&Point> =
-            self.recording.points.iter().filter(|point| point.phase == phase).collect();
-        let point = draw.pick(&of_phase).copied().or_else(|| draw.pick(&self.recording.points));
-        point.context("a run changes no files")
     }
 }
 

@@ -22,7 +22,7 @@ struct Kept {
 pub fn power_cut(lab: &Lab, draw: &mut Draw, folder: &Path) -> Result<Verdict> {
     let baseline = lab.baseline(draw)?;
     let (out, run_folder) = places(folder)?;
-    let mut kept = cut(&baseline.recording, draw);
+    let mut kept = cut(&baseline.recording, draw)?;
     lay_out(&kept.state, &out)?;
     let mut losses = Vec::new();
     if kept.phase == Phase::Finished {
@@ -52,25 +52,25 @@ fn cut_again(lab: &Lab, baseline: &Baseline, draw: &mut Draw, first: (&Path, &Ke
     let out = folder.join("out");
     let command = lab.workload.finetune(baseline.scenario, &out);
     let recording = Recording::make(&command, &out, folder)?;
-    let again = cut(&recording, draw);
+    let again = cut(&recording, draw)?;
     Ok(Kept { certain: again.certain.max(kept.certain), ..again })
 }
 
 /// A legal state after a cut somewhere, one time in ten after the end.
-fn cut(recording: &Recording, draw: &mut Draw) -> Kept {
+fn cut(recording: &Recording, draw: &mut Draw) -> Result<Kept> {
     let all = recording.operations.len();
     let place = match draw.below(10) {
         0 => all,
         // Where entries change and files are synced, rather than among many writes.
-        1..=5 => draw.pick(&recording.points).map_or(all, |point| point.operations),
+        1..=5 => recording.point(draw)?.operations,
         _ => draw.up_to(all),
     };
     let order = if draw.once_in(2) { Order::Journal } else { Order::Any };
-    Kept {
+    Ok(Kept {
         state: recording.cut(place).draw(order, draw),
         phase: recording.phase(place),
         certain: recording.certain_checkpoint(place),
-    }
+    })
 }
 
 fn lay_out(state: &Tree, out: &Path) -> Result<()> {

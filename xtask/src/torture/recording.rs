@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::crash::PowerCut;
 use super::disk::{Operation, ROOT, Tree};
+use super::draw::Draw;
 use super::process::{log_in, recorded, run};
 use super::recorder::Recorder;
 use super::trace::{self, Call};
@@ -128,6 +129,14 @@ impl Recording {
         std::fs::remove_file(&log)?;
         let certain = certain_checkpoints(&initial, &operations);
         Ok(Self { initial, operations, points, certain })
+    }
+
+    /// A system call that changes files: any phase of the run is as likely as another.
+    pub fn point(&self, draw: &mut Draw) -> Result<&Point> {
+        let phase = draw.pick(&Phase::WORKING).copied().unwrap_or(Phase::Start);
+        let of_phase: Vec<&Point> = self.points.iter().filter(|point| point.phase == phase).collect();
+        let point = draw.pick(&of_phase).copied().or_else(|| draw.pick(&self.points));
+        point.context("the process changes no files")
     }
 
     /// A power cut behind some of the operations.
