@@ -6,6 +6,8 @@ mod cargo;
 mod carry;
 mod fixtures;
 mod python;
+#[cfg(target_os = "linux")]
+mod torture;
 
 use std::process::ExitCode;
 
@@ -69,6 +71,9 @@ enum Command {
     Fixtures(python::Environment),
     /// Measure Temper beside PyTorch and write docs/BENCHMARKS.md
     Bench(bench::BenchArgs),
+    /// Kill runs, fail their system calls and cut their power; count what is lost (needs strace)
+    #[cfg(target_os = "linux")]
+    Torture(torture::TortureArgs),
     /// Pack what measures Temper beside PyTorch on a machine with a GPU and without internet
     Carry(carry::CarryArgs),
 }
@@ -129,6 +134,8 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Ci => cargo::ci(),
         Command::Fixtures(environment) => fixtures::write(&environment),
         Command::Bench(args) => bench::measure(&args),
+        #[cfg(target_os = "linux")]
+        Command::Torture(args) => torture::torture(&args),
         Command::Carry(args) => carry::pack(&args, cuda_offline),
     }
 }
