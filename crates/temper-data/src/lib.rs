@@ -32,7 +32,7 @@ pub use report::{DataReport, SplitReport};
 pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};
 pub use tokenizer::{SpecialTokens, TextStream, TextTokenizer, load_tokenizer};
-pub use unlabelled::{UnlabelledText, read_unlabelled};
+pub use unlabelled::{UnlabelledText, UnlabelledTexts, read_unlabelled, stream_unlabelled};
 
 /// Bytes as hexadecimal digits in lower case.
 fn hex(bytes: &[u8]) -> String {
