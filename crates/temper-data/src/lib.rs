@@ -34,7 +34,7 @@ pub use report::{DataReport, SplitReport};
 pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};
 pub use tokenizer::{DeclaredCut, SpecialTokens, TextStream, TextTokenizer, declared_cut, load_tokenizer};
-pub use unlabelled::{UnlabelledText, read_unlabelled};
+pub use unlabelled::{UnlabelledText, UnlabelledTexts, read_unlabelled, stream_unlabelled};
 
 /// Bytes as hexadecimal digits in lower case.
 fn hex(bytes: &[u8]) -> String {

@@ -29,10 +29,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), HubError> {
 }
 
 /// As [`write_atomically`], with the content written by `fill`.
-pub(crate) fn fill_atomically(
+///
+/// # Errors
+/// Those of `fill`, and [`HubError::Io`]; nothing is left behind then.
+pub fn fill_atomically<E: From<HubError>>(
     path: &Path,
-    fill: impl FnOnce(&mut File) -> Result<(), HubError>,
-) -> Result<(), HubError> {
+    fill: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

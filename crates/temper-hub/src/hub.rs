@@ -38,6 +38,12 @@ fn model_files() -> Vec<Wanted> {
         "vocab.json",
         "merges.txt",
         "generation_config.json",
+        // What decides how a text becomes a vector: of a run, and of sentence-transformers.
+        "temper.json",
+        "modules.json",
+        "1_Pooling/config.json",
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",
     ];
     let mut wanted =
         vec![Wanted::Required("config.json".into()), Wanted::FirstOf(weights.map(String::from).to_vec())];
