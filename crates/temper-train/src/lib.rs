@@ -11,6 +11,7 @@ pub mod baselines;
 pub mod cli;
 pub mod commands;
 mod data;
+mod encoding;
 mod error;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -23,6 +24,7 @@ mod record;
 mod report;
 mod results;
 mod run_folder;
+mod sentence;
 pub mod settings;
 mod sources;
 pub mod statistics;
@@ -31,6 +33,7 @@ pub mod training;
 
 pub use backend::Backend;
 pub use data::{Split, SplitSet, Splits};
+pub use encoding::{CutOptions, ModelDefaults, ModelEncoding, RecordedEncoding};
 pub use error::TrainError;
 pub use panics::guarded;
 pub use precision::PrecisionSetting;

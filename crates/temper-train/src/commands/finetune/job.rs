@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use burn::train::Learner;
-use temper_data::BatchSettings;
+use temper_data::{BatchSettings, ColumnNames};
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
 use temper_models::{Loaded, Model, is_adapter};
 
@@ -12,7 +12,7 @@ use super::devices;
 use super::finish::{Finish, Summary};
 use super::interrupt::on_interrupt;
 use super::refused::Refused;
-use super::too_long;
+use crate::encoding::too_long;
 use crate::memory;
 use crate::panics::caught;
 use crate::record::{ResumedRecord, RunRecord, RunRequest};
@@ -43,10 +43,7 @@ impl<T: Task> Job<T> {
         let request = request.resolved()?;
         let devices = devices::of(&request)?;
         let _: Strategy = request.settings.strategy.parse()?;
-        // A wrong name is found before a model is downloaded for it.
-        if !Path::new(&request.dataset).exists() {
-            temper_data::find_card(&request.dataset, &request.sources.card_directories())?;
-        }
+        request.check_dataset()?;
         let hub = request.sources.hub(progress.is_quiet());
         let local = LocalModel::find(&hub, &request.model)?;
         if let Some(notice) = local.resolved.notice() {
@@ -61,6 +58,9 @@ impl<T: Task> Job<T> {
         let (task, splits) = T::load(&hub, &request, &tokenizer, &Split::ALL)?;
         if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
             eprintln!("{notice}");
+        }
+        if let Some(notice) = columns_notice(&request, &splits.columns) {
+            progress.line(&notice);
         }
         let schedule = schedule(&request.settings, splits.train.examples.len());
         adapters::check_steps(&request.settings, schedule.total_steps)?;
@@ -293,6 +293,18 @@ impl<T: Task> Job<T> {
         let warmup = ((settings.warmup_ratio * total as f64).ceil() as usize).min(total - 1);
         LinearWarmup::new(settings.learning_rate, warmup, total)
     }
+}
+
+/// What to say where texts come in pairs in the training of the model that the run starts from.
+fn columns_notice(request: &RunRequest, read: &ColumnNames) -> Option<String> {
+    let trained = request.trained_columns.as_ref()?.text_pair.as_ref()?;
+    Some(match &read.text_pair {
+        Some(pair) => format!("pairs of texts, as {} was trained: {} and {pair}", request.model, read.text),
+        None => format!(
+            "{} was trained on pairs of texts with {trained} as the second; this run reads single texts (--text-pair-column names a column)",
+            request.model
+        ),
+    })
 }
 
 fn schedule(settings: &Settings, examples: usize) -> Schedule {

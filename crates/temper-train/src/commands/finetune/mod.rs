@@ -18,12 +18,12 @@ pub(super) use prepared::Prepared;
 
 use std::path::Path;
 
-use super::{backend, too_long};
+use super::backend;
 use crate::record::{ResumedRecord, RunRequest};
 use crate::settings::{self, Preset};
 use crate::tasks::{Task, TextClassification};
 use crate::training::Progress;
-use crate::{LocalModel, RunFolder, TrainError};
+use crate::{LocalModel, ModelDefaults, RunFolder, Settings, TrainError};
 use job::Job;
 use temper_freeze::Strategy;
 
@@ -45,7 +45,7 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
             Job::<T>::prepare(recorded.request.clone(), progress)?.resume(&run, &recorded, args.json)
         }
         None => {
-            let request = request(args)?;
+            let request = request(args, progress)?;
             let default = default_name(&request);
             // Refused before anything is fetched or computed.
             if let Some(name) = &args.run_name
@@ -74,27 +74,40 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
     }
 }
 
-pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
+/// What is asked for. How texts become tensors is as the model was trained where nobody says otherwise.
+pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequest, TrainError> {
     if let Some(request) = &args.request {
         return Ok(request.clone());
     }
     let backend = backend(args.backend)?;
     let preset = args.preset.unwrap_or(if backend.is_cpu() { Preset::Cpu } else { Preset::Full });
-    let mut settings = settings::resolve(preset, args.config.as_deref(), std::env::vars(), &args.settings)?;
-    // A file is recorded as what it says, so that the run can go on without it.
-    settings.strategy = Strategy::from_name_or_file(&settings.strategy)?.to_string();
     let (model, dataset) = names(args)?;
-    RunRequest {
+    let resolve = |defaults: &ModelDefaults| {
+        let file = args.config.as_deref();
+        settings::resolve(preset, defaults, file, std::env::vars(), &args.settings)
+    };
+    let mut request = RunRequest {
         model,
         dataset,
         columns: args.columns.clone(),
+        trained_columns: None,
         backend: backend.to_string(),
         devices: devices::distinct(&args.devices)?,
         preset,
         sources: args.sources.clone(),
-        settings,
+        settings: resolve(&ModelDefaults::default())?,
+    };
+    // A file is recorded as what it says, so that the run can go on without it.
+    let strategy = Strategy::from_name_or_file(&request.settings.strategy)?.to_string();
+    request.check_dataset()?;
+    let encoding = LocalModel::encoding_of(&args.sources.hub(progress.is_quiet()), &request.model)?;
+    let defaults = encoding.defaults();
+    request.settings = Settings { strategy, ..resolve(&defaults)? };
+    request.trained_columns = encoding.columns().cloned();
+    for notice in defaults.notices(&request.model, &request.settings) {
+        progress.line(&notice);
     }
-    .resolved()
+    request.resolved()
 }
 
 /// `<model>-<dataset>`
