@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use temper_hub::{Hub, Resolved};
 
 use crate::card::{Task, Unlabelled};
@@ -22,6 +23,9 @@ pub struct DatasetRequest {
     pub text_pair_column: Option<String>,
     /// Column of the label; otherwise the card's, or `label`.
     pub label_column: Option<String>,
+    /// Columns that the model was trained on: taken where a table has them and neither the request nor the
+    /// card names others.
+    pub trained_columns: Option<ColumnNames>,
     /// Folders with cards of the user.
     pub card_directories: Vec<PathBuf>,
     /// Decides which rows a subset keeps.
@@ -71,6 +75,8 @@ pub struct TextClassificationData {
     pub card: Option<DatasetCard>,
     /// Where the files came from, unless a path was given.
     pub resolved: Option<Resolved>,
+    /// The columns that were read.
+    pub columns: ColumnNames,
     /// Names of the classes 0, 1, ...
     pub label_names: Vec<String>,
     /// To train on.
@@ -85,11 +91,16 @@ pub struct TextClassificationData {
     pub leaked: usize,
 }
 
-/// The columns that a request means.
-struct Roles {
-    text: String,
-    pair: Option<String>,
-    label: String,
+/// The columns of a dataset, by what they are for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnNames {
+    /// The text.
+    pub text: String,
+    /// The second text of a pair; `None` where texts come alone.
+    pub text_pair: Option<String>,
+    /// The label.
+    pub label: String,
 }
 
 /// Loads a dataset as labelled texts.
@@ -103,7 +114,7 @@ pub fn load_text_classification(
 ) -> Result<TextClassificationData, DataError> {
     let dataset =
         load_tables(hub, &request.name_or_path, &request.card_directories, Task::TextClassification)?;
-    let roles = roles(request, dataset.card.as_ref());
+    let roles = columns(request, &dataset);
     let labels = labels(&dataset, &roles.label)?;
     let mut data = place_rows(dataset, &roles, &labels)?;
     remove_leaks(&mut data);
@@ -113,13 +124,26 @@ pub fn load_text_classification(
     Ok(data)
 }
 
-fn roles(request: &DatasetRequest, card: Option<&DatasetCard>) -> Roles {
-    let of_card = |role: &str| card.and_then(|card| card.columns.get(role).cloned());
-    let column = |asked: &Option<String>, role: &str| asked.clone().or_else(|| of_card(role));
-    Roles {
-        text: column(&request.text_column, "text").unwrap_or_else(|| "text".into()),
-        pair: column(&request.text_pair_column, "text_pair"),
-        label: column(&request.label_column, "label").unwrap_or_else(|| "label".into()),
+fn columns(request: &DatasetRequest, dataset: &DatasetTables) -> ColumnNames {
+    let card = dataset.card.as_ref();
+    let tables = [&dataset.tables.train, &dataset.tables.validation, &dataset.tables.test];
+    let table = tables.into_iter().flatten().next();
+    let is_there = |name: &String| table.is_some_and(|table| table.column(name).is_ok());
+    let trained = request.trained_columns.as_ref();
+    let column = |asked: &Option<String>, role: &str, trained: Option<&String>| {
+        let of_card = || card.and_then(|card| card.columns.get(role).cloned());
+        asked.clone().or_else(of_card).or_else(|| trained.filter(|name| is_there(name)).cloned())
+    };
+    let text = column(&request.text_column, "text", trained.map(|columns| &columns.text));
+    let label = column(&request.label_column, "label", trained.map(|columns| &columns.label));
+    ColumnNames {
+        text: text.unwrap_or_else(|| "text".into()),
+        text_pair: column(
+            &request.text_pair_column,
+            "text_pair",
+            trained.and_then(|columns| columns.text_pair.as_ref()),
+        ),
+        label: label.unwrap_or_else(|| "label".into()),
     }
 }
 
@@ -148,7 +172,7 @@ fn labels(dataset: &DatasetTables, column: &str) -> Result<Labels, DataError> {
 /// Reads all rows and cuts the missing splits out of train.
 fn place_rows(
     dataset: DatasetTables,
-    roles: &Roles,
+    roles: &ColumnNames,
     labels: &Labels,
 ) -> Result<TextClassificationData, DataError> {
     let policy = dataset.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
@@ -173,6 +197,7 @@ fn place_rows(
         name: dataset.name,
         card: dataset.card,
         resolved: dataset.resolved,
+        columns: roles.clone(),
         label_names: labels.names.clone(),
         train,
         validation,
@@ -184,12 +209,12 @@ fn place_rows(
 
 fn read_rows(
     mut table: Table,
-    roles: &Roles,
+    roles: &ColumnNames,
     labels: &Labels,
     policy: Unlabelled,
 ) -> Result<Vec<LabelledText>, DataError> {
     let text = table.column(&roles.text)?;
-    let pair = roles.pair.as_ref().map(|pair| table.column(pair)).transpose()?;
+    let pair = roles.text_pair.as_ref().map(|pair| table.column(pair)).transpose()?;
     let label = table.column(&roles.label)?;
     let mut rows = Vec::with_capacity(table.rows.len());
     let mut unlabelled = Vec::new();
@@ -200,7 +225,7 @@ fn read_rows(
             unlabelled.push(row);
             continue;
         };
-        let pair = match (pair, &roles.pair) {
+        let pair = match (pair, &roles.text_pair) {
             (Some(column), Some(name)) => Some(take_text(&mut table, index, column, name)?),
             _ => None,
         };

@@ -22,6 +22,35 @@ impl UnlabelledText {
     }
 }
 
+/// The texts of a file, one at a time: see [`stream_unlabelled`].
+pub struct UnlabelledTexts {
+    rows: Box<dyn Iterator<Item = Result<UnlabelledText, DataError>> + Send>,
+}
+
+impl Iterator for UnlabelledTexts {
+    type Item = Result<UnlabelledText, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.rows.next()
+    }
+}
+
+/// Opens a .txt file (a text a line, empty lines left out) or a column of a csv, tsv, jsonl or
+/// parquet file (`text`, unless another is named).
+///
+/// # Errors
+/// Here: [`DataError::UnknownFormat`], [`DataError::MissingColumn`] and those of opening a file.
+/// From the iterator: [`DataError::NotText`] with the row, [`DataError::EmptyFile`] as the only
+/// item of a file without texts, and those of the readers. Nothing follows an error.
+pub fn stream_unlabelled(
+    path: &Path,
+    text_column: Option<&str>,
+    text_pair_column: Option<&str>,
+) -> Result<UnlabelledTexts, DataError> {
+    let texts = read_unlabelled(path, text_column, text_pair_column)?;
+    Ok(UnlabelledTexts { rows: Box::new(texts.into_iter().map(Ok)) })
+}
+
 /// Reads the texts of a .txt file (a text a line, empty lines left out) or of a column of a csv,
 /// tsv, jsonl or parquet file (`text`, unless another is named).
 ///

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use temper_data::{
-    DataError, DatasetRequest, LabelledText, TextClassificationData, load_text_classification, unit_hash,
+    ColumnNames, DataError, DatasetRequest, LabelledText, TextClassificationData, load_text_classification,
+    unit_hash,
 };
 use temper_hub::{Hub, HubSettings};
 
@@ -275,4 +276,31 @@ fn a_dataset_of_another_task_is_refused_before_it_is_fetched() {
     let root = tempfile::tempdir().unwrap();
     let error = load_text_classification(&hub(root.path()), &request("wnut17")).unwrap_err();
     assert!(matches!(error, DataError::WrongTask { .. }), "{error}");
+}
+
+#[test]
+fn columns_of_the_training_are_taken_where_they_are_and_nobody_says_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = |header: &str| {
+        let rows = (0..60).map(|row| format!("first {row},second {row},{}\n", ["a", "b"][row % 2]));
+        format!("{header}\n{}", rows.collect::<String>())
+    };
+    let trained = ColumnNames { text: "one".into(), text_pair: Some("two".into()), label: "class".into() };
+    let load = |header: &str, asked: Option<&str>| {
+        let path = dir.path().join("data.csv");
+        std::fs::write(&path, rows(header)).unwrap();
+        let request = DatasetRequest {
+            trained_columns: Some(trained.clone()),
+            text_pair_column: asked.map(String::from),
+            ..request(path.display())
+        };
+        load_text_classification(&hub(dir.path()), &request).unwrap()
+    };
+    let data = load("one,two,class", None);
+    assert_eq!(data.columns, trained);
+    assert_eq!(data.train[0].pair.as_ref().map(|pair| &pair[..6]), Some("second"));
+    // Another table has the usual names, and no second text unless one is named.
+    let data = load("text,two2,label", None);
+    assert_eq!(data.columns, ColumnNames { text: "text".into(), text_pair: None, label: "label".into() });
+    assert_eq!(load("text,more,label", Some("more")).columns.text_pair.as_deref(), Some("more"));
 }

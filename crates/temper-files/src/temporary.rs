@@ -91,9 +91,12 @@ pub fn sweep(folder: &Path, age: Duration) -> Result<Vec<PathBuf>, FileError> {
             continue;
         }
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let gone = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        gone.map_err(|error| FileError::io(&path, error))?;
-        removed.push(path);
+        match if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) } {
+            Ok(()) => removed.push(path),
+            // Another process sweeps, too.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(FileError::io(&path, error)),
+        }
     }
     Ok(removed)
 }

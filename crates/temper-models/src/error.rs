@@ -144,6 +144,14 @@ pub enum ModelError {
         /// Positions that there are.
         max_positions: usize,
     },
+    /// A model whose scores are no numbers.
+    #[error(
+        "the model's scores for prompt {prompt} are not finite: its weights are damaged, or too large for the precision"
+    )]
+    NotFinite {
+        /// The prompt's number, from 1.
+        prompt: usize,
+    },
     /// No token can follow.
     #[error("no token can follow prompt {prompt}: {reason}")]
     NoNextToken {

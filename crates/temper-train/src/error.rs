@@ -87,6 +87,14 @@ pub enum TrainError {
         /// What is not finite.
         what: String,
     },
+    /// A model computes what is no number.
+    #[error("{what} are not finite for {place}: its weights are damaged, or too large for the precision")]
+    NotFinite {
+        /// What it computes.
+        what: &'static str,
+        /// The text that it computes this for.
+        place: String,
+    },
     /// Training did not do what the plan says.
     #[error("training proof failed at step {step}:\n{}", list(violations))]
     ProofFailed {
@@ -215,8 +223,8 @@ impl TrainError {
     }
 
     /// The process's exit code: 2 usage, 3 bad data, 4 source unreachable or
-    /// a GPU, driver or library not there, 5 out of memory, 6 diverged, 7 verification failed, 75 stopped by the system
-    /// with a checkpoint (start it again), 130 interrupted with a checkpoint, 1 anything else.
+    /// a GPU, driver or library not there, 5 out of memory, 6 diverged or not finite, 7 verification failed, 75 stopped
+    /// by the system with a checkpoint (start it again), 130 interrupted with a checkpoint, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::ReaderGone => 0,
@@ -230,7 +238,7 @@ impl TrainError {
             Self::Data(error) => data_code(error),
             Self::File { bad_data: false, .. } => 1,
             Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
-            Self::Diverged { .. } => 6,
+            Self::Diverged { .. } | Self::NotFinite { .. } => 6,
             Self::Replay { .. }
             | Self::ProofFailed { .. }
             | Self::Verification { .. }
@@ -253,6 +261,7 @@ fn model_code(error: &ModelError) -> u8 {
         | ModelError::EmptyPrompt { .. }
         | ModelError::PromptTooLong { .. } => 2,
         ModelError::Write { .. } => 1,
+        ModelError::NotFinite { .. } => 6,
         _ => 3,
     }
 }

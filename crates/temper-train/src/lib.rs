@@ -14,6 +14,7 @@ pub mod baselines;
 pub mod cli;
 pub mod commands;
 mod data;
+mod encoding;
 mod error;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -26,6 +27,7 @@ mod record;
 mod report;
 mod results;
 mod run_folder;
+mod sentence;
 pub mod settings;
 pub mod signals;
 mod sources;
@@ -39,6 +41,7 @@ pub const BURN_VERSION: &str = "0.22.1";
 
 pub use backend::Backend;
 pub use data::{Split, SplitSet, Splits};
+pub use encoding::{CutOptions, ModelDefaults, ModelEncoding, RecordedEncoding};
 pub use error::TrainError;
 pub use panics::guarded;
 pub use precision::PrecisionSetting;

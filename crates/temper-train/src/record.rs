@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use temper_data::DatasetRequest;
+use temper_data::{ColumnNames, DatasetRequest};
 use temper_hub::Resolved;
 
 use crate::backend::Backend;
@@ -19,6 +19,9 @@ pub struct RunRequest {
     pub dataset: String,
     /// Columns of the dataset.
     pub columns: ColumnOptions,
+    /// Columns that the model was trained on, for a dataset whose columns nobody names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_columns: Option<ColumnNames>,
     /// flex, ndarray, cuda, cuda:N or wgpu.
     pub backend: String,
     /// GPUs that share every step; empty for one device.
@@ -40,12 +43,24 @@ impl RunRequest {
             text_column: self.columns.text_column.clone(),
             text_pair_column: self.columns.text_pair_column.clone(),
             label_column: self.columns.label_column.clone(),
+            trained_columns: self.trained_columns.clone(),
             card_directories: self.sources.card_directories(),
             seed: self.settings.subset_seed,
             max_train_samples: self.settings.max_train_samples,
             max_eval_samples: self.settings.max_eval_samples,
             max_test_samples: self.settings.max_test_samples,
         }
+    }
+
+    /// Refuses a dataset's name that nobody knows: before a model is downloaded for it.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`].
+    pub fn check_dataset(&self) -> Result<(), TrainError> {
+        if !Path::new(&self.dataset).exists() {
+            temper_data::find_card(&self.dataset, &self.sources.card_directories())?;
+        }
+        Ok(())
     }
 
     /// The same with the precision that `auto` stands for on its backend.
@@ -149,6 +164,18 @@ impl ResumedRecord {
         dataset_files: &[ReadFile],
     ) -> Result<(), TrainError> {
         self.model.check(model)?;
+        self.check_data(dataset, dataset_files)
+    }
+
+    /// Refuses other data than the run started with.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] and [`TrainError::ChangedData`] with the file.
+    pub fn check_data(
+        &self,
+        dataset: Option<&Resolved>,
+        dataset_files: &[ReadFile],
+    ) -> Result<(), TrainError> {
         match (&self.dataset, dataset) {
             (Some(recorded), Some(now)) => recorded.check(now)?,
             (Some(recorded), None) => return Err(self.is_elsewhere(&recorded.id)),

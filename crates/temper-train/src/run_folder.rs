@@ -9,6 +9,9 @@ use temper_files::{FileError, Owner, publish, publish_new, sweep};
 
 use crate::TrainError;
 
+/// The age of what is swept where runs are kept: others may begin there at this moment.
+const OTHERS_BEGIN: Duration = Duration::from_secs(60);
+
 /// Where the parts of a run are.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
@@ -56,6 +59,9 @@ impl RunFolder {
     pub fn owned(path: &Path) -> Result<Self, TrainError> {
         let owner = Owner::of(path, &this_process())?;
         let run = Self { path: path.into(), _owner: Some(Arc::new(owner)) };
+        if let Some(root) = path.parent() {
+            sweep(root, OTHERS_BEGIN)?;
+        }
         sweep(&run.path, Duration::ZERO)?;
         sweep(&run.checkpoints(), Duration::ZERO)?;
         Ok(run)
@@ -71,8 +77,7 @@ impl RunFolder {
         name: RunName<'_>,
         record: impl Fn(&Self) -> Result<(), TrainError>,
     ) -> Result<Self, TrainError> {
-        // Other runs may begin there at this moment.
-        sweep(name.root, Duration::from_secs(60))?;
+        sweep(name.root, OTHERS_BEGIN)?;
         let fill = |folder: &Path| {
             let owner = Owner::of(folder, &this_process())?;
             record(&Self { path: folder.into(), _owner: None })?;

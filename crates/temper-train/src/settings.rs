@@ -1,4 +1,5 @@
-//! What a run can be told, in layers: defaults < preset < file < `TEMPER_*` environment < flags.
+//! What a run can be told, in layers: defaults < preset < the model that it starts from < file < `TEMPER_*`
+//! environment < flags.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use temper_freeze::lora::LoraSettings;
 use temper_hub::near_names;
 use temper_models::Pooling;
 
-use crate::{PrecisionSetting, TrainError};
+use crate::{ModelDefaults, PrecisionSetting, TrainError};
 
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
 ///
@@ -194,6 +195,7 @@ const CPU_PRESET: CpuPreset = CpuPreset {
 /// wrong kind.
 pub fn resolve(
     preset: Preset,
+    model: &ModelDefaults,
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
     flags: &impl Serialize,
@@ -204,6 +206,7 @@ pub fn resolve(
     if preset == Preset::Cpu {
         layers = layers.add_source(Config::try_from(&CPU_PRESET).map_err(usage)?);
     }
+    layers = layers.add_source(Config::try_from(model).map_err(usage)?);
     if let Some(file) = file {
         check_file(file)?;
         layers = layers.add_source(File::from(file));
@@ -351,7 +354,9 @@ mod tests {
         std::fs::write(&file, "learning_rate = 1e-3\nseed = 1\nmax_steps = 5\n").unwrap();
         let variables =
             environment(&[("TEMPER_SEED", "2"), ("TEMPER_MAX_STEPS", "6"), ("TEMPER_MIRROR", "/m")]);
-        let settings = resolve(Preset::Cpu, Some(&file), variables, &json!({"max_steps": 7})).unwrap();
+        let settings =
+            resolve(Preset::Cpu, &ModelDefaults::default(), Some(&file), variables, &json!({"max_steps": 7}))
+                .unwrap();
         assert_eq!(settings.num_train_epochs, 1, "preset over default");
         assert_eq!(settings.learning_rate, 1e-3, "file over preset");
         assert_eq!(settings.seed, 2, "environment over file");
@@ -364,7 +369,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("run.toml");
         std::fs::write(&file, "lerning_rate = 1e-3\n").unwrap();
-        let error = resolve(Preset::Full, Some(&file), environment(&[]), &json!({})).unwrap_err();
+        let error =
+            resolve(Preset::Full, &ModelDefaults::default(), Some(&file), environment(&[]), &json!({}))
+                .unwrap_err();
         assert!(error.to_string().contains("lerning_rate (did you mean learning_rate?)"), "{error}");
         assert_eq!(error.exit_code(), 2);
     }
@@ -379,7 +386,9 @@ mod tests {
     #[test]
     fn impossible_values_are_listed_together() {
         let flags = json!({"learning_rate": -1.0, "num_train_epochs": 0, "warmup_ratio": 2.0});
-        let error = resolve(Preset::Full, None, environment(&[]), &flags).unwrap_err().to_string();
+        let error = resolve(Preset::Full, &ModelDefaults::default(), None, environment(&[]), &flags)
+            .unwrap_err()
+            .to_string();
         for name in ["learning_rate", "num_train_epochs", "warmup_ratio"] {
             assert!(error.contains(name), "{error}");
         }
@@ -387,8 +396,14 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_kind_is_refused() {
-        let error =
-            resolve(Preset::Full, None, environment(&[("TEMPER_SEED", "many")]), &json!({})).unwrap_err();
+        let error = resolve(
+            Preset::Full,
+            &ModelDefaults::default(),
+            None,
+            environment(&[("TEMPER_SEED", "many")]),
+            &json!({}),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("seed"), "{error}");
     }
 }

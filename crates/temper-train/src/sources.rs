@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use temper_data::{TextTokenizer, load_tokenizer};
 use temper_hub::{Hub, HubSettings, Resolved};
 
-use crate::TrainError;
+use crate::{ModelEncoding, TrainError};
 
 /// Where files may come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
@@ -134,21 +134,30 @@ impl LocalModel {
     /// # Errors
     /// [`TrainError::Hub`].
     pub fn find(hub: &Hub, name: &str) -> Result<Self, TrainError> {
-        let in_run = PathBuf::from(name).join("model");
-        let name =
-            if in_run.join("config.json").is_file() { in_run.display().to_string() } else { name.into() };
+        let name = in_run(name);
         let resolved = hub.model(&name)?;
         let config = resolved.file("config.json").map(|file| file.path.clone());
         let dir = config.as_deref().and_then(|path| path.parent()).unwrap_or(name.as_ref()).to_path_buf();
         Ok(Self { dir, resolved })
     }
 
-    /// The longest text in tokens that the tokenizer's folder records: what training used.
-    pub fn recorded_max_length(&self) -> Option<usize> {
-        let text = std::fs::read_to_string(self.dir.join("tokenizer_config.json")).ok()?;
-        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
-        // transformers writes 1e30 where there is no limit.
-        value.get("model_max_length")?.as_u64().and_then(|length| usize::try_from(length).ok())
+    /// How the texts of a model become tensors; only the files that say so are fetched.
+    ///
+    /// # Errors
+    /// Those of [`Self::find`] and [`Self::encoding`].
+    pub fn encoding_of(hub: &Hub, name: &str) -> Result<ModelEncoding, TrainError> {
+        let name = in_run(name);
+        let resolved = hub.model_settings(&name)?;
+        let config = resolved.file("config.json").and_then(|file| file.path.parent());
+        ModelEncoding::read(config.unwrap_or(name.as_ref()))
+    }
+
+    /// How its texts become tensors.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] and [`TrainError::Data`] for files that cannot be understood.
+    pub fn encoding(&self) -> Result<ModelEncoding, TrainError> {
+        ModelEncoding::read(&self.dir)
     }
 
     /// The model's tokenizer.
@@ -163,4 +172,10 @@ impl LocalModel {
         }
         Ok(tokenizer)
     }
+}
+
+/// The model in a run folder, or the name itself.
+fn in_run(name: &str) -> String {
+    let in_run = PathBuf::from(name).join("model");
+    if in_run.join("config.json").is_file() { in_run.display().to_string() } else { name.into() }
 }

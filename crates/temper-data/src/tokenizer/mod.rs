@@ -1,11 +1,14 @@
 //! Tokenizers from the files that checkpoints come with.
 
+mod declared;
 mod definition;
 mod layout;
+mod lowercase;
 mod save;
 mod special;
 mod text;
 
+pub use declared::{DeclaredCut, declared_cut};
 pub use special::SpecialTokens;
 pub use text::TextStream;
 

@@ -64,6 +64,7 @@ mod tests {
             model: "bert".into(),
             dataset: "imdb".into(),
             columns: ColumnOptions::default(),
+            trained_columns: None,
             backend: "flex".into(),
             devices: Vec::new(),
             preset: Preset::Cpu,

@@ -36,6 +36,8 @@ pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
         return Ok(());
     }
     let strategies = split_strategies(&args.strategies)?;
+    // The processes that measure are quiet: what is taken from the model is said once.
+    request(&args.finetune, Progress::new(args.finetune.quiet))?;
     let predictions = strategies.iter().map(|named| in_own_process(&named.strategy));
     let predictions = predictions.collect::<Result<Vec<_>, _>>()?;
     if args.finetune.json {
@@ -46,7 +48,7 @@ pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
 }
 
 fn measure<T: Task>(args: &FinetuneArgs) -> Result<Prediction, TrainError> {
-    let job = Job::<T>::prepare(request(args)?, Progress::new(true))?;
+    let job = Job::<T>::prepare(request(args, Progress::new(true))?, Progress::new(true))?;
     let loaded = job.new_model()?;
     let plan = job.plan(&loaded, &loaded.new)?;
     let (clip, _) = job.optimizer(&plan);

@@ -207,6 +207,8 @@ impl<T: Task> Stepwise<T> {
             }
         }
         run.bar.finish_and_clear();
+        // What follows says that training has ended: then every row has to be there.
+        self.sync_journal()?;
         Ok(Outcome { state: run.state, stopped: None })
     }
 
@@ -279,8 +281,12 @@ impl<T: Task> Stepwise<T> {
             if is_scheduled {
                 self.write(JournalRow::Checkpoint(CheckpointRow::new(state, checksums)))?;
             }
-            self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).sync()
+            self.sync_journal()
         })
+    }
+
+    fn sync_journal(&self) -> Result<(), TrainError> {
+        self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).sync()
     }
 
     /// One optimiser step; a GPU may still be at it afterwards.

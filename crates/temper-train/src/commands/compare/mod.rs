@@ -93,7 +93,7 @@ pub(super) fn shared_request(args: &FinetuneArgs, instead: &str) -> Result<RunRe
     if args.settings.strategy.is_some() {
         return Err(TrainError::Usage(format!("--strategy is for a single run; give {instead}")));
     }
-    let mut request = request(args)?;
+    let mut request = request(args, Progress::new(args.quiet))?;
     request.settings.strategy = "all".into();
     Ok(request)
 }

@@ -1,6 +1,6 @@
 //! The end of a run: test scores, the model for transformers, results and report.
 
-use temper_data::TextTokenizer;
+use temper_data::{EncodeSettings, TextTokenizer, Truncation};
 use temper_files::publish;
 use temper_freeze::lora::{PeftRequest, merge};
 use temper_freeze::{FreezePlan, plan_figure};
@@ -16,7 +16,7 @@ use crate::tasks::Task;
 use crate::training::{
     Checkpoints, Evaluation, EvaluationLoader, Progress, TaskModel, Trained, TrunkReports, evaluate, predict,
 };
-use crate::{LocalModel, Results, RunFolder, Splits, TrainError, adapters};
+use crate::{LocalModel, RecordedEncoding, Results, RunFolder, Settings, Splits, TrainError, adapters};
 
 /// The largest difference of logits that saving and loading again may make.
 const RELOAD_TOLERANCE: f64 = 1e-5;
@@ -69,7 +69,9 @@ impl<T: Task> Finish<'_, T> {
     fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
         publish(&self.run.model(), |dir| {
             model.save(config, dir)?;
-            self.tokenizer.save(dir, self.request.settings.max_seq_length)?;
+            let Settings { max_seq_length, truncation, .. } = self.request.settings;
+            self.tokenizer.save(dir, &EncodeSettings { max_length: max_seq_length, truncation })?;
+            RecordedEncoding::new(&self.request.settings, &self.splits.columns).write(dir)?;
             Ok(temper_files::write(&dir.join("README.md"), self.model_card().as_bytes())?)
         })
     }
@@ -217,7 +219,17 @@ impl<T: Task> Finish<'_, T> {
                 memory(results.peak_memory_bytes)
             ));
         }
+        if let Some(notice) = self.truncation_elsewhere() {
+            say(notice);
+        }
         say(&format!("model: {}   report: {}", self.run.model().display(), self.run.report().display()));
+    }
+
+    /// What transformers cannot be told of how texts are cut.
+    fn truncation_elsewhere(&self) -> Option<&'static str> {
+        (self.request.settings.truncation == Truncation::HeadTail).then_some(
+            "transformers cannot keep both ends of a text: its truncation_side is left, which keeps the end alone",
+        )
     }
 
     fn model_card(&self) -> String {
@@ -230,6 +242,7 @@ impl<T: Task> Finish<'_, T> {
                     .to_owned()
             }
         };
+        let truncation = self.truncation_elsewhere().map_or(String::new(), |text| format!("\n{text}.\n"));
         let stand_in = match &self.local.resolved.stand_in_for {
             Some(wanted) => format!(" (standing in for {wanted})"),
             None => String::new(),
@@ -237,7 +250,7 @@ impl<T: Task> Finish<'_, T> {
         format!(
             "---\nlibrary_name: transformers\npipeline_tag: text-classification\n---\n\n# {} fine-tuned on {}\n\n\
              Base model: {}{stand_in}. Trained with Temper {}: strategy {}, learning rate {}, batch {}, at most {} \
-             tokens a text, seed {}. Scores are in results.json of the run.\n{reading}",
+             tokens a text ({} of longer ones), seed {}. Scores are in results.json of the run.\n{reading}{truncation}",
             self.local.resolved.id,
             self.splits.name,
             self.local.resolved.id,
@@ -246,6 +259,7 @@ impl<T: Task> Finish<'_, T> {
             settings.learning_rate,
             settings.examples_per_step(),
             settings.max_seq_length,
+            settings.truncation,
             settings.seed,
         )
     }

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
-use temper_data::{BatchSettings, TextTokenizer};
+use temper_data::{BatchSettings, ColumnNames, TextTokenizer};
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
 use temper_models::{Loaded, Model};
 
 use super::devices;
-use super::too_long;
+use crate::encoding::too_long;
 use crate::record::RunRequest;
 use crate::settings::Settings;
 use crate::sources::{ReadFile, files_of};
@@ -40,10 +40,7 @@ impl<T: Task> Job<T> {
         let request = request.resolved()?;
         let devices = devices::of(&request)?;
         let _: Strategy = request.settings.strategy.parse()?;
-        // A wrong name is found before a model is downloaded for it.
-        if !Path::new(&request.dataset).exists() {
-            temper_data::find_card(&request.dataset, &request.sources.card_directories())?;
-        }
+        request.check_dataset()?;
         let hub = request.sources.hub(progress.is_quiet());
         let local = LocalModel::find(&hub, &request.model)?;
         if let Some(notice) = local.resolved.notice() {
@@ -59,6 +56,9 @@ impl<T: Task> Job<T> {
         let (task, splits) = T::load(&hub, &request, &tokenizer, &Split::ALL)?;
         if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
             say(&notice);
+        }
+        if let Some(notice) = columns_notice(&request, &splits.columns) {
+            progress.line(&notice);
         }
         let schedule = schedule(&request.settings, splits.train.examples.len());
         adapters::check_steps(&request.settings, schedule.total_steps)?;
@@ -134,6 +134,18 @@ impl<T: Task> Job<T> {
         let warmup = ((settings.warmup_ratio * total as f64).ceil() as usize).min(total - 1);
         LinearWarmup::new(settings.learning_rate, warmup, total)
     }
+}
+
+/// What to say where texts come in pairs in the training of the model that the run starts from.
+fn columns_notice(request: &RunRequest, read: &ColumnNames) -> Option<String> {
+    let trained = request.trained_columns.as_ref()?.text_pair.as_ref()?;
+    Some(match &read.text_pair {
+        Some(pair) => format!("pairs of texts, as {} was trained: {} and {pair}", request.model, read.text),
+        None => format!(
+            "{} was trained on pairs of texts with {trained} as the second; this run reads single texts (--text-pair-column names a column)",
+            request.model
+        ),
+    })
 }
 
 fn schedule(settings: &Settings, examples: usize) -> Schedule {

@@ -18,14 +18,14 @@ pub(super) use prepared::Prepared;
 
 use std::path::Path;
 
+use super::backend;
 use super::differences::same_settings;
-use super::{backend, too_long};
 use crate::record::{ResumedRecord, RunRequest};
 use crate::settings::{self, Preset};
 use crate::tasks::{Task, TextClassification};
 use crate::terminal::say;
 use crate::training::{Checkpoints, Progress};
-use crate::{LocalModel, RunFolder, RunName, TrainError, signals};
+use crate::{LocalModel, ModelDefaults, RunFolder, RunName, Settings, TrainError, signals};
 use job::Job;
 use temper_freeze::Strategy;
 
@@ -46,7 +46,7 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
             resume::<T>(args, run)
         }
         Some(Resume::Auto) => {
-            let request = request(args)?;
+            let request = request(args, Progress::new(args.quiet))?;
             let name = args.run_name.clone().unwrap_or_else(|| default_name(&request));
             let path = args.output_dir.join(&name);
             if !path.join("run.toml").is_file() {
@@ -60,7 +60,7 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
             same_settings(&path, &recorded, &request)?;
             resume::<T>(args, &path)
         }
-        None => start::<T>(args, request(args)?, args.run_name.as_deref()),
+        None => start::<T>(args, request(args, Progress::new(args.quiet))?, args.run_name.as_deref()),
     }
 }
 
@@ -104,27 +104,40 @@ fn resume<T: Task>(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
     job.resume(&run, &recorded, args.json)
 }
 
-pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
+/// What is asked for. How texts become tensors is as the model was trained where nobody says otherwise.
+pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequest, TrainError> {
     if let Some(request) = &args.request {
         return Ok(request.clone());
     }
     let backend = backend(args.backend)?;
     let preset = args.preset.unwrap_or(if backend.is_cpu() { Preset::Cpu } else { Preset::Full });
-    let mut settings = settings::resolve(preset, args.config.as_deref(), std::env::vars(), &args.settings)?;
-    // A file is recorded as what it says, so that the run can go on without it.
-    settings.strategy = Strategy::from_name_or_file(&settings.strategy)?.to_string();
     let (model, dataset) = names(args)?;
-    RunRequest {
+    let resolve = |defaults: &ModelDefaults| {
+        let file = args.config.as_deref();
+        settings::resolve(preset, defaults, file, std::env::vars(), &args.settings)
+    };
+    let mut request = RunRequest {
         model,
         dataset,
         columns: args.columns.clone(),
+        trained_columns: None,
         backend: backend.to_string(),
         devices: devices::distinct(&args.devices)?,
         preset,
         sources: args.sources.clone(),
-        settings,
+        settings: resolve(&ModelDefaults::default())?,
+    };
+    // A file is recorded as what it says, so that the run can go on without it.
+    let strategy = Strategy::from_name_or_file(&request.settings.strategy)?.to_string();
+    request.check_dataset()?;
+    let encoding = LocalModel::encoding_of(&args.sources.hub(progress.is_quiet()), &request.model)?;
+    let defaults = encoding.defaults();
+    request.settings = Settings { strategy, ..resolve(&defaults)? };
+    request.trained_columns = encoding.columns().cloned();
+    for notice in defaults.notices(&request.model, &request.settings) {
+        progress.line(&notice);
     }
-    .resolved()
+    request.resolved()
 }
 
 /// `<model>-<dataset>`
