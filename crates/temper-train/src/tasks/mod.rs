@@ -4,9 +4,11 @@
 //! A new task is one file here and one line in each of `finetune`, `evaluate` and `predict`, which
 //! choose; the training loop and the run folder do not change.
 
+mod classified;
 mod text_classification;
 
-pub use text_classification::{Classified, TextClassification};
+pub use classified::Classified;
+pub use text_classification::TextClassification;
 
 use std::fmt::Debug;
 

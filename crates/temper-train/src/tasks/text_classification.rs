@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use temper_data::{
     DataReport, EncodeSettings, EncodedSet, LabelledText, TextInput, TextTokenizer, encode_all,
@@ -13,6 +12,7 @@ use temper_data::{
 use temper_hub::Hub;
 use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
+use super::classified::Classified;
 use super::{Decoded, Scores, Task};
 use crate::data::{Split, SplitSet, Splits, thin_out};
 use crate::metrics::{ConfusionMatrix, share_interval};
@@ -27,39 +27,6 @@ pub struct TextClassification {
     pub labels: Vec<String>,
     /// What the outputs mean; training is for one label a text.
     pub meaning: OutputMeaning,
-}
-
-/// What a classifier says of one text.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Classified {
-    /// One a label.
-    pub logits: Vec<f32>,
-}
-
-impl Classified {
-    /// The id of the label with the highest logit.
-    pub fn label(&self) -> usize {
-        let best = self.logits.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1));
-        best.map_or(0, |(id, _)| id)
-    }
-
-    /// Softmax of the logits, one a label.
-    pub fn probabilities(&self) -> Vec<f64> {
-        let highest = self.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let powers: Vec<f64> = self.logits.iter().map(|&logit| f64::from(logit - highest).exp()).collect();
-        let sum: f64 = powers.iter().sum();
-        powers.into_iter().map(|power| power / sum).collect()
-    }
-
-    /// Sigmoid of each logit, one a label.
-    pub fn independent_probabilities(&self) -> Vec<f64> {
-        self.logits.iter().map(|&logit| 1.0 / (1.0 + (-f64::from(logit)).exp())).collect()
-    }
-
-    /// Cross-entropy in nats.
-    pub fn loss(&self, target: usize) -> f64 {
-        -self.probabilities()[target].max(f64::MIN_POSITIVE).ln()
-    }
 }
 
 impl TextClassification {
@@ -338,13 +305,6 @@ mod tests {
 
     fn classified(logits: &[f32]) -> Classified {
         Classified { logits: logits.to_vec() }
-    }
-
-    #[test]
-    fn probabilities_are_softmax_and_do_not_overflow() {
-        let probabilities = classified(&[1000.0, 1000.0 + 2.0_f32.ln()]).probabilities();
-        assert!((probabilities[0] - 1.0 / 3.0).abs() < 1e-4, "{probabilities:?}");
-        assert!((classified(&[0.0, 0.0]).loss(1) - std::f64::consts::LN_2).abs() < 1e-12);
     }
 
     #[test]
