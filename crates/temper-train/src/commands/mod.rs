@@ -46,7 +46,7 @@ use temper_models::{HeadRequest, Model, Precision};
 use crate::backend::Backend;
 use crate::tasks::Task;
 use crate::training::TaskModel;
-use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError, precision};
+use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError, padding, precision};
 
 /// A fine-tuned model, loaded to predict.
 struct Predictor<T: Task> {
@@ -73,6 +73,7 @@ impl<T: Task> Predictor<T> {
         let bounds = loaded.config.bounds();
         let max_seq_length = self::max_seq_length(max_seq_length, &local, bounds.max_positions)?;
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
+        padding::check_end(&loaded.model, &tokenizer)?;
         // Nothing is trained, so nothing is clipped.
         let model = TaskModel::new(loaded.model.with_precision(precision), task.clone());
         Ok(Self { model, task, tokenizer, max_seq_length })

@@ -13,7 +13,7 @@ use crate::tasks::Task;
 use crate::training::{
     Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, TrunkReports, evaluate, predict,
 };
-use crate::{LocalModel, Results, RunFolder, Splits, TrainError, adapters};
+use crate::{LocalModel, Results, RunFolder, Splits, TrainError, adapters, padding};
 
 /// The largest difference of logits that saving and loading again may make.
 const RELOAD_TOLERANCE: f64 = 1e-5;
@@ -75,7 +75,7 @@ impl<T: Task> Finish<'_, T> {
     }
 
     fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
-        let tokenizer = temper_data::load_tokenizer(&self.local.dir)?;
+        let tokenizer = padding::named(temper_data::load_tokenizer(&self.local.dir)?, config);
         write_dir(&self.run.model(), |dir| {
             model.save(config, dir)?;
             tokenizer.save(dir, self.request.settings.max_seq_length)?;

@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use burn::train::Learner;
-use temper_data::BatchSettings;
+use temper_data::{BatchSettings, TextTokenizer};
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
-use temper_models::{Loaded, Model, is_adapter};
+use temper_models::{Loaded, Model, ModelConfig, is_adapter};
 
 use super::devices;
 use super::finish::{Finish, Summary};
@@ -22,13 +22,16 @@ use crate::training::{
     CheckpointState, Checkpoints, EvaluationLoader, Journal, Progress, Schedule, StepLoader, Stepwise,
     TaskModel, steps_per_epoch, train,
 };
-use crate::{LocalModel, RunFolder, Split, Splits, TrainError, adapters, precision};
+use crate::{LocalModel, RunFolder, Split, Splits, TrainError, adapters, padding, precision};
 
 /// A run whose files are there and whose data is encoded.
 pub(in crate::commands) struct Job<T: Task> {
     pub(in crate::commands) request: RunRequest,
     pub(in crate::commands) progress: Progress,
     local: LocalModel,
+    /// The model's configuration, with the padding token that its tokenizer has.
+    config: ModelConfig,
+    tokenizer: TextTokenizer,
     pub(super) task: T,
     pub(in crate::commands) splits: Splits<T>,
     /// What computes; models are loaded onto the first.
@@ -53,11 +56,13 @@ impl<T: Task> Job<T> {
             eprintln!("{notice}");
         }
         // Sizes come from the configuration, before the weights are read.
-        let bounds = temper_models::ModelConfig::read(&local.dir)?.bounds();
+        let config = ModelConfig::read(&local.dir)?;
+        let bounds = config.bounds();
         if request.settings.max_seq_length > bounds.max_positions {
             return Err(too_long(request.settings.max_seq_length, bounds.max_positions));
         }
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
+        let config = padding::settled(config, &tokenizer)?;
         let (task, splits) = T::load(&hub, &request, &tokenizer, &Split::ALL)?;
         if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
             eprintln!("{notice}");
@@ -70,12 +75,13 @@ impl<T: Task> Job<T> {
             request.settings.seed,
             schedule.total_steps,
         );
-        Ok(Self { request, progress, local, task, splits, devices, steps, schedule })
+        Ok(Self { request, progress, local, config, tokenizer, task, splits, devices, steps, schedule })
     }
 
     pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
         let head = self.task.head(&self.request.settings);
-        let loaded = Model::load(&self.local.dir, &head, &self.devices[0])?;
+        let loaded = Model::load_with(self.config.clone(), &self.local.dir, &head, &self.devices[0])?;
+        padding::check_end(&loaded.model, &self.tokenizer)?;
         let loaded = self.in_precision(adapters::with_adapters(loaded, &self.request.settings)?);
         devices::check_masks(&self.request, &loaded.model)?;
         Ok(loaded)
