@@ -139,10 +139,13 @@ impl TokenBatch {
         Self::new(&pack(ids), &pack(type_ids), lengths, device)
     }
 
-    /// The same with what the decoder reads.
+    /// The same with what the decoder reads. Where that is as long as the input, [`Rows`] are found by the input's
+    /// ids, as in transformers.
     #[must_use]
     pub fn with_decoder(self, decoder: TokenBatch) -> Self {
-        Self { decoder: Some(Box::new(decoder)), ..self }
+        let as_long = self.sequences.ranges().eq(decoder.sequences.ranges());
+        let read_by = if as_long { self.read_by.clone() } else { decoder.read_by.clone() };
+        Self { decoder: Some(Box::new(TokenBatch { read_by, ..decoder })), ..self }
     }
 
     /// The same with what the lowest layers make of it: a pass then starts from there.

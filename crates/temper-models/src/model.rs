@@ -208,5 +208,6 @@ fn build<B: BackboneModule>(
     let backbone = config.init(head.parts, device);
     let Some(head) = &head.facts else { return Ok(Model::new(backbone, None)) };
     let labels = if head.kind.task().has_labels() { config.labels()?.len() } else { 0 };
-    Ok(Model::new(backbone, Some(head.kind.init(backbone.hidden_size(), labels, device))))
+    let head = head.kind.init(backbone.hidden_size(), labels, device);
+    Ok(Model::new(backbone, Some(head)))
 }

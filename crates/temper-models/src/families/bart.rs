@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::encoder_decoder::{
     EncoderDecoder, EncoderDecoderConfig, PositionsConfig, SPAN, StackConfig, check_start, sequence_labels,
 };
-use super::{LAYERS, ROWS, WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::heads::LanguageModelConfig;
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm, one_row};
@@ -140,11 +140,11 @@ impl BartConfig {
 
     fn check_sizes(&self) -> Result<(), ModelError> {
         check_sizes(
-            ROWS,
+            MOST_ROWS,
             &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
         )?;
         check_sizes(
-            WIDTH,
+            MOST_WIDTH,
             &[
                 ("d_model", self.d_model),
                 ("encoder_ffn_dim", self.encoder_ffn_dim),
@@ -152,7 +152,7 @@ impl BartConfig {
             ],
         )?;
         check_sizes(
-            LAYERS,
+            MOST_LAYERS,
             &[
                 ("encoder_layers", self.encoder_layers),
                 ("num_hidden_layers", self.num_hidden_layers.unwrap_or(self.encoder_layers)),

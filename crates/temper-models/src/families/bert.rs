@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{LAYERS, ROWS, WIDTH, check_dropout, check_heads, check_sizes, refuse};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
     AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForwardConfig, Layer, Linear, LinearWalk,
@@ -156,7 +156,7 @@ impl Family for BertConfig {
             return refuse("add_cross_attention", true);
         }
         check_sizes(
-            ROWS,
+            MOST_ROWS,
             &[
                 ("vocab_size", self.vocab_size),
                 ("max_position_embeddings", self.max_position_embeddings),
@@ -164,10 +164,10 @@ impl Family for BertConfig {
             ],
         )?;
         check_sizes(
-            WIDTH,
+            MOST_WIDTH,
             &[("hidden_size", self.hidden_size), ("intermediate_size", self.intermediate_size)],
         )?;
-        check_sizes(LAYERS, &[("num_hidden_layers", self.num_hidden_layers)])?;
+        check_sizes(MOST_LAYERS, &[("num_hidden_layers", self.num_hidden_layers)])?;
         check_dropout(&[
             ("hidden_dropout_prob", self.hidden_dropout_prob),
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, token_labels};
-use super::{LAYERS, ROWS, WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace, alibi_slopes};
 use crate::weights::{Fusion, WeightMap, copy, fused_linear, linear, norm};
 use crate::{Activation, Bounds, Family, FamilyFacts, ModelError, Parts};
@@ -109,9 +109,9 @@ impl Family for BloomConfig {
             // transformers leaves out two biases then.
             return refuse("slow_but_exact", true);
         }
-        check_sizes(ROWS, &[("vocab_size", self.vocab_size)])?;
-        check_sizes(WIDTH, &[("hidden_size", self.hidden())])?;
-        check_sizes(LAYERS, &[("n_layer", self.n_layer)])?;
+        check_sizes(MOST_ROWS, &[("vocab_size", self.vocab_size)])?;
+        check_sizes(MOST_WIDTH, &[("hidden_size", self.hidden())])?;
+        check_sizes(MOST_LAYERS, &[("n_layer", self.n_layer)])?;
         check_dropout(&[
             ("hidden_dropout", self.hidden_dropout),
             ("attention_dropout", self.attention_dropout),

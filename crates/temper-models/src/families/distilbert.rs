@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::bert::{Bert, BertShape, CLASSIFIER, SPAN};
-use super::{LAYERS, ROWS, WIDTH, check_dropout, check_heads, check_sizes};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, matrix, norm};
@@ -122,11 +122,11 @@ impl Family for DistilBertConfig {
 
     fn validate(&self) -> Result<(), ModelError> {
         check_sizes(
-            ROWS,
+            MOST_ROWS,
             &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
         )?;
-        check_sizes(WIDTH, &[("dim", self.dim), ("hidden_dim", self.hidden_dim)])?;
-        check_sizes(LAYERS, &[("n_layers", self.n_layers)])?;
+        check_sizes(MOST_WIDTH, &[("dim", self.dim), ("hidden_dim", self.hidden_dim)])?;
+        check_sizes(MOST_LAYERS, &[("n_layers", self.n_layers)])?;
         check_dropout(&[
             ("dropout", self.dropout),
             ("attention_dropout", self.attention_dropout),

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use temper_kernels::AttentionHeads;
 
-use super::{LAYERS, ROWS, WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
     AttentionConfig, Block, BlockConfig, Embedding, Encoded, FeedForwardConfig, HasLinears, Layer,
@@ -131,12 +131,12 @@ impl FalconConfig {
 
     fn check_sizes(&self) -> Result<(), ModelError> {
         check_sizes(
-            ROWS,
+            MOST_ROWS,
             &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
         )?;
         let inner = self.ffn_hidden_size.unwrap_or(self.hidden());
-        check_sizes(WIDTH, &[("hidden_size", self.hidden()), ("ffn_hidden_size", inner)])?;
-        check_sizes(LAYERS, &[("num_hidden_layers", self.num_hidden_layers)])?;
+        check_sizes(MOST_WIDTH, &[("hidden_size", self.hidden()), ("ffn_hidden_size", inner)])?;
+        check_sizes(MOST_LAYERS, &[("num_hidden_layers", self.num_hidden_layers)])?;
         check_dropout(&[
             ("hidden_dropout", self.hidden_dropout),
             ("attention_dropout", self.attention_dropout),

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, token_labels};
-use super::{LAYERS, ROWS, WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, conv1d, copy, foreign, fused_conv1d, ignore, norm};
 use crate::{Activation, Bounds, Family, FamilyFacts, ModelError, Parts};
@@ -127,10 +127,10 @@ impl Family for Gpt2Config {
         if self.add_cross_attention {
             return refuse("add_cross_attention", true);
         }
-        check_sizes(ROWS, &[("vocab_size", self.vocab_size), ("n_positions", self.n_positions)])?;
+        check_sizes(MOST_ROWS, &[("vocab_size", self.vocab_size), ("n_positions", self.n_positions)])?;
         let inner = self.n_inner.unwrap_or(self.n_embd);
-        check_sizes(WIDTH, &[("n_embd", self.n_embd), ("n_inner", inner)])?;
-        check_sizes(LAYERS, &[("n_layer", self.n_layer)])?;
+        check_sizes(MOST_WIDTH, &[("n_embd", self.n_embd), ("n_inner", inner)])?;
+        check_sizes(MOST_LAYERS, &[("n_layer", self.n_layer)])?;
         check_dropout(&[
             ("resid_pdrop", self.resid_pdrop),
             ("embd_pdrop", self.embd_pdrop),

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, token_labels};
-use super::{LAYERS, ROWS, WIDTH, check_dropout, check_heads, check_sizes, token_id};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{WeightMap, copy, ignore, linear, norm};
 use crate::{Activation, Bounds, Family, FamilyFacts, ModelError, Parts};
@@ -142,12 +142,12 @@ impl Family for GptNeoConfig {
     fn validate(&self) -> Result<(), ModelError> {
         let wrong = |reason: String| Err(ModelError::Config { reason });
         check_sizes(
-            ROWS,
+            MOST_ROWS,
             &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
         )?;
         let inner = self.intermediate_size.unwrap_or(self.hidden_size);
-        check_sizes(WIDTH, &[("hidden_size", self.hidden_size), ("intermediate_size", inner)])?;
-        check_sizes(LAYERS, &[("num_layers", self.num_layers)])?;
+        check_sizes(MOST_WIDTH, &[("hidden_size", self.hidden_size), ("intermediate_size", inner)])?;
+        check_sizes(MOST_LAYERS, &[("num_layers", self.num_layers)])?;
         check_dropout(&[
             ("resid_dropout", self.resid_dropout),
             ("embed_dropout", self.embed_dropout),

@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use temper_kernels::AttentionHeads;
 
-use super::{LAYERS, ROWS, WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
     AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, Layer, LinearWalk, Norm, NormConfig,
@@ -177,18 +177,18 @@ impl Family for LlamaConfig {
             return refuse("token_classification_bias", false);
         }
         check_sizes(
-            ROWS,
+            MOST_ROWS,
             &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
         )?;
         check_sizes(
-            WIDTH,
+            MOST_WIDTH,
             &[
                 ("hidden_size", self.hidden_size),
                 ("intermediate_size", self.intermediate_size),
                 ("head_dim", self.head_dim.unwrap_or(1)),
             ],
         )?;
-        check_sizes(LAYERS, &[("num_hidden_layers", self.num_hidden_layers)])?;
+        check_sizes(MOST_LAYERS, &[("num_hidden_layers", self.num_hidden_layers)])?;
         check_dropout(&[
             ("attention_dropout", self.attention_dropout),
             ("classifier_dropout", self.head_dropout()),

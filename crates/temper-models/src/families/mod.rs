@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::ModelError;
-use sizes::{HEADS, LAYERS, ROWS, WIDTH, check_dropout, check_heads, check_sizes};
+use sizes::{MOST_HEADS, MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
 
 /// Refuses a switch of config.json that would silently be computed otherwise.
 fn refuse(field: &'static str, value: impl Display) -> Result<(), ModelError> {

@@ -6,13 +6,13 @@
 use crate::ModelError;
 
 /// Rows of a table: tokens, positions.
-pub(super) const ROWS: usize = 1 << 28;
+pub(super) const MOST_ROWS: usize = 1 << 28;
 /// Width of a hidden state or of a layer's inside.
-pub(super) const WIDTH: usize = 1 << 22;
+pub(super) const MOST_WIDTH: usize = 1 << 22;
 /// Heads of an attention.
-pub(super) const HEADS: usize = 1 << 16;
+pub(super) const MOST_HEADS: usize = 1 << 16;
 /// Layers of a stack.
-pub(super) const LAYERS: usize = 1 << 12;
+pub(super) const MOST_LAYERS: usize = 1 << 12;
 
 /// Refuses sizes, each with its field, that are zero or above a bound.
 pub(super) fn check_sizes(most: usize, sizes: &[(&str, usize)]) -> Result<(), ModelError> {
@@ -32,7 +32,7 @@ pub(super) fn check_heads(
     hidden_field: &str,
     hidden: usize,
 ) -> Result<(), ModelError> {
-    check_sizes(HEADS, &[(heads_field, heads)])?;
+    check_sizes(MOST_HEADS, &[(heads_field, heads)])?;
     if hidden.is_multiple_of(heads) {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use temper_kernels::{AttentionHeads, RelativeBuckets};
 use super::encoder_decoder::{
     EncoderDecoder, EncoderDecoderConfig, SPAN, StackConfig, check_start, sequence_labels,
 };
-use super::{HEADS, LAYERS, ROWS, WIDTH, check_dropout, check_sizes, refuse, token_id};
+use super::{MOST_HEADS, MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_sizes, refuse, token_id};
 use crate::heads::LanguageModelConfig;
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm};
@@ -135,9 +135,9 @@ impl TryFrom<String> for Projection {
 
 impl T5Config {
     fn check_sizes(&self) -> Result<(), ModelError> {
-        check_sizes(ROWS, &[("vocab_size", self.vocab_size)])?;
+        check_sizes(MOST_ROWS, &[("vocab_size", self.vocab_size)])?;
         check_sizes(
-            WIDTH,
+            MOST_WIDTH,
             &[
                 ("d_model", self.d_model),
                 ("d_ff", self.d_ff),
@@ -146,9 +146,9 @@ impl T5Config {
                 ("relative_attention_max_distance", self.relative_attention_max_distance),
             ],
         )?;
-        check_sizes(HEADS, &[("num_heads", self.num_heads)])?;
+        check_sizes(MOST_HEADS, &[("num_heads", self.num_heads)])?;
         let decoder_layers = self.num_decoder_layers.unwrap_or(self.num_layers);
-        check_sizes(LAYERS, &[("num_layers", self.num_layers), ("num_decoder_layers", decoder_layers)])?;
+        check_sizes(MOST_LAYERS, &[("num_layers", self.num_layers), ("num_decoder_layers", decoder_layers)])?;
         check_dropout(&[("dropout_rate", self.dropout_rate), ("classifier_dropout", self.classifier_dropout)])
     }
 
