@@ -94,7 +94,8 @@ pub(crate) fn give(
 ) -> Result<(), TrainError> {
     save_peft(model, config, request, dir)?;
     let path = dir.join("config.json");
-    let text = serde_json::to_string_pretty(config.raw()).map_err(|error| TrainError::file(&path, error))?;
+    let text =
+        serde_json::to_string_pretty(&config.saved()).map_err(|error| TrainError::file(&path, error))?;
     Ok(temper_files::write(&path, (text + "\n").as_bytes())?)
 }
 

@@ -21,6 +21,7 @@ mod gpu;
 pub mod memory;
 pub mod metrics;
 pub mod nvidia;
+mod padding;
 mod panics;
 mod precision;
 mod record;

@@ -107,6 +107,25 @@ impl TextTokenizer {
         special.eos.or(special.sep).or(special.unk).unwrap_or(0)
     }
 
+    /// The same with a token of the vocabulary as padding, on the right of a text, where classifiers of decoders
+    /// are right in every family. Ids of texts stay as they are.
+    #[must_use]
+    pub fn with_padding(mut self, id: u32) -> Self {
+        if let Some(token) = self.token(id) {
+            self.special.pad = Some(id);
+            self.config.insert("pad_token".into(), Value::from(token));
+            if self.config.contains_key("padding_side") {
+                self.config.insert("padding_side".into(), Value::from("right"));
+            }
+        }
+        self
+    }
+
+    /// The ids that the layout alone gives: those of an empty text.
+    pub fn layout_ids(&self) -> Vec<u32> {
+        self.inner.encode_fast("", true).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
+    }
+
     /// Special tokens that the layout adds to a text, or to a pair of texts.
     pub fn special_count(&self, pair: bool) -> usize {
         self.inner.get_post_processor().map_or(0, |layout| layout.added_tokens(pair))

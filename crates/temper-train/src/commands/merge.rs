@@ -104,8 +104,10 @@ fn adapted(
     adapter: &PeftAdapter,
     device: &Device,
 ) -> Result<(Model, ModelConfig), TrainError> {
-    let request = head_request(&ModelConfig::read(model)?, folder, adapter)?;
-    let Loaded { model, config, new, .. } = Model::load(model, &request, device)?;
+    let config = ModelConfig::read(model)?;
+    let request = head_request(&config, folder, adapter)?;
+    let config = padded_as(config, folder)?;
+    let Loaded { model, config, new, .. } = Model::load_with(config, model, &request, device)?;
     let (model, replaced) = load_peft(model, &config, adapter)?;
     let random: Vec<&str> = new.iter().filter(|path| !replaced.contains(path)).map(String::as_str).collect();
     if random.is_empty() {
@@ -116,6 +118,18 @@ fn adapted(
         folder.display(),
         random.join(", ")
     )))
+}
+
+/// The configuration with the padding token that the adapter was trained with, where a config.json beside it says so:
+/// a decoder's classifier reads by it.
+fn padded_as(config: ModelConfig, folder: &Path) -> Result<ModelConfig, TrainError> {
+    if !config.reads_by_padding() || !folder.join("config.json").is_file() {
+        return Ok(config);
+    }
+    match ModelConfig::read(folder)?.padding() {
+        Some(id) => Ok(config.with_padding(id)?),
+        None => Ok(config),
+    }
 }
 
 /// The head that the adapter was trained under: the one that a config.json beside it names, or one for its

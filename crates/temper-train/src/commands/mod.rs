@@ -49,7 +49,9 @@ use crate::backend::Backend;
 use crate::tasks::Task;
 use crate::terminal::say;
 use crate::training::TaskModel;
-use crate::{CutOptions, LocalModel, ModelEncoding, PrecisionSetting, SourceOptions, TrainError, precision};
+use crate::{
+    CutOptions, LocalModel, ModelEncoding, PrecisionSetting, SourceOptions, TrainError, padding, precision,
+};
 
 /// A fine-tuned model, loaded to predict.
 struct Predictor<T: Task> {
@@ -81,6 +83,7 @@ impl<T: Task> Predictor<T> {
         let bounds = loaded.config.bounds();
         let (cut, mut notices) = encoding.cut(cut, bounds.max_positions)?;
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
+        padding::check_end(&loaded.model, &tokenizer)?;
         notices.extend(task.notice());
         if !quiet {
             notices.iter().for_each(|notice| say(&format!("note: {notice}")));

@@ -16,7 +16,9 @@ use crate::tasks::Task;
 use crate::training::{
     Checkpoints, Evaluation, EvaluationLoader, Progress, TaskModel, Trained, TrunkReports, evaluate, predict,
 };
-use crate::{LocalModel, RecordedEncoding, Results, RunFolder, Settings, Splits, TrainError, adapters};
+use crate::{
+    LocalModel, RecordedEncoding, Results, RunFolder, Settings, Splits, TrainError, adapters, padding,
+};
 
 /// The largest difference of logits that saving and loading again may make.
 const RELOAD_TOLERANCE: f64 = 1e-5;
@@ -67,10 +69,11 @@ impl<T: Task> Finish<'_, T> {
     }
 
     fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
+        let tokenizer = padding::named(self.tokenizer.clone(), config);
         publish(&self.run.model(), |dir| {
             model.save(config, dir)?;
             let Settings { max_seq_length, truncation, .. } = self.request.settings;
-            self.tokenizer.save(dir, &EncodeSettings { max_length: max_seq_length, truncation })?;
+            tokenizer.save(dir, &EncodeSettings { max_length: max_seq_length, truncation })?;
             RecordedEncoding::new(&self.request.settings, &self.splits.columns).write(dir)?;
             Ok(temper_files::write(&dir.join("README.md"), self.model_card().as_bytes())?)
         })

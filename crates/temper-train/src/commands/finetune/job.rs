@@ -6,7 +6,7 @@ use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use temper_data::{BatchSettings, ColumnNames, TextTokenizer};
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
-use temper_models::{Loaded, Model};
+use temper_models::{Loaded, Model, ModelConfig};
 
 use super::devices;
 use crate::encoding::too_long;
@@ -16,13 +16,15 @@ use crate::sources::{ReadFile, files_of};
 use crate::tasks::Task;
 use crate::terminal::say;
 use crate::training::{Progress, Schedule, StepLoader, TaskModel, steps_per_epoch};
-use crate::{LocalModel, Split, Splits, TrainError, adapters};
+use crate::{LocalModel, Split, Splits, TrainError, adapters, padding};
 
 /// A run whose files are there and whose data is encoded.
 pub(in crate::commands) struct Job<T: Task> {
     pub(in crate::commands) request: RunRequest,
     pub(in crate::commands) progress: Progress,
     pub(super) local: LocalModel,
+    /// The model's configuration, with the padding token that its tokenizer has.
+    config: ModelConfig,
     pub(super) tokenizer: TextTokenizer,
     /// The files of a dataset that is a path.
     pub(super) dataset_files: Vec<ReadFile>,
@@ -47,11 +49,13 @@ impl<T: Task> Job<T> {
             say(&notice);
         }
         // Sizes come from the configuration, before the weights are read.
-        let bounds = temper_models::ModelConfig::read(&local.dir)?.bounds();
+        let config = ModelConfig::read(&local.dir)?;
+        let bounds = config.bounds();
         if request.settings.max_seq_length > bounds.max_positions {
             return Err(too_long(request.settings.max_seq_length, bounds.max_positions));
         }
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
+        let config = padding::settled(config, &tokenizer)?;
         let dataset_files = files_of(Path::new(&request.dataset))?;
         let (task, splits) = T::load(&hub, &request, &tokenizer, &Split::ALL)?;
         if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
@@ -72,6 +76,7 @@ impl<T: Task> Job<T> {
             request,
             progress,
             local,
+            config,
             tokenizer,
             dataset_files,
             task,
@@ -84,7 +89,8 @@ impl<T: Task> Job<T> {
 
     pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
         let head = self.task.head(&self.request.settings);
-        let loaded = Model::load(&self.local.dir, &head, &self.devices[0])?;
+        let loaded = Model::load_with(self.config.clone(), &self.local.dir, &head, &self.devices[0])?;
+        padding::check_end(&loaded.model, &self.tokenizer)?;
         let loaded = self.in_precision(adapters::with_adapters(loaded, &self.request.settings)?);
         devices::check_masks(&self.request, &loaded.model)?;
         Ok(loaded)
