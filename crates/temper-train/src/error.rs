@@ -177,7 +177,7 @@ impl TrainError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::RunExists { .. } | Self::OtherSettings { .. } => 2,
-            Self::Freeze(FreezeError::Adapter { .. } | FreezeError::UnsupportedAdapter { .. }) => 3,
+            Self::Freeze(FreezeError::Adapter { .. } | FreezeError::AdapterMisfit { .. }) => 3,
             Self::Freeze(FreezeError::Model(error)) | Self::Model(error) => model_code(error),
             Self::Freeze(_) => 2,
             Self::Hub(error) => hub_code(error),

@@ -16,6 +16,7 @@ mod error;
 mod gpu;
 pub mod memory;
 pub mod metrics;
+mod model_files;
 pub mod nvidia;
 mod panics;
 mod precision;
