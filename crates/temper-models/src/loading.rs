@@ -269,7 +269,12 @@ pub(crate) fn fill_from<M: Module>(
 }
 
 /// The values of each parameter that a stored tensor holds, in the stored layout.
-fn parts(data: TensorData, place: &Place, parameters: &[&Parameter], groups: usize) -> Vec<TensorData> {
+pub(crate) fn parts(
+    data: TensorData,
+    place: &Place,
+    parameters: &[&Parameter],
+    groups: usize,
+) -> Vec<TensorData> {
     if parameters.len() == 1 {
         return vec![data];
     }

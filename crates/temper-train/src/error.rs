@@ -230,7 +230,7 @@ impl TrainError {
             Self::ReaderGone => 0,
             Self::Usage(_) | Self::RunExists { .. } | Self::OtherSettings { .. } => 2,
             Self::Taken { .. } | Self::Owned { .. } | Self::ChangedData { .. } => 2,
-            Self::Freeze(FreezeError::Adapter { .. } | FreezeError::UnsupportedAdapter { .. }) => 3,
+            Self::Freeze(FreezeError::Adapter { .. } | FreezeError::AdapterMisfit { .. }) => 3,
             Self::Freeze(FreezeError::Model(error)) | Self::Model(error) => model_code(error),
             Self::Freeze(_) => 2,
             Self::Hub(error) => hub_code(error),

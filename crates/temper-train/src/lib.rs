@@ -20,6 +20,7 @@ mod error;
 mod gpu;
 pub mod memory;
 pub mod metrics;
+mod model_files;
 pub mod nvidia;
 mod padding;
 mod panics;

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod adapter_head;
 mod compare;
 mod differences;
 mod doctor;
