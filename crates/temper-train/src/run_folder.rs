@@ -10,7 +10,7 @@ use temper_files::{FileError, Owner, publish, publish_new, sweep};
 use crate::TrainError;
 
 /// The age of what is swept where runs are kept: others may begin there at this moment.
-const OTHERS_BEGIN: Duration = Duration::from_secs(60);
+pub(crate) const OTHERS_BEGIN: Duration = Duration::from_secs(60);
 
 /// Where the parts of a run are.
 #[derive(Clone, Debug)]

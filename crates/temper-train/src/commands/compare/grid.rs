@@ -12,8 +12,8 @@ use super::outcome::{Failure, Outcome, Outcomes};
 use super::strategies::NamedStrategy;
 use crate::commands::differences::same_settings;
 use crate::record::{ResumedRecord, RunRequest};
-use crate::run_folder::this_process;
-use crate::signals::{self, Stop};
+use crate::run_folder::{OTHERS_BEGIN, this_process};
+use crate::signals::{self, Signals, Stop};
 use crate::training::{Checkpoints, Progress};
 use crate::{RunFolder, TrainError};
 
@@ -56,6 +56,25 @@ enum State {
     New,
 }
 
+/// How the process of a run ended.
+enum Ended {
+    Done,
+    /// With that exit code.
+    Failed(u8),
+    Stopped(Stop),
+}
+
+impl State {
+    fn words(self) -> String {
+        match self {
+            Self::Done => "is there already".into(),
+            Self::Begun(Some(step)) => format!("goes on after step {step}"),
+            Self::Begun(None) => "goes on".into(),
+            Self::New => "starts".into(),
+        }
+    }
+}
+
 impl Grid {
     /// A grid in `folder`; nothing is written yet.
     ///
@@ -83,7 +102,7 @@ impl Grid {
                 )));
             }
         }
-        if grid.folder.exists() {
+        if grid.is_begun() {
             let record = grid.record()?;
             if !grid.replace {
                 same_settings(&grid.folder, &record.request, &grid.request)?;
@@ -91,6 +110,12 @@ impl Grid {
             }
         }
         Ok(grid)
+    }
+
+    /// Whether the folder holds more than what a call that was killed as it began leaves.
+    fn is_begun(&self) -> bool {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).any(|name| !name.to_string_lossy().starts_with('.'))
     }
 
     /// The folder of all runs.
@@ -126,15 +151,67 @@ impl Grid {
     pub(in crate::commands) fn begin(&self) -> Result<Owner, TrainError> {
         temper_files::create_folders(&self.folder)?;
         let lock = Owner::of(&self.folder, &this_process())?;
-        temper_files::sweep(&self.folder, std::time::Duration::ZERO)?;
+        temper_files::sweep(&self.folder, OTHERS_BEGIN)?;
         if self.replace {
             self.empty()?;
         }
-        if !self.folder.join(RECORD).exists() {
-            let record = Record { temper: env!("CARGO_PKG_VERSION").into(), request: self.request.clone() };
-            RunFolder::existing(&self.folder).write_toml(&self.folder.join(RECORD), &record)?;
-        }
+        self.write_record()?;
         Ok(lock)
+    }
+
+    fn write_record(&self) -> Result<(), TrainError> {
+        if self.folder.join(RECORD).exists() {
+            return Ok(());
+        }
+        let record = Record { temper: env!("CARGO_PKG_VERSION").into(), request: self.request.clone() };
+        RunFolder::existing(&self.folder).write_toml(&self.folder.join(RECORD), &record)
+    }
+
+    /// Does one run, counted from 0 in the order of [`Grid::run`]. Others may be done at the same time by processes of
+    /// their own, also on other machines that share the folder.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] for a number that no run has; [`TrainError::CellsInterrupted`],
+    /// [`TrainError::CellFailed`].
+    pub(in crate::commands) fn run_one(&self, number: usize) -> Result<(), TrainError> {
+        let signals = signals::listen();
+        let _handed_on = signals.hand_on();
+        let cells = self.cells();
+        let of = cells.len();
+        let cell = cells.get(number).ok_or_else(|| {
+            TrainError::Usage(format!("--only {number}: there are {of} runs, 0 to {}", of.saturating_sub(1)))
+        })?;
+        self.write_record()?;
+        let state = self.state(cell)?;
+        self.progress.line(&format!("run {} of {of}: {} {}", number + 1, cell.name, state.words()));
+        if state == State::Done {
+            return Ok(());
+        }
+        match self.outcome_of(cell, state, None, signals)? {
+            Ended::Done => Ok(()),
+            Ended::Failed(code) => Err(TrainError::CellFailed { cell: cell.name.clone(), code }),
+            Ended::Stopped(stop) => {
+                Err(TrainError::CellsInterrupted { done: 0, of: 1, folder: self.folder.clone(), stop })
+            }
+        }
+    }
+
+    /// Does a run in a process of its own.
+    fn outcome_of(
+        &self,
+        cell: &Cell,
+        state: State,
+        lock: Option<&Owner>,
+        signals: &Signals,
+    ) -> Result<Ended, TrainError> {
+        let status = child::run(&mut self.command(cell, state, lock)?, signals)?;
+        let stops = [Stop::Interrupt, Stop::Terminate];
+        let of_status = stops.into_iter().find(|stop| status.code() == Some(stop.exit_code().into()));
+        Ok(match signals.stop().or(of_status) {
+            Some(stop) => Ended::Stopped(stop),
+            None if status.success() => Ended::Done,
+            None => Ended::Failed(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+        })
     }
 
     /// Does what is missing, seed after seed, and reads every run's results. A run that diverges or
@@ -150,26 +227,20 @@ impl Grid {
         let mut outcomes = Outcomes::default();
         for (number, cell) in cells.iter().enumerate() {
             let state = self.state(cell)?;
-            let what = match state {
-                State::Done => "is there already".into(),
-                State::Begun(Some(step)) => format!("goes on after step {step}"),
-                State::Begun(None) => "goes on".into(),
-                State::New => "starts".into(),
-            };
             let of = cells.len();
-            self.progress.line(&format!("run {} of {of}: {} {what}", number + 1, cell.name));
+            self.progress.line(&format!("run {} of {of}: {} {}", number + 1, cell.name, state.words()));
             if state != State::Done {
-                let status = child::run(&mut self.command(cell, state, lock)?, signals)?;
-                let stops = [Stop::Interrupt, Stop::Terminate];
-                let of_status = stops.into_iter().find(|stop| status.code() == Some(stop.exit_code().into()));
-                if let Some(stop) = signals.stop().or(of_status) {
-                    let done = number + usize::from(cell.run.results().exists());
-                    return Err(TrainError::CellsInterrupted { done, of, folder: self.folder.clone(), stop });
-                }
-                if !status.success() {
-                    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-                    outcomes.failures.push(Failure::of(&cell.name, code)?);
-                    continue;
+                match self.outcome_of(cell, state, Some(lock), signals)? {
+                    Ended::Done => {}
+                    Ended::Failed(code) => {
+                        outcomes.failures.push(Failure::of(&cell.name, code)?);
+                        continue;
+                    }
+                    Ended::Stopped(stop) => {
+                        let done = number + usize::from(cell.run.results().exists());
+                        let folder = self.folder.clone();
+                        return Err(TrainError::CellsInterrupted { done, of, folder, stop });
+                    }
                 }
             }
             outcomes.push(Outcome::read(&cell.strategy, cell.seed, &cell.name, &cell.run)?)?;
@@ -214,7 +285,7 @@ impl Grid {
     }
 
     /// The run as `temper finetune` in a process of its own.
-    fn command(&self, cell: &Cell, state: State, lock: &Owner) -> Result<Command, TrainError> {
+    fn command(&self, cell: &Cell, state: State, lock: Option<&Owner>) -> Result<Command, TrainError> {
         let folder = cell.run.path();
         let failed = |error| TrainError::file(folder, error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -230,7 +301,8 @@ impl Grid {
             command.arg("--quiet");
         }
         // A run reads no input; what it is given is the lock, which outlives this process with it.
-        command.stdin(lock.handle()?).stdout(Stdio::null());
+        let input = lock.map(Owner::handle).transpose()?;
+        command.stdin(input.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::null());
         Ok(command)
     }
 

@@ -43,6 +43,10 @@ pub struct CompareArgs {
     /// Runs a strategy; their seeds are --seed and the numbers after it
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub seeds: u16,
+    /// Do only that one of the runs, counted from 0, and write no table: for job arrays, whose jobs share the folder. A
+    /// call without it does what is missing and writes the table
+    #[arg(long, value_name = "NUMBER", conflicts_with = "overwrite_output_dir")]
+    pub only: Option<usize>,
     /// What a single run takes
     #[command(flatten)]
     pub run: FinetuneArgs,
@@ -59,6 +63,9 @@ pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
     let folder = folder(&args.run, &request, "compare");
     let replace = args.run.overwrite_output_dir;
     let grid = Grid::new(folder, request, strategies, args.seeds, replace, progress)?;
+    if let Some(number) = args.only {
+        return grid.run_one(number);
+    }
     // With every run there is nothing to refuse and nothing to compute.
     let mut prepared = None;
     if !grid.is_done() || !baseline::are_written(grid.folder()) {
