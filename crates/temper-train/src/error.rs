@@ -213,7 +213,7 @@ fn hub_code(error: &HubError) -> u8 {
     match error {
         _ if error.is_usage() => 2,
         HubError::WrongHash { .. } | HubError::MissingShard { .. } | HubError::Format { .. } => 3,
-        HubError::Card { .. } | HubError::MissingMember { .. } => 3,
+        HubError::Card { .. } | HubError::MissingMember { .. } | HubError::BadAnswer { .. } => 3,
         HubError::Io { .. } => 1,
         _ => 4,
     }
