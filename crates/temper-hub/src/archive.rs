@@ -18,7 +18,7 @@ use crate::source::Archive;
 pub(crate) struct Limits {
     /// Bytes in all.
     pub(crate) bytes: u64,
-    /// Times its packed size. Text shrinks to a tenth, a bomb to a thousandth.
+    /// Times its packed size. Text shrinks to a tenth, the same byte over and over to a thousandth.
     pub(crate) ratio: u64,
     /// Bytes to which every archive may unpack, whatever its ratio.
     pub(crate) always: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Limits {
 }
 
 /// Far beyond the packages that carry models.
-pub(crate) const LIMITS: Limits = Limits { bytes: 32 << 30, ratio: 200, always: 64 << 20, members: 200_000 };
+pub(crate) const LIMITS: Limits = Limits { bytes: 32 << 30, ratio: 100, always: 64 << 20, members: 200_000 };
 
 /// Names and other records of a tar archive that tar reads into memory.
 const MOST_RECORD: u64 = 64 << 10;

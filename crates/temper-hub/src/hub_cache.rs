@@ -37,6 +37,14 @@ pub(crate) enum Tag {
     Other(String),
 }
 
+impl CachedFile {
+    /// Whether it is the announced one.
+    pub(crate) fn is(&self, announced: &Announced) -> bool {
+        self.commit == announced.commit
+            && matches!(&self.tag, Some(Tag::Hash(hash)) if *hash == announced.hash)
+    }
+}
+
 impl RepositoryCache {
     /// `name` is the folder's: `models--org--name`.
     pub(crate) fn new(cache: &Path, name: &str) -> Self {

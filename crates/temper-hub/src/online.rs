@@ -168,6 +168,11 @@ impl Repository<'_> {
         };
         let address = client.address(prefix, &self.id, revision, file);
         let announced = match (client.ask(&address, revision), cached) {
+            // Nothing to write, perhaps into a cache that cannot be written.
+            (Ok(announced), Some(cached)) if cached.is(&announced) => {
+                self.revision.replace(announced.commit);
+                return Ok(Some(Located { path: cached.path, hash: Some(announced.hash) }));
+            }
             (Ok(announced), _) => announced,
             (Err(Failure::Missing), _) => return Ok(None),
             // A Hub that is away for a while does not take away what is here.

@@ -1,4 +1,4 @@
-"""Fetches the source archive of a package with pip's own index code, and runs nothing of it.
+"""Fetch the source archive of a package with pip's own index code, and run nothing of it.
 
 `pip download` asks a source archive for its metadata, which runs its build script. Here pip only
 does what comes before: its configuration, its indexes and find-links folders, its certificates,
@@ -7,19 +7,32 @@ proxies and passwords say where the archive is, and its session brings the bytes
 usage: source_archive.py NAME VERSION SHA256 TARGET MOST_BYTES
 """
 
+from __future__ import annotations
+
 import hashlib
 import sys
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from optparse import Values
+
+    from pip._internal.commands.download import DownloadCommand
+    from pip._internal.network.session import PipSession
 
 ENDING = ".tar.gz"
 
 
-def fail(reason):
+def fail(reason: str) -> NoReturn:
+    """End with a line on stderr."""
     sys.exit(f"ERROR: {reason}")
 
 
-def links(command, options, session, name, version):
-    """Addresses of the version's source archives, as pip finds them."""
+def links(
+    command: DownloadCommand, options: Values, session: PipSession, name: str, version: str
+) -> Iterator[str]:
+    """Give the addresses of the version's source archives, as pip finds them."""
     finder = command._build_package_finder(options, session, ignore_requires_python=True)
     found = finder.find_all_candidates(name)
     for candidate in found:
@@ -31,8 +44,8 @@ def links(command, options, session, name, version):
         fail(f"No matching distribution found for {name}")
 
 
-def save(session, address, target, most):
-    """Writes the content of an address to a file; returns its sha256."""
+def save(session: PipSession, address: str, target: str, most: int) -> str:
+    """Write the content of an address to a file; return its sha256."""
     digest = hashlib.sha256()
     written = 0
     answer = session.get(address, headers={"Accept-Encoding": "identity"}, stream=True)
@@ -47,7 +60,8 @@ def save(session, address, target, most):
     return digest.hexdigest()
 
 
-def main(name, version, sha256, target, most):
+def main(name: str, version: str, sha256: str, target: str, most: int) -> None:
+    """Fetch the source archive whose sha256 is the right one."""
     from pip._internal.commands import create_command
     from pip._vendor.packaging.version import Version
 

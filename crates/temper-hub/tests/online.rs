@@ -81,6 +81,32 @@ fn a_missing_file_and_a_refusal_are_different_and_take_no_stand_in() {
 }
 
 #[test]
+fn a_renamed_repository_is_followed_on_the_same_machine() {
+    let moved = |to: &str| Answer { status: 307, ..Answer::large("") }.with("Location", to);
+    let server = FakeHub::start(&[
+        ("datasets/org/data/a", Answer::small("rows")),
+        ("datasets/org/old/a", moved("/datasets/org/data/resolve/main/a")),
+        ("datasets/org/circle/a", moved("/datasets/org/circle/resolve/main/a")),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::new(settings(folder.path(), &server.endpoint));
+    let fetch = |id: &str| hub.fetch(DATASET, id, &on_hub(id), &required("a"));
+    assert_eq!(fs::read(&fetch("org/old").unwrap().files[0].path).unwrap(), b"rows");
+    let error = fetch("org/circle").unwrap_err();
+    assert!(matches!(&error, HubError::BadAnswer { reason, .. } if reason.contains("redirects")), "{error}");
+}
+
+#[test]
+fn a_server_that_fails_is_asked_again_and_then_out_of_reach() {
+    let server = FakeHub::start(&[("datasets/org/data/a", Answer::refusal(503, None))]);
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::new(settings(folder.path(), &server.endpoint));
+    let error = hub.fetch(DATASET, "data", &on_hub("org/data"), &required("a")).unwrap_err();
+    assert!(error.is_unreachable() && error.to_string().contains("503"), "{error}");
+    assert_eq!(server.requests(&["HEAD"]), 4);
+}
+
+#[test]
 fn a_broken_transfer_leaves_nothing_that_looks_whole() {
     let cut = Answer { cut: usize::MAX, ranges: false, ..Answer::large(vec![7; 4096]) };
     let server = FakeHub::start(&[("datasets/org/data/a", cut)]);

@@ -27,7 +27,7 @@ fn wheel(members: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 fn tar_gz(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::best()));
     for (name, content) in members {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
