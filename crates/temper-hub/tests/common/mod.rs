@@ -2,6 +2,9 @@
 
 #![allow(dead_code)] // Each test program uses its own part.
 
+#[cfg(unix)]
+pub mod packages;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
