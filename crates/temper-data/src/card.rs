@@ -1,10 +1,10 @@
 //! Dataset cards: what a dataset's name stands for, as TOML in `datasets/`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use temper_hub::{Source, Wanted, near_names};
+use temper_hub::{Replaced, Source, Wanted, catalogue, is_inner_path, near_names};
 
 use crate::{DataError, Format, HeldOut};
 
@@ -19,6 +19,9 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("tweet-sentiment", include_str!("../../../datasets/tweet-sentiment.toml")),
     ("wnut17", include_str!("../../../datasets/wnut17.toml")),
 ];
+
+/// The largest card that is read; the built-in ones have about 1 KB.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// What a dataset is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -117,6 +120,9 @@ pub struct DatasetCard {
     /// Splits that are cut from train by a hash of the text.
     #[serde(default)]
     pub hold_out: HeldOut,
+    /// The built-in name whose place this card of the user's takes; no key of a card.
+    #[serde(skip)]
+    pub replaced: Option<Replaced>,
 }
 
 impl DatasetCard {
@@ -151,6 +157,7 @@ impl DatasetCard {
         if self.splits.train.is_empty() {
             return Err("[splits] needs at least one file for `train`".into());
         }
+        self.check_names()?;
         let HeldOut { test, validation } = self.hold_out;
         if !(0.0..1.0).contains(&test) || !(0.0..1.0).contains(&validation) || test + validation >= 1.0 {
             return Err("[hold_out] shares must be at least 0 and together below 1".into());
@@ -179,6 +186,44 @@ impl DatasetCard {
     }
 }
 
+impl DatasetCard {
+    /// Names become paths, and texts come to the terminal.
+    fn check_names(&self) -> Result<(), String> {
+        self.source.check().map_err(|reason| format!("[source]: {reason}"))?;
+        let splits = &self.splits;
+        let files = [&splits.train, &splits.validation, &splits.test].into_iter().flatten();
+        let mut names = files.chain([&self.name]).chain(&self.stand_in);
+        if let Some(name) = names.find(|name| !is_inner_path(name)) {
+            return Err(format!("the name {name:?} leads out of its folder, or cannot be written"));
+        }
+        let texts = [&self.title, &self.homepage, &self.licence].into_iter();
+        let mut texts = texts.chain(self.labels.iter().flatten()).chain(self.columns.values());
+        match texts.find(|text| text.contains(char::is_control)) {
+            Some(text) => Err(format!("{text:?} has control characters")),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads a user's card, and notes whether it takes the place of something built in.
+    fn read(path: &Path, name: &str) -> Result<Self, DataError> {
+        let origin = path.display().to_string();
+        let failed = |source| DataError::io(path, source);
+        if std::fs::metadata(path).map_err(failed)?.len() > MOST_BYTES {
+            return Err(DataError::Card { origin, reason: format!("it has more than {MOST_BYTES} bytes") });
+        }
+        let mut card = Self::parse(&std::fs::read_to_string(path).map_err(failed)?, &origin)?;
+        let built_in = [name, &card.name].into_iter().find(|name| is_built_in(name));
+        card.replaced = built_in.map(|name| Replaced { built_in: name.to_string(), by: path.to_path_buf() });
+        Ok(card)
+    }
+}
+
+/// Whether a name stands for a card or a model that is part of the program.
+fn is_built_in(name: &str) -> bool {
+    let is_card = |card: &DatasetCard| card.name == name || card.source.hub.as_deref() == Some(name);
+    catalogue().find(name).is_some() || cards().is_ok_and(|known| known.iter().any(is_card))
+}
+
 /// The cards that are part of the program, by name.
 ///
 /// # Errors
@@ -188,16 +233,16 @@ pub fn cards() -> Result<Vec<DatasetCard>, DataError> {
 }
 
 /// The card `name`: `<name>.toml` in the first of `directories` that has one, else an embedded
-/// card of that name or Hub id.
+/// card of that name or Hub id. A card of the user's under a built-in name says so
+/// ([`DatasetCard::replaced`]).
 ///
 /// # Errors
 /// [`DataError::UnknownDataset`] with similar names; [`DataError::Card`].
 pub fn find_card(name: &str, directories: &[PathBuf]) -> Result<DatasetCard, DataError> {
     for directory in directories {
         let path = directory.join(format!("{name}.toml"));
-        if path.is_file() {
-            let text = std::fs::read_to_string(&path).map_err(|source| DataError::io(&path, source))?;
-            return DatasetCard::parse(&text, &path.display().to_string());
+        if is_inner_path(name) && path.is_file() {
+            return DatasetCard::read(&path, name);
         }
     }
     let known = cards()?;
@@ -306,8 +351,11 @@ mod tests {
         std::fs::write(folder.path().join("imdb.toml"), text).unwrap();
         let own = find_card("imdb", &[folder.path().to_path_buf()]).unwrap();
         assert_eq!(own.source.hub.as_deref(), Some("me/reviews"));
+        let by = folder.path().join("imdb.toml");
+        assert_eq!(own.replaced, Some(Replaced { built_in: "imdb".into(), by }));
         let embedded = find_card("imdb", &[]).unwrap();
         assert_eq!(embedded.source.hub.as_deref(), Some("stanfordnlp/imdb"));
+        assert_eq!(embedded.replaced, None);
     }
 
     #[test]

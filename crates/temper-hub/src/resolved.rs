@@ -33,6 +33,15 @@ pub enum Origin {
     Package,
 }
 
+/// A built-in name of a model or dataset, and what takes its place on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Replaced {
+    /// The built-in name.
+    pub built_in: String,
+    /// The user's card or folder.
+    pub by: PathBuf,
+}
+
 /// A repository's files, resolved; goes into a run's records as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Resolved {
@@ -50,6 +59,9 @@ pub struct Resolved {
     pub package: Option<String>,
     /// The id of what was asked for, when these files are only its stand-in.
     pub stand_in_for: Option<String>,
+    /// The built-in name whose place something of the user's takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Replaced>,
     /// The files, in the order in which they were wanted.
     pub files: Vec<ResolvedFile>,
 }
@@ -60,8 +72,27 @@ impl Resolved {
         self.files.iter().find(|file| file.name == name)
     }
 
-    /// What to say on stderr when this is a stand-in; `None` when it is the thing itself.
+    /// What to say on stderr when this is a stand-in, or when something of the user's takes the
+    /// place of what is built in; `None` when it is the thing itself.
     pub fn notice(&self) -> Option<String> {
+        let notices: Vec<String> =
+            [self.replacement_notice(), self.stand_in_notice()].into_iter().flatten().collect();
+        (!notices.is_empty()).then(|| notices.join("\n"))
+    }
+
+    fn replacement_notice(&self) -> Option<String> {
+        let replaced = self.replaced.as_ref()?;
+        let own = match self.kind {
+            RepoKind::Model => "folder",
+            RepoKind::Dataset => "card",
+        };
+        Some(format!(
+            "note: {} is a built-in name; the {own} {:?} is used instead of what it stands for.",
+            replaced.built_in, replaced.by
+        ))
+    }
+
+    fn stand_in_notice(&self) -> Option<String> {
         let original = self.stand_in_for.as_ref()?;
         let from = match &self.package {
             Some(package) => format!(" from the package {package}"),

@@ -3,11 +3,15 @@
 use std::env;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longer than a busy server takes, shorter than people wait for nothing.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where files may come from and where they are kept.
 ///
 /// The Hub's own variables (`HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN` and the token file,
-/// `HF_ENDPOINT`) are read by the Hub's client itself.
+/// `HF_ENDPOINT`) are read when the Hub is asked.
 #[derive(Debug, Clone)]
 pub struct HubSettings {
     /// A folder laid out like the Hub: `models/<org>/<name>/...`, `datasets/<org>/<name>/...`.
@@ -22,18 +26,21 @@ pub struct HubSettings {
     pub cache: PathBuf,
     /// Whether to draw progress bars on stderr.
     pub progress: bool,
-    /// The Hub's address; `None` leaves it to `HF_ENDPOINT` and the client's default.
+    /// The Hub's address; `None` leaves it to `HF_ENDPOINT`.
     pub endpoint: Option<String>,
-    /// The Hub client's cache; `None` leaves it to `HF_HUB_CACHE` and `HF_HOME`.
+    /// The Hub's cache on this machine; `None` leaves it to `HF_HUB_CACHE` and `HF_HOME`.
     pub hub_cache: Option<PathBuf>,
     /// The Python whose pip fetches packages; `None` means `python3`, then `python`.
     pub python: Option<PathBuf>,
+    /// How long a server of the Hub may say nothing: at connecting, before its answer, within it.
+    pub timeout: Duration,
 }
 
 impl HubSettings {
     /// What the environment says: `TEMPER_MIRROR`, `HF_HUB_OFFLINE`, `TEMPER_CACHE` (by default
     /// `temper` in `XDG_CACHE_HOME` or `~/.cache`), `TEMPER_PYTHON`. Stand-ins are allowed, and
-    /// progress is shown where stderr is a terminal.
+    /// progress is shown where stderr is a terminal. `HF_HUB_DOWNLOAD_TIMEOUT` is the time-out in
+    /// whole seconds, 30 by default.
     pub fn from_environment() -> Self {
         Self {
             mirror: path_from("TEMPER_MIRROR"),
@@ -45,6 +52,7 @@ impl HubSettings {
             endpoint: None,
             hub_cache: None,
             python: path_from("TEMPER_PYTHON"),
+            timeout: env::var("HF_HUB_DOWNLOAD_TIMEOUT").map_or(TIMEOUT, |value| time_out(&value)),
         }
     }
 }
@@ -60,6 +68,20 @@ fn default_cache() -> PathBuf {
         .join("temper")
 }
 
+/// Seconds from text; the default, with a warning, where there are none.
+fn time_out(text: &str) -> Duration {
+    match text.trim().parse() {
+        Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
+        _ => {
+            tracing::warn!(
+                "HF_HUB_DOWNLOAD_TIMEOUT is {text:?}, no number of seconds: {} s are taken",
+                TIMEOUT.as_secs()
+            );
+            TIMEOUT
+        }
+    }
+}
+
 /// The values that huggingface_hub takes for true (its constants.py, ENV_VARS_TRUE_VALUES).
 fn is_true(value: &str) -> bool {
     ["1", "ON", "YES", "TRUE"].contains(&value.to_uppercase().as_str())
@@ -67,7 +89,15 @@ fn is_true(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_true;
+    use std::time::Duration;
+
+    use super::{TIMEOUT, is_true, time_out};
+
+    #[test]
+    fn a_time_out_is_a_number_of_seconds_above_zero() {
+        assert_eq!(time_out("5"), Duration::from_secs(5));
+        assert!(["0", "-1", "", "soon"].into_iter().all(|text| time_out(text) == TIMEOUT));
+    }
 
     #[test]
     fn truth_is_what_the_python_client_takes_for_it() {

@@ -1,18 +1,18 @@
-//! Checks a file of the Hub's cache against the hash that the Hub announced for it.
+//! Checks a content against the hash that the Hub announced for it.
 //!
-//! hf-hub 1.0.0 names a cached file after the announced ETag and does not look at the content;
-//! it even keeps the body of an error answer as the file (`download_file_to_cache_network` does
-//! not check the status of its GET). The ETag of a large file is its sha256, that of any other
-//! file its git blob id.
-
-use std::fs;
-use std::path::Path;
+//! The ETag of a large file is its sha256, that of any other file its git blob id.
 
 use sha1::{Digest, Sha1};
+use sha2::Sha256;
 use temper_files::{hex, read_in_pieces};
 
 use crate::error::HubError;
 use crate::resolved::ResolvedFile;
+use crate::rules::is_hexadecimal;
+
+/// A hash that was announced: a sha256 or a sha1 in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ContentHash(String);
 
 /// A hash that was announced, and the one that was found.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,88 +21,111 @@ pub(crate) struct Mismatch {
     pub(crate) found: String,
 }
 
-/// Compares a cached file with its announced hash. `None` when they agree, or when the server
-/// announced no hash: then there is nothing to compare with.
-pub(crate) fn mismatch(file: &ResolvedFile) -> Result<Option<Mismatch>, HubError> {
-    let Some(expected) = announced(&file.path) else {
-        return Ok(None);
-    };
-    let found = match expected.len() {
-        64 => file.sha256.clone(),
-        40 => {
-            let (blob, plain) = sha1s_of(&file.path, file.bytes)?;
-            // Company mirrors of the Hub announce the plain sha1.
-            if plain == expected { plain } else { blob }
-        }
-        _ => return Ok(None),
-    };
-    Ok((found != expected).then_some(Mismatch { expected, found }))
-}
-
-/// Takes a file out of the cache, so that the next attempt downloads it again.
-pub(crate) fn discard(path: &Path) {
-    if let Ok(content) = fs::canonicalize(path) {
-        let _ = fs::remove_file(content);
+impl ContentHash {
+    /// `None` for whatever is neither 40 nor 64 hexadecimal digits: there is nothing to check with it.
+    pub(crate) fn parse(tag: &str) -> Option<Self> {
+        (matches!(tag.len(), 40 | 64) && is_hexadecimal(tag)).then(|| Self(tag.to_lowercase()))
     }
-    let _ = fs::remove_file(path);
+
+    /// The digits; safe as a file's name.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Begins to hash a content of this many bytes.
+    pub(crate) fn hashing(&self, bytes: u64) -> Hashing {
+        if self.0.len() == 64 {
+            return Hashing::Sha256(Sha256::new());
+        }
+        let mut blob = Sha1::new();
+        blob.update(format!("blob {bytes}\0"));
+        Hashing::Sha1 { blob, plain: Sha1::new() }
+    }
+
+    /// Compares with a file on this machine.
+    pub(crate) fn mismatch(&self, file: &ResolvedFile) -> Result<Option<Mismatch>, HubError> {
+        if self.0.len() == 64 {
+            return Ok(self.differs_from(file.sha256.clone()));
+        }
+        let mut hashing = self.hashing(file.bytes);
+        read_in_pieces(&file.path, |piece| hashing.update(piece))?;
+        Ok(hashing.mismatch(self))
+    }
+
+    fn differs_from(&self, found: String) -> Option<Mismatch> {
+        (found != self.0).then(|| Mismatch { expected: self.0.clone(), found })
+    }
 }
 
-/// The announced hash: the name of the file that the cache's link points to. Where there are no
-/// links (Windows), nothing is known.
-fn announced(path: &Path) -> Option<String> {
-    let target = fs::read_link(path).ok()?;
-    let name = target.file_name()?.to_str()?.to_lowercase();
-    name.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(name)
+/// The hash of a content that comes in pieces.
+pub(crate) enum Hashing {
+    Sha256(Sha256),
+    /// As a git blob, and of the content alone: company mirrors of the Hub announce the latter.
+    Sha1 {
+        blob: Sha1,
+        plain: Sha1,
+    },
 }
 
-/// The sha1 as a git blob, and that of the content alone.
-fn sha1s_of(path: &Path, bytes: u64) -> Result<(String, String), HubError> {
-    let mut blob = Sha1::new();
-    blob.update(format!("blob {bytes}\0"));
-    let mut plain = Sha1::new();
-    read_in_pieces(path, |piece| {
-        blob.update(piece);
-        plain.update(piece);
-    })?;
-    Ok((hex(&blob.finalize()), hex(&plain.finalize())))
+impl Hashing {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        match self {
+            Self::Sha256(hash) => hash.update(piece),
+            Self::Sha1 { blob, plain } => {
+                blob.update(piece);
+                plain.update(piece);
+            }
+        }
+    }
+
+    /// `None` where the content is the announced one.
+    pub(crate) fn mismatch(self, expected: &ContentHash) -> Option<Mismatch> {
+        match self {
+            Self::Sha256(hash) => expected.differs_from(hex(&hash.finalize())),
+            Self::Sha1 { plain, .. } if hex(&plain.clone().finalize()) == expected.0 => None,
+            Self::Sha1 { blob, .. } => expected.differs_from(hex(&blob.finalize())),
+        }
+    }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
     use crate::place::measured;
 
-    fn cached_under(etag: &str, content: &str) -> (tempfile::TempDir, ResolvedFile) {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(etag), content).unwrap();
-        let link = folder.path().join("file");
-        symlink(etag, &link).unwrap();
-        (folder, measured("file", link).unwrap())
-    }
+    /// `git hash-object`, `sha1sum` and `sha256sum` of the text `abc`.
+    const ABC: [&str; 3] = [
+        "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f",
+        "a9993e364706816aba3e25717850c26c9cd0d89d",
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    ];
 
     #[test]
     fn each_kind_of_announced_hash_is_checked() {
-        // `git hash-object`, `sha1sum` and `sha256sum` of the text `abc`.
-        let right = [
-            "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f",
-            "a9993e364706816aba3e25717850c26c9cd0d89d",
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-        ];
-        for etag in right {
-            let (_folder, file) = cached_under(etag, "abc");
-            assert_eq!(mismatch(&file).unwrap(), None, "{etag}");
-            let (_folder, file) = cached_under(etag, "abd");
-            assert_eq!(mismatch(&file).unwrap().unwrap().expected, etag);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for tag in ABC {
+            let hash = ContentHash::parse(&tag.to_uppercase()).unwrap();
+            for (content, is_right) in [("abc", true), ("abd", false)] {
+                std::fs::write(&path, content).unwrap();
+                let found = hash.mismatch(&measured("file", path.clone()).unwrap()).unwrap();
+                assert_eq!(found.is_none(), is_right, "{tag} {content}");
+                assert!(found.is_none_or(|mismatch| mismatch.expected == tag));
+                let mut hashing = hash.hashing(3);
+                hashing.update(&content.as_bytes()[..1]);
+                hashing.update(&content.as_bytes()[1..]);
+                assert_eq!(hashing.mismatch(&hash).is_none(), is_right, "{tag} {content}");
+            }
         }
     }
 
     #[test]
-    fn other_tags_claim_nothing() {
-        for etag in ["some-tag", "0123456789abcdef0123456789abcdef"] {
-            let (_folder, file) = cached_under(etag, "abc");
-            assert_eq!(mismatch(&file).unwrap(), None, "{etag}");
+    fn nothing_else_is_a_hash() {
+        let (short, long) = (&ABC[0][1..], format!("{}0", ABC[2]));
+        for tag in ["", "some-tag", "0123456789abcdef0123456789abcdef", "../../x", "/x", short, long.as_str()]
+        {
+            assert_eq!(ContentHash::parse(tag), None, "{tag}");
         }
+        assert_eq!(ContentHash::parse(&format!("{}g", &ABC[0][1..])), None);
     }
 }

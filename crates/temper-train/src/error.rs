@@ -270,7 +270,7 @@ fn hub_code(error: &HubError) -> u8 {
     match error {
         _ if error.is_usage() => 2,
         HubError::WrongHash { .. } | HubError::MissingShard { .. } | HubError::Format { .. } => 3,
-        HubError::Card { .. } | HubError::MissingMember { .. } => 3,
+        HubError::Card { .. } | HubError::MissingMember { .. } | HubError::BadAnswer { .. } => 3,
         HubError::Io { .. } | HubError::File(_) => 1,
         _ => 4,
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use temper_data::{TextTokenizer, load_tokenizer};
-use temper_hub::{Hub, HubSettings, Resolved};
+use temper_hub::{Hub, HubSettings, Replaced, Resolved, catalogue};
 
 use crate::{ModelEncoding, TrainError};
 
@@ -134,8 +134,12 @@ impl LocalModel {
     /// # Errors
     /// [`TrainError::Hub`].
     pub fn find(hub: &Hub, name: &str) -> Result<Self, TrainError> {
-        let name = in_run(name);
-        let resolved = hub.model(&name)?;
+        let asked = name;
+        let name = in_run(asked);
+        let mut resolved = hub.model(&name)?;
+        if let Some(entry) = catalogue().find(asked).filter(|_| name != asked) {
+            resolved.replaced = Some(Replaced { built_in: entry.name.clone(), by: PathBuf::from(&name) });
+        }
         let config = resolved.file("config.json").map(|file| file.path.clone());
         let dir = config.as_deref().and_then(|path| path.parent()).unwrap_or(name.as_ref()).to_path_buf();
         Ok(Self { dir, resolved })

@@ -2,12 +2,16 @@
 
 #![allow(dead_code)] // Each test program uses its own part.
 
+#[cfg(unix)]
+pub mod packages;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use temper_hub::{HubSettings, Source, Wanted};
@@ -32,6 +36,24 @@ pub struct Answer {
     /// Whether the content is elsewhere, as the Hub's large files are: the answer is a redirection
     /// with the hash in `X-Linked-ETag`.
     pub linked: bool,
+    /// Headers that take the place of those of the same name; an empty value is sent as such.
+    pub headers: Vec<(&'static str, String)>,
+    /// Headers that are left out.
+    pub without: Vec<&'static str>,
+    /// Where it stops for good, without hanging up.
+    pub silent: Silence,
+}
+
+/// Where a server stops to answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    Never,
+    /// Before HEAD is answered.
+    BeforeHead,
+    /// Before GET is answered.
+    BeforeGet,
+    /// After half of GET's body.
+    InBody,
 }
 
 impl Answer {
@@ -48,7 +70,29 @@ impl Answer {
             cut: 0,
             ranges: true,
             linked: false,
+            headers: Vec::new(),
+            without: Vec::new(),
+            silent: Silence::Never,
         }
+    }
+
+    /// As this answer, with a header of another value.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The headers as they go over the line.
+    fn write_headers(&self, stream: &mut TcpStream, own: &[(&'static str, String)]) -> std::io::Result<()> {
+        let is_changed = |name: &str| {
+            self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+                || self.without.iter().any(|other| other.eq_ignore_ascii_case(name))
+        };
+        let kept = own.iter().filter(|(name, _)| !is_changed(name));
+        for (name, value) in kept.chain(&self.headers) {
+            write!(stream, "{name}: {value}\r\n")?;
+        }
+        write!(stream, "\r\n")
     }
 
     /// A small file: its git blob id is announced.
@@ -154,10 +198,17 @@ fn named_in(path: &str) -> Option<String> {
 }
 
 fn redirect(mut stream: TcpStream, answer: &Answer, host: &str, name: &str) -> std::io::Result<()> {
-    write!(stream, "HTTP/1.1 302 x\r\nConnection: close\r\nContent-Length: 0\r\n")?;
-    write!(stream, "ETag: \"of-the-link\"\r\nX-Linked-ETag: \"{}\"\r\n", answer.etag)?;
-    write!(stream, "X-Linked-Size: {}\r\nX-Repo-Commit: {COMMIT}\r\n", answer.body.len())?;
-    write!(stream, "Location: http://{host}/elsewhere/{name}\r\n\r\n")
+    write!(stream, "HTTP/1.1 302 x\r\n")?;
+    let own = [
+        ("Connection", "close".to_string()),
+        ("Content-Length", "0".to_string()),
+        ("ETag", "\"of-the-link\"".to_string()),
+        ("X-Linked-ETag", format!("\"{}\"", answer.etag)),
+        ("X-Linked-Size", answer.body.len().to_string()),
+        ("X-Repo-Commit", COMMIT.to_string()),
+        ("Location", format!("http://{host}/elsewhere/{name}")),
+    ];
+    answer.write_headers(&mut stream, &own)
 }
 
 fn answer(
@@ -170,21 +221,33 @@ fn answer(
     let answer = known.unwrap_or(&mut nothing);
     let mut status = answer.status;
     let mut body = answer.body.as_slice();
+    let mut own = vec![
+        ("Connection", "close".to_string()),
+        ("ETag", format!("\"{}\"", answer.etag)),
+        ("X-Repo-Commit", COMMIT.to_string()),
+    ];
+    own.extend(answer.error_code.map(|code| ("X-Error-Code", code.to_string())));
     if method == "GET" {
         status = answer.get_status.unwrap_or(status);
-        if let Some((from, to)) = range.filter(|_| answer.ranges).as_deref().and_then(bounds) {
+        if let Some(from) = range.filter(|_| answer.ranges).as_deref().and_then(beginning) {
+            own.push(("Content-Range", format!("bytes {from}-{}/{}", body.len() - 1, body.len())));
             status = if from < body.len() { 206 } else { 416 };
-            body = &body[from.min(body.len())..(to + 1).min(body.len())];
+            body = &body[from.min(body.len())..];
         }
     }
-    write!(stream, "HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}\r\n", body.len())?;
-    write!(stream, "ETag: \"{}\"\r\nX-Repo-Commit: {COMMIT}\r\n", answer.etag)?;
-    if let Some(code) = answer.error_code {
-        write!(stream, "X-Error-Code: {code}\r\n")?;
+    own.push(("Content-Length", body.len().to_string()));
+    match (method, answer.silent) {
+        ("HEAD", Silence::BeforeHead) | ("GET", Silence::BeforeGet) => return keep_silent(stream),
+        _ => {}
     }
-    write!(stream, "\r\n")?;
+    write!(stream, "HTTP/1.1 {status} x\r\n")?;
+    answer.write_headers(&mut stream, &own)?;
     if method != "GET" {
         return Ok(());
+    }
+    if answer.silent == Silence::InBody {
+        stream.write_all(&body[..body.len() / 2])?;
+        return keep_silent(stream);
     }
     if answer.cut > 0 {
         answer.cut -= 1;
@@ -193,10 +256,18 @@ fn answer(
     stream.write_all(body)
 }
 
-/// The first and last byte of `bytes=a-b`.
-fn bounds(range: &str) -> Option<(usize, usize)> {
-    let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
-    Some((from.parse().ok()?, to.parse().ok()?))
+/// Leaves the connection open, and says nothing on it, on a thread that nobody waits for.
+fn keep_silent(stream: TcpStream) -> std::io::Result<()> {
+    thread::spawn(move || {
+        thread::sleep(Duration::from_secs(600));
+        drop(stream);
+    });
+    Ok(())
+}
+
+/// The first byte of `bytes=a-`.
+fn beginning(range: &str) -> Option<usize> {
+    range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
 }
 
 /// Settings that touch nothing outside `folder` and ask the Hub at `endpoint`.
@@ -211,6 +282,7 @@ pub fn settings(folder: &Path, endpoint: &str) -> HubSettings {
         endpoint: Some(endpoint.to_string()),
         hub_cache: Some(folder.join("hub")),
         python: Some(folder.join("no-python")),
+        timeout: Duration::from_secs(30),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `temper fetch`.
 
-use temper_data::{find_card, load_tables};
+use temper_data::{DataError, find_card, load_tables};
 
 use crate::terminal::{print_line, say};
 use crate::{LocalModel, SourceOptions, TrainError};
@@ -32,7 +32,8 @@ pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
         let directories = args.sources.card_directories();
         let resolved = match find_card(name, &directories) {
             Ok(card) => load_tables(&hub, name, &directories, card.task)?.resolved,
-            Err(_) => Some(LocalModel::find(&hub, name)?.resolved),
+            Err(DataError::UnknownDataset { .. }) => Some(LocalModel::find(&hub, name)?.resolved),
+            Err(error) => return Err(error.into()),
         };
         // A card always resolves to files.
         let Some(resolved) = resolved else { continue };
