@@ -14,8 +14,8 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use temper_freeze::lora::{
-    ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapted, LoraSettings, PeftAdapter, PeftRequest, attach, load_own,
-    load_peft, merge, save_own, save_peft, unmerge,
+    ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoraSettings, PeftAdapter, PeftRequest, attach, load_own, load_peft,
+    merge, save_own, save_peft, unmerge,
 };
 use temper_freeze::{
     AdamWSettings, ClipFactor, FreezePlan, GradientSquares, LinearWarmup, ParameterHashes, Strategy,
@@ -80,14 +80,14 @@ impl Adapted {
     fn load_from(&self, dir: &Path, device: &Device) -> Model {
         let adapter = PeftAdapter::open(dir).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let loaded = load_peft(self.base.load(device), &self.base.config, &adapter);
-        let Adapted { model, replaced, fields } =
-            loaded.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let loaded = loaded.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let replaced = loaded.replaced;
         assert!(
             !replaced.is_empty() && replaced.iter().all(|path| path.starts_with("head.")),
             "{replaced:?}"
         );
-        assert!(fields.is_empty(), "{fields:?}");
-        model
+        assert!(loaded.fields.is_empty(), "{:?}", loaded.fields);
+        loaded.model
     }
 
     /// Tensors of the reference by our paths: read as an adapter.

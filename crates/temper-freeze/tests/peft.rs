@@ -161,6 +161,10 @@ fn what_is_missing_or_too_much_is_named_at_once() {
     );
 
     let mut adapter = Copy::of("lora/bert");
+    adapter.config["target_modules"] = json!(["query", "value", "word_embeddings"]);
+    adapter.refused(BERT, &["bert.embeddings.word_embeddings.weight is among target_modules"]);
+
+    let mut adapter = Copy::of("lora/bert");
     adapter.config["target_modules"] = json!(["query"]);
     adapter.refused(BERT, &["layer.0.attention.self.value has an adapter, but adapter_config.json"]);
 

@@ -157,6 +157,81 @@ fn an_adapter_that_peft_wrote_is_merged() {
 }
 
 #[test]
+fn what_belongs_to_a_model_goes_along() {
+    let bench = Bench::new();
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let zoo = crates.join("temper-models/tests/fixtures/zoo/bert-sequence-classification");
+    let peft = crates.join("temper-freeze/tests/fixtures/lora/bert");
+    for folder in ["base/1_Pooling", "adapter", "worded"] {
+        std::fs::create_dir_all(bench.path(folder)).unwrap();
+    }
+    let copy = |from: &Path, name: &str, to: &str| {
+        std::fs::write(bench.path(to).join(name), std::fs::read(from.join(name)).unwrap()).unwrap();
+    };
+    copy(&zoo, "model.safetensors", "base");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(zoo.join("config.json")).unwrap()).unwrap();
+    config["dtype"] = "bfloat16".into();
+    bench.write("base/config.json", &config.to_string());
+    bench.write("base/modules.json", r#"[{"path": ""}, {"path": "1_Pooling"}]"#);
+    for name in
+        ["vocab.txt", "tokenizer_config.json", "chat_template.jinja", "1_Pooling/config.json", "README.md"]
+    {
+        bench.write(&format!("base/{name}"), "{}");
+    }
+    for folder in ["adapter", "worded"] {
+        copy(&peft, "adapter_config.json", folder);
+        copy(&peft, "adapter_model.safetensors", folder);
+    }
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(bench.path(folder)).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+
+    assert_succeeds(&bench.run(&["merge", "./base", "adapter", "merged"]));
+    assert_eq!(
+        names("merged"),
+        [
+            "1_Pooling",
+            "chat_template.jinja",
+            "config.json",
+            "model.safetensors",
+            "modules.json",
+            "tokenizer_config.json",
+            "vocab.txt"
+        ]
+    );
+    assert_eq!(names("merged/1_Pooling"), ["config.json"]);
+    assert_eq!(bench.json("merged/config.json")["dtype"], "float32");
+
+    // A tokenizer beside the adapter is the one that it was trained with: all of its files, and no other.
+    bench.write("worded/tokenizer.json", "{}");
+    let output = bench.run(&["merge", "./base", "worded", "with-words"]);
+    assert_succeeds(&output);
+    assert!(stdout(&output).contains("tokenizer: of worded"), "{}", stdout(&output));
+    assert_eq!(
+        names("with-words"),
+        ["1_Pooling", "config.json", "model.safetensors", "modules.json", "tokenizer.json"]
+    );
+}
+
+#[test]
+fn an_adapter_that_cannot_be_honoured_is_refused_before_anything_is_written() {
+    let bench = Bench::new();
+    assert_succeeds(&bench.finetune("run", &LORA));
+    let path = "runs/run/adapter/adapter_config.json";
+    let mut config = bench.json(path);
+    config["use_dora"] = true.into();
+    config["rank_pattern"] = serde_json::json!({"(": 2});
+    bench.write(path, &config.to_string());
+    let output = bench.run(&["merge", "./model", "runs/run/adapter", "merged"]);
+    assert_fails(&output, 3, &["use_dora = true", "rank_pattern: \"(\"", "merge_and_unload"]);
+    assert!(!bench.path("merged").exists());
+}
+
+#[test]
 fn a_merge_that_does_not_agree_ends_with_7() {
     let bench = Bench::new();
     assert_succeeds(&bench.finetune("run", &LORA));
@@ -169,7 +244,8 @@ fn a_merge_that_does_not_agree_ends_with_7() {
         .map(|(name, view)| {
             let mut data = view.data().to_vec();
             if name.ends_with("lora_B.weight") {
-                data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+                // Finite, so that the file is read; its squares are not.
+                data[..4].copy_from_slice(&3e38_f32.to_le_bytes());
             }
             (name, view.shape().to_vec(), data)
         })

@@ -10,7 +10,8 @@ use super::PeftAdapter;
 use super::factors::Factors;
 use super::modules::{Module, modules};
 use super::peft_config::TrainedBias;
-use super::peft_ties::{tied, vocabulary_fields};
+use super::peft_load::MERGE_WITH_PEFT;
+use super::peft_ties::{names, tied, vocabulary_fields};
 use crate::FreezeError;
 
 /// A model with an adapter that PEFT wrote.
@@ -42,6 +43,7 @@ pub fn load_peft<B: BackboneModule>(
     let unties = tied(&mut model, config, adapter, &mut whole, &mut problems)?;
     let modules = modules(&mut model, config)?;
     problems.extend(unmatched(adapter, &modules));
+    problems.extend(embeddings(&model, config, adapter));
     problems.extend(unstored(&model, config, adapter, &modules, &whole));
     let factors = factors(adapter, &modules, &mut problems);
     for name in whole.values() {
@@ -105,8 +107,8 @@ fn unmatched(adapter: &PeftAdapter, modules: &BTreeMap<String, Module>) -> Vec<S
             lines.extend(missing.map(|name| {
                 format!("{name} is among target_modules, but the file has neither lora_A nor lora_B of it")
             }));
-            let mut stray = adapter.factors.keys().filter(|name| modules.contains_key(*name));
-            lines.extend(stray.by_ref().filter(|name| !named.contains(name.as_str())).map(|name| {
+            let stray = adapter.factors.keys().filter(|name| modules.contains_key(*name));
+            lines.extend(stray.filter(|name| !named.contains(name.as_str())).map(|name| {
                 format!(
                     "{name} has an adapter, but adapter_config.json does not name it (target_modules, \
                          exclude_modules, modules_to_save, layers_to_transform): PEFT would pass it over"
@@ -115,6 +117,27 @@ fn unmatched(adapter: &PeftAdapter, modules: &BTreeMap<String, Module>) -> Vec<S
         }
     }
     lines
+}
+
+/// Embeddings that should have an adapter. The file has none that could be read.
+fn embeddings<B: BackboneModule>(
+    model: &Model<B>,
+    config: &ModelConfig<B>,
+    adapter: &PeftAdapter,
+) -> Vec<String> {
+    let tables =
+        model.parameters().parameters.into_iter().filter(|row| row.path.ends_with("embedding.weight"));
+    let named = tables
+        .filter_map(|row| model.stored_place(config, &row.path))
+        .filter(|place| place.name.strip_suffix(".weight").is_some_and(|module| names(adapter, module)));
+    named
+        .map(|place| {
+            let name = place.name;
+            format!(
+                "{name} is among target_modules; adapters of embeddings are not supported; {MERGE_WITH_PEFT}"
+            )
+        })
+        .collect()
 }
 
 /// What the configuration says is stored whole, and is not in the file.

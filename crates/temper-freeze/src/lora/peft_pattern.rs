@@ -2,6 +2,11 @@
 
 use fancy_regex::Regex;
 
+/// Letters that may follow a backslash in Python.
+const ESCAPES: &str = "AbBdDsSwWZafnrtvxuU";
+/// What may follow `(?` in Python.
+const GROUPS: [&str; 9] = [":", "=", "!", "<=", "<!", "P<", "P=", ">", "("];
+
 /// A pattern that means here what it means in Python.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
@@ -36,7 +41,10 @@ impl Pattern {
         let refuse =
             |reason: String| format!("{given:?} is no regular expression that is read alike: {reason}");
         unlike_python(given, flags).map_or(Ok(()), |reason| Err(refuse(reason)))?;
-        let regex = Regex::new(&format!("^(?:{whole})")).map_err(|error| refuse(error.to_string()))?;
+        let compiled = |pattern: &str| Regex::new(pattern).map_err(|error| refuse(error.to_string()));
+        // By itself, too: parentheses that the ones around it would complete are a mistake.
+        compiled(given)?;
+        let regex = compiled(&format!("^(?:{whole})"))?;
         Ok(Self { given: given.into(), regex })
     }
 
@@ -57,56 +65,96 @@ impl Pattern {
 
 /// What a pattern has that Python refuses or reads in another way.
 fn unlike_python(pattern: &str, flags: bool) -> Option<String> {
-    /// Letters that may follow a backslash in Python.
-    const ESCAPES: &str = "AbBdDsSwWZafnrtvxuU";
-    /// What may follow `(?`.
-    const GROUPS: [&str; 9] = [":", "=", "!", "<=", "<!", "P<", "P=", ">", "("];
-    let mut is_class = false;
-    let mut rest = pattern;
+    let (mut rest, mut is_class, mut repeats) = (pattern, false, false);
     while let Some(first) = rest.chars().next() {
         let after = &rest[first.len_utf8()..];
-        let next = after.chars().next();
-        let is_operator = ["&&", "--", "~~"].iter().any(|operator| rest.starts_with(operator));
-        match first {
-            '\\' => {
-                let letter = next?;
-                if letter.is_ascii_alphabetic() && !ESCAPES.contains(letter) {
-                    return Some(format!("\\{letter} is unknown to Python"));
-                }
-                rest = &after[letter.len_utf8()..];
-                continue;
+        let mut length = first.len_utf8();
+        if first == '\\' {
+            let letter = after.chars().next()?;
+            if let Some(reason) = unknown_escape(letter, is_class) {
+                return Some(reason);
             }
-            '[' if is_class => return Some("a [ within [] means something else here; write \\[".into()),
-            _ if is_class && is_operator => {
-                return Some(format!("{first}{first} within [] means something else here"));
+            length += letter.len_utf8();
+            repeats = !"AbBZ".contains(letter);
+        } else if is_class {
+            if first == '[' || ["&&", "--", "~~"].iter().any(|operator| rest.starts_with(operator)) {
+                return Some(format!("{first} within [] means something else here; write \\{first}"));
             }
-            '[' => {
-                is_class = true;
-                // A ] that comes first is itself one of the class.
-                let body = after.strip_prefix('^').unwrap_or(after);
-                rest = body.strip_prefix(']').unwrap_or(body);
-                continue;
+            is_class = first != ']';
+        } else if let Some(quantifier) = quantifier(rest) {
+            if !repeats || quantifier.is_empty() {
+                return Some(format!("{first} has nothing to repeat, or too much"));
             }
-            ']' => is_class = false,
-            '(' if !is_class && next == Some('?') => {
-                let kind = &after[1..];
-                let is_first = rest.len() == pattern.len();
-                if !GROUPS.iter().any(|group| kind.starts_with(group)) && !is_flags(kind, flags && is_first) {
+            length = quantifier.len();
+            repeats = false;
+        } else if first == '[' {
+            // A ] that comes first is itself one of the class.
+            let body = after.strip_prefix('^').unwrap_or(after);
+            length = rest.len() - body.strip_prefix(']').unwrap_or(body).len();
+            (is_class, repeats) = (true, true);
+        } else {
+            if first == '('
+                && let Some(kind) = after.strip_prefix('?')
+            {
+                let Some(opening) = opening(kind, flags && rest.len() == pattern.len()) else {
                     let shown: String = rest.chars().take(4).collect();
                     return Some(format!("{shown} is not read by Python here"));
-                }
+                };
+                length += 1 + opening;
             }
-            _ => {}
+            repeats = !"(|^$".contains(first);
         }
-        rest = after;
+        rest = &rest[length..];
     }
     None
 }
 
-/// `i)` and the like, which hold for all of the pattern, or `i:`, which hold for a group.
-fn is_flags(kind: &str, whole: bool) -> bool {
-    let letters = kind.trim_start_matches(['i', 'm', 's', 'x']);
-    letters.len() < kind.len() && (letters.starts_with(':') || (whole && letters.starts_with(')')))
+/// Why a letter behind a backslash is not taken.
+fn unknown_escape(letter: char, is_class: bool) -> Option<String> {
+    if letter.is_ascii_digit() && !is_class {
+        // PEFT puts groups of its own around a pattern, which shifts the numbers.
+        return Some(format!("\\{letter} counts groups that the pattern does not have; name the group"));
+    }
+    (letter.is_ascii_alphabetic() && !ESCAPES.contains(letter))
+        .then(|| format!("\\{letter} is unknown to Python"))
+}
+
+/// The quantifier that a pattern begins with, with its `?` or `+`; empty where it has more at least than at most.
+fn quantifier(pattern: &str) -> Option<&str> {
+    let length = match pattern.chars().next()? {
+        '*' | '+' | '?' => 1,
+        '{' => {
+            let end = pattern.find('}')?;
+            let (least, most) = pattern[1..end].split_once(',').unwrap_or((&pattern[1..end], ""));
+            let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            // Anything else in braces is read as it is.
+            if pattern[1..end].is_empty() || !is_number(least) || !is_number(most) {
+                return None;
+            }
+            if let (Ok(least), Ok(most)) = (least.parse::<u64>(), most.parse::<u64>())
+                && least > most
+            {
+                return Some("");
+            }
+            end + 1
+        }
+        _ => return None,
+    };
+    let mode = pattern[length..].starts_with(['?', '+']);
+    Some(&pattern[..length + usize::from(mode)])
+}
+
+/// Bytes behind `(?` that open a group, or set flags for a group or, with `whole`, for all of the pattern.
+fn opening(kind: &str, whole: bool) -> Option<usize> {
+    let flags = kind.len() - kind.trim_start_matches(['i', 'm', 's', 'x']).len();
+    match GROUPS.iter().find(|group| kind.starts_with(**group)) {
+        Some(&"P<") => Some(kind.find('>')? + 1),
+        Some(group) => Some(group.len()),
+        None if flags == 0 => None,
+        None => {
+            (kind[flags..].starts_with(':') || (whole && kind[flags..].starts_with(')'))).then_some(flags + 1)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -127,8 +175,8 @@ mod tests {
             (r"bert(?!.*layer\.1).*value", "bert.encoder.layer.1.attention.self.value", false),
             (r".*(?<!\.0\.attn)\.value", "layers.0.attn.value", false),
             (r".*(?<!\.0\.attn)\.value", "layers.1.attn.value", true),
-            (r"(a|b)\.\2", "x.a.a", true),
-            (r"(a|b)\.\2", "x.a.b", false),
+            (r"(?P<n>a|b)\.(?P=n)", "x.a.a", true),
+            (r"(?P<n>a|b)\.(?P=n)", "x.a.b", false),
             ("q|v", "layers.0.v", true),
         ] {
             assert_eq!(Pattern::end(given).unwrap().matches(name), Ok(expected), "{given} {name}");
@@ -155,6 +203,11 @@ mod tests {
             "(?U:q)",
             r"\hq",
             r"(?<=a*)b",
+            r"(a)\1",
+            "{2}",
+            "a**",
+            ")|(",
+            r"\b+",
             "a{2,1}",
             r"\",
         ] {

@@ -89,8 +89,9 @@ fn unties(
     }
 }
 
-/// Whether the configuration names a module that the model does not have by itself, as it is tied.
-fn names(adapter: &PeftAdapter, module: &str) -> bool {
+/// Whether the configuration names a module that is no linear map of the model: an embedding, or an output that
+/// is one.
+pub(super) fn names(adapter: &PeftAdapter, module: &str) -> bool {
     let output =
         Module { paths: vec![OUTPUT_MAP.into()], ranges: Vec::new(), sizes: [0, 0], is_conv1d: false };
     let modules = BTreeMap::from([(module.to_owned(), output)]);
