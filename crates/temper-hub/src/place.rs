@@ -23,6 +23,11 @@ pub(crate) trait Place {
 
     /// The file on this machine, hashed and checked; `None` when the place does not have it.
     fn get(&self, file: &str) -> Result<Option<ResolvedFile>, HubError>;
+
+    /// A file of sharded weights that it has, where its files can be listed.
+    fn shard(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Takes the wanted files, and the shards of any index among them.
@@ -53,7 +58,22 @@ fn first_of(place: &dyn Place, names: &[String]) -> Result<ResolvedFile, HubErro
             return Ok(file);
         }
     }
-    Err(HubError::NotFound { id: place.id(), file: names.join(" or "), tried: Vec::new() })
+    let takes_shards = names.iter().any(|name| name.ends_with(".index.json"));
+    let shard = if takes_shards { place.shard() } else { None };
+    let tried = shard.map(|shard| {
+        format!(
+            "it has {shard}, a part of sharded weights: the index beside the parts is missing, fetch it, too"
+        )
+    });
+    Err(HubError::NotFound { id: place.id(), file: names.join(" or "), tried: tried.into_iter().collect() })
+}
+
+/// Whether a file is a part of sharded weights, such as `model-00001-of-00002.safetensors`.
+fn is_shard(name: &str) -> bool {
+    let stem = name.strip_suffix(".safetensors").or(name.strip_suffix(".bin")).unwrap_or_default();
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = stem.rsplit_once("-of-").and_then(|(start, of)| Some((start.rsplit_once('-')?.1, of)));
+    parts.is_some_and(|(part, of)| is_number(part) && is_number(of))
 }
 
 fn get_inside(place: &dyn Place, name: &str) -> Result<Option<ResolvedFile>, HubError> {
@@ -155,6 +175,12 @@ impl Place for Folder<'_> {
         self.check_links(&path)?;
         measured(file, path).map(Some)
     }
+
+    fn shard(&self) -> Option<String> {
+        let names =
+            fs::read_dir(self.path).ok()?.flatten().filter_map(|file| file.file_name().into_string().ok());
+        names.filter(|name| is_shard(name)).min()
+    }
 }
 
 #[cfg(test)]
@@ -221,6 +247,21 @@ mod tests {
         index.set_len(MOST_JSON + 1).unwrap();
         let error = collected(folder.path(), &[Wanted::Required("m.bin.index.json".into())]).unwrap_err();
         assert!(matches!(&error, HubError::Format { reason, .. } if reason.contains("more than")), "{error}");
+    }
+
+    #[test]
+    fn parts_without_their_index_are_named() {
+        let wanted =
+            [Wanted::FirstOf(vec!["model.safetensors".into(), "model.safetensors.index.json".into()])];
+        let folder = folder_with(&[
+            ("model-00002-of-00002.safetensors", ""),
+            ("model-00001-of-00002.safetensors", ""),
+        ]);
+        let error = collected(folder.path(), &wanted).unwrap_err().to_string();
+        assert!(error.contains("model-00001-of-00002.safetensors, a part of sharded weights"), "{error}");
+        let folder = folder_with(&[("model-of-mine.safetensors", ""), ("a-b-of-c.bin", "")]);
+        let error = collected(folder.path(), &wanted).unwrap_err().to_string();
+        assert!(!error.contains("sharded"), "{error}");
     }
 
     #[test]

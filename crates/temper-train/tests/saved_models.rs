@@ -154,8 +154,9 @@ fn texts(layout: Layout) -> Vec<&'static str> {
 
 /// Trains for two steps and writes what the run's model says of the texts; gives the model's folder and that file.
 fn run(bench: &Bench, name: &str, layout: Layout) -> [PathBuf; 2] {
-    let mut arguments = vec!["finetune", name, "reviews.csv", "--run-name", name, "--max-steps", "2"];
-    arguments.extend(["--max-seq-length", "16", "--learning-rate", "5e-3", "--strategy", "full"]);
+    let model = format!("./{name}");
+    let mut arguments = vec!["finetune", &model, "reviews.csv", "--run-name", name, "--max-steps", "2"];
+    arguments.extend(["--max-seq-length", "16", "--learning-rate", "5e-3", "--strategy", "all"]);
     let output = bench.run(&arguments);
     assert_succeeds(&output);
     let run = format!("runs/{name}");
