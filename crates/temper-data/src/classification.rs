@@ -1,6 +1,6 @@
 //! Text classification: tables to labelled texts in three splits.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use temper_hub::{Hub, Resolved};
@@ -8,8 +8,9 @@ use temper_hub::{Hub, Resolved};
 use crate::card::{Task, Unlabelled};
 use crate::dataset::{DatasetTables, load_tables};
 use crate::labels::{Labels, Place as CellPlace};
+use crate::readers::{FileReport, Row};
 use crate::split::{Place, drop_leaked, keep_subset};
-use crate::{DataError, DatasetCard, Table, TextInput, Value};
+use crate::{DataError, DatasetCard, Table, TextInput};
 
 /// What to load.
 #[derive(Debug, Clone, Default)]
@@ -83,61 +84,60 @@ pub struct TextClassificationData {
     pub full_train_rows: usize,
     /// Rows of train and validation dropped because their text also stands in test.
     pub leaked: usize,
+    /// Rows dropped because they have no label.
+    pub unlabelled: usize,
+    /// The files, and what their readers decided.
+    pub files: Vec<FileReport>,
+    /// What the user should look at.
+    pub notices: Vec<String>,
 }
 
-/// The columns that a request means.
-struct Roles {
-    text: String,
-    pair: Option<String>,
-    label: String,
+impl DatasetRequest {
+    /// The columns that are asked for, by role.
+    fn columns(&self) -> BTreeMap<String, String> {
+        let columns = [
+            ("text", &self.text_column),
+            ("text_pair", &self.text_pair_column),
+            ("label", &self.label_column),
+        ];
+        columns.into_iter().filter_map(|(role, name)| Some((role.to_string(), name.clone()?))).collect()
+    }
 }
 
 /// Loads a dataset as labelled texts.
 ///
 /// # Errors
-/// Everything that [`load_tables`] reports; missing columns; labels that are missing, of a wrong
-/// kind or out of range; an empty split; a training split of one class.
+/// Everything that [`load_tables`] reports; labels that are missing, of a wrong kind or out of
+/// range; a quoted field that holds rows; an empty split; a training split of one class.
 pub fn load_text_classification(
     hub: &Hub,
     request: &DatasetRequest,
 ) -> Result<TextClassificationData, DataError> {
-    let dataset =
-        load_tables(hub, &request.name_or_path, &request.card_directories, Task::TextClassification)?;
-    let roles = roles(request, dataset.card.as_ref());
-    let labels = labels(&dataset, &roles.label)?;
-    let mut data = place_rows(dataset, &roles, &labels)?;
+    let (name, cards) = (&request.name_or_path, &request.card_directories);
+    let dataset = load_tables(hub, name, cards, Task::TextClassification, &request.columns())?;
+    let labels = labels(&dataset)?;
+    let mut data = place_rows(dataset, &labels)?;
     remove_leaks(&mut data);
-    check_splits(&data)?;
     data.full_train_rows = data.train.len();
+    check_not_empty(&data, "give it files of its own, or more rows to hold out from")?;
     take_subsets(&mut data, request)?;
+    check_classes(&data)?;
     Ok(data)
 }
 
-fn roles(request: &DatasetRequest, card: Option<&DatasetCard>) -> Roles {
-    let of_card = |role: &str| card.and_then(|card| card.columns.get(role).cloned());
-    let column = |asked: &Option<String>, role: &str| asked.clone().or_else(|| of_card(role));
-    Roles {
-        text: column(&request.text_column, "text").unwrap_or_else(|| "text".into()),
-        pair: column(&request.text_pair_column, "text_pair"),
-        label: column(&request.label_column, "label").unwrap_or_else(|| "label".into()),
-    }
-}
-
 /// The classes: the card's, else the training file's, else those that occur in train.
-fn labels(dataset: &DatasetTables, column: &str) -> Result<Labels, DataError> {
+fn labels(dataset: &DatasetTables) -> Result<Labels, DataError> {
+    let column = &dataset.columns["label"];
+    let of_table =
+        |table: &Table| table.column(column).and_then(|index| table.columns[index].class_names.clone());
     let train = &dataset.tables.train;
     let of_card = dataset.card.as_ref().and_then(|card| card.labels.clone());
-    let mut of_file = None;
-    if let Some(table) = train.first() {
-        of_file = table.columns[table.column(column)?].class_names.clone();
-    }
-    let Some(names) = of_card.or(of_file) else {
+    let Some(names) = of_card.or_else(|| train.first().and_then(of_table)) else {
         return Labels::observed(train, column);
     };
     let tables = &dataset.tables;
     for table in [train, &tables.validation, &tables.test].into_iter().flatten() {
-        let schema = &table.columns[table.column(column)?].class_names;
-        if let Some(schema) = schema.as_ref().filter(|schema| **schema != names) {
+        if let Some(schema) = of_table(table).filter(|schema| *schema != names) {
             let reason = format!("its classes are {schema:?}, those of the dataset {names:?}");
             return Err(DataError::broken(&table.file, None, reason));
         }
@@ -146,88 +146,106 @@ fn labels(dataset: &DatasetTables, column: &str) -> Result<Labels, DataError> {
 }
 
 /// Reads all rows and cuts the missing splits out of train.
-fn place_rows(
-    dataset: DatasetTables,
-    roles: &Roles,
-    labels: &Labels,
-) -> Result<TextClassificationData, DataError> {
-    let policy = dataset.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
-    let rows = |tables: Vec<Table>| -> Result<Vec<LabelledText>, DataError> {
-        let mut rows = Vec::new();
-        for table in tables {
-            rows.extend(read_rows(table, roles, labels, policy)?);
-        }
-        Ok(rows)
-    };
-    let mut train = Vec::new();
-    let mut validation = rows(dataset.tables.validation)?;
-    let mut test = rows(dataset.tables.test)?;
-    for row in rows(dataset.tables.train)? {
-        match dataset.held_out.place(&row.key()) {
-            Place::Train => train.push(row),
-            Place::Validation => validation.push(row),
-            Place::Test => test.push(row),
-        }
-    }
-    Ok(TextClassificationData {
+fn place_rows(dataset: DatasetTables, labels: &Labels) -> Result<TextClassificationData, DataError> {
+    let mut data = TextClassificationData {
         name: dataset.name,
         card: dataset.card,
         resolved: dataset.resolved,
         label_names: labels.names.clone(),
-        train,
-        validation,
-        test,
+        train: Vec::new(),
+        validation: Vec::new(),
+        test: Vec::new(),
         full_train_rows: 0,
         leaked: 0,
-    })
+        unlabelled: 0,
+        files: Vec::new(),
+        notices: labels.notices.clone(),
+    };
+    let columns = &dataset.columns;
+    data.validation = read_split(dataset.tables.validation, columns, labels, &mut data)?;
+    data.test = read_split(dataset.tables.test, columns, labels, &mut data)?;
+    for row in read_split(dataset.tables.train, columns, labels, &mut data)? {
+        match dataset.held_out.place(&row.key()) {
+            Place::Train => data.train.push(row),
+            Place::Validation => data.validation.push(row),
+            Place::Test => data.test.push(row),
+        }
+    }
+    Ok(data)
+}
+
+/// The rows of a split's tables; what is to be said of them goes to `data`.
+fn read_split(
+    tables: Vec<Table>,
+    columns: &BTreeMap<String, String>,
+    labels: &Labels,
+    data: &mut TextClassificationData,
+) -> Result<Vec<LabelledText>, DataError> {
+    let policy = data.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
+    let mut rows = Vec::new();
+    for table in tables {
+        let before = (rows.len(), table.rows.len());
+        data.notices.extend(check_fields(&table, &columns["label"], labels)?);
+        data.files.push(table.report.clone());
+        rows.extend(read_rows(table, columns, labels, policy)?);
+        data.unlabelled += before.1 - (rows.len() - before.0);
+    }
+    Ok(rows)
+}
+
+/// Refuses quoted fields whose lines would be rows with labels of this dataset; others that look
+/// like rows are told.
+fn check_fields(table: &Table, column: &str, labels: &Labels) -> Result<Option<String>, DataError> {
+    let label = table.column(column);
+    for lines in &table.report.swallowed {
+        let values = label.map_or(&[][..], |label| &lines.values[label]);
+        let known = values.iter().filter(|value| labels.knows(value)).count();
+        if 2 * known > values.len() {
+            return Err(DataError::StrayQuote {
+                file: table.file.clone(),
+                first_line: lines.first_line,
+                last_line: lines.last_line,
+            });
+        }
+    }
+    Ok(table.report.suspicion())
 }
 
 fn read_rows(
-    mut table: Table,
-    roles: &Roles,
+    table: Table,
+    columns: &BTreeMap<String, String>,
     labels: &Labels,
     policy: Unlabelled,
 ) -> Result<Vec<LabelledText>, DataError> {
-    let text = table.column(&roles.text)?;
-    let pair = roles.pair.as_ref().map(|pair| table.column(pair)).transpose()?;
-    let label = table.column(&roles.label)?;
+    let place_of = |role: &str| {
+        let name = columns.get(role)?;
+        Some((table.column(name)?, name.as_str()))
+    };
+    let (Some(text), Some(label)) = (place_of("text"), place_of("label")) else {
+        return Err(DataError::broken(&table.file, None, "a column is missing"));
+    };
+    let pair = place_of("text_pair");
+    let typed = table.columns[label.0].typed;
     let mut rows = Vec::with_capacity(table.rows.len());
     let mut unlabelled = Vec::new();
-    for index in 0..table.rows.len() {
-        let row = index + 1;
-        let place = CellPlace { file: &table.file, row, column: &roles.label };
-        let Some(label) = labels.id(&table.rows[index][label], &place)? else {
+    for Row { number, cells } in &table.rows {
+        let (file, row) = (&table.file, *number);
+        let place = CellPlace { file, row, column: label.1, typed };
+        let Some(label) = labels.id(&cells[label.0], &place)? else {
             unlabelled.push(row);
             continue;
         };
-        let pair = match (pair, &roles.pair) {
-            (Some(column), Some(name)) => Some(take_text(&mut table, index, column, name)?),
-            _ => None,
-        };
-        let text = take_text(&mut table, index, text, &roles.text)?;
-        rows.push(LabelledText { text, pair, label, row });
+        let text_of = |(index, name): (usize, &str)| cells[index].to_text(file, row, name);
+        rows.push(LabelledText { text: text_of(text)?, pair: pair.map(text_of).transpose()?, label, row });
     }
     match unlabelled.first() {
         Some(first) if policy == Unlabelled::Error => Err(DataError::Unlabelled {
-            file: table.file,
+            file: table.file.clone(),
             row: *first,
-            column: roles.label.clone(),
+            column: label.1.to_string(),
             count: unlabelled.len(),
         }),
         _ => Ok(rows),
-    }
-}
-
-/// Takes a text out of its table: a dataset's texts need not be in memory twice.
-fn take_text(table: &mut Table, index: usize, column: usize, name: &str) -> Result<String, DataError> {
-    match std::mem::replace(&mut table.rows[index][column], Value::Null) {
-        Value::Text(text) => Ok(text),
-        other => Err(DataError::NotText {
-            file: table.file.clone(),
-            row: index + 1,
-            column: name.to_string(),
-            found: other.kind(),
-        }),
     }
 }
 
@@ -244,13 +262,12 @@ fn remove_leaks(data: &mut TextClassificationData) {
     }
 }
 
-fn check_splits(data: &TextClassificationData) -> Result<(), DataError> {
-    check_not_empty(data, "give it files of its own, or more rows to hold out from")?;
-    let label = data.train[0].label;
-    if data.train.iter().all(|row| row.label == label) {
+fn check_classes(data: &TextClassificationData) -> Result<(), DataError> {
+    let Some(first) = data.train.first() else { return Ok(()) };
+    if data.train.iter().all(|row| row.label == first.label) {
         return Err(DataError::OneClass {
             dataset: data.name.clone(),
-            label: data.label_names[label].clone(),
+            label: data.label_names[first.label].clone(),
         });
     }
     Ok(())
@@ -259,6 +276,9 @@ fn check_splits(data: &TextClassificationData) -> Result<(), DataError> {
 fn check_not_empty(data: &TextClassificationData, remedy: &'static str) -> Result<(), DataError> {
     let splits = [("train", &data.train), ("validation", &data.validation), ("test", &data.test)];
     match splits.into_iter().find(|(_, rows)| rows.is_empty()) {
+        Some(("train", _)) if data.leaked > 0 => {
+            Err(DataError::NothingButTest { dataset: data.name.clone(), rows: data.leaked })
+        }
         Some((split, _)) => Err(DataError::EmptySplit { dataset: data.name.clone(), split, remedy }),
         None => Ok(()),
     }
