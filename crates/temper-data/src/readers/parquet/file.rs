@@ -1,7 +1,7 @@
 //! A Parquet file whose headers are checked before the parquet crate reads them.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read};
 
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
@@ -35,14 +35,15 @@ impl CheckedFile {
             let length = u64::from(u32::from_le_bytes(length));
             // A length beyond the file is for the crate to refuse, as what is no Parquet at all.
             if let Some(start) = start.checked_sub(length) {
-                thrift::walk(checked.file.get_read(start)?, length)?;
+                thrift::walk(checked.file.get_read(start)?, length).map_err(damaged)?;
             }
         }
         Ok(checked)
     }
 
     fn check_page(&self, start: u64) -> Result<()> {
-        let numbers = thrift::walk(self.file.get_read(start)?, self.size.saturating_sub(start))?;
+        let numbers = thrift::walk_page(self.file.get_read(start)?, self.size.saturating_sub(start))
+            .map_err(damaged)?;
         let size = |id| numbers.get(&id).copied().unwrap_or(0);
         let limit = PAGE_FREELY.saturating_add(size(COMPRESSED_SIZE).saturating_mul(LARGEST_RATIO));
         match size(UNCOMPRESSED_SIZE) {
@@ -59,14 +60,14 @@ impl Length for CheckedFile {
 }
 
 impl ChunkReader for CheckedFile {
-    type T = BufReader<File>;
+    type T = Endless;
 
     /// The crate reads the file's tail and the headers of pages in this way.
     fn get_read(&self, start: u64) -> Result<Self::T> {
         if self.size.checked_sub(TAIL) != Some(start) {
             self.check_page(start)?;
         }
-        self.file.get_read(start)
+        self.file.get_read(start).map(Endless)
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
@@ -75,5 +76,22 @@ impl ChunkReader for CheckedFile {
             return Err(ParquetError::EOF("data beyond the end of the file".into()));
         }
         self.file.get_bytes(start, length)
+    }
+}
+
+fn damaged(error: std::io::Error) -> ParquetError {
+    ParquetError::General(format!("a damaged header: {error}"))
+}
+
+/// A reader without an end: there is an error. The crate passes over values behind the end of a
+/// file as if they were there, for as many as the file promises.
+pub(super) struct Endless(BufReader<File>);
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(ErrorKind::UnexpectedEof.into()),
+            count => Ok(count),
+        }
     }
 }

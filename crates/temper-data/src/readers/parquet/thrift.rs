@@ -10,21 +10,68 @@ use std::io::{Error, ErrorKind, Read, Result};
 /// How deep structures may be nested.
 const DEEPEST: usize = 32;
 
-/// Walks over a structure; gives the whole numbers among its own fields by their ids.
-pub(super) fn walk(source: impl Read, size: u64) -> Result<BTreeMap<i64, i64>> {
-    let mut numbers = BTreeMap::new();
-    Walker { source, left: size }.structure(DEEPEST, Some(&mut numbers))?;
-    Ok(numbers)
+/// The kinds of values that are asked for by name here.
+const I32: u8 = 5;
+const STRUCTURE: u8 = 12;
+
+/// Walks over any structure.
+pub(super) fn walk(source: impl Read, size: u64) -> Result<()> {
+    Walker { source, left: size, numbers: BTreeMap::new() }.structure(DEEPEST, Place::Anywhere)
+}
+
+/// Walks over the header of a page; gives the whole numbers among its own fields by their ids.
+pub(super) fn walk_page(source: impl Read, size: u64) -> Result<BTreeMap<i64, i64>> {
+    let mut walker = Walker { source, left: size, numbers: BTreeMap::new() };
+    walker.structure(DEEPEST, Place::Page)?;
+    Ok(walker.numbers)
+}
+
+/// Which structure it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Anywhere,
+    /// A PageHeader (parquet.thrift).
+    Page,
+    /// The part of a PageHeader with this id.
+    PagePart(i64),
+    /// Further inside of a PageHeader.
+    InPage,
+}
+
+impl Place {
+    /// Whether a field of this kind may stand here. The crate does not ask: it would read a string
+    /// as the structure that belongs there. No part of a page's header is a list.
+    fn allows(self, id: i64, kind: u8) -> bool {
+        match (self, id) {
+            (Self::Anywhere, _) => true,
+            (Self::Page | Self::PagePart(5), 1..=4)
+            | (Self::PagePart(7), 1..=2)
+            | (Self::PagePart(8), 1..=6) => kind == I32,
+            (Self::Page, 5..=8) | (Self::PagePart(5), 5) | (Self::PagePart(8), 8) => kind == STRUCTURE,
+            (Self::PagePart(7), 3) | (Self::PagePart(8), 7) => matches!(kind, 1 | 2),
+            _ => !matches!(kind, 9..=11),
+        }
+    }
+
+    fn inside(self, id: i64) -> Self {
+        match self {
+            Self::Anywhere => Self::Anywhere,
+            Self::Page => Self::PagePart(id),
+            _ => Self::InPage,
+        }
+    }
 }
 
 struct Walker<R> {
     source: R,
     /// Bytes behind the current place.
     left: u64,
+    /// The whole numbers of a page's header.
+    numbers: BTreeMap<i64, i64>,
 }
 
 impl<R: Read> Walker<R> {
-    fn structure(&mut self, depth: usize, mut numbers: Option<&mut BTreeMap<i64, i64>>) -> Result<()> {
+    fn structure(&mut self, depth: usize, place: Place) -> Result<()> {
         let mut id = 0;
         loop {
             let head = self.byte()?;
@@ -35,17 +82,18 @@ impl<R: Read> Walker<R> {
                 0 => zigzag(self.number()?),
                 step => id + i64::from(step),
             };
-            match (head & 0xf, &mut numbers) {
-                (4..=6, Some(numbers)) => {
+            match head & 0xf {
+                kind if !place.allows(id, kind) => return Err(damaged("a field of another kind")),
+                I32 if place == Place::Page => {
                     let number = zigzag(self.number()?);
-                    numbers.insert(id, number);
+                    self.numbers.insert(id, number);
                 }
-                (kind, _) => self.value(kind, depth)?,
+                kind => self.value(kind, depth, place.inside(id))?,
             }
         }
     }
 
-    fn value(&mut self, kind: u8, depth: usize) -> Result<()> {
+    fn value(&mut self, kind: u8, depth: usize, place: Place) -> Result<()> {
         let depth = depth.checked_sub(1).ok_or_else(|| damaged("structures nested too deep"))?;
         match kind {
             // A truth value is its own kind.
@@ -69,7 +117,7 @@ impl<R: Read> Walker<R> {
                     self.values(count, &[kinds >> 4, kinds & 0xf], depth)
                 }
             },
-            12 => self.structure(depth, None),
+            STRUCTURE => self.structure(depth, place),
             13 => self.pass(16),
             _ => Err(damaged("a value of an unknown kind")),
         }
@@ -82,7 +130,7 @@ impl<R: Read> Walker<R> {
         // An empty list may have no kind.
         for _ in 0..count {
             for kind in kinds {
-                self.value(*kind, depth)?;
+                self.value(*kind, depth, Place::Anywhere)?;
             }
         }
         Ok(())
@@ -129,15 +177,28 @@ fn damaged(reason: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn walked(bytes: &[u8]) -> Result<BTreeMap<i64, i64>> {
+    fn walked(bytes: &[u8]) -> Result<()> {
         walk(bytes, bytes.len() as u64)
     }
 
     #[test]
-    fn numbers_are_read_and_everything_else_is_passed_over() {
+    fn what_is_not_asked_for_is_passed_over() {
         // 1: i32 3; 2: i32 -1; 4: list of two bytes; 5: a structure with a string; 21: true.
         let bytes = [0x15, 0x06, 0x15, 0x01, 0x29, 0x23, 9, 9, 0x1c, 0x18, 0x01, b'x', 0, 0x01, 0x2a, 0x00];
-        assert_eq!(walked(&bytes).unwrap(), BTreeMap::from([(1, 3), (2, -1)]));
+        assert!(walked(&bytes).is_ok());
+    }
+
+    #[test]
+    fn headers_of_pages_give_their_sizes_and_have_fields_of_their_kinds() {
+        let page = |bytes: &[u8]| walk_page(bytes, bytes.len() as u64);
+        // 1: 0, 2: 20, 3: 10, 5: a data page of 4 values.
+        let head = [0x15, 0x00, 0x15, 0x28, 0x15, 0x14];
+        let good = [&head[..], &[0x2c, 0x15, 0x08, 0, 0]].concat();
+        assert_eq!(page(&good).unwrap(), BTreeMap::from([(1, 0), (2, 20), (3, 10)]));
+        // A string for the data page, a string for its count, and a list.
+        for bad in [&[0x28, 0x01, b'x', 0][..], &[0x2c, 0x18, 0x01, b'x', 0, 0], &[0x69, 0x13, 9, 0]] {
+            assert!(page(&[&head[..], bad].concat()).is_err(), "{bad:x?}");
+        }
     }
 
     #[test]
