@@ -58,6 +58,21 @@ impl Task {
             Self::TextToText => (&["source", "target"], &[]),
         }
     }
+
+    /// The columns to read by role: those asked for, else the card's, else the required ones by
+    /// the names of their roles.
+    pub(crate) fn columns(
+        self,
+        card: Option<&DatasetCard>,
+        asked: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let mut columns: BTreeMap<String, String> = match card {
+            Some(card) => card.columns.clone(),
+            None => self.roles().0.iter().map(|role| (role.to_string(), role.to_string())).collect(),
+        };
+        columns.extend(asked.clone());
+        columns
+    }
 }
 
 /// The files of each split, by their names in the dataset's repository.
@@ -126,7 +141,7 @@ impl DatasetCard {
     /// [`DataError::Card`], also for keys that no card has.
     pub fn parse(text: &str, origin: &str) -> Result<Self, DataError> {
         let failed = |reason: String| DataError::Card { origin: origin.to_string(), reason };
-        let card: Self = toml::from_str(text).map_err(|error| failed(error.to_string()))?;
+        let card: Self = toml::from_str(text).map_err(|error| failed(with_near_names(error.to_string())))?;
         card.check().map_err(failed)?;
         Ok(card)
     }
@@ -179,6 +194,17 @@ impl DatasetCard {
     }
 }
 
+/// Adds the known keys that look like an unknown one to serde's message, which lists both.
+fn with_near_names(message: String) -> String {
+    let names = message.split_once("unknown field `").map(|(_, rest)| rest.split('`').step_by(2));
+    let Some(mut names) = names else { return message };
+    let near = names.next().map(|unknown| near_names(unknown, names)).unwrap_or_default();
+    match near.first() {
+        Some(known) => format!("{}\ndid you mean `{known}`?", message.trim_end()),
+        None => message,
+    }
+}
+
 /// The cards that are part of the program, by name.
 ///
 /// # Errors
@@ -196,8 +222,12 @@ pub fn find_card(name: &str, directories: &[PathBuf]) -> Result<DatasetCard, Dat
     for directory in directories {
         let path = directory.join(format!("{name}.toml"));
         if path.is_file() {
-            let text = std::fs::read_to_string(&path).map_err(|source| DataError::io(&path, source))?;
-            return DatasetCard::parse(&text, &path.display().to_string());
+            let bytes = std::fs::read(&path).map_err(|source| DataError::io(&path, source))?;
+            let origin = path.display().to_string();
+            return match std::str::from_utf8(&bytes) {
+                Ok(text) => DatasetCard::parse(text, &origin),
+                Err(error) => Err(DataError::Card { origin, reason: format!("not UTF-8 text ({error})") }),
+            };
         }
     }
     let known = cards()?;
@@ -283,7 +313,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named() {
-        refused("licence =", "license =", &["license", "expected one of"]);
+        refused("licence =", "license =", &["license", "did you mean `licence`?"]);
         refused("hub =", "hubb =", &["hubb"]);
         refused("train =", "trian =", &["trian"]);
         refused("test = 0.2", "tests = 0.2", &["tests"]);

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use temper_data::{find_card, load_tables};
 
 use crate::{LocalModel, SourceOptions, TrainError};
@@ -28,7 +30,7 @@ pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
     for name in &args.names {
         let directories = args.sources.card_directories();
         let resolved = match find_card(name, &directories) {
-            Ok(card) => load_tables(&hub, name, &directories, card.task)?.resolved,
+            Ok(card) => load_tables(&hub, name, &directories, card.task, &BTreeMap::new())?.resolved,
             Err(_) => Some(LocalModel::find(&hub, name)?.resolved),
         };
         // A card always resolves to files.
