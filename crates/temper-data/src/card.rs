@@ -61,6 +61,21 @@ impl Task {
             Self::TextToText => (&["source", "target"], &[]),
         }
     }
+
+    /// The columns to read by role: those asked for, else the card's, else the required ones by
+    /// the names of their roles.
+    pub(crate) fn columns(
+        self,
+        card: Option<&DatasetCard>,
+        asked: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let mut columns: BTreeMap<String, String> = match card {
+            Some(card) => card.columns.clone(),
+            None => self.roles().0.iter().map(|role| (role.to_string(), role.to_string())).collect(),
+        };
+        columns.extend(asked.clone());
+        columns
+    }
 }
 
 /// The files of each split, by their names in the dataset's repository.
@@ -132,7 +147,7 @@ impl DatasetCard {
     /// [`DataError::Card`], also for keys that no card has.
     pub fn parse(text: &str, origin: &str) -> Result<Self, DataError> {
         let failed = |reason: String| DataError::Card { origin: origin.to_string(), reason };
-        let card: Self = toml::from_str(text).map_err(|error| failed(error.to_string()))?;
+        let card: Self = toml::from_str(text).map_err(|error| failed(with_near_names(error.to_string())))?;
         card.check().map_err(failed)?;
         Ok(card)
     }
@@ -211,7 +226,10 @@ impl DatasetCard {
         if std::fs::metadata(path).map_err(failed)?.len() > MOST_BYTES {
             return Err(DataError::Card { origin, reason: format!("it has more than {MOST_BYTES} bytes") });
         }
-        let mut card = Self::parse(&std::fs::read_to_string(path).map_err(failed)?, &origin)?;
+        let bytes = std::fs::read(path).map_err(failed)?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|error| DataError::Card { origin: origin.clone(), reason: format!("not UTF-8 text ({error})") })?;
+        let mut card = Self::parse(text, &origin)?;
         let built_in = [name, &card.name].into_iter().find(|name| is_built_in(name));
         card.replaced = built_in.map(|name| Replaced { built_in: name.to_string(), by: path.to_path_buf() });
         Ok(card)
@@ -222,6 +240,17 @@ impl DatasetCard {
 fn is_built_in(name: &str) -> bool {
     let is_card = |card: &DatasetCard| card.name == name || card.source.hub.as_deref() == Some(name);
     catalogue().find(name).is_some() || cards().is_ok_and(|known| known.iter().any(is_card))
+}
+
+/// Adds the known keys that look like an unknown one to serde's message, which lists both.
+fn with_near_names(message: String) -> String {
+    let names = message.split_once("unknown field `").map(|(_, rest)| rest.split('`').step_by(2));
+    let Some(mut names) = names else { return message };
+    let near = names.next().map(|unknown| near_names(unknown, names)).unwrap_or_default();
+    match near.first() {
+        Some(known) => format!("{}\ndid you mean `{known}`?", message.trim_end()),
+        None => message,
+    }
 }
 
 /// The cards that are part of the program, by name.
@@ -328,7 +357,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named() {
-        refused("licence =", "license =", &["license", "expected one of"]);
+        refused("licence =", "license =", &["license", "did you mean `licence`?"]);
         refused("hub =", "hubb =", &["hubb"]);
         refused("train =", "trian =", &["trian"]);
         refused("test = 0.2", "tests = 0.2", &["tests"]);

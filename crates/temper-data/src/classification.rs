@@ -1,6 +1,6 @@
 //! Text classification: tables to labelled texts in three splits.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,9 @@ use temper_hub::{Hub, Resolved};
 use crate::card::{Task, Unlabelled};
 use crate::dataset::{DatasetTables, load_tables};
 use crate::labels::{Labels, Place as CellPlace};
+use crate::readers::{FileReport, Row};
 use crate::split::{Place, drop_leaked, keep_subset};
-use crate::{DataError, DatasetCard, Table, TextInput, Value};
+use crate::{DataError, DatasetCard, Table, TextInput, find_card};
 
 /// What to load.
 #[derive(Debug, Clone, Default)]
@@ -23,8 +24,8 @@ pub struct DatasetRequest {
     pub text_pair_column: Option<String>,
     /// Column of the label; otherwise the card's, or `label`.
     pub label_column: Option<String>,
-    /// Columns that the model was trained on: taken where a table has them and neither the request nor the
-    /// card names others.
+    /// Columns that the model was trained on: taken where files without a card have them and the request names
+    /// no others.
     pub trained_columns: Option<ColumnNames>,
     /// Folders with cards of the user.
     pub card_directories: Vec<PathBuf>,
@@ -89,6 +90,12 @@ pub struct TextClassificationData {
     pub full_train_rows: usize,
     /// Rows of train and validation dropped because their text also stands in test.
     pub leaked: usize,
+    /// Rows dropped because they have no label.
+    pub unlabelled: usize,
+    /// The files, and what their readers decided.
+    pub files: Vec<FileReport>,
+    /// What the user should look at.
+    pub notices: Vec<String>,
 }
 
 /// The columns of a dataset, by what they are for.
@@ -103,65 +110,88 @@ pub struct ColumnNames {
     pub label: String,
 }
 
+impl ColumnNames {
+    fn by_role(self) -> BTreeMap<String, String> {
+        let columns = [("text", Some(self.text)), ("text_pair", self.text_pair), ("label", Some(self.label))];
+        columns.into_iter().filter_map(|(role, name)| Some((role.to_string(), name?))).collect()
+    }
+
+    fn of_roles(columns: &BTreeMap<String, String>) -> Self {
+        let name = |role: &str| columns.get(role).cloned();
+        Self {
+            text: name("text").unwrap_or_default(),
+            text_pair: name("text_pair"),
+            label: name("label").unwrap_or_default(),
+        }
+    }
+}
+
+impl DatasetRequest {
+    /// The columns that are asked for, by role.
+    fn columns(&self) -> BTreeMap<String, String> {
+        let columns = [
+            ("text", &self.text_column),
+            ("text_pair", &self.text_pair_column),
+            ("label", &self.label_column),
+        ];
+        columns.into_iter().filter_map(|(role, name)| Some((role.to_string(), name.clone()?))).collect()
+    }
+}
+
 /// Loads a dataset as labelled texts.
 ///
 /// # Errors
-/// Everything that [`load_tables`] reports; missing columns; labels that are missing, of a wrong
-/// kind or out of range; an empty split; a training split of one class.
+/// Everything that [`load_tables`] reports; labels that are missing, of a wrong kind or out of
+/// range; a quoted field that holds rows; an empty split; a training split of one class.
 pub fn load_text_classification(
     hub: &Hub,
     request: &DatasetRequest,
 ) -> Result<TextClassificationData, DataError> {
-    let dataset =
-        load_tables(hub, &request.name_or_path, &request.card_directories, Task::TextClassification)?;
-    let roles = columns(request, &dataset);
-    let labels = labels(&dataset, &roles.label)?;
-    let mut data = place_rows(dataset, &roles, &labels)?;
+    let dataset = load_dataset(hub, request)?;
+    let labels = labels(&dataset)?;
+    let mut data = place_rows(dataset, &labels)?;
     remove_leaks(&mut data);
-    check_splits(&data)?;
     data.full_train_rows = data.train.len();
+    check_not_empty(&data, "give it files of its own, or more rows to hold out from")?;
     take_subsets(&mut data, request)?;
+    check_classes(&data)?;
     Ok(data)
 }
 
-fn columns(request: &DatasetRequest, dataset: &DatasetTables) -> ColumnNames {
-    let card = dataset.card.as_ref();
-    let tables = [&dataset.tables.train, &dataset.tables.validation, &dataset.tables.test];
-    let table = tables.into_iter().flatten().next();
-    let is_there = |name: &String| table.is_some_and(|table| table.column(name).is_ok());
-    let trained = request.trained_columns.as_ref();
-    let column = |asked: &Option<String>, role: &str, trained: Option<&String>| {
-        let of_card = || card.and_then(|card| card.columns.get(role).cloned());
-        asked.clone().or_else(of_card).or_else(|| trained.filter(|name| is_there(name)).cloned())
-    };
-    let text = column(&request.text_column, "text", trained.map(|columns| &columns.text));
-    let label = column(&request.label_column, "label", trained.map(|columns| &columns.label));
-    ColumnNames {
-        text: text.unwrap_or_else(|| "text".into()),
-        text_pair: column(
-            &request.text_pair_column,
-            "text_pair",
-            trained.and_then(|columns| columns.text_pair.as_ref()),
-        ),
-        label: label.unwrap_or_else(|| "label".into()),
+/// The tables, with the columns of the training where they have them.
+fn load_dataset(hub: &Hub, request: &DatasetRequest) -> Result<DatasetTables, DataError> {
+    let (name, cards) = (&request.name_or_path, &request.card_directories);
+    let has_card = find_card(name, cards).is_ok();
+    let mut trained = request.trained_columns.clone().filter(|_| !has_card).map(|trained| trained.by_role());
+    loop {
+        let mut columns = request.columns();
+        for (role, name) in trained.iter().flatten() {
+            columns.entry(role.clone()).or_insert_with(|| name.clone());
+        }
+        match (load_tables(hub, name, cards, Task::TextClassification, &columns), &mut trained) {
+            (Err(DataError::MissingColumn { column, .. }), Some(trained))
+                if trained.values().any(|name| *name == column) =>
+            {
+                trained.retain(|_, name| *name != column);
+            }
+            (result, _) => return result,
+        }
     }
 }
 
 /// The classes: the card's, else the training file's, else those that occur in train.
-fn labels(dataset: &DatasetTables, column: &str) -> Result<Labels, DataError> {
+fn labels(dataset: &DatasetTables) -> Result<Labels, DataError> {
+    let column = &dataset.columns["label"];
+    let of_table =
+        |table: &Table| table.column(column).and_then(|index| table.columns[index].class_names.clone());
     let train = &dataset.tables.train;
     let of_card = dataset.card.as_ref().and_then(|card| card.labels.clone());
-    let mut of_file = None;
-    if let Some(table) = train.first() {
-        of_file = table.columns[table.column(column)?].class_names.clone();
-    }
-    let Some(names) = of_card.or(of_file) else {
+    let Some(names) = of_card.or_else(|| train.first().and_then(of_table)) else {
         return Labels::observed(train, column);
     };
     let tables = &dataset.tables;
     for table in [train, &tables.validation, &tables.test].into_iter().flatten() {
-        let schema = &table.columns[table.column(column)?].class_names;
-        if let Some(schema) = schema.as_ref().filter(|schema| **schema != names) {
+        if let Some(schema) = of_table(table).filter(|schema| *schema != names) {
             let reason = format!("its classes are {schema:?}, those of the dataset {names:?}");
             return Err(DataError::broken(&table.file, None, reason));
         }
@@ -170,89 +200,107 @@ fn labels(dataset: &DatasetTables, column: &str) -> Result<Labels, DataError> {
 }
 
 /// Reads all rows and cuts the missing splits out of train.
-fn place_rows(
-    dataset: DatasetTables,
-    roles: &ColumnNames,
-    labels: &Labels,
-) -> Result<TextClassificationData, DataError> {
-    let policy = dataset.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
-    let rows = |tables: Vec<Table>| -> Result<Vec<LabelledText>, DataError> {
-        let mut rows = Vec::new();
-        for table in tables {
-            rows.extend(read_rows(table, roles, labels, policy)?);
-        }
-        Ok(rows)
-    };
-    let mut train = Vec::new();
-    let mut validation = rows(dataset.tables.validation)?;
-    let mut test = rows(dataset.tables.test)?;
-    for row in rows(dataset.tables.train)? {
-        match dataset.held_out.place(&row.key()) {
-            Place::Train => train.push(row),
-            Place::Validation => validation.push(row),
-            Place::Test => test.push(row),
-        }
-    }
-    Ok(TextClassificationData {
+fn place_rows(dataset: DatasetTables, labels: &Labels) -> Result<TextClassificationData, DataError> {
+    let mut data = TextClassificationData {
         name: dataset.name,
         card: dataset.card,
         resolved: dataset.resolved,
-        columns: roles.clone(),
+        columns: ColumnNames::of_roles(&dataset.columns),
         label_names: labels.names.clone(),
-        train,
-        validation,
-        test,
+        train: Vec::new(),
+        validation: Vec::new(),
+        test: Vec::new(),
         full_train_rows: 0,
         leaked: 0,
-    })
+        unlabelled: 0,
+        files: Vec::new(),
+        notices: labels.notices.clone(),
+    };
+    let columns = &dataset.columns;
+    data.validation = read_split(dataset.tables.validation, columns, labels, &mut data)?;
+    data.test = read_split(dataset.tables.test, columns, labels, &mut data)?;
+    for row in read_split(dataset.tables.train, columns, labels, &mut data)? {
+        match dataset.held_out.place(&row.key()) {
+            Place::Train => data.train.push(row),
+            Place::Validation => data.validation.push(row),
+            Place::Test => data.test.push(row),
+        }
+    }
+    Ok(data)
+}
+
+/// The rows of a split's tables; what is to be said of them goes to `data`.
+fn read_split(
+    tables: Vec<Table>,
+    columns: &BTreeMap<String, String>,
+    labels: &Labels,
+    data: &mut TextClassificationData,
+) -> Result<Vec<LabelledText>, DataError> {
+    let policy = data.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
+    let mut rows = Vec::new();
+    for table in tables {
+        let before = (rows.len(), table.rows.len());
+        data.notices.extend(check_fields(&table, &columns["label"], labels)?);
+        data.files.push(table.report.clone());
+        rows.extend(read_rows(table, columns, labels, policy)?);
+        data.unlabelled += before.1 - (rows.len() - before.0);
+    }
+    Ok(rows)
+}
+
+/// Refuses quoted fields whose lines would be rows with labels of this dataset; others that look
+/// like rows are told.
+fn check_fields(table: &Table, column: &str, labels: &Labels) -> Result<Option<String>, DataError> {
+    let label = table.column(column);
+    for lines in &table.report.swallowed {
+        let values = label.map_or(&[][..], |label| &lines.values[label]);
+        let known = values.iter().filter(|value| labels.knows(value)).count();
+        if 2 * known > values.len() {
+            return Err(DataError::StrayQuote {
+                file: table.file.clone(),
+                first_line: lines.first_line,
+                last_line: lines.last_line,
+            });
+        }
+    }
+    Ok(table.report.suspicion())
 }
 
 fn read_rows(
-    mut table: Table,
-    roles: &ColumnNames,
+    table: Table,
+    columns: &BTreeMap<String, String>,
     labels: &Labels,
     policy: Unlabelled,
 ) -> Result<Vec<LabelledText>, DataError> {
-    let text = table.column(&roles.text)?;
-    let pair = roles.text_pair.as_ref().map(|pair| table.column(pair)).transpose()?;
-    let label = table.column(&roles.label)?;
+    let place_of = |role: &str| {
+        let name = columns.get(role)?;
+        Some((table.column(name)?, name.as_str()))
+    };
+    let (Some(text), Some(label)) = (place_of("text"), place_of("label")) else {
+        return Err(DataError::broken(&table.file, None, "a column is missing"));
+    };
+    let pair = place_of("text_pair");
+    let typed = table.columns[label.0].typed;
     let mut rows = Vec::with_capacity(table.rows.len());
     let mut unlabelled = Vec::new();
-    for index in 0..table.rows.len() {
-        let row = index + 1;
-        let place = CellPlace { file: &table.file, row, column: &roles.label };
-        let Some(label) = labels.id(&table.rows[index][label], &place)? else {
+    for Row { number, cells } in &table.rows {
+        let (file, row) = (&table.file, *number);
+        let place = CellPlace { file, row, column: label.1, typed };
+        let Some(label) = labels.id(&cells[label.0], &place)? else {
             unlabelled.push(row);
             continue;
         };
-        let pair = match (pair, &roles.text_pair) {
-            (Some(column), Some(name)) => Some(take_text(&mut table, index, column, name)?),
-            _ => None,
-        };
-        let text = take_text(&mut table, index, text, &roles.text)?;
-        rows.push(LabelledText { text, pair, label, row });
+        let text_of = |(index, name): (usize, &str)| cells[index].to_text(file, row, name);
+        rows.push(LabelledText { text: text_of(text)?, pair: pair.map(text_of).transpose()?, label, row });
     }
     match unlabelled.first() {
         Some(first) if policy == Unlabelled::Error => Err(DataError::Unlabelled {
-            file: table.file,
+            file: table.file.clone(),
             row: *first,
-            column: roles.label.clone(),
+            column: label.1.to_string(),
             count: unlabelled.len(),
         }),
         _ => Ok(rows),
-    }
-}
-
-/// Takes a text out of its table: a dataset's texts need not be in memory twice.
-fn take_text(table: &mut Table, index: usize, column: usize, name: &str) -> Result<String, DataError> {
-    match std::mem::replace(&mut table.rows[index][column], Value::Null) {
-        Value::Text(text) => Ok(text),
-        other => Err(DataError::NotText {
-            file: table.file.clone(),
-            row: index + 1,
-            column: name.to_string(),
-            found: other.kind(),
-        }),
     }
 }
 
@@ -269,13 +317,12 @@ fn remove_leaks(data: &mut TextClassificationData) {
     }
 }
 
-fn check_splits(data: &TextClassificationData) -> Result<(), DataError> {
-    check_not_empty(data, "give it files of its own, or more rows to hold out from")?;
-    let label = data.train[0].label;
-    if data.train.iter().all(|row| row.label == label) {
+fn check_classes(data: &TextClassificationData) -> Result<(), DataError> {
+    let Some(first) = data.train.first() else { return Ok(()) };
+    if data.train.iter().all(|row| row.label == first.label) {
         return Err(DataError::OneClass {
             dataset: data.name.clone(),
-            label: data.label_names[label].clone(),
+            label: data.label_names[first.label].clone(),
         });
     }
     Ok(())
@@ -284,6 +331,9 @@ fn check_splits(data: &TextClassificationData) -> Result<(), DataError> {
 fn check_not_empty(data: &TextClassificationData, remedy: &'static str) -> Result<(), DataError> {
     let splits = [("train", &data.train), ("validation", &data.validation), ("test", &data.test)];
     match splits.into_iter().find(|(_, rows)| rows.is_empty()) {
+        Some(("train", _)) if data.leaked > 0 => {
+            Err(DataError::NothingButTest { dataset: data.name.clone(), rows: data.leaked })
+        }
         Some((split, _)) => Err(DataError::EmptySplit { dataset: data.name.clone(), split, remedy }),
         None => Ok(()),
     }

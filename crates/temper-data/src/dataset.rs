@@ -1,10 +1,12 @@
 //! A dataset's name or path to the tables of its splits.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 
 use temper_hub::{Hub, RepoKind, Resolved};
 
 use crate::local::{SplitTables, read_local};
+use crate::readers::is_other_data;
 use crate::{DataError, DatasetCard, Format, HeldOut, Table, Task, find_card};
 
 /// The tables behind a dataset's name.
@@ -18,11 +20,16 @@ pub struct DatasetTables {
     pub resolved: Option<Resolved>,
     /// The splits as the files have them.
     pub tables: SplitTables,
+    /// The columns that were read, by role.
+    pub columns: BTreeMap<String, String>,
     /// What is still to be held out of train.
     pub held_out: HeldOut,
 }
 
 /// Finds, fetches and reads the files of a dataset for a task.
+///
+/// `columns` names columns by role; the card names others, and a column that nobody names is called
+/// like its role. Nothing else of the files is kept.
 ///
 /// A name that a card has (or its Hub id) means the card; anything that stands on disk or ends
 /// like a data file means the file or folder.
@@ -35,22 +42,41 @@ pub fn load_tables(
     name_or_path: &str,
     card_directories: &[PathBuf],
     task: Task,
+    columns: &BTreeMap<String, String>,
 ) -> Result<DatasetTables, DataError> {
     let path = Path::new(name_or_path);
     match find_card(name_or_path, card_directories) {
         Ok(card) if card.task != task => {
             Err(DataError::WrongTask { name: card.name, task: card.task.name(), wanted: task.name() })
         }
-        Ok(card) => load_card(hub, card, card_directories),
-        Err(DataError::UnknownDataset { .. }) if path.exists() || Format::of_path(path).is_ok() => {
-            let (tables, held_out) = read_local(path)?;
-            Ok(DatasetTables { name: name_or_path.to_string(), card: None, resolved: None, tables, held_out })
+        Ok(card) => load_card(hub, card, card_directories, columns),
+        Err(DataError::UnknownDataset { .. }) if path.exists() || is_meant_as_path(path) => {
+            let columns = task.columns(None, columns);
+            let (tables, held_out) = read_local(path, &wanted(&columns))?;
+            let name = name_or_path.to_string();
+            Ok(DatasetTables { name, card: None, resolved: None, tables, columns, held_out })
         }
         Err(error) => Err(error),
     }
 }
 
-fn load_card(hub: &Hub, card: DatasetCard, card_directories: &[PathBuf]) -> Result<DatasetTables, DataError> {
+/// Whether a name that no card has can only be a path.
+fn is_meant_as_path(path: &Path) -> bool {
+    let start = path.components().next();
+    let is_rooted = !matches!(start, Some(Component::Normal(_)) | None);
+    is_rooted || Format::of_path(path).is_ok() || is_other_data(path)
+}
+
+fn wanted(columns: &BTreeMap<String, String>) -> Vec<&str> {
+    columns.values().map(String::as_str).collect()
+}
+
+fn load_card(
+    hub: &Hub,
+    card: DatasetCard,
+    card_directories: &[PathBuf],
+    columns: &BTreeMap<String, String>,
+) -> Result<DatasetTables, DataError> {
     let stand_in = match &card.stand_in {
         Some(name) => Some(find_card(name, card_directories)?),
         None => None,
@@ -71,10 +97,12 @@ fn load_card(hub: &Hub, card: DatasetCard, card_directories: &[PathBuf]) -> Resu
         _ => card,
     };
     resolved.replaced.clone_from(&card.replaced);
+    let columns = card.task.columns(Some(&card), columns);
+    let read = |names: &[String]| read_files(&card, &resolved, names, &wanted(&columns));
     let tables = SplitTables {
-        train: read_files(&card, &resolved, &card.splits.train)?,
-        validation: read_files(&card, &resolved, &card.splits.validation)?,
-        test: read_files(&card, &resolved, &card.splits.test)?,
+        train: read(&card.splits.train)?,
+        validation: read(&card.splits.validation)?,
+        test: read(&card.splits.test)?,
     };
     Ok(DatasetTables {
         name: card.name.clone(),
@@ -82,10 +110,16 @@ fn load_card(hub: &Hub, card: DatasetCard, card_directories: &[PathBuf]) -> Resu
         card: Some(card),
         resolved: Some(resolved),
         tables,
+        columns,
     })
 }
 
-fn read_files(card: &DatasetCard, resolved: &Resolved, names: &[String]) -> Result<Vec<Table>, DataError> {
+fn read_files(
+    card: &DatasetCard,
+    resolved: &Resolved,
+    names: &[String],
+    wanted: &[&str],
+) -> Result<Vec<Table>, DataError> {
     names
         .iter()
         .map(|name| {
@@ -93,7 +127,7 @@ fn read_files(card: &DatasetCard, resolved: &Resolved, names: &[String]) -> Resu
                 origin: card.name.clone(),
                 reason: format!("its source does not hold `{name}`"),
             })?;
-            card.format.read(&file.path)
+            card.format.read(&file.path, wanted)
         })
         .collect()
 }

@@ -1,9 +1,11 @@
 //! What can be wrong with data: which file, which row, and what to do about it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use temper_files::FileError;
 use temper_hub::HubError;
+
+use crate::messages::{at_row, did_you_mean, missing_folder, quoted};
 
 /// Everything that can go wrong between a dataset's name and its batches.
 ///
@@ -29,23 +31,53 @@ pub enum DataError {
 
     /// The file's name does not say what it is.
     #[error(
-        "{}: cannot tell the format from the name; use a .csv, .tsv, .jsonl, .parquet or .txt file",
+        "{}: a file with this ending cannot be read (.csv, .tsv, .jsonl, .parquet and .txt can); {remedy}",
         path.display()
     )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
+        /// What to do with a file of this kind.
+        remedy: &'static str,
+    },
+
+    /// A path that looks like a data file, but is none.
+    #[error("{}: no such file{}; check the path", path.display(), missing_folder(path))]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+    },
+
+    /// A pointer of Git LFS in place of a file.
+    #[error(
+        "{}: this is a git-lfs pointer, not the file; fetch the file with `git lfs pull`",
+        file.display()
+    )]
+    LfsPointer {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// A file of a split that cannot be read with the others: why, and what to do.
+    #[error("{}: {reason}", path.display())]
+    SplitFile {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
     },
 
     /// A folder holds neither split files nor an aclImdb tree.
     #[error(
         "{}: no training data here; expected files named train.csv (or .tsv, .jsonl, .parquet) \
-         or a folder train/ with one folder of .txt files a class",
-        path.display()
+         or a folder train/ with one folder of .txt files a class; it has {}",
+        path.display(), if found.is_empty() { "nothing".into() } else { quoted(found) }
     )]
     NoTrainingFiles {
         /// The folder.
         path: PathBuf,
+        /// What the folder has.
+        found: Vec<String>,
     },
 
     /// The file has no column of this name.
@@ -67,9 +99,9 @@ pub enum DataError {
 
     /// A row has more or fewer fields than the header.
     #[error(
-        "{}, row {row} (line {line}): {found} fields where the header has {expected}; \
+        "{}, row {row} (line {line}): {found} field{} where the header has {expected}; \
          quote fields that contain the separator or a line break",
-        file.display()
+        file.display(), if *found == 1 { "" } else { "s" }
     )]
     RaggedRow {
         /// The file.
@@ -84,13 +116,65 @@ pub enum DataError {
         found: u64,
     },
 
-    /// Bytes that are not UTF-8.
-    #[error("{}, row {row}: not UTF-8 text; convert the file to UTF-8 first", file.display())]
-    NotUtf8 {
+    /// A quoted field without an end.
+    #[error(
+        "{}, line {line}: the quote (\") that opens a field here is never closed; remove it, close it, \
+         or, if it is part of the text, quote the field and double it",
+        file.display()
+    )]
+    UnclosedQuote {
         /// The file.
         file: PathBuf,
-        /// Row, from 1.
-        row: usize,
+        /// The line of the quote.
+        line: u64,
+    },
+
+    /// A quote that makes one field of several rows.
+    #[error(
+        "{}: the quote (\") that opens a field in line {first_line} is closed in line {last_line}, and the \
+         lines between look like rows; remove the quote in line {first_line}, or, if it is part of the \
+         text, quote the field and double it",
+        file.display()
+    )]
+    StrayQuote {
+        /// The file.
+        file: PathBuf,
+        /// The line of the opening quote.
+        first_line: u64,
+        /// The line of the closing quote.
+        last_line: u64,
+    },
+
+    /// Bytes that are not of the file's encoding.
+    #[error(
+        "{}, line {line}: byte {byte} of the file (0x{value:02x}) is not {encoding} text; convert the file \
+         to UTF-8 first, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW",
+        file.display()
+    )]
+    NotDecoded {
+        /// The file.
+        file: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Place of the byte in the file, from 1.
+        byte: u64,
+        /// The byte.
+        value: u8,
+        /// The encoding that the file's start promises.
+        encoding: &'static str,
+    },
+
+    /// A NUL character, which text does not have.
+    #[error(
+        "{}, line {line}: a NUL character, so this is not a text file, or it is UTF-16 without a \
+         byte-order mark; if so, convert it: iconv -f UTF-16LE -t UTF-8 FILE > NEW",
+        file.display()
+    )]
+    NulByte {
+        /// The file.
+        file: PathBuf,
+        /// Line, from 1.
+        line: u64,
     },
 
     /// The file's structure is damaged or not what its name promises.
@@ -139,6 +223,27 @@ pub enum DataError {
         count: usize,
     },
 
+    /// Labels of several kinds in one column.
+    #[error(
+        "{}, row {row}: column `{column}` has {found} here and {first} in row {first_row}; \
+         write all labels in one way",
+        file.display()
+    )]
+    MixedLabels {
+        /// The file.
+        file: PathBuf,
+        /// Row, from 1.
+        row: usize,
+        /// The label column.
+        column: String,
+        /// What this row has.
+        found: &'static str,
+        /// What the first row with a label has.
+        first: &'static str,
+        /// That row.
+        first_row: usize,
+    },
+
     /// A label that is neither a whole number nor a string.
     #[error(
         "{}, row {row}: {found} in label column `{column}`; labels are whole numbers or names",
@@ -173,7 +278,7 @@ pub enum DataError {
     },
 
     /// A file without a single row.
-    #[error("{}: no rows", file.display())]
+    #[error("{}: no rows; check that the file is complete", file.display())]
     EmptyFile {
         /// The file.
         file: PathBuf,
@@ -188,6 +293,18 @@ pub enum DataError {
         split: &'static str,
         /// What to do.
         remedy: &'static str,
+    },
+
+    /// Every training row is also a test row.
+    #[error(
+        "dataset `{dataset}`: nothing left in its train split, for the texts of all {rows} rows also stand in \
+         its test split; give the splits different rows, or leave the test file out and a tenth is held out"
+    )]
+    NothingButTest {
+        /// The dataset.
+        dataset: String,
+        /// Rows dropped.
+        rows: usize,
     },
 
     /// Training on one class teaches nothing.
@@ -292,39 +409,4 @@ impl From<HubError> for DataError {
     fn from(error: HubError) -> Self {
         Self::Hub(Box::new(error))
     }
-}
-
-impl DataError {
-    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io { path: path.to_path_buf(), source }
-    }
-
-    pub(crate) fn broken(file: &Path, row: Option<usize>, reason: impl ToString) -> Self {
-        Self::Broken { file: file.to_path_buf(), row, reason: shortened(reason.to_string()) }
-    }
-}
-
-/// Decoders quote the offending bytes in full; a message of a megabyte helps nobody.
-fn shortened(reason: String) -> String {
-    const LONGEST: usize = 300;
-    match reason.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &reason[..end]),
-        None => reason,
-    }
-}
-
-fn quoted(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
-}
-
-fn did_you_mean(near: &[String]) -> String {
-    if near.is_empty() {
-        return String::new();
-    }
-    format!(" (did you mean {}?)", quoted(near))
-}
-
-fn at_row(row: Option<usize>) -> String {
-    row.map(|row| format!(", row {row}")).unwrap_or_default()
 }

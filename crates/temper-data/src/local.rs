@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::readers::folder::class_folders;
+use crate::readers::folder::{has_classes, sorted_entries};
+use crate::readers::is_other_data;
 use crate::{DataError, Format, HeldOut, Table};
 
 /// The share of train that becomes a split which the files do not have.
@@ -24,66 +25,79 @@ pub struct SplitTables {
     pub test: Vec<Table>,
 }
 
-/// Reads a file, or a folder of `train.*`, `validation.*` (or `valid`, `dev`, `val`) and `test.*`
-/// (also in shards, `train-00000-of-00002.parquet`), or an aclImdb tree.
+/// Reads some columns of a file, or of a folder of `train.*`, `validation.*` (or `valid`, `dev`,
+/// `val`) and `test.*` (also in shards, `train-00000-of-00002.parquet`), or of an aclImdb tree.
 ///
 /// A missing test or validation split is to be held out of train, a tenth each.
 ///
 /// # Errors
-/// [`DataError::NoTrainingFiles`] for a folder of something else; as the readers.
-pub fn read_local(path: &Path) -> Result<(SplitTables, HeldOut), DataError> {
+/// [`DataError::NoTrainingFiles`] for a folder of something else; [`DataError::SplitFile`] for a
+/// split of which one file would be passed over; as the readers.
+pub fn read_local(path: &Path, wanted: &[&str]) -> Result<(SplitTables, HeldOut), DataError> {
     let tables = if path.is_dir() {
-        read_folder(path)?
+        read_folder(path, wanted)?
     } else {
-        SplitTables { train: vec![Format::of_path(path)?.read(path)?], ..SplitTables::default() }
+        if !path.exists() {
+            return Err(DataError::NoFile { path: path.to_path_buf() });
+        }
+        SplitTables { train: vec![Format::of_path(path)?.read(path, wanted)?], ..SplitTables::default() }
     };
     let share = |files: &[Table]| if files.is_empty() { SHARE } else { 0.0 };
     let held_out = HeldOut { test: share(&tables.test), validation: share(&tables.validation) };
     Ok((tables, held_out))
 }
 
-fn read_folder(path: &Path) -> Result<SplitTables, DataError> {
-    let entries = entries(path)?;
-    let tables = SplitTables {
-        train: read_split(&entries, TRAIN)?,
-        validation: read_split(&entries, VALIDATION)?,
-        test: read_split(&entries, TEST)?,
+fn read_folder(path: &Path, wanted: &[&str]) -> Result<SplitTables, DataError> {
+    let entries = sorted_entries(path)?;
+    let read = |names| -> Result<Vec<Table>, DataError> {
+        split_files(&entries, names)?.iter().map(|(file, format)| format.read(file, wanted)).collect()
     };
-    if tables.train.is_empty() {
-        return Err(DataError::NoTrainingFiles { path: path.to_path_buf() });
+    if split_files(&entries, TRAIN)?.is_empty() {
+        let names = entries.iter().filter_map(|entry| entry.file_name());
+        let found = names.map(|name| name.to_string_lossy().into_owned()).collect();
+        return Err(DataError::NoTrainingFiles { path: path.to_path_buf(), found });
     }
-    Ok(tables)
+    Ok(SplitTables { train: read(TRAIN)?, validation: read(VALIDATION)?, test: read(TEST)? })
 }
 
-fn entries(path: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let failed = |source| DataError::io(path, source);
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        entries.push(entry.map_err(failed)?.path());
-    }
-    entries.sort();
-    Ok(entries)
-}
-
-fn read_split(entries: &[PathBuf], names: &[&str]) -> Result<Vec<Table>, DataError> {
-    let mut tables = Vec::new();
-    for entry in entries {
-        let Some(stem) = entry.file_stem().and_then(|stem| stem.to_str()) else {
-            continue;
-        };
-        let is_named = |name: &&str| stem == *name || stem.starts_with(&format!("{name}-"));
-        if !names.iter().any(is_named) {
-            continue;
-        }
-        if entry.is_dir() {
-            if !class_folders(entry)?.is_empty() {
-                tables.push(Format::Folder.read(entry)?);
+/// The files and class folders of a split with their formats, which must be one.
+fn split_files(entries: &[PathBuf], names: &[&str]) -> Result<Vec<(PathBuf, Format)>, DataError> {
+    let mut files: Vec<(PathBuf, Format)> = Vec::new();
+    for entry in entries.iter().filter(|entry| is_of_split(entry, names)) {
+        let format = if entry.is_dir() {
+            has_classes(entry)?.then_some(Format::Folder)
+        } else {
+            match Format::of_path(entry) {
+                Ok(format) => Some(format),
+                Err(DataError::UnknownFormat { path, remedy }) if is_other_data(entry) => {
+                    return Err(DataError::SplitFile { path, reason: remedy.to_string() });
+                }
+                Err(_) => None,
             }
-        } else if let Ok(format) = Format::of_path(entry) {
-            tables.push(format.read(entry)?);
+        };
+        if let (Some(format), Some((first, other))) = (format, files.first())
+            && format != *other
+        {
+            let reason =
+                format!("{} is of the same split in another format; keep one of them", first.display());
+            return Err(DataError::SplitFile { path: entry.clone(), reason });
         }
+        files.extend(format.map(|format| (entry.clone(), format)));
     }
-    Ok(tables)
+    Ok(files)
+}
+
+/// Whether the entry is called like a split or a shard of it: `train.csv`, `train-0.csv`, `train/`;
+/// also `train.csv.gz`, which is data that cannot be read.
+fn is_of_split(entry: &Path, names: &[&str]) -> bool {
+    let mut stem = if entry.is_dir() { entry.file_name() } else { entry.file_stem() };
+    if is_other_data(entry) {
+        stem = stem.and_then(|stem| Path::new(stem).file_stem());
+    }
+    let stem = stem.map(|stem| stem.to_string_lossy()).unwrap_or_default();
+    names
+        .iter()
+        .any(|name| stem == *name || stem.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')))
 }
 
 #[cfg(test)]
@@ -103,7 +117,7 @@ mod tests {
     #[test]
     fn one_file_is_train_and_gives_up_two_tenths() {
         let folder = folder_of(&[("reviews.csv", "text,label\na,1\n")]);
-        let (tables, held_out) = read_local(&folder.path().join("reviews.csv")).unwrap();
+        let (tables, held_out) = read_local(&folder.path().join("reviews.csv"), &["text"]).unwrap();
         assert_eq!(tables.train.len(), 1);
         assert_eq!((held_out.test, held_out.validation), (0.1, 0.1));
     }
@@ -116,9 +130,9 @@ mod tests {
             ("dev.csv", "text\nc\n"),
             ("training_notes.txt", "no data"),
         ]);
-        let (tables, held_out) = read_local(folder.path()).unwrap();
+        let (tables, held_out) = read_local(folder.path(), &["text"]).unwrap();
         assert_eq!(tables.train.len(), 2);
-        assert_eq!(tables.train[1].rows[0][0].as_text(), Some("b"));
+        assert_eq!(tables.train[1].rows[0].cells[0].as_text(), Some("b"));
         assert_eq!(tables.validation.len(), 1);
         assert_eq!((held_out.test, held_out.validation), (0.1, 0.0));
     }
@@ -131,7 +145,7 @@ mod tests {
             ("test/neg/0_1.txt", "worse"),
             ("imdb.vocab", "the"),
         ]);
-        let (tables, held_out) = read_local(folder.path()).unwrap();
+        let (tables, held_out) = read_local(folder.path(), &["text"]).unwrap();
         assert_eq!(tables.train[0].rows.len(), 2);
         assert_eq!(tables.test[0].rows.len(), 1);
         assert_eq!((held_out.test, held_out.validation), (0.0, 0.1));
@@ -140,16 +154,43 @@ mod tests {
     #[test]
     fn a_folder_of_something_else_says_what_was_expected() {
         let folder = folder_of(&[("data.csv", "text\na\n")]);
-        let message = read_local(folder.path()).unwrap_err().to_string();
+        let message = read_local(folder.path(), &["text"]).unwrap_err().to_string();
         assert!(message.contains("train.csv"), "{message}");
+    }
+
+    #[test]
+    fn files_that_would_be_passed_over_are_refused() {
+        for (name, part) in [
+            ("train.json", "jq -c"),
+            ("train.csv.gz", "unpack"),
+            ("train-2.parquet", "another format"),
+            ("train.tsv", "another format"),
+        ] {
+            let folder = folder_of(&[("train.csv", "text\na\n"), (name, "")]);
+            let error = read_local(folder.path(), &["text"]).unwrap_err();
+            let message = error.to_string();
+            assert!(matches!(error, DataError::SplitFile { .. }), "{name}: {message}");
+            assert!(message.contains(name) && message.contains(part), "{message}");
+        }
+        let folder = folder_of(&[("train.csv", "text\na\n"), ("train.log", "no data")]);
+        assert_eq!(read_local(folder.path(), &["text"]).unwrap().0.train.len(), 1);
+    }
+
+    #[test]
+    fn a_missing_file_and_a_missing_folder_are_named() {
+        let folder = folder_of(&[]);
+        let message = |path: &str| read_local(&folder.path().join(path), &["text"]).unwrap_err().to_string();
+        assert!(message("data.csv").contains("no such file"), "{}", message("data.csv"));
+        let missing = message("missing/data.csv");
+        assert!(missing.contains("missing/data.csv") && missing.contains("nor its folder"), "{missing}");
     }
 
     #[test]
     fn a_file_without_rows_and_one_of_unknown_format_are_refused() {
         let folder = folder_of(&[("a.csv", "text,label\n"), ("b.xlsx", "?")]);
-        let error = read_local(&folder.path().join("a.csv")).unwrap_err();
+        let error = read_local(&folder.path().join("a.csv"), &["text"]).unwrap_err();
         assert!(matches!(error, DataError::EmptyFile { .. }), "{error}");
-        let error = read_local(&folder.path().join("b.xlsx")).unwrap_err();
+        let error = read_local(&folder.path().join("b.xlsx"), &["text"]).unwrap_err();
         assert!(matches!(error, DataError::UnknownFormat { .. }), "{error}");
     }
 }

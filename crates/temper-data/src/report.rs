@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::readers::FileReport;
 use crate::{EncodedSet, LabelledText, TextClassificationData};
+
+/// Files that are told one by one.
+const FILES: usize = 8;
 
 /// One split, encoded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,6 +74,12 @@ pub struct DataReport {
     pub full_train_rows: usize,
     /// Rows of train and validation dropped because their text also stands in test.
     pub leaked: usize,
+    /// Rows dropped because they have no label.
+    pub unlabelled: usize,
+    /// The files, and what their readers decided.
+    pub files: Vec<FileReport>,
+    /// What the user should look at.
+    pub notices: Vec<String>,
     /// train, validation and test.
     pub splits: Vec<SplitReport>,
 }
@@ -84,6 +94,9 @@ impl DataReport {
             stand_in_for: resolved.and_then(|resolved| resolved.stand_in_for.clone()),
             full_train_rows: data.full_train_rows,
             leaked: data.leaked,
+            unlabelled: data.unlabelled,
+            files: data.files.clone(),
+            notices: data.notices.clone(),
             splits: vec![
                 SplitReport::new("train", &data.train, names, train),
                 SplitReport::new("validation", &data.validation, names, validation),
@@ -121,6 +134,13 @@ impl fmt::Display for DataReport {
             write!(f, " (standing in for {asked})")?;
         }
         writeln!(f)?;
+        for file in self.files.iter().take(FILES) {
+            writeln!(f, "  {file}")?;
+        }
+        if self.files.len() > FILES {
+            let rows: usize = self.files.iter().skip(FILES).map(|file| file.rows).sum();
+            writeln!(f, "  and {} more files with {rows} rows", self.files.len() - FILES)?;
+        }
         for split in &self.splits {
             writeln!(f, "  {split}")?;
         }
@@ -128,14 +148,23 @@ impl fmt::Display for DataReport {
             f,
             "  training rows before any subset: {}; rows dropped because test has the same text: {}",
             self.full_train_rows, self.leaked
-        )
+        )?;
+        if self.unlabelled > 0 {
+            write!(f, "; rows dropped because they have no label: {}", self.unlabelled)?;
+        }
+        for notice in &self.notices {
+            write!(f, "\n  notice: {notice}")?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::Encoded;
+    use crate::{Encoded, Format};
 
     fn report() -> DataReport {
         let row = |label| LabelledText { text: String::new(), pair: None, label, row: 1 };
@@ -155,6 +184,9 @@ mod tests {
             test: vec![row(1)],
             full_train_rows: 9,
             leaked: 2,
+            unlabelled: 3,
+            files: vec![FileReport::new(Path::new("reviews.csv"), Format::Csv); 9],
+            notices: vec!["two labels look alike".into()],
         };
         let train = vec![item(2, 0), item(8, 5), item(4, 0), item(6, 0)];
         let train = EncodedSet::new(train, false);
@@ -176,11 +208,22 @@ mod tests {
     #[test]
     fn the_text_says_what_the_records_say() {
         let text = report().to_string();
-        for part in ["neg 1, pos 3", "longest 8", "1 (25.0 %), 5 tokens lost", "subset: 9", "same text: 2"] {
+        for part in [
+            "neg 1, pos 3",
+            "longest 8",
+            "1 (25.0 %), 5 tokens lost",
+            "subset: 9",
+            "same text: 2",
+            "no label: 3",
+            "reviews.csv: csv, 0 rows",
+            "1 more files",
+            "notice: two labels",
+        ] {
             assert!(text.contains(part), "{part} not in: {text}");
         }
         let json = serde_json::to_value(report()).unwrap();
         assert_eq!(json["splits"][0]["label_counts"][1][1], 3);
         assert_eq!(json["leaked"], 2);
+        assert_eq!(json["files"][0]["format"], "csv");
     }
 }

@@ -1,17 +1,19 @@
 //! Rows and columns as they stand in a file, before they mean anything.
 
-use std::path::PathBuf;
-
-use temper_hub::near_names;
+use std::path::{Path, PathBuf};
 
 use crate::DataError;
+use crate::readers::{FileReport, Row};
 
 /// One cell.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Value {
     /// Nothing: a null, or a field that the row does not have.
+    #[default]
     Null,
-    /// A whole number or a truth value (0 or 1).
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
     Int(i64),
     /// A number with a fraction.
     Float(f64),
@@ -30,6 +32,7 @@ impl Value {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
+            Self::Bool(_) => "a truth value",
             Self::Int(_) => "a whole number",
             Self::Float(_) => "a number",
             Self::Text(_) => "text",
@@ -37,6 +40,20 @@ impl Value {
             Self::Struct(_) => "named parts",
             Self::Other(kind) => kind,
         }
+    }
+
+    /// The text of a column that must have one.
+    ///
+    /// # Errors
+    /// [`DataError::NotText`] with the row.
+    pub(crate) fn to_text(&self, file: &Path, row: usize, column: &str) -> Result<String, DataError> {
+        let not_text = || DataError::NotText {
+            file: file.to_path_buf(),
+            row,
+            column: column.to_string(),
+            found: self.kind(),
+        };
+        self.as_text().map(String::from).ok_or_else(not_text)
     }
 
     /// The text, if it is one.
@@ -56,79 +73,52 @@ impl Value {
     }
 }
 
-/// A column's name and what its numbers stand for.
+/// A column's name and what its cells stand for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
     /// The column's name.
     pub name: String,
     /// Names of the classes 0, 1, ..., where the file carries them.
     pub class_names: Option<Vec<String>>,
+    /// Whether the file tells numbers from text. A csv file does not.
+    pub typed: bool,
 }
 
 impl Column {
-    /// A column without class names.
+    /// A column of typed cells without class names.
     pub fn plain(name: impl Into<String>) -> Self {
-        Self { name: name.into(), class_names: None }
+        Self { name: name.into(), class_names: None, typed: true }
+    }
+
+    /// A column of which every cell is text, whatever it stands for.
+    pub fn untyped(name: impl Into<String>) -> Self {
+        Self { typed: false, ..Self::plain(name) }
     }
 }
 
-/// A file's rows.
+/// Some columns of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// The file (or folder) that was read.
     pub file: PathBuf,
-    /// Its columns, in the file's order.
+    /// The columns, in the order in which they were asked for.
     pub columns: Vec<Column>,
-    /// Its rows, in the file's order; each as long as `columns`.
-    pub rows: Vec<Vec<Value>>,
+    /// The rows, in the file's order; each as long as `columns`.
+    pub rows: Vec<Row>,
+    /// What the reader decided.
+    pub report: FileReport,
 }
 
 impl Table {
-    /// Index of the column `name`.
-    ///
-    /// # Errors
-    /// [`DataError::MissingColumn`] with the columns there are.
-    pub fn column(&self, name: &str) -> Result<usize, DataError> {
-        let known = || self.columns.iter().map(|column| column.name.as_str());
-        known().position(|column| column == name).ok_or_else(|| DataError::MissingColumn {
-            file: self.file.clone(),
-            column: name.to_string(),
-            available: known().map(String::from).collect(),
-            near: near_names(name, known()),
-        })
+    /// Index of the column `name`, if it was asked for.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn table() -> Table {
-        Table {
-            file: PathBuf::from("reviews.csv"),
-            columns: vec![Column::plain("review"), Column::plain("label")],
-            rows: vec![],
-        }
-    }
-
-    #[test]
-    fn a_column_is_found_by_its_exact_name() {
-        assert_eq!(table().column("label").unwrap(), 1);
-    }
-
-    #[test]
-    fn a_missing_column_names_the_file_and_the_columns_there_are() {
-        let message = table().column("labels").unwrap_err().to_string();
-        for part in [
-            "reviews.csv",
-            "no column `labels`",
-            "did you mean `label`",
-            "`review`, `label`",
-            "--label-column",
-        ] {
-            assert!(message.contains(part), "{part} not in: {message}");
-        }
-    }
 
     #[test]
     fn a_struct_gives_its_parts() {

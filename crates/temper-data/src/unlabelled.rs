@@ -1,8 +1,9 @@
 //! Texts to predict: lines, or a column of a table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::{DataError, Format, TextInput, Value};
+use crate::readers::{FileReport, Row, RowReader};
+use crate::{DataError, Format, TextInput};
 
 /// A text without a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,19 +25,57 @@ impl UnlabelledText {
 
 /// The texts of a file, one at a time: see [`stream_unlabelled`].
 pub struct UnlabelledTexts {
-    rows: Box<dyn Iterator<Item = Result<UnlabelledText, DataError>> + Send>,
+    reader: Box<dyn RowReader>,
+    file: PathBuf,
+    text: String,
+    pair: Option<String>,
+    is_empty: bool,
+    ended: bool,
+}
+
+impl UnlabelledTexts {
+    /// What the reader of the file decided, and counted so far.
+    pub fn report(&self) -> FileReport {
+        self.reader.report()
+    }
+
+    /// What the user should look at, as far as the file was read.
+    pub fn notice(&self) -> Option<String> {
+        self.reader.report().suspicion()
+    }
+
+    fn next_text(&mut self) -> Result<Option<UnlabelledText>, DataError> {
+        let Some(Row { number, cells }) = self.reader.next_row()? else {
+            return match self.is_empty {
+                true => Err(DataError::EmptyFile { file: self.file.clone() }),
+                false => Ok(None),
+            };
+        };
+        self.is_empty = false;
+        let text = cells[0].to_text(&self.file, number, &self.text)?;
+        let pair = match &self.pair {
+            Some(name) => Some(cells[1].to_text(&self.file, number, name)?),
+            None => None,
+        };
+        Ok(Some(UnlabelledText { text, pair, row: number }))
+    }
 }
 
 impl Iterator for UnlabelledTexts {
     type Item = Result<UnlabelledText, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.rows.next()
+        if self.ended {
+            return None;
+        }
+        let next = self.next_text().transpose();
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
     }
 }
 
 /// Opens a .txt file (a text a line, empty lines left out) or a column of a csv, tsv, jsonl or
-/// parquet file (`text`, unless another is named).
+/// parquet file (`text`, unless another is named). Memory holds a row, not the file.
 ///
 /// # Errors
 /// Here: [`DataError::UnknownFormat`], [`DataError::MissingColumn`] and those of opening a file.
@@ -47,49 +86,30 @@ pub fn stream_unlabelled(
     text_column: Option<&str>,
     text_pair_column: Option<&str>,
 ) -> Result<UnlabelledTexts, DataError> {
-    let texts = read_unlabelled(path, text_column, text_pair_column)?;
-    Ok(UnlabelledTexts { rows: Box::new(texts.into_iter().map(Ok)) })
+    let text = text_column.unwrap_or("text");
+    let wanted: Vec<&str> = std::iter::once(text).chain(text_pair_column).collect();
+    let reader = Format::of_path(path)?.open(path, &wanted)?;
+    reader.check_columns()?;
+    Ok(UnlabelledTexts {
+        reader,
+        file: path.to_path_buf(),
+        text: text.to_string(),
+        pair: text_pair_column.map(String::from),
+        is_empty: true,
+        ended: false,
+    })
 }
 
-/// Reads the texts of a .txt file (a text a line, empty lines left out) or of a column of a csv,
-/// tsv, jsonl or parquet file (`text`, unless another is named).
+/// Reads all texts that [`stream_unlabelled`] gives.
 ///
 /// # Errors
-/// [`DataError::MissingColumn`], [`DataError::NotText`] with the row, [`DataError::EmptyFile`],
-/// and those of the readers.
+/// As [`stream_unlabelled`] and its iterator.
 pub fn read_unlabelled(
     path: &Path,
     text_column: Option<&str>,
     text_pair_column: Option<&str>,
 ) -> Result<Vec<UnlabelledText>, DataError> {
-    let format = Format::of_path(path)?;
-    let table = format.read(path)?;
-    let text_column = text_column.unwrap_or("text");
-    let text = table.column(text_column)?;
-    let pair = text_pair_column.map(|name| table.column(name).map(|index| (index, name))).transpose()?;
-    let text_of = |value: &Value, row: usize, column: &str| match value {
-        Value::Text(text) => Ok(text.clone()),
-        other => Err(DataError::NotText {
-            file: path.to_path_buf(),
-            row,
-            column: column.to_string(),
-            found: other.kind(),
-        }),
-    };
-    let mut texts = Vec::with_capacity(table.rows.len());
-    for (index, cells) in table.rows.iter().enumerate() {
-        let row = index + 1;
-        let text = text_of(&cells[text], row, text_column)?;
-        if format == Format::Text && text.trim().is_empty() {
-            continue;
-        }
-        let pair = pair.map(|(index, name)| text_of(&cells[index], row, name)).transpose()?;
-        texts.push(UnlabelledText { text, pair, row });
-    }
-    if texts.is_empty() {
-        return Err(DataError::EmptyFile { file: table.file });
-    }
-    Ok(texts)
+    stream_unlabelled(path, text_column, text_pair_column)?.collect()
 }
 
 #[cfg(test)]
@@ -124,5 +144,35 @@ mod tests {
         let error = read("a.jsonl", "{\"text\": \"a\"}\n{\"text\": 3}", None).unwrap_err();
         assert!(matches!(error, DataError::NotText { row: 2, .. }), "{error}");
         assert!(matches!(read("a.txt", "\n\n", None), Err(DataError::EmptyFile { .. })));
+    }
+
+    #[test]
+    fn rows_come_before_an_error_behind_them_and_nothing_follows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, "text,x\na,1\nb\nc,3\n").unwrap();
+        let mut texts = stream_unlabelled(&path, None, None).unwrap();
+        assert_eq!(texts.next().unwrap().unwrap().text, "a");
+        assert!(matches!(texts.next(), Some(Err(DataError::RaggedRow { row: 2, .. }))));
+        assert!(texts.next().is_none());
+    }
+
+    #[test]
+    fn a_key_that_the_first_row_has_not_is_missing_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(&path, "{\"body\": \"a\"}\n{\"text\": \"b\"}\n").unwrap();
+        let error = stream_unlabelled(&path, None, None).err().unwrap();
+        assert!(matches!(error, DataError::MissingColumn { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_field_that_may_have_swallowed_rows_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, "text,id\na,1\n\"b,2\nc,3\nd,4\ne 27\",5\n").unwrap();
+        let mut texts = stream_unlabelled(&path, None, None).unwrap();
+        assert_eq!(texts.by_ref().count(), 2);
+        assert!(texts.notice().unwrap().contains("lines 3 to 6"), "{:?}", texts.notice());
     }
 }

@@ -267,8 +267,13 @@ fn a_missing_column_and_a_missing_file_are_named() {
         "a.csv",
         &["no column `text`", "`review`, `label`", "--text-column"],
     );
-    let error = refused(&[], "none.csv", &["none.csv"]);
-    assert!(matches!(error, DataError::Io { .. }));
+    let error = refused(&[], "none.csv", &["none.csv", "no such file"]);
+    assert!(matches!(error, DataError::NoFile { .. }));
+    for path in ["./missing/data.csv", "./missing", "data.csv.gz"] {
+        let root = tempfile::tempdir().unwrap();
+        let error = load_text_classification(&hub(root.path()), &request(path)).unwrap_err();
+        assert!(matches!(error, DataError::NoFile { .. }), "{error}");
+    }
 }
 
 #[test]
@@ -303,4 +308,119 @@ fn columns_of_the_training_are_taken_where_they_are_and_nobody_says_otherwise() 
     let data = load("text,two2,label", None);
     assert_eq!(data.columns, ColumnNames { text: "text".into(), text_pair: None, label: "label".into() });
     assert_eq!(load("text,more,label", Some("more")).columns.text_pair.as_deref(), Some("more"));
+}
+
+/// Rows `text I` with the labels neg and pos, separated by a TAB.
+fn tsv_lines() -> Vec<String> {
+    (0..80).map(|i| format!("text {i}\t{}\n", ["neg", "pos"][i % 2])).collect()
+}
+
+#[test]
+fn quotes_that_swallow_rows_are_refused_with_their_lines() {
+    let with_quotes = |rows: &[usize], at_end: bool| {
+        let mut lines = tsv_lines();
+        for row in rows {
+            lines[*row] = format!("\"{}", lines[*row]);
+        }
+        if at_end {
+            lines[40] = "text 40\"\tneg\n".into();
+        }
+        format!("text\tlabel\n{}", lines.concat())
+    };
+    let error = refused(&[("a.tsv", &with_quotes(&[30], false))], "a.tsv", &["line 32", "never closed"]);
+    assert!(matches!(error, DataError::UnclosedQuote { line: 32, .. }));
+    // The second quote stands at the start of a text, or at the end of one.
+    let error = refused(&[("a.tsv", &with_quotes(&[30, 50], false))], "a.tsv", &["line 32", "line 52"]);
+    assert!(matches!(error, DataError::StrayQuote { first_line: 32, last_line: 52, .. }));
+    let error = refused(&[("a.tsv", &with_quotes(&[30], true))], "a.tsv", &["line 32", "line 42"]);
+    assert!(matches!(error, DataError::StrayQuote { first_line: 32, last_line: 42, .. }));
+}
+
+#[test]
+fn texts_of_several_lines_are_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let rows: String =
+        (0..40).map(|i| format!("\"Dear {i},\nI like it.\nAda, of {i}\",{}\n", i % 2)).collect();
+    write(root.path(), "a.csv", &format!("text,label\n{rows}"));
+    let data = load_path(root.path(), "a.csv").unwrap();
+    assert_eq!(data.train.len() + data.validation.len() + data.test.len(), 40);
+    assert!(data.notices.is_empty(), "{:?}", data.notices);
+}
+
+#[test]
+fn strings_that_look_like_numbers_stay_classes_and_numbers_of_a_csv_file_are_one() {
+    let root = tempfile::tempdir().unwrap();
+    let row =
+        |i: usize| format!("{{\"text\": \"text {i}\", \"label\": \"{}\"}}\n", ["007", "7", "08"][i % 3]);
+    write(root.path(), "codes.jsonl", &(0..90).map(row).collect::<String>());
+    let data = load_path(root.path(), "codes.jsonl").unwrap();
+    assert_eq!(data.label_names, ["007", "08", "7"]);
+
+    let row = |i: usize| format!("text {i},{}{}\n", i % 2, if i < 40 { "" } else { ".0" });
+    write(root.path(), "a.csv", &format!("text,label\n{}", (0..80).map(row).collect::<String>()));
+    let data = load_path(root.path(), "a.csv").unwrap();
+    assert_eq!(data.label_names, ["0", "1"]);
+    assert!(data.notices[0].contains("`0.0` is the class `0`"), "{:?}", data.notices);
+}
+
+#[test]
+fn hidden_folders_are_no_classes_and_the_report_says_what_was_left_out() {
+    let root = tempfile::tempdir().unwrap();
+    for i in 0..60 {
+        write(root.path(), &format!("acl/train/{}/{i}.txt", ["neg", "pos"][i % 2]), &format!("text {i}"));
+    }
+    std::fs::create_dir(root.path().join("acl/train/.ipynb_checkpoints")).unwrap();
+    let data = load_path(root.path(), "acl").unwrap();
+    assert_eq!(data.label_names, ["neg", "pos"]);
+    let report = data.files[0].to_string();
+    assert!(report.contains("60 rows; files and folders left out: 1 (.ipynb_checkpoints/)"), "{report}");
+}
+
+#[test]
+fn blank_lines_are_passed_over_and_told() {
+    let root = tempfile::tempdir().unwrap();
+    let row = |i: usize| format!("{{\"text\": \"text {i}\", \"label\": {}}}\n\n", i % 2);
+    write(root.path(), "a.jsonl", &(0..40).map(row).collect::<String>());
+    let data = load_path(root.path(), "a.jsonl").unwrap();
+    assert_eq!((data.files[0].rows, data.files[0].blank_lines), (40, 40));
+    assert_eq!(data.test[0].row, 25, "the line, not the count");
+}
+
+#[test]
+fn a_subset_of_one_class_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "a.csv", &csv_of(0..40));
+    let request =
+        DatasetRequest { max_train_samples: Some(1), ..request(root.path().join("a.csv").display()) };
+    let error = load_text_classification(&hub(root.path()), &request).unwrap_err();
+    assert!(matches!(error, DataError::OneClass { .. }), "{error}");
+}
+
+#[test]
+fn a_train_split_that_is_the_test_split_says_so() {
+    let error = refused(
+        &[("d/train.csv", &csv_of(0..40)), ("d/test.csv", &csv_of(0..40))],
+        "d",
+        &["all 40 rows also stand in its test split"],
+    );
+    assert!(matches!(error, DataError::NothingButTest { rows: 40, .. }));
+}
+
+#[test]
+fn rows_without_a_label_that_a_card_drops_are_counted() {
+    let root = tempfile::tempdir().unwrap();
+    let train = csv_of(0..40) + "text 40,-1\ntext 41,\n";
+    write(root.path(), "mirror/datasets/me/reviews/a/train.csv", &train);
+    write(root.path(), "mirror/datasets/me/reviews/a/test.csv", &csv_of(50..60));
+    write_card(root.path(), "reviews", "unlabelled = \"drop\"", "me/reviews");
+    assert_eq!(load_card(root.path(), "reviews").unwrap().unlabelled, 2);
+}
+
+#[test]
+fn json_lines_with_keys_of_their_own_are_read() {
+    let root = tempfile::tempdir().unwrap();
+    let row = |i: usize| format!("{{\"text\": \"text {i}\", \"label\": {}, \"key {i}\": 1}}\n", i % 2);
+    // As a table of all keys this would be 20 000 x 20 002 cells.
+    write(root.path(), "a.jsonl", &(0..20_000).map(row).collect::<String>());
+    assert_eq!(load_path(root.path(), "a.jsonl").unwrap().files[0].rows, 20_000);
 }

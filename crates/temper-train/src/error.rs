@@ -281,7 +281,8 @@ fn data_code(error: &DataError) -> u8 {
         DataError::UnknownDataset { .. }
         | DataError::WrongTask { .. }
         | DataError::MaxLengthTooSmall { .. }
-        | DataError::UnknownFormat { .. } => 2,
+        | DataError::UnknownFormat { .. }
+        | DataError::NoFile { .. } => 2,
         DataError::Io { .. } | DataError::File(_) => 1,
         _ => 3,
     }

@@ -1,20 +1,30 @@
-//! Files to tables, one reader a format.
+//! Files to tables, one reader a format. Each gives one row after another.
 
-pub mod delimited;
-pub mod folder;
-pub mod jsonl;
-pub mod lines;
-pub mod parquet;
-pub mod snippets;
+mod delimited;
+pub(crate) mod folder;
+mod jsonl;
+mod lines;
+mod parquet;
+mod records;
+mod report;
+mod snippets;
+mod source;
+
+pub use report::{FileReport, LeftOut, SwallowedLines};
+pub use source::Encoding;
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use temper_hub::near_names;
 
-use crate::{DataError, Table};
+use crate::{Column, DataError, Table, Value};
+
+/// Columns that a message may name, and characters of each.
+const NAMES: usize = 100;
 
 /// How a dataset's files are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// Apache Parquet, as the Hugging Face Hub stores datasets.
@@ -33,59 +43,154 @@ pub enum Format {
     Text,
 }
 
+/// A row of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its number, from 1 and without a header: the line in text and JSON lines, else the count.
+    pub number: usize,
+    /// Its cells, in the order of the columns asked for.
+    pub cells: Vec<Value>,
+}
+
+/// A file that is read row by row.
+pub trait RowReader: Send {
+    /// The columns asked for.
+    fn columns(&self) -> &[Column];
+
+    /// The next row; `None` at the end. Nothing is to be read after an error.
+    ///
+    /// # Errors
+    /// [`DataError`] with the row or line.
+    fn next_row(&mut self) -> Result<Option<Row>, DataError>;
+
+    /// Refuses a file whose first row has not the columns asked for, where only rows have names.
+    ///
+    /// # Errors
+    /// [`DataError::MissingColumn`].
+    fn check_columns(&self) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    /// What was decided, and counted so far.
+    fn report(&self) -> FileReport;
+}
+
 impl Format {
     /// The format that a file's name promises.
     ///
     /// # Errors
     /// [`DataError::UnknownFormat`].
     pub fn of_path(path: &Path) -> Result<Self, DataError> {
-        let extension = path.extension().and_then(|end| end.to_str()).unwrap_or("");
-        match extension.to_ascii_lowercase().as_str() {
+        match ending(path).as_str() {
             "parquet" => Ok(Self::Parquet),
             "csv" => Ok(Self::Csv),
             "tsv" => Ok(Self::Tsv),
             "jsonl" | "ndjson" => Ok(Self::Jsonl),
             "txt" => Ok(Self::Text),
-            _ => Err(DataError::UnknownFormat { path: path.to_path_buf() }),
+            end => Err(DataError::UnknownFormat { path: path.to_path_buf(), remedy: remedy(end) }),
         }
     }
 
-    /// Reads a file (a folder for [`Format::Folder`]) of this format.
+    /// The format's name as cards write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Jsonl => "jsonl",
+            Self::Folder => "folder",
+            Self::Snippets => "snippets",
+            Self::Text => "text",
+        }
+    }
+
+    /// Opens a file (a folder for [`Format::Folder`]) of this format to read some of its columns.
+    ///
+    /// # Errors
+    /// As the reader of the format.
+    pub fn open(self, path: &Path, wanted: &[&str]) -> Result<Box<dyn RowReader>, DataError> {
+        Ok(match self {
+            Self::Parquet => Box::new(parquet::ParquetRows::open(path, wanted)?),
+            Self::Csv | Self::Tsv => Box::new(delimited::DelimitedRows::open(path, self, wanted)?),
+            Self::Jsonl => Box::new(jsonl::JsonRows::open(path, wanted)?),
+            Self::Folder => Box::new(folder::FolderRows::open(path, wanted)?),
+            Self::Snippets => Box::new(snippets::SnippetRows::open(path, wanted)?),
+            Self::Text => Box::new(lines::TextRows::open(path, wanted)?),
+        })
+    }
+
+    /// Reads some columns of a file of this format.
     ///
     /// # Errors
     /// As the reader of the format; [`DataError::EmptyFile`] if there is no row.
-    pub fn read(self, path: &Path) -> Result<Table, DataError> {
-        let table = match self {
-            Self::Parquet => parquet::read(path),
-            Self::Csv => delimited::read(path, b','),
-            Self::Tsv => delimited::read(path, b'\t'),
-            Self::Jsonl => jsonl::read(path),
-            Self::Folder => folder::read(path),
-            Self::Snippets => snippets::read(path),
-            Self::Text => lines::read(path),
-        }?;
-        if table.rows.is_empty() {
-            return Err(DataError::EmptyFile { file: table.file });
+    pub fn read(self, path: &Path, wanted: &[&str]) -> Result<Table, DataError> {
+        let mut reader = self.open(path, wanted)?;
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next_row()? {
+            rows.push(row);
         }
-        Ok(table)
+        if rows.is_empty() {
+            return Err(DataError::EmptyFile { file: path.to_path_buf() });
+        }
+        Ok(Table {
+            file: path.to_path_buf(),
+            columns: reader.columns().to_vec(),
+            rows,
+            report: reader.report(),
+        })
     }
 }
 
-/// A file's lines as text, without their ends (LF or CRLF) and without a byte-order mark.
-fn text_lines(path: &Path) -> Result<Vec<String>, DataError> {
-    let bytes = std::fs::read(path).map_err(|source| DataError::io(path, source))?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
-    // A final line end closes the last line; it does not open an empty one.
-    if lines.last().is_some_and(|line| line.is_empty()) {
-        lines.pop();
+/// The end of a file's name in lower case.
+fn ending(path: &Path) -> String {
+    path.extension().and_then(|end| end.to_str()).unwrap_or("").to_ascii_lowercase()
+}
+
+/// What makes a readable file of one with this ending.
+fn remedy(ending: &str) -> &'static str {
+    match ending {
+        "json" => {
+            "write one object a line into a .jsonl file: jq -c . FILE > FILE.jsonl, \
+             or jq -c '.[]' FILE > FILE.jsonl where the file is one array"
+        }
+        "gz" | "bz2" | "xz" | "zst" | "lz4" | "zip" | "tar" | "tgz" | "7z" => {
+            "it is compressed or an archive; unpack it first"
+        }
+        "xlsx" | "xls" | "ods" => "save the sheet as CSV in UTF-8",
+        "arrow" | "feather" | "pkl" | "pickle" | "db" | "sqlite" => {
+            "write it as Parquet or CSV, for example with pandas"
+        }
+        _ => "use a .csv, .tsv, .jsonl, .parquet or .txt file",
     }
-    let mut texts = Vec::with_capacity(lines.len());
-    for (index, line) in lines.into_iter().enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let text = std::str::from_utf8(line)
-            .map_err(|_| DataError::NotUtf8 { file: path.to_path_buf(), row: index + 1 })?;
-        texts.push(text.to_string());
+}
+
+/// Whether a file with a name of this kind holds data that another program could read.
+pub(crate) fn is_other_data(path: &Path) -> bool {
+    remedy(&ending(path)) != remedy("")
+}
+
+/// The indices of the wanted columns.
+fn choose(file: &Path, names: &[String], wanted: &[&str]) -> Result<Vec<usize>, DataError> {
+    let mut seen = std::collections::HashSet::new();
+    if let Some(name) = names.iter().find(|name| !name.is_empty() && !seen.insert(*name)) {
+        let reason = format!("two columns are called `{name}`; rename or remove one");
+        return Err(DataError::broken(file, None, reason));
     }
-    Ok(texts)
+    let index = |column: &&str| {
+        let found = names.iter().position(|name| name == column);
+        found.ok_or_else(|| missing_column(file, column, names))
+    };
+    wanted.iter().map(index).collect()
+}
+
+fn missing_column(file: &Path, column: &str, names: &[String]) -> DataError {
+    // The first line of a file that is no table may be a name of any length.
+    let available = names.iter().take(NAMES).map(|name| name.chars().take(NAMES).collect());
+    let available: Vec<String> = available.collect();
+    DataError::MissingColumn {
+        file: file.to_path_buf(),
+        column: column.to_string(),
+        near: near_names(column, available.iter().map(String::as_str)),
+        available,
+    }
 }

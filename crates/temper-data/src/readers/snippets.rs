@@ -3,27 +3,61 @@
 
 use std::path::Path;
 
-use super::text_lines;
-use crate::{Column, DataError, Table, Value};
+use super::lines::Lines;
+use super::{FileReport, Row, RowReader, choose};
+use crate::{Column, DataError, Format, Value};
 
-/// Reads a snippet file into the columns `id`, `rating`, `text` and `label`.
+/// The columns of every snippet file.
+const COLUMNS: [&str; 4] = ["id", "rating", "text", "label"];
+
+/// The rows of a snippet file: `id`, `rating`, `text` and `label`.
 ///
 /// The label is 1 (`pos`) for a rating above 0, 0 (`neg`) below, and null for a tie.
-///
-/// # Errors
-/// [`DataError::Io`]; [`DataError::NotUtf8`] and [`DataError::Broken`] with the row.
-pub fn read(path: &Path) -> Result<Table, DataError> {
-    let mut rows = Vec::new();
-    for (index, line) in text_lines(path)?.iter().enumerate() {
-        let row = parse(line).map_err(|reason| DataError::broken(path, Some(index + 1), reason))?;
-        rows.push(row);
+pub(super) struct SnippetRows {
+    lines: Lines,
+    fields: Vec<usize>,
+    columns: Vec<Column>,
+    path: std::path::PathBuf,
+    rows: usize,
+    blank_lines: usize,
+}
+
+impl SnippetRows {
+    pub fn open(path: &Path, wanted: &[&str]) -> Result<Self, DataError> {
+        let class_names = Some(vec!["neg".into(), "pos".into()]);
+        let column = |name: &&str| match *name {
+            "label" => Column { class_names: class_names.clone(), ..Column::plain("label") },
+            name => Column::plain(name),
+        };
+        Ok(Self {
+            lines: Lines::open(path)?,
+            fields: choose(path, &COLUMNS.map(String::from), wanted)?,
+            columns: wanted.iter().map(column).collect(),
+            path: path.to_path_buf(),
+            rows: 0,
+            blank_lines: 0,
+        })
     }
-    let label = Column { name: "label".into(), class_names: Some(vec!["neg".into(), "pos".into()]) };
-    Ok(Table {
-        file: path.to_path_buf(),
-        columns: vec![Column::plain("id"), Column::plain("rating"), Column::plain("text"), label],
-        rows,
-    })
+}
+
+impl RowReader for SnippetRows {
+    fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row>, DataError> {
+        let Some(line) = self.lines.next_filled(&mut self.blank_lines)? else {
+            return Ok(None);
+        };
+        let number = self.lines.number;
+        let cells = parse(&line).map_err(|reason| DataError::broken(&self.path, Some(number), reason))?;
+        self.rows += 1;
+        Ok(Some(Row { number, cells: self.fields.iter().map(|field| cells[*field].clone()).collect() }))
+    }
+
+    fn report(&self) -> FileReport {
+        self.lines.report(Format::Snippets, self.rows, self.blank_lines)
+    }
 }
 
 fn parse(line: &str) -> Result<Vec<Value>, String> {
@@ -43,23 +77,26 @@ fn parse(line: &str) -> Result<Vec<Value>, String> {
 mod tests {
     use super::*;
 
-    fn read_bytes(bytes: &[u8]) -> Result<Table, DataError> {
+    fn read_bytes(bytes: &[u8]) -> Result<(Vec<Vec<Value>>, Vec<Column>), DataError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snippets.txt");
         std::fs::write(&path, bytes).unwrap();
-        read(&path)
+        let mut reader = SnippetRows::open(&path, &["text", "label"])?;
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next_row()? {
+            rows.push(row.cells);
+        }
+        Ok((rows, reader.columns().to_vec()))
     }
 
     #[test]
     fn the_sign_of_the_rating_is_the_label_and_a_tie_has_none() {
-        let table =
-            read_bytes("1\t2.5\tA clich\u{e9}, but fun.\r\n2\t-0.6\ttepid\r\n3\t0.0\tso so".as_bytes());
-        let table = table.unwrap();
-        let label = table.column("label").unwrap();
-        let labels: Vec<_> = table.rows.iter().map(|row| row[label].clone()).collect();
+        let file = "1\t2.5\tA clich\u{e9}, but fun.\r\n2\t-0.6\ttepid\r\n3\t0.0\tso so";
+        let (rows, columns) = read_bytes(file.as_bytes()).unwrap();
+        let labels: Vec<_> = rows.iter().map(|row| row[1].clone()).collect();
         assert_eq!(labels, [Value::Int(1), Value::Int(0), Value::Null]);
-        assert_eq!(table.rows[0][2].as_text(), Some("A clich\u{e9}, but fun."));
-        assert_eq!(table.columns[label].class_names, Some(vec!["neg".to_string(), "pos".to_string()]));
+        assert_eq!(rows[0][0].as_text(), Some("A clich\u{e9}, but fun."));
+        assert_eq!(columns[1].class_names, Some(vec!["neg".to_string(), "pos".to_string()]));
     }
 
     #[test]

@@ -109,7 +109,14 @@ impl TextOptions {
             ));
         }
         if let Some(file) = &self.file {
-            let texts = self.open_file(file, columns, pairs)?.map(|text| text.map_err(TrainError::from));
+            let mut texts = self.open_file(file, columns, pairs)?;
+            let texts = std::iter::from_fn(move || {
+                let next = texts.next();
+                if next.is_none() {
+                    texts.notice().iter().for_each(|notice| eprintln!("note: {notice}"));
+                }
+                next.map(|text| text.map_err(TrainError::from))
+            });
             let is_lines = matches!(Format::of_path(file), Ok(Format::Text)) && pairs == Pairs::Always;
             let name = file.display().to_string();
             return Ok(Texts::Ready(match is_lines {
