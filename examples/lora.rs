@@ -50,7 +50,7 @@ fn main() -> Result<()> {
     println!("adapter: {}", folder.display());
 
     let adapted = logits(&model, &batch);
-    let (read, _) = load_peft(base, &loaded.config, &PeftAdapter::open(&folder)?)?;
+    let read = load_peft(base, &loaded.config, &PeftAdapter::open(&folder)?)?.model;
     println!("read back: logits differ by at most {:.1e}", difference(&adapted, &logits(&read, &batch)));
     println!("merged: by at most {:.1e}", difference(&adapted, &logits(&merge(model), &batch)));
     Ok(())

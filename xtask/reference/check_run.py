@@ -1,4 +1,7 @@
-"""Check that transformers loads a run's model folder as it is and computes the same logits."""
+"""Check that transformers loads a run's model folder as it is and computes the same logits.
+
+Texts are computed one by one and in padded batches of mixed lengths, in float32.
+"""
 
 import argparse
 import json
@@ -12,6 +15,7 @@ import transformers
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -58,22 +62,50 @@ def read_reference(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def settings_faults(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Say what of config.json and tokenizer_config.json does not fit the weights or each other."""
+    config, faults = model.config, []
+    if model.dtype != torch.float32:
+        faults.append(f"the weights are f32, config.json makes {model.dtype} of them")
+    if type(model).__name__ not in (config.architectures or []):
+        faults.append(f"architectures is {config.architectures}, the class {type(model).__name__}")
+    if tokenizer.pad_token_id is None:
+        faults.append("tokenizer_config.json names no pad_token: batches cannot be padded")
+    elif config.pad_token_id != tokenizer.pad_token_id:
+        ids = f"{config.pad_token_id}, the tokenizer's is {tokenizer.pad_token_id}"
+        faults.append(f"pad_token_id is {ids}: batches are read at the wrong token")
+    if getattr(config, "quantization_config", None) is not None:
+        faults.append("config.json has a quantization_config, the weights are plain f32")
+    return faults
+
+
 @torch.no_grad()
 def largest_difference(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: list[dict[str, Any]],
-    max_length: int,
+    settings: argparse.Namespace,
+    batch_size: int,
 ) -> float:
-    """Return the largest absolute difference of a logit over all rows."""
+    """Return the largest absolute difference of a logit over all rows, in batches of a size."""
     differences = []
-    for number, row in enumerate(rows, start=1):
-        inputs = tokenizer(row["text"], truncation=True, max_length=max_length, return_tensors="pt")
-        logits = model(**inputs).logits[0]
-        expected = torch.tensor(row["logits"])
-        if logits.shape != expected.shape:
-            raise ValueError(f"row {number}: {len(expected)} logits, the model has {len(logits)}")
-        differences.append((logits - expected).abs())
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        inputs = tokenizer(
+            [row["text"] for row in batch],
+            truncation=True,
+            padding=batch_size > 1,
+            max_length=settings.max_seq_length,
+            return_tensors="pt",
+        )
+        for number, logits in enumerate(model(**inputs).logits, start=start + 1):
+            expected = torch.tensor(rows[number - 1]["logits"])
+            if settings.first_token:
+                logits = logits[0]
+            if logits.shape != expected.shape:
+                found = tuple(logits.shape)
+                raise ValueError(f"row {number}: {len(expected)} logits, the model has {found}")
+            differences.append((logits - expected).abs())
     # Torch's maximum keeps a NaN, Python's may lose it.
     return torch.stack(differences).max().item()
 
@@ -91,33 +123,50 @@ def verdict(differences: list[float], tolerance: float, faults: list[str]) -> in
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True, help="model folder of a run")
-    parser.add_argument("--reference", type=Path, required=True, help="JSON lines: text, logits")
+    parser.add_argument("--model", type=Path, nargs="+", required=True, help="model folders of runs")
+    parser.add_argument(
+        "--reference", type=Path, nargs="+", required=True, help="of each, JSON lines: text, logits"
+    )
     parser.add_argument("--max-seq-length", type=int, default=128)
     parser.add_argument("--tolerance", type=float, default=1e-4)
+    parser.add_argument("--batch-size", type=int, default=8, help="texts in a padded batch")
+    parser.add_argument(
+        "--first-token", action="store_true", help="a run with --pooling cls: read the first token"
+    )
     return parser.parse_args()
 
 
-def main() -> int:
-    """Load the folder, compare, print every fault; return the exit status."""
-    arguments = parse_arguments()
-    rows = read_reference(arguments.reference)
+def check(folder: Path, reference: Path, settings: argparse.Namespace) -> int:
+    """Load a folder, compare, print every fault; return the exit status."""
+    rows = read_reference(reference)
     collector = WarningCollector()
-    transformers.logging.set_verbosity_warning()
     transformers.logging.add_handler(collector)
-
-    config = AutoConfig.from_pretrained(arguments.model)
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        arguments.model, dtype=torch.float32, output_loading_info=True
-    )
-    difference = largest_difference(model.eval(), tokenizer, rows, arguments.max_seq_length)
-    print(f"largest difference of a logit over {len(rows)} texts: {difference:.3e}")
-
-    faults = label_faults(config, arguments.model)
+    config = AutoConfig.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    kind = AutoModelForSequenceClassification
+    if settings.first_token:
+        kind = AutoModelForTokenClassification
+    # As a user loads it: in the type that config.json names.
+    model, info = kind.from_pretrained(folder, dtype="auto", output_loading_info=True)
+    faults = label_faults(config, folder) + settings_faults(model, tokenizer)
+    model = model.float().eval()
+    differences = []
+    for size in (1, settings.batch_size):
+        differences.append(largest_difference(model, tokenizer, rows, settings, size))
+        print(f"{len(rows)} texts in batches of {size}: logits differ by {differences[-1]:.3e}")
+    transformers.logging.remove_handler(collector)
     faults += [f"{kind}: {sorted(info[kind])}" for kind in LOADING_FAULTS if info[kind]]
     faults += [f"transformers warns: {message}" for message in collector.messages]
-    return verdict([difference], arguments.tolerance, faults)
+    return verdict(differences, settings.tolerance, [f"{folder}: {fault}" for fault in faults])
+
+
+def main() -> int:
+    """Check every folder; return the exit status."""
+    arguments = parse_arguments()
+    transformers.logging.set_verbosity_warning()
+    transformers.logging.disable_progress_bar()
+    pairs = zip(arguments.model, arguments.reference, strict=True)
+    return max([check(folder, reference, arguments) for folder, reference in pairs])
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ pub fn write(environment: &Environment) -> Result<ExitCode> {
         ("fixtures.py", "crates/temper-models/tests/fixtures"),
         ("zoo.py", "crates/temper-models/tests/fixtures"),
         // On the models of the zoo.
+        ("padding_fixture.py", "crates/temper-models/tests/fixtures"),
         ("autocast_fixture.py", "crates/temper-models/tests/fixtures"),
         ("lora_fixture.py", "crates/temper-freeze/tests/fixtures"),
+        ("merge_fixture.py", "crates/temper-freeze/tests/fixtures"),
         ("kernels_fixture.py", "crates/temper-kernels/tests/fixtures"),
         ("embedding_fixture.py", "crates/temper-train/tests/fixtures"),
         ("baseline_fixture.py", "crates/temper-train/tests/fixtures"),

@@ -6,6 +6,8 @@ mod cargo;
 mod carry;
 mod fixtures;
 mod python;
+#[cfg(target_os = "linux")]
+mod torture;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,8 @@ enum Command {
     Evaluate(Handed),
     /// Label texts with a fine-tuned model
     Predict(Handed),
+    /// Compute steps of a run again and compare hashes
+    Replay(Handed),
     /// Turn texts into vectors
     Embed(Handed),
     /// Write text with a language model
@@ -67,6 +71,9 @@ enum Command {
     Fixtures(python::Environment),
     /// Measure Temper beside PyTorch and write docs/BENCHMARKS.md
     Bench(bench::BenchArgs),
+    /// Kill runs, fail their system calls and cut their power; count what is lost (needs strace)
+    #[cfg(target_os = "linux")]
+    Torture(torture::TortureArgs),
     /// Pack what measures Temper beside PyTorch on a machine with a GPU and without internet
     Carry(carry::CarryArgs),
 }
@@ -110,6 +117,7 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Finetune(handed) => temper("finetune", handed),
         Command::Evaluate(handed) => temper("evaluate", handed),
         Command::Predict(handed) => temper("predict", handed),
+        Command::Replay(handed) => temper("replay", handed),
         Command::Embed(handed) => temper("embed", handed),
         Command::Generate(handed) => temper("generate", handed),
         Command::Inspect(handed) => temper("inspect", handed),
@@ -126,6 +134,8 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Ci => cargo::ci(),
         Command::Fixtures(environment) => fixtures::write(&environment),
         Command::Bench(args) => bench::measure(&args),
+        #[cfg(target_os = "linux")]
+        Command::Torture(args) => torture::torture(&args),
         Command::Carry(args) => carry::pack(&args, cuda_offline),
     }
 }

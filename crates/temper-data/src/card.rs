@@ -59,19 +59,9 @@ impl Task {
         }
     }
 
-    /// The columns to read by role: those asked for, else the card's, else the required ones by
-    /// the names of their roles.
-    pub(crate) fn columns(
-        self,
-        card: Option<&DatasetCard>,
-        asked: &BTreeMap<String, String>,
-    ) -> BTreeMap<String, String> {
-        let mut columns: BTreeMap<String, String> = match card {
-            Some(card) => card.columns.clone(),
-            None => self.roles().0.iter().map(|role| (role.to_string(), role.to_string())).collect(),
-        };
-        columns.extend(asked.clone());
-        columns
+    /// The roles that every dataset of the task has.
+    pub(crate) fn required_roles(self) -> &'static [&'static str] {
+        self.roles().0
     }
 }
 

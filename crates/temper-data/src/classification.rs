@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use temper_hub::{Hub, Resolved};
 
 use crate::card::{Task, Unlabelled};
+use crate::columns::ColumnChoice;
 use crate::dataset::{DatasetTables, load_tables};
 use crate::labels::{Labels, Place as CellPlace};
 use crate::readers::{FileReport, Row};
@@ -23,6 +25,9 @@ pub struct DatasetRequest {
     pub text_pair_column: Option<String>,
     /// Column of the label; otherwise the card's, or `label`.
     pub label_column: Option<String>,
+    /// Columns that the model was trained on: taken where a table has them and neither the request nor the
+    /// card names others.
+    pub trained_columns: Option<ColumnNames>,
     /// Folders with cards of the user.
     pub card_directories: Vec<PathBuf>,
     /// Decides which rows a subset keeps.
@@ -72,6 +77,8 @@ pub struct TextClassificationData {
     pub card: Option<DatasetCard>,
     /// Where the files came from, unless a path was given.
     pub resolved: Option<Resolved>,
+    /// The columns that were read.
+    pub columns: ColumnNames,
     /// Names of the classes 0, 1, ...
     pub label_names: Vec<String>,
     /// To train on.
@@ -92,15 +99,45 @@ pub struct TextClassificationData {
     pub notices: Vec<String>,
 }
 
+/// The columns of a dataset, by what they are for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnNames {
+    /// The text.
+    pub text: String,
+    /// The second text of a pair; `None` where texts come alone.
+    pub text_pair: Option<String>,
+    /// The label.
+    pub label: String,
+}
+
+impl ColumnNames {
+    fn of_roles(roles: &BTreeMap<String, String>) -> Self {
+        let name = |role: &str| roles.get(role).cloned();
+        let required = |role: &str| name(role).unwrap_or_else(|| role.to_string());
+        Self { text: required("text"), text_pair: name("text_pair"), label: required("label") }
+    }
+}
+
 impl DatasetRequest {
-    /// The columns that are asked for, by role.
-    fn columns(&self) -> BTreeMap<String, String> {
-        let columns = [
-            ("text", &self.text_column),
-            ("text_pair", &self.text_pair_column),
-            ("label", &self.label_column),
-        ];
-        columns.into_iter().filter_map(|(role, name)| Some((role.to_string(), name.clone()?))).collect()
+    fn columns(&self) -> ColumnChoice {
+        let roles = |text: Option<&String>, pair: Option<&String>, label: Option<&String>| {
+            let names = [("text", text), ("text_pair", pair), ("label", label)];
+            names.into_iter().filter_map(|(role, name)| Some((role.to_string(), name?.clone()))).collect()
+        };
+        let trained = self.trained_columns.as_ref();
+        ColumnChoice {
+            asked: roles(
+                self.text_column.as_ref(),
+                self.text_pair_column.as_ref(),
+                self.label_column.as_ref(),
+            ),
+            trained: roles(
+                trained.map(|names| &names.text),
+                trained.and_then(|names| names.text_pair.as_ref()),
+                trained.map(|names| &names.label),
+            ),
+        }
     }
 }
 
@@ -115,8 +152,9 @@ pub fn load_text_classification(
 ) -> Result<TextClassificationData, DataError> {
     let (name, cards) = (&request.name_or_path, &request.card_directories);
     let dataset = load_tables(hub, name, cards, Task::TextClassification, &request.columns())?;
-    let labels = labels(&dataset)?;
-    let mut data = place_rows(dataset, &labels)?;
+    let columns = ColumnNames::of_roles(&dataset.columns);
+    let labels = labels(&dataset, &columns.label)?;
+    let mut data = place_rows(dataset, columns, &labels)?;
     remove_leaks(&mut data);
     data.full_train_rows = data.train.len();
     check_not_empty(&data, "give it files of its own, or more rows to hold out from")?;
@@ -126,8 +164,7 @@ pub fn load_text_classification(
 }
 
 /// The classes: the card's, else the training file's, else those that occur in train.
-fn labels(dataset: &DatasetTables) -> Result<Labels, DataError> {
-    let column = &dataset.columns["label"];
+fn labels(dataset: &DatasetTables, column: &str) -> Result<Labels, DataError> {
     let of_table =
         |table: &Table| table.column(column).and_then(|index| table.columns[index].class_names.clone());
     let train = &dataset.tables.train;
@@ -146,11 +183,16 @@ fn labels(dataset: &DatasetTables) -> Result<Labels, DataError> {
 }
 
 /// Reads all rows and cuts the missing splits out of train.
-fn place_rows(dataset: DatasetTables, labels: &Labels) -> Result<TextClassificationData, DataError> {
+fn place_rows(
+    dataset: DatasetTables,
+    columns: ColumnNames,
+    labels: &Labels,
+) -> Result<TextClassificationData, DataError> {
     let mut data = TextClassificationData {
         name: dataset.name,
         card: dataset.card,
         resolved: dataset.resolved,
+        columns,
         label_names: labels.names.clone(),
         train: Vec::new(),
         validation: Vec::new(),
@@ -161,10 +203,9 @@ fn place_rows(dataset: DatasetTables, labels: &Labels) -> Result<TextClassificat
         files: Vec::new(),
         notices: labels.notices.clone(),
     };
-    let columns = &dataset.columns;
-    data.validation = read_split(dataset.tables.validation, columns, labels, &mut data)?;
-    data.test = read_split(dataset.tables.test, columns, labels, &mut data)?;
-    for row in read_split(dataset.tables.train, columns, labels, &mut data)? {
+    data.validation = read_split(dataset.tables.validation, labels, &mut data)?;
+    data.test = read_split(dataset.tables.test, labels, &mut data)?;
+    for row in read_split(dataset.tables.train, labels, &mut data)? {
         match dataset.held_out.place(&row.key()) {
             Place::Train => data.train.push(row),
             Place::Validation => data.validation.push(row),
@@ -177,7 +218,6 @@ fn place_rows(dataset: DatasetTables, labels: &Labels) -> Result<TextClassificat
 /// The rows of a split's tables; what is to be said of them goes to `data`.
 fn read_split(
     tables: Vec<Table>,
-    columns: &BTreeMap<String, String>,
     labels: &Labels,
     data: &mut TextClassificationData,
 ) -> Result<Vec<LabelledText>, DataError> {
@@ -185,9 +225,9 @@ fn read_split(
     let mut rows = Vec::new();
     for table in tables {
         let before = (rows.len(), table.rows.len());
-        data.notices.extend(check_fields(&table, &columns["label"], labels)?);
+        data.notices.extend(check_fields(&table, &data.columns.label, labels)?);
         data.files.push(table.report.clone());
-        rows.extend(read_rows(table, columns, labels, policy)?);
+        rows.extend(read_rows(table, &data.columns, labels, policy)?);
         data.unlabelled += before.1 - (rows.len() - before.0);
     }
     Ok(rows)
@@ -213,36 +253,34 @@ fn check_fields(table: &Table, column: &str, labels: &Labels) -> Result<Option<S
 
 fn read_rows(
     table: Table,
-    columns: &BTreeMap<String, String>,
+    columns: &ColumnNames,
     labels: &Labels,
     policy: Unlabelled,
 ) -> Result<Vec<LabelledText>, DataError> {
-    let place_of = |role: &str| {
-        let name = columns.get(role)?;
-        Some((table.column(name)?, name.as_str()))
-    };
-    let (Some(text), Some(label)) = (place_of("text"), place_of("label")) else {
+    let place_of = |name: &String| table.column(name).map(|index| (index, name.clone()));
+    let (Some(text), Some(label)) = (place_of(&columns.text), place_of(&columns.label)) else {
         return Err(DataError::broken(&table.file, None, "a column is missing"));
     };
-    let pair = place_of("text_pair");
+    let pair = columns.text_pair.as_ref().and_then(place_of);
     let typed = table.columns[label.0].typed;
     let mut rows = Vec::with_capacity(table.rows.len());
     let mut unlabelled = Vec::new();
     for Row { number, cells } in &table.rows {
         let (file, row) = (&table.file, *number);
-        let place = CellPlace { file, row, column: label.1, typed };
-        let Some(label) = labels.id(&cells[label.0], &place)? else {
+        let place = CellPlace { file, row, column: &label.1, typed };
+        let Some(class) = labels.id(&cells[label.0], &place)? else {
             unlabelled.push(row);
             continue;
         };
-        let text_of = |(index, name): (usize, &str)| cells[index].to_text(file, row, name);
-        rows.push(LabelledText { text: text_of(text)?, pair: pair.map(text_of).transpose()?, label, row });
+        let text_of = |(index, name): &(usize, String)| cells[*index].to_text(file, row, name);
+        let (text, pair) = (text_of(&text)?, pair.as_ref().map(text_of).transpose()?);
+        rows.push(LabelledText { text, pair, label: class, row });
     }
     match unlabelled.first() {
         Some(first) if policy == Unlabelled::Error => Err(DataError::Unlabelled {
             file: table.file.clone(),
             row: *first,
-            column: label.1.to_string(),
+            column: label.1,
             count: unlabelled.len(),
         }),
         _ => Ok(rows),

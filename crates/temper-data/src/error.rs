@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use temper_files::FileError;
 use temper_hub::HubError;
 
 use crate::messages::{at_row, did_you_mean, missing_folder, quoted};
@@ -23,6 +24,10 @@ pub enum DataError {
         /// What the system said.
         source: std::io::Error,
     },
+
+    /// A file is taken, owned by another process or damaged.
+    #[error(transparent)]
+    File(FileError),
 
     /// The file's name does not say what it is.
     #[error(
@@ -389,6 +394,15 @@ pub enum DataError {
         /// Special tokens added to each example.
         special: usize,
     },
+}
+
+impl From<FileError> for DataError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Io { path, source } => Self::Io { path, source },
+            other => Self::File(other),
+        }
+    }
 }
 
 impl From<HubError> for DataError {

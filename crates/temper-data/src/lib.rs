@@ -8,6 +8,7 @@
 mod batch;
 mod card;
 mod classification;
+mod columns;
 mod dataset;
 mod encode;
 mod error;
@@ -24,7 +25,10 @@ mod unlabelled;
 
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
 pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
-pub use classification::{DatasetRequest, LabelledText, TextClassificationData, load_text_classification};
+pub use classification::{
+    ColumnNames, DatasetRequest, LabelledText, TextClassificationData, load_text_classification,
+};
+pub use columns::ColumnChoice;
 pub use dataset::{DatasetTables, load_tables};
 pub use encode::{EncodeSettings, Encoded, EncodedSet, TextInput, Truncation, encode_all};
 pub use error::DataError;
@@ -33,10 +37,5 @@ pub use readers::{FileReport, Format};
 pub use report::{DataReport, SplitReport};
 pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};
-pub use tokenizer::{SpecialTokens, TextStream, TextTokenizer, load_tokenizer};
+pub use tokenizer::{DeclaredCut, SpecialTokens, TextStream, TextTokenizer, declared_cut, load_tokenizer};
 pub use unlabelled::{UnlabelledText, UnlabelledTexts, read_unlabelled, stream_unlabelled};
-
-/// Bytes as hexadecimal digits in lower case.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

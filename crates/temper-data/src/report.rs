@@ -177,6 +177,7 @@ mod tests {
             name: "reviews".into(),
             card: None,
             resolved: None,
+            columns: crate::ColumnNames { text: "text".into(), text_pair: None, label: "label".into() },
             label_names: vec!["neg".into(), "pos".into()],
             train: vec![row(1), row(0), row(1), row(1)],
             validation: vec![row(0)],

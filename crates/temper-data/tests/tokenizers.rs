@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::{letter, write_bert_vocab};
-use temper_data::{DataError, TextTokenizer, load_tokenizer};
+use temper_data::{DataError, EncodeSettings, TextTokenizer, Truncation, declared_cut, load_tokenizer};
 
 fn ids(tokenizer: &TextTokenizer, text: &str) -> Vec<u32> {
     let encoding = tokenizer.inner().encode(text, true).unwrap();
@@ -15,6 +15,10 @@ fn ids(tokenizer: &TextTokenizer, text: &str) -> Vec<u32> {
 
 fn write(dir: &Path, name: &str, content: &str) {
     std::fs::write(dir.join(name), content).unwrap();
+}
+
+fn cut(max_length: usize) -> EncodeSettings {
+    EncodeSettings { max_length, truncation: Truncation::Head }
 }
 
 fn write_bpe(dir: &Path, special: &str) {
@@ -89,7 +93,7 @@ fn byte_level_files_without_them_are_gpt2s() {
 fn padding_and_truncation_of_a_tokenizer_json_are_switched_off() {
     let dir = tempfile::tempdir().unwrap();
     write_bert_vocab(dir.path());
-    load_tokenizer(dir.path()).unwrap().save(dir.path(), 128).unwrap();
+    load_tokenizer(dir.path()).unwrap().save(dir.path(), &cut(128)).unwrap();
     let path = dir.path().join("tokenizer.json");
     let mut json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     json["truncation"] = serde_json::json!({
@@ -112,7 +116,7 @@ fn a_saved_tokenizer_is_the_same_tokenizer() {
         let (source, saved) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         write_bpe(source.path(), special);
         let tokenizer = load_tokenizer(source.path()).unwrap();
-        tokenizer.save(saved.path(), 64).unwrap();
+        tokenizer.save(saved.path(), &cut(64)).unwrap();
         let again = load_tokenizer(saved.path()).unwrap();
         assert_eq!(again.sha256(), tokenizer.sha256());
         assert_eq!(again.special(), tokenizer.special());
@@ -127,16 +131,48 @@ fn the_saved_configuration_keeps_the_sources_and_says_what_transformers_needs() 
     write(
         source.path(),
         "tokenizer_config.json",
-        r#"{"do_lower_case": false, "model_max_length": 512, "note": "kept"}"#,
+        r#"{"do_lower_case": false, "model_max_length": 512, "note": "kept", "padding_side": "left"}"#,
     );
-    load_tokenizer(source.path()).unwrap().save(saved.path(), 128).unwrap();
+    load_tokenizer(source.path()).unwrap().save(saved.path(), &cut(128)).unwrap();
     let text = std::fs::read_to_string(saved.path().join("tokenizer_config.json")).unwrap();
     let config: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(config["model_max_length"], 128);
+    assert_eq!(config["truncation_side"], "right");
+    assert_eq!(config["padding_side"], "right");
     assert_eq!(config["do_lower_case"], false);
     assert_eq!(config["note"], "kept");
     assert_eq!(config["tokenizer_class"], "BertTokenizer");
     assert_eq!(config["pad_token"], "[PAD]");
+}
+
+#[test]
+fn the_side_that_is_cut_is_saved_and_read_again() {
+    let (source, saved) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_bert_vocab(source.path());
+    let tokenizer = load_tokenizer(source.path()).unwrap();
+    for (truncation, nearest) in [
+        (Truncation::Head, Truncation::Head),
+        (Truncation::Tail, Truncation::Tail),
+        (Truncation::HeadTail, Truncation::Tail),
+    ] {
+        tokenizer.save(saved.path(), &EncodeSettings { max_length: 9, truncation }).unwrap();
+        let declared = declared_cut(saved.path()).unwrap();
+        assert_eq!((declared.max_length, declared.truncation), (Some(9), Some(nearest)));
+    }
+}
+
+#[test]
+fn lower_case_comes_before_what_the_tokenizer_does() {
+    let dir = tempfile::tempdir().unwrap();
+    write_bert_vocab(dir.path());
+    write(dir.path(), "tokenizer_config.json", r#"{"do_lower_case": false}"#);
+    let cased = load_tokenizer(dir.path()).unwrap();
+    let lower = cased.clone().lowercasing().unwrap();
+    assert_eq!(ids(&lower, "A b"), ids(&cased, "a b"));
+    assert_ne!(ids(&cased, "A b"), ids(&cased, "a b"));
+    assert_ne!(lower.sha256(), cased.sha256(), "encoded texts are not shared with the cased one");
+    let again = lower.clone().lowercasing().unwrap();
+    assert_eq!(again.sha256(), lower.sha256());
 }
 
 #[test]
@@ -164,7 +200,7 @@ fn a_layout_that_names_what_it_does_not_define_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     write_bert_vocab(dir.path());
     let tokenizer = load_tokenizer(dir.path()).unwrap();
-    tokenizer.save(dir.path(), 128).unwrap();
+    tokenizer.save(dir.path(), &cut(128)).unwrap();
     let text = std::fs::read_to_string(dir.path().join("tokenizer.json")).unwrap();
     let good: serde_json::Value = serde_json::from_str(&text).unwrap();
     let refused = |json: &serde_json::Value, part: &str| {

@@ -77,15 +77,13 @@ pub enum FreezeError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An adapter that is computed otherwise than LoRA.
-    #[error("{path}: {field} = {value} is not supported; the numbers would be wrong without it")]
-    UnsupportedAdapter {
+    /// An adapter that cannot be honoured, or that does not fit its model, with every reason.
+    #[error("{path}:{}", listed(problems))]
+    AdapterMisfit {
         /// The file.
         path: PathBuf,
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: String,
+        /// What is wrong, a line each.
+        problems: Vec<String>,
     },
     /// A model's parameters could not be read or written.
     #[error(transparent)]
@@ -102,6 +100,16 @@ pub enum FreezeError {
         /// The largest one allowed.
         tolerance: f64,
     },
+}
+
+/// The first lines, and how many follow.
+fn listed(lines: &[String]) -> String {
+    const MOST: usize = 20;
+    let mut text: String = lines.iter().take(MOST).map(|line| format!("\n  {line}")).collect();
+    if lines.len() > MOST {
+        text += &format!("\n  and {} more", lines.len() - MOST);
+    }
+    text
 }
 
 fn counted(available: usize) -> String {

@@ -14,8 +14,8 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use temper_freeze::lora::{
-    ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoraSettings, PeftAdapter, PeftRequest, attach, load_own, load_peft,
-    merge, save_own, save_peft, unmerge,
+    ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapted, LoraSettings, PeftAdapter, PeftRequest, attach, load_own,
+    load_peft, merge, save_own, save_peft, unmerge,
 };
 use temper_freeze::{
     AdamWSettings, ClipFactor, FreezePlan, GradientSquares, LinearWarmup, ParameterHashes, Strategy,
@@ -80,8 +80,13 @@ impl Adapted {
     fn load_from(&self, dir: &Path, device: &Device) -> Model {
         let adapter = PeftAdapter::open(dir).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let loaded = load_peft(self.base.load(device), &self.base.config, &adapter);
-        let (model, whole) = loaded.unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        assert!(!whole.is_empty() && whole.iter().all(|path| path.starts_with("head.")), "{whole:?}");
+        let Adapted { model, replaced, fields } =
+            loaded.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        assert!(
+            !replaced.is_empty() && replaced.iter().all(|path| path.starts_with("head.")),
+            "{replaced:?}"
+        );
+        assert!(fields.is_empty(), "{fields:?}");
         model
     }
 
@@ -265,7 +270,7 @@ fn adapters_side_by_side_are_one_adapter_of_a_fused_map() {
         let adapter = PeftAdapter::open(dir.path()).expect("opened");
         let mut base = model.clone();
         base.each_linear(&mut |_, linear| linear.adapter = None);
-        let (again, _) = load_peft(base.clone(), &case.config, &adapter).expect("loaded");
+        let again = load_peft(base.clone(), &case.config, &adapter).expect("loaded").model;
         let (before, after) = (logits(&model, &case), logits(&again, &case));
         assert!(largest(&before, &logits(&base, &case)) > 1e-4, "{name}: the adapters do something");
         let difference = largest(&before, &after) / size(&before).max(1.0);

@@ -5,11 +5,11 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use flate2::read::GzDecoder;
+use temper_files::fill;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
 use crate::error::HubError;
-use crate::files::fill_atomically;
 use crate::source::Archive;
 
 /// Writes one member to `target`, whole or not at all. `member` may be `outer.tar.gz!inner`.
@@ -73,7 +73,7 @@ impl Reading<'_> {
     }
 
     fn copy(&self, content: &mut dyn Read, target: &Path) -> Result<(), HubError> {
-        fill_atomically(target, |file| {
+        fill(target, |file| {
             let mut piece = vec![0; 1 << 20];
             loop {
                 // Read and write apart, because a damaged archive and a full disk differ.

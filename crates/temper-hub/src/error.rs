@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use temper_files::FileError;
 use thiserror::Error;
 
 /// Why a name did not become files.
@@ -160,6 +161,18 @@ pub enum HubError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A file is taken, owned by another process or damaged.
+    #[error(transparent)]
+    File(FileError),
+}
+
+impl From<FileError> for HubError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Io { path, source } => Self::Io { path, source },
+            other => Self::File(other),
+        }
+    }
 }
 
 impl HubError {

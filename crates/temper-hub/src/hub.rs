@@ -38,6 +38,12 @@ fn model_files() -> Vec<Wanted> {
         "vocab.json",
         "merges.txt",
         "generation_config.json",
+        // What decides how a text becomes a vector: of a run, and of sentence-transformers.
+        "temper.json",
+        "modules.json",
+        "1_Pooling/config.json",
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",
     ];
     let mut wanted =
         vec![Wanted::Required("config.json".into()), Wanted::FirstOf(weights.map(String::from).to_vec())];
@@ -60,11 +66,26 @@ impl Hub {
     /// Wrong names ([`HubError::is_usage`]), sources out of reach ([`HubError::is_unreachable`]),
     /// or what a source answered.
     pub fn model(&self, name: &str) -> Result<Resolved, HubError> {
+        self.model_with(name, &model_files())
+    }
+
+    /// As [`Hub::model`], of the files alone that say how its texts become tensors.
+    ///
+    /// # Errors
+    /// As [`Hub::model`].
+    pub fn model_settings(&self, name: &str) -> Result<Resolved, HubError> {
+        let optional = ["tokenizer_config.json", "tokenizer.json", "temper.json"];
+        let mut wanted = vec![Wanted::Required("config.json".into())];
+        wanted.extend(optional.map(|name| Wanted::Optional(name.into())));
+        self.model_with(name, &wanted)
+    }
+
+    fn model_with(&self, name: &str, wanted: &[Wanted]) -> Result<Resolved, HubError> {
         if let Some(entry) = catalogue().find(name).filter(|_| !is_folder_with_slash(name)) {
-            return self.catalogued(name, entry);
+            return self.catalogued(name, entry, wanted);
         }
         if looks_like_a_path(name) || Path::new(name).is_dir() {
-            return from_folder(name);
+            return from_folder(name, wanted);
         }
         if catalogue().is_not_public(name) {
             return Err(HubError::NotPublic {
@@ -80,7 +101,7 @@ impl Hub {
             });
         }
         let source = Source { hub: Some(name.to_string()), package: None };
-        self.fetch(RepoKind::Model, name, &source, &model_files())
+        self.fetch(RepoKind::Model, name, &source, wanted)
     }
 
     /// A repository's files through mirror, Hub and package, in this order. Each shard of an index
@@ -141,8 +162,12 @@ impl Hub {
         Err(HubError::Unreachable { name: name.to_string(), tried })
     }
 
-    fn catalogued(&self, name: &str, entry: &CatalogueEntry) -> Result<Resolved, HubError> {
-        let wanted = model_files();
+    fn catalogued(
+        &self,
+        name: &str,
+        entry: &CatalogueEntry,
+        wanted: &[Wanted],
+    ) -> Result<Resolved, HubError> {
         let stand_in = entry
             .stand_in
             .as_deref()
@@ -152,8 +177,8 @@ impl Hub {
             RepoKind::Model,
             name,
             &entry.source(),
-            &wanted,
-            stand_in.as_ref().map(|(name, source)| (*name, source, wanted.as_slice())),
+            wanted,
+            stand_in.as_ref().map(|(name, source)| (*name, source, wanted)),
         )
     }
 
@@ -310,7 +335,7 @@ impl Search<'_> {
 }
 
 /// A model's files in a folder that the user names.
-fn from_folder(name: &str) -> Result<Resolved, HubError> {
+fn from_folder(name: &str, wanted: &[Wanted]) -> Result<Resolved, HubError> {
     let path = Path::new(name);
     if !path.is_dir() {
         return Err(HubError::NoSuchFolder {
@@ -326,7 +351,7 @@ fn from_folder(name: &str) -> Result<Resolved, HubError> {
         revision: None,
         package: None,
         stand_in_for: None,
-        files: collect(&Folder { path }, &model_files())?,
+        files: collect(&Folder { path }, wanted)?,
     })
 }
 

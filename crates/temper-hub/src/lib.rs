@@ -39,7 +39,6 @@ mod verify;
 
 pub use catalogue::{Catalogue, CatalogueEntry, NotPublicNames, catalogue};
 pub use error::HubError;
-pub use files::{sha256_of, write_atomically};
 pub use hub::Hub;
 pub use names::near_names;
 pub use resolved::{Origin, Resolved, ResolvedFile};

@@ -1,13 +1,14 @@
 //! The Hugging Face Hub and its cache on this machine, through the `hf-hub` client.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync, RepoType, split_id};
 
 use crate::error::{HubError, with_causes};
-use crate::files::Lock;
+use crate::files::wait_for;
 use crate::place::{Place, measured};
 use crate::progress::DownloadBar;
 use crate::reach::probe;
@@ -80,7 +81,7 @@ impl Connection {
             Some(_) => None,
             None => {
                 let locks = settings.cache.join("locks");
-                Some(Lock::take(locks.join(format!("{folder}.lock")))?)
+                Some(wait_for(locks.join(format!("{folder}.lock")))?)
             }
         };
         let revision = settings.revision.clone().unwrap_or_else(|| "main".into());
@@ -108,7 +109,7 @@ pub(crate) struct Repository<'a, T: RepoType> {
     /// The revision as asked until the first file is there, then its commit: all files are of one
     /// commit, even if the branch moves meanwhile.
     revision: RefCell<String>,
-    _lock: Option<Lock>,
+    _lock: Option<File>,
 }
 
 impl<T: RepoType> Repository<'_, T> {

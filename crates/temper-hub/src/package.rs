@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use temper_files::sha256_of;
 
 use crate::archive::extract;
 use crate::error::HubError;
-use crate::files::{Lock, sha256_of, stays_inside, write_atomically};
+use crate::files::{stays_inside, wait_for};
 use crate::pip;
 use crate::place::{Place, measured};
 use crate::resolved::ResolvedFile;
@@ -60,7 +61,7 @@ impl PackageCopy {
                 tried: vec![format!("package {title}: offline is asked for, and it is not in the cache")],
             });
         }
-        let _lock = Lock::take(packages.join(format!("{name}.lock")))?;
+        let _lock = wait_for(packages.join(format!("{name}.lock")))?;
         if let Some(files) = intact(&folder, package)? {
             return Ok(Self { title, files });
         }
@@ -159,7 +160,7 @@ fn fill(folder: &Path, package: &PackageSource, settings: &HubSettings) -> Resul
     let path = folder.join(MANIFEST);
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(|error| HubError::Format { what: path.display().to_string(), reason: error.to_string() })?;
-    write_atomically(&path, &text)
+    Ok(temper_files::write(&path, &text)?)
 }
 
 /// A folder for the archive, on the same disk as the cache and removed afterwards. Its name is

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::error::HubError;
-use crate::files::write_atomically;
 use crate::progress::Spinner;
 use crate::settings::HubSettings;
 use crate::source::{Archive, PackageSource};
@@ -29,7 +28,7 @@ pub(crate) fn download(
     // It does that only for requirements in a file.
     let requirements = into.join("requirements.txt");
     let line = format!("{}=={} --hash=sha256:{}\n", package.name, package.version, package.sha256);
-    write_atomically(&requirements, line.as_bytes())?;
+    temper_files::write(&requirements, line.as_bytes())?;
     let archives = into.join("archives");
     fs::create_dir_all(&archives).map_err(|error| HubError::io(&archives, error))?;
 

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use temper_files::sha256_of;
 
 use crate::error::HubError;
-use crate::files::{sha256_of, stays_inside};
+use crate::files::stays_inside;
 use crate::resolved::ResolvedFile;
 use crate::source::Wanted;
 

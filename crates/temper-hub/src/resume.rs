@@ -8,8 +8,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use hf_hub::{HFError, HFRepositorySync, RepoType};
+use temper_files::sha256_of;
 
-use crate::files::sha256_of;
 use crate::progress::DownloadBar;
 
 /// Asked for at once; also what a further break costs at most.

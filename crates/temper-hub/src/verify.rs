@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 
 use sha1::{Digest, Sha1};
+use temper_files::{hex, read_in_pieces};
 
 use crate::error::HubError;
-use crate::files::{hex, read_in_pieces};
 use crate::resolved::ResolvedFile;
 
 /// A hash that was announced, and the one that was found.

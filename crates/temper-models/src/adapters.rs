@@ -2,11 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::Value;
+
 use crate::layers::{Linear, LinearWalk};
-use crate::loading::stored_shape;
+use crate::loading::{parts, stored_shape};
 use crate::parameters::is_adapter;
-use crate::weights::{Checkpoint, Place, Source, StoredTensors, fill, stored_tensors};
-use crate::{BackboneModule, Misfits, Model, ModelConfig, ModelError};
+use crate::weights::{Checkpoint, Place, Row, Source, StoredTensors, Target, fill, stored_tensors};
+use crate::{BackboneModule, Misfits, Model, ModelConfig, ModelError, Parameter};
+
+/// The parameter that is looked up by token.
+const TOKEN_EMBEDDING: &str = "token_embedding.weight";
+/// Of a head that gives logits of the vocabulary: what has a number, or a column, a token.
+const VOCABULARY: [&str; 4] =
+    ["head.output.weight", "head.bias", "head.tokens.output.weight", "head.tokens.bias"];
 
 impl<B: BackboneModule> Model<B> {
     /// Shows every linear map of the backbone with its path, such as `layers.0.attention.query`.
@@ -16,9 +24,34 @@ impl<B: BackboneModule> Model<B> {
         self.backbone.walk_linears(&mut LinearWalk::new(visit));
     }
 
+    /// As [`Self::each_linear`], and the head's, such as `head.output`.
+    pub fn each_linear_and_head(&mut self, visit: &mut dyn FnMut(&str, &mut Linear)) {
+        self.each_linear(visit);
+        if let Some(head) = &mut self.head {
+            LinearWalk::new(visit).part("head", head);
+        }
+    }
+
     /// Whether any linear map has an adapter.
     pub fn has_adapters(&self) -> bool {
         self.parameters().parameters.iter().any(|parameter| is_adapter(&parameter.path))
+    }
+
+    /// Whether the head's map to the vocabulary is the token embedding.
+    pub fn is_tied(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head.is_tied())
+    }
+
+    /// Gives a tied head a map of its own with the values of the token embedding; false where the logits would
+    /// be others then. The configuration has to say so, too: `tie_word_embeddings` is false.
+    pub fn untie(&mut self) -> bool {
+        let table = self.backbone.token_table();
+        self.head.as_mut().is_some_and(|head| head.untie(table))
+    }
+
+    /// Rows of the token embedding.
+    pub fn vocabulary(&self) -> usize {
+        self.backbone.token_table().dims()[0]
     }
 
     /// Where a parameter is stored in a checkpoint of this model; adapters are in none.
@@ -44,11 +77,12 @@ impl<B: BackboneModule> Model<B> {
 
     /// The model with some parameters replaced by tensors of a file, and the paths of these parameters.
     ///
-    /// `names` leads from the name in a checkpoint of this model to the name in the file.
+    /// `names` leads from the name in a checkpoint of this model to the name in the file. A token embedding may
+    /// have another number of rows, if all that depends on the vocabulary is replaced with it.
     ///
     /// # Errors
-    /// [`ModelError::Misfit`] with every name that no parameter wants, or that is fused of several, and
-    /// every shape that differs; [`ModelError::BrokenFile`].
+    /// [`ModelError::Misfit`] with every name that no parameter wants and every shape that differs;
+    /// [`ModelError::BrokenFile`].
     pub fn with_stored(
         self,
         config: &ModelConfig<B>,
@@ -57,30 +91,96 @@ impl<B: BackboneModule> Model<B> {
     ) -> Result<(Self, Vec<String>), ModelError> {
         let shapes: HashMap<String, Vec<usize>> =
             file.entries().into_iter().map(|entry| (entry.name, entry.shape)).collect();
+        let places = self.places(config, |name| shapes.get(names.get(name)?).cloned());
+        let own = self.parameters().parameters.into_iter();
+        let own: HashMap<String, Vec<usize>> =
+            own.map(|parameter| (parameter.path, parameter.shape)).collect();
         let mut unused: BTreeMap<&String, &String> = names.iter().collect();
         let (mut sources, mut misfits) = (HashMap::new(), Misfits::default());
-        for parameter in self.parameters().parameters {
-            let Some(place) = self.stored_place(config, &parameter.path) else { continue };
-            if place.paths.len() > 1 {
+        for (place, parameters) in places {
+            let parameters: Vec<&Parameter> = parameters.iter().collect();
+            let Some(name) = unused.remove(&place.name) else {
+                if own.get(&place.paths[0]) != Some(&parameters[0].shape) {
+                    misfits.missing.push(place.name);
+                }
+                continue;
+            };
+            let (shape, wanted) = (shapes.get(name), stored_shape(&parameters, place.layout));
+            if shape != Some(&wanted) {
+                misfits.misshapen.push((name.clone(), shape.cloned().unwrap_or_default(), wanted));
                 continue;
             }
-            let Some(name) = unused.remove(&place.name) else { continue };
-            let wanted = stored_shape(&[&parameter], place.layout);
-            match shapes.get(name) {
-                Some(shape) if *shape == wanted => {
-                    let source = Source { data: file.values(name)?, layout: place.layout };
-                    sources.insert(parameter.path, source);
-                }
-                shape => {
-                    misfits.misshapen.push((name.clone(), shape.cloned().unwrap_or_default(), wanted));
-                }
-            }
+            let parts = parts(file.values(name)?, &place, &parameters, config.facts().weights.groups);
+            let filled = place.paths.into_iter().zip(parts);
+            sources.extend(filled.map(|(path, data)| (path, Source { data, layout: place.layout })));
         }
+        unused.retain(|name, _| !config.is_copy(name));
         misfits.unexpected.extend(unused.into_values().cloned());
         if !misfits.is_empty() {
             return Err(ModelError::Misfit { path: file.path.clone(), misfits });
         }
         let paths = sources.keys().cloned().collect();
         Ok((fill(self, sources), paths))
+    }
+
+    /// Every stored tensor of the model and its parameters; of as many tokens as the embedding has in the
+    /// file, of which `shape` gives shapes by their names in a checkpoint.
+    fn places(
+        &self,
+        config: &ModelConfig<B>,
+        shape: impl Fn(&str) -> Option<Vec<usize>>,
+    ) -> Vec<(Place, Vec<Parameter>)> {
+        let table = self.stored_place(config, TOKEN_EMBEDDING);
+        let tokens = table.and_then(|table| shape(&table.name)?.first().copied());
+        let is_head = self.head.as_ref().is_some_and(|head| head.language_model().is_some());
+        let parameters = self.parameters().parameters.into_iter().map(|parameter| {
+            let path = parameter.path.as_str();
+            let is_vocabulary = path == TOKEN_EMBEDDING || (is_head && VOCABULARY.contains(&path));
+            (parameter.path.clone(), with_tokens(parameter, tokens.filter(|_| is_vocabulary)))
+        });
+        let parameters: BTreeMap<String, Parameter> = parameters.collect();
+        let places = parameters.keys().filter_map(|path| {
+            let place = self.stored_place(config, path)?;
+            let parts: Option<Vec<Parameter>> =
+                place.paths.iter().map(|path| parameters.get(path).cloned()).collect();
+            Some((place.name.clone(), (place, parts?)))
+        });
+        places.collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+}
+
+/// A parameter with another number of tokens: of the embedding `[tokens, hidden]`, of the head's `[.., tokens]`.
+fn with_tokens(mut parameter: Parameter, tokens: Option<usize>) -> Parameter {
+    let axis = if parameter.path == TOKEN_EMBEDDING { 0 } else { parameter.shape.len().saturating_sub(1) };
+    if let (Some(tokens), Some(size)) = (tokens, parameter.shape.get_mut(axis)) {
+        *size = tokens;
+    }
+    parameter
+}
+
+impl<B> ModelConfig<B> {
+    /// Whether a stored tensor is a buffer, or the bias of a tied map under its second name.
+    fn is_copy(&self, name: &str) -> bool {
+        let head = self.head();
+        let own: &[Row] = head.as_ref().map_or(&[], |head| head.rows);
+        let prefixes = head.iter().filter_map(|head| head.prefix).chain([self.facts().weights.prefix, ""]);
+        let mut bare = prefixes.filter_map(|prefix| name.strip_prefix(prefix));
+        let ignores =
+            |rows: &[Row], name: &str| rows.iter().any(|row| row.target(name) == Some(Target::Ignored));
+        // A copy of a matrix may differ from it.
+        !name.ends_with(".weight")
+            && (ignores(own, name) || bare.any(|bare| ignores(self.facts().weights.rows, bare)))
+    }
+}
+
+impl ModelConfig {
+    /// The same configuration with some fields of config.json changed.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::read`], for what the family does not honour.
+    pub fn with_fields(&self, fields: &[(&str, Value)]) -> Result<Self, ModelError> {
+        let mut raw = self.raw().clone();
+        raw.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        crate::registry::parse(raw)
     }
 }

@@ -11,6 +11,9 @@ use crate::{Tape, TrunkState};
 pub struct TokenBatch {
     /// Token ids, `[tokens]`.
     pub ids: RowIndex,
+    /// The ids that [`Rows`] are found by, `[tokens]`: of a decoder that reads its input shifted right, the
+    /// input's.
+    read_by: RowIndex,
     /// Segment ids (0 for the first text, 1 for the second), `[tokens]`.
     pub type_ids: RowIndex,
     /// Each token's place in its sequence, from 0 or from what a cache holds already, `[tokens]`.
@@ -39,6 +42,38 @@ pub enum Rows {
     First,
     /// The last token's of every sequence.
     Last,
+    /// The last token's that is not this one, padding; the first token's of a sequence of nothing else.
+    /// transformers' decoders classify there.
+    LastExcept(u32),
+    /// The last token's that is this one, an end of sequence; see [`Rows::place`]. T5 and BART classify there.
+    LastOf(u32),
+}
+
+impl Rows {
+    /// The place of the token that is read in a sequence of ids; `None` for [`Rows::All`], for a sequence
+    /// without tokens, and where [`Rows::LastOf`] does not find its token.
+    ///
+    /// ```
+    /// use temper_models::Rows;
+    ///
+    /// assert_eq!(Rows::Last.place(&[5, 7, 0]), Some(2));
+    /// assert_eq!(Rows::LastExcept(0).place(&[5, 7, 0]), Some(1));
+    /// assert_eq!(Rows::LastExcept(0).place(&[0, 0]), Some(0));
+    /// assert_eq!(Rows::LastOf(2).place(&[5, 2, 7, 2, 0]), Some(3));
+    /// assert_eq!(Rows::LastOf(2).place(&[5, 7]), None);
+    /// ```
+    pub fn place(self, ids: &[i32]) -> Option<usize> {
+        let is = |id: &i32, wanted: u32| u32::try_from(*id) == Ok(wanted);
+        match self {
+            Self::All => None,
+            Self::First => (!ids.is_empty()).then_some(0),
+            Self::Last => ids.len().checked_sub(1),
+            Self::LastExcept(pad) => {
+                ids.iter().rposition(|id| !is(id, pad)).or((!ids.is_empty()).then_some(0))
+            }
+            Self::LastOf(end) => ids.iter().rposition(|id| is(id, end)),
+        }
+    }
 }
 
 impl TokenBatch {
@@ -74,9 +109,11 @@ impl TokenBatch {
         let sequences = Sequences::of_lengths(&lengths);
         assert_eq!(ids.len(), sequences.rows(), "the lengths do not add up to the number of ids");
         let positions = lengths.iter().zip(past).flat_map(|(&length, &past)| past..past + length);
+        let ids = RowIndex::new(ids.iter().map(|&id| id as i32).collect(), device);
         Self {
-            ids: RowIndex::new(ids.iter().map(|&id| id as i32).collect(), device),
-            type_ids: RowIndex::new(vec![0; ids.len()], device),
+            read_by: ids.clone(),
+            type_ids: RowIndex::new(vec![0; ids.host().len()], device),
+            ids,
             positions: RowIndex::new(positions.map(|position| position as i32).collect(), device),
             sequences,
             past: Some(Sequences::of_lengths(past)),
@@ -102,10 +139,13 @@ impl TokenBatch {
         Self::new(&pack(ids), &pack(type_ids), lengths, device)
     }
 
-    /// The same with what the decoder reads.
+    /// The same with what the decoder reads. Where that is as long as the input, [`Rows`] are found by the input's
+    /// ids, as in transformers.
     #[must_use]
     pub fn with_decoder(self, decoder: TokenBatch) -> Self {
-        Self { decoder: Some(Box::new(decoder)), ..self }
+        let as_long = self.sequences.ranges().eq(decoder.sequences.ranges());
+        let read_by = if as_long { self.read_by.clone() } else { decoder.read_by.clone() };
+        Self { decoder: Some(Box::new(TokenBatch { read_by, ..decoder })), ..self }
     }
 
     /// The same with what the lowest layers make of it: a pass then starts from there.
@@ -140,7 +180,7 @@ impl TokenBatch {
     }
 
     /// The ids moved one place to the right behind `start`; the last one of each sequence falls away.
-    /// transformers makes decoder inputs so, `shift_tokens_right`.
+    /// transformers makes decoder inputs so, `shift_tokens_right`. [`Rows`] are found by the ids as they were.
     pub fn shifted_right(&self, start: u32) -> Self {
         let ids = self.ids.host();
         let place = |(row, &position): (usize, &i32)| match position {
@@ -156,13 +196,28 @@ impl TokenBatch {
         self.ids.tensor().device()
     }
 
-    /// Each token's row in a table of positions whose first ones are set aside, as RoBERTa's and BART's are.
+    /// Each token's row in a table of positions whose first ones are set aside, as BART's are.
     pub fn positions_from(&self, first: usize) -> RowIndex {
         if first == 0 {
             return self.positions.clone();
         }
         let moved = self.positions.host().iter().map(|position| position + first as i32);
         RowIndex::new(moved.collect(), &self.device())
+    }
+
+    /// Each token's row in RoBERTa's table of positions: tokens that are not padding are counted, behind its id;
+    /// padding inside a text has the row of its own id.
+    pub fn positions_behind_padding(&self, pad: u32) -> RowIndex {
+        let (ids, pad) = (self.ids.host(), pad as i32);
+        let mut rows = Vec::with_capacity(ids.len());
+        for (range, past) in self.sequences.ranges().zip(self.past_lengths()) {
+            let mut last = pad + past as i32;
+            for &id in &ids[range] {
+                last += i32::from(id != pad);
+                rows.push(if id == pad { pad } else { last });
+            }
+        }
+        RowIndex::new(rows, &self.device())
     }
 
     /// Number of tokens.
@@ -184,13 +239,15 @@ impl TokenBatch {
         let lengths = self.sequences.ranges().map(|range| range.len());
         let keys: Vec<usize> = lengths.zip(&past).map(|(length, past)| past + length).collect();
         let keys = Sequences::of_lengths(&keys);
-        let pick = match rows {
-            Rows::All => {
-                let layout = AttentionLayout::new(self.sequences.clone(), keys, past);
-                return LayerRows::new(None, layout, self.cache_order());
-            }
-            Rows::First => |range: std::ops::Range<usize>| range.start,
-            Rows::Last => |range: std::ops::Range<usize>| range.end - 1,
+        if rows == Rows::All {
+            let layout = AttentionLayout::new(self.sequences.clone(), keys, past);
+            return LayerRows::new(None, layout, self.cache_order());
+        }
+        let ids = self.read_by.host();
+        // A missing end is refused where texts become ids.
+        let pick = |range: std::ops::Range<usize>| {
+            let place = rows.place(&ids[range.clone()]).or(Rows::Last.place(&ids[range.clone()]));
+            range.start + place.unwrap_or_default()
         };
         let picked: Vec<usize> = self.sequences.ranges().map(pick).collect();
         let places = picked.iter().zip(self.sequences.ranges()).map(|(row, range)| row - range.start);

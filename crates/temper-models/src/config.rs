@@ -7,8 +7,10 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use serde_json::{Map, Value, json};
 
+use crate::files::read_object;
 use crate::heads::{ClassifierConfig, HeadKind};
 use crate::registry::AnyBackbone;
+use crate::saved_config::saved;
 use crate::weights::Place;
 use crate::{Family, FamilyFacts, HeadFacts, HeadTask, ModelError, Parts, Pooling, Rows};
 
@@ -25,17 +27,25 @@ pub struct Bounds {
 }
 
 type Init<B> = Arc<dyn Fn(Parts, &Device) -> B + Send + Sync>;
+/// What the family makes of a changed file.
+type FactsOf = fn(&Map<String, Value>) -> Result<FamilyFacts, ModelError>;
 
 /// A model's configuration: Hugging Face's config.json, and what its family makes of it.
 pub struct ModelConfig<B = AnyBackbone> {
     raw: Map<String, Value>,
     facts: Arc<FamilyFacts>,
+    facts_of: FactsOf,
     init: Init<B>,
 }
 
 impl<B> Clone for ModelConfig<B> {
     fn clone(&self) -> Self {
-        Self { raw: self.raw.clone(), facts: self.facts.clone(), init: self.init.clone() }
+        Self {
+            raw: self.raw.clone(),
+            facts: self.facts.clone(),
+            facts_of: self.facts_of,
+            init: self.init.clone(),
+        }
     }
 }
 
@@ -58,7 +68,7 @@ impl ModelConfig {
     /// [`ModelError::BrokenFile`] for a file that is not JSON, [`ModelError::UnknownFamily`],
     /// [`ModelError::Unsupported`] and [`ModelError::Config`] for what it says.
     pub fn read(dir: &Path) -> Result<Self, ModelError> {
-        crate::registry::parse(read_json(dir)?)
+        crate::registry::parse(read_object(&dir.join("config.json"))?)
     }
 }
 
@@ -69,7 +79,7 @@ impl<B: 'static> ModelConfig<B> {
     /// # Errors
     /// As [`ModelConfig::read`], but for [`ModelError::UnknownFamily`].
     pub fn read_as<F: Family<Backbone = B>>(dir: &Path) -> Result<Self, ModelError> {
-        Self::of_family::<F>(read_json(dir)?, |backbone| backbone)
+        Self::of_family::<F>(read_object(&dir.join("config.json"))?, |backbone| backbone)
     }
 
     /// The configuration of a family; `wrap` makes of its backbone what the model holds.
@@ -80,11 +90,10 @@ impl<B: 'static> ModelConfig<B> {
         raw: Map<String, Value>,
         wrap: fn(F::Backbone) -> B,
     ) -> Result<Self, ModelError> {
-        let family = F::deserialize(Value::Object(raw.clone()))
-            .map_err(|error| ModelError::Config { reason: with_field::<F>(&raw, &error) })?;
-        family.validate()?;
+        let family: F = parse(&raw)?;
         let facts = Arc::new(family.facts());
-        Ok(Self { raw, facts, init: Arc::new(move |parts, device| wrap(family.init(parts, device))) })
+        let init: Init<B> = Arc::new(move |parts, device| wrap(family.init(parts, device)));
+        Ok(Self { raw, facts, facts_of: |raw| Ok(parse::<F>(raw)?.facts()), init })
     }
 }
 
@@ -114,20 +123,43 @@ impl<B> ModelConfig<B> {
         (self.init)(parts, device)
     }
 
-    /// Names of the labels by id, from `id2label`; empty when the file has none.
+    /// Names of the labels by id, as transformers reads them: of `id2label`, else `LABEL_0` and so on.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when the ids are not 0, 1, 2, ...
+    /// [`ModelError::Config`] when ids are not 0, 1, 2, ..., a name is no text, or a number of labels is none.
     pub fn labels(&self) -> Result<Vec<String>, ModelError> {
-        let Some(Value::Object(id2label)) = self.raw.get("id2label") else { return Ok(Vec::new()) };
-        (0..id2label.len())
-            .map(|id| {
-                let name = id2label.get(&id.to_string()).and_then(Value::as_str);
-                name.map(str::to_owned).ok_or_else(|| ModelError::Config {
-                    reason: format!("id2label has {} entries, but none for id {id}", id2label.len()),
-                })
-            })
-            .collect()
+        crate::labels::names(&self.raw)
+    }
+
+    /// The file as it is written beside weights in f32: without what it said of the source alone.
+    pub fn saved(&self) -> Map<String, Value> {
+        saved(&self.raw)
+    }
+
+    /// The padding token's id, where it is one that the model embeds.
+    pub fn padding(&self) -> Option<u32> {
+        let id = self.raw.get("pad_token_id")?.as_u64().and_then(|id| u32::try_from(id).ok())?;
+        ((id as usize) < self.bounds().vocab_size).then_some(id)
+    }
+
+    /// Whether the family's classifiers of sequences look for the last token that is not padding.
+    pub fn reads_by_padding(&self) -> bool {
+        self.facts.heads.iter().any(|head| match &head.kind {
+            HeadKind::SequenceClassification(config) => {
+                matches!(config.rows, Rows::Last | Rows::LastExcept(_)) && head.missing.is_none()
+            }
+            _ => false,
+        })
+    }
+
+    /// The same with another padding token.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when the family refuses it.
+    pub fn with_padding(mut self, id: u32) -> Result<Self, ModelError> {
+        self.raw.insert("pad_token_id".into(), json!(id));
+        self.facts = Arc::new((self.facts_of)(&self.raw)?);
+        Ok(self)
     }
 
     /// The class that `architectures` names.
@@ -197,7 +229,26 @@ impl<B> ModelConfig<B> {
                 known: heads.iter().map(|head| head.architecture).collect::<Vec<_>>().join(", "),
             });
         };
-        Ok(Self { raw: self.raw_for(head.architecture, task, labels, pooling), ..self.clone() })
+        let changed = Self { raw: self.raw_for(head.architecture, task, labels, pooling), ..self.clone() };
+        match changed.end_as_padding() {
+            Some(id) if task == HeadTask::SequenceClassification => changed.with_padding(id),
+            _ => Ok(changed),
+        }
+    }
+
+    /// The end of a text for a classifier that looks for padding and is told of none: transformers refuses to
+    /// classify more than one text without, and reads the same token as Temper with it.
+    fn end_as_padding(&self) -> Option<u32> {
+        if !self.reads_by_padding() || self.padding().is_some() {
+            return None;
+        }
+        let end = match self.raw.get("eos_token_id")? {
+            Value::Array(ends) => ends.first()?,
+            end => end,
+        };
+        end.as_u64()
+            .and_then(|id| u32::try_from(id).ok())
+            .filter(|&id| (id as usize) < self.bounds().vocab_size)
     }
 
     fn raw_for(
@@ -207,10 +258,9 @@ impl<B> ModelConfig<B> {
         labels: &[String],
         pooling: Pooling,
     ) -> Map<String, Value> {
-        let mut raw = self.raw.clone();
+        let mut raw = saved(&self.raw);
         raw.insert("architectures".into(), json!([architecture]));
-        // num_labels contradicts id2label in some old files; transformers derives it.
-        for stale in ["num_labels", "_num_labels", "_name_or_path", "problem_type", POOLING_KEY] {
+        for stale in ["num_labels", "problem_type", POOLING_KEY] {
             raw.shift_remove(stale);
         }
         if task.has_labels() {
@@ -221,19 +271,19 @@ impl<B> ModelConfig<B> {
         }
         if task == HeadTask::SequenceClassification {
             raw.insert("problem_type".into(), json!("single_label_classification"));
-            name_padding(&mut raw);
         }
         if pooling == Pooling::Cls {
             raw.insert(POOLING_KEY.into(), json!("cls"));
         }
-        // Weights are written as f32, whatever the source was stored in.
-        for key in ["dtype", "torch_dtype"] {
-            if let Some(value) = raw.get_mut(key) {
-                *value = json!("float32");
-            }
-        }
         raw
     }
+}
+
+fn parse<F: Family>(raw: &Map<String, Value>) -> Result<F, ModelError> {
+    let family = F::deserialize(Value::Object(raw.clone()))
+        .map_err(|error| ModelError::Config { reason: with_field::<F>(raw, &error) })?;
+    family.validate()?;
+    Ok(family)
 }
 
 /// What serde said, with the field that it stumbled over: alone beside defaults, that field fails too.
@@ -258,26 +308,4 @@ fn over_first_token(head: &HeadFacts) -> HeadFacts {
         kind: HeadKind::SequenceClassification(ClassifierConfig::first_token(dropout)),
         ..head.clone()
     }
-}
-
-/// transformers refuses to classify more than one text with a model that names no padding token: the end of
-/// a text serves, as no text has it inside.
-fn name_padding(raw: &mut Map<String, Value>) {
-    if raw.get("pad_token_id").is_some_and(Value::is_u64) {
-        return;
-    }
-    let end = match raw.get("eos_token_id") {
-        Some(Value::Array(ends)) => ends.first().cloned(),
-        other => other.cloned(),
-    };
-    if let Some(end) = end.filter(Value::is_u64) {
-        raw.insert("pad_token_id".into(), end);
-    }
-}
-
-fn read_json(dir: &Path) -> Result<Map<String, Value>, ModelError> {
-    let path = dir.join("config.json");
-    let broken = |reason: String| ModelError::BrokenFile { path: path.clone(), reason };
-    let text = std::fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| broken(error.to_string()))
 }

@@ -12,8 +12,54 @@ pub enum ModelError {
         /// The names tried.
         looked_for: String,
     },
+    /// Shards without the index that says which tensor lies where.
+    #[error(
+        "{dir} holds {shard}, a part of sharded weights, but not {index}, without which parts are not read; fetch it into the same folder"
+    )]
+    NoIndex {
+        /// The folder.
+        dir: PathBuf,
+        /// One of the parts.
+        shard: String,
+        /// The missing file.
+        index: &'static str,
+    },
+    /// What git-lfs leaves in place of a file that it has not fetched.
+    #[error(
+        "{path} is a pointer of git-lfs, not the file itself; run 'git lfs pull' in its repository, or fetch the file from the Hub"
+    )]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Weights in a form that is not plain numbers.
+    #[error(
+        "{path}: {tensor} is stored as {dtype}: quantised weights are not read{method}; use the model's float weights, or dequantise it with transformers (model.dequantize()) and save it again"
+    )]
+    Quantized {
+        /// The weights.
+        path: PathBuf,
+        /// One of the tensors.
+        tensor: String,
+        /// How it is stored.
+        dtype: String,
+        /// What `quantization_config` of config.json says, to be appended.
+        method: String,
+    },
+    /// Weights that were saved under a wrapper of the model.
+    #[error(
+        "{path}: every name begins with \"{prefix}\": the weights were saved under {wrapper}; save those of the model inside (model.module.save_pretrained, after torch.compile model._orig_mod.save_pretrained), or take the prefix off the names"
+    )]
+    Wrapped {
+        /// The weights.
+        path: PathBuf,
+        /// What the names begin with.
+        prefix: &'static str,
+        /// What adds it.
+        wrapper: &'static str,
+    },
     /// A file that cannot be read as what its name says.
-    #[error("{path} cannot be read: {reason}; it may be truncated: fetch it again")]
+    #[error("{path} cannot be read: {reason}; it may be damaged or truncated: fetch it again")]
     BrokenFile {
         /// The file.
         path: PathBuf,
@@ -104,6 +150,18 @@ pub enum ModelError {
         /// Its value.
         value: String,
     },
+    /// A setting beside a model that has a value which it cannot have.
+    #[error("{path}: {setting} = {value}: {reason}; correct it or take it out")]
+    BadSetting {
+        /// The file.
+        path: PathBuf,
+        /// Hugging Face's name of it.
+        setting: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A model that writes no text.
     #[error(
         "{architecture} has no language-model head, so it writes no text; this family's classes that do: {known}"
@@ -144,6 +202,14 @@ pub enum ModelError {
         /// Positions that there are.
         max_positions: usize,
     },
+    /// A model whose scores are no numbers.
+    #[error(
+        "the model's scores for prompt {prompt} are not finite: its weights are damaged, or too large for the precision"
+    )]
+    NotFinite {
+        /// The prompt's number, from 1.
+        prompt: usize,
+    },
     /// No token can follow.
     #[error("no token can follow prompt {prompt}: {reason}")]
     NoNextToken {
@@ -182,15 +248,24 @@ impl Misfits {
 
 impl fmt::Display for Misfits {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for path in &self.missing {
+        /// Lines of a kind; the others are counted.
+        const SHOWN: usize = 32;
+        for path in self.missing.iter().take(SHOWN) {
             writeln!(out, "  missing:    {path}")?;
         }
-        for name in &self.unexpected {
+        more(out, self.missing.len().saturating_sub(SHOWN), "missing")?;
+        for name in self.unexpected.iter().take(SHOWN) {
             writeln!(out, "  unexpected: {name}")?;
         }
-        for (name, found, wanted) in &self.misshapen {
+        more(out, self.unexpected.len().saturating_sub(SHOWN), "unexpected")?;
+        for (name, found, wanted) in self.misshapen.iter().take(SHOWN) {
             writeln!(out, "  shape:      {name} is {found:?} in the file, {wanted:?} by the configuration")?;
         }
+        more(out, self.misshapen.len().saturating_sub(SHOWN), "of another shape")?;
         write!(out, "use the config.json and the weights of one and the same model")
     }
+}
+
+fn more(out: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result {
+    if count > 0 { writeln!(out, "  ... and {count} more {what}") } else { Ok(()) }
 }

@@ -73,18 +73,26 @@ pub struct HeadFacts {
     pub prefix: Option<&'static str>,
     /// The parts of the backbone that it uses.
     pub parts: Parts,
+    /// A field of config.json that it cannot be used without and that is not there.
+    pub missing: Option<&'static str>,
 }
 
 impl HeadFacts {
     /// A head over the whole backbone under the family's prefix.
     pub fn new(architecture: &'static str, kind: HeadKind, rows: &'static [Row]) -> Self {
-        Self { architecture, kind, rows, prefix: None, parts: Parts::ALL }
+        Self { architecture, kind, rows, prefix: None, parts: Parts::ALL, missing: None }
     }
 
     /// The same under another prefix.
     #[must_use]
     pub fn under(self, prefix: &'static str) -> Self {
         Self { prefix: Some(prefix), ..self }
+    }
+
+    /// The same, not to be used: config.json lacks this field.
+    #[must_use]
+    pub fn without(self, field: &'static str) -> Self {
+        Self { missing: Some(field), ..self }
     }
 
     /// The same over a part of the backbone.

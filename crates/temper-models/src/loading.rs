@@ -15,6 +15,13 @@ const POOLER: &str = "pooler.";
 /// Paths of the map to the vocabulary, of which a tied model has none.
 const OUTPUTS: [&str; 2] = ["head.output.weight", "head.tokens.output.weight"];
 
+/// What wrappers of PyTorch put before every name.
+const WRAPPERS: [(&str, &str); 3] = [
+    ("module.", "torch.nn.DataParallel or DistributedDataParallel"),
+    ("_orig_mod.", "torch.compile"),
+    ("_forward_module.", "Lightning Fabric"),
+];
+
 /// The head that a model gets, and where its weights come from.
 pub(crate) struct ResolvedHead {
     pub(crate) facts: Option<HeadFacts>,
@@ -41,6 +48,12 @@ impl ResolvedHead {
         request: &HeadRequest,
     ) -> Result<(ModelConfig<B>, Self), ModelError> {
         let resolved = |config: ModelConfig<B>, facts: Option<HeadFacts>, weights| {
+            if let Some(facts) = &facts
+                && let Some(field) = facts.missing
+            {
+                let reason = format!("{field} is no token id, and {} reads by it", facts.architecture);
+                return Err(ModelError::Config { reason });
+            }
             let parts = facts.as_ref().map_or_else(|| config.parts_without_head(), |facts| facts.parts);
             Ok((config, Self { facts, parts, weights }))
         };
@@ -133,6 +146,16 @@ pub(crate) fn plan(
                     None if is_left_out(&place.paths[0], head) => dropped.push(entry.name),
                     None if OUTPUTS.contains(&place.paths[0].as_str()) && head.is_tied() => {} // The token embedding.
                     None => misfits.unexpected.push(entry.name),
+                    Some(_) if !entry.is_float => {
+                        let (tensor, dtype) = (entry.name, entry.dtype);
+                        let method = String::new();
+                        return Err(ModelError::Quantized {
+                            path: checkpoint.path.clone(),
+                            tensor,
+                            dtype,
+                            method,
+                        });
+                    }
                     Some(parameters) => {
                         let shape = stored_shape(&parameters, place.layout);
                         if shape != entry.shape {
@@ -158,7 +181,18 @@ pub(crate) fn plan(
     if misfits.is_empty() {
         return Ok(Plan { filled, new, parameters: wanted, dropped });
     }
-    Err(ModelError::Misfit { path: checkpoint.path.clone(), misfits })
+    let path = checkpoint.path.clone();
+    match wrapper(&misfits) {
+        Some((prefix, wrapper)) => Err(ModelError::Wrapped { path, prefix, wrapper }),
+        None => Err(ModelError::Misfit { path, misfits }),
+    }
+}
+
+/// The wrapper that every name comes from, if no tensor was of use.
+fn wrapper(misfits: &Misfits) -> Option<(&'static str, &'static str)> {
+    let names = &misfits.unexpected;
+    let known = WRAPPERS.iter().find(|(prefix, _)| names.iter().all(|name| name.starts_with(prefix)));
+    known.copied().filter(|_| !names.is_empty() && !misfits.missing.is_empty())
 }
 
 /// True for a part of the backbone that the head does not use.
@@ -235,7 +269,12 @@ pub(crate) fn fill_from<M: Module>(
 }
 
 /// The values of each parameter that a stored tensor holds, in the stored layout.
-fn parts(data: TensorData, place: &Place, parameters: &[&Parameter], groups: usize) -> Vec<TensorData> {
+pub(crate) fn parts(
+    data: TensorData,
+    place: &Place,
+    parameters: &[&Parameter],
+    groups: usize,
+) -> Vec<TensorData> {
     if parameters.len() == 1 {
         return vec![data];
     }

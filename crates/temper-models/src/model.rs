@@ -13,9 +13,6 @@ use crate::{
     TokenBatch, TrunkRows, TrunkState,
 };
 
-/// transformers' number of labels for a classifier whose configuration names none.
-const DEFAULT_LABELS: usize = 2;
-
 /// A backbone with the head of a task, or without one.
 #[derive(Module, Debug)]
 pub struct Model<B: Module + ModuleDisplay = AnyBackbone> {
@@ -69,11 +66,13 @@ impl<B: BackboneModule> Model<B> {
         head: &HeadRequest,
         device: &Device,
     ) -> Result<Loaded<B>, ModelError> {
-        let checkpoint = Checkpoint::open(dir)?;
         let (config, head) = ResolvedHead::of(config, head)?;
+        let quantised = |error| with_method(error, &config);
+        let checkpoint = Checkpoint::open(dir).map_err(quantised)?;
         let head = head.untied(&checkpoint, config.facts())?;
         let model = build(&config, &head, device)?;
-        let plan = plan(model.parameters().parameters, &checkpoint, config.facts(), &head)?;
+        let plan =
+            plan(model.parameters().parameters, &checkpoint, config.facts(), &head).map_err(quantised)?;
         let dropped = plan.dropped.clone();
         let (model, new) = fill_from(model, plan, &checkpoint, config.facts(), head.seed())?;
         Ok(Loaded { model, config, new, dropped })
@@ -175,9 +174,29 @@ impl<B: BackboneModule> Model<B> {
         let stored = self.stored(config, |path| !is_adapter(path))?;
         write_tensors(&stored, &dir.join("model.safetensors"))?;
         let path = dir.join("config.json");
-        let text = serde_json::to_string_pretty(config.raw()).map_err(std::io::Error::other);
+        let text = serde_json::to_string_pretty(&config.saved()).map_err(std::io::Error::other);
         text.and_then(|text| std::fs::write(&path, text + "\n"))
             .map_err(|error| ModelError::Write { path, reason: error.to_string() })
+    }
+}
+
+/// An error about weights, with what config.json says of their quantisation. Without quantised weights that says
+/// nothing: it is of a source that was dequantised.
+fn with_method<B>(error: ModelError, config: &ModelConfig<B>) -> ModelError {
+    let Some(quantization) = config.raw().get("quantization_config").filter(|value| !value.is_null()) else {
+        return error;
+    };
+    let method = quantization.get("quant_method").and_then(|method| method.as_str()).unwrap_or("unnamed");
+    let method = format!(" (quantization_config of config.json: {method})");
+    match error {
+        ModelError::Quantized { path, tensor, dtype, .. } => {
+            ModelError::Quantized { path, tensor, dtype, method }
+        }
+        ModelError::Misfit { path, misfits } if !misfits.unexpected.is_empty() => {
+            let tensor = misfits.unexpected[0].clone();
+            ModelError::Quantized { path, tensor, dtype: "a part of a packed matrix".into(), method }
+        }
+        other => other,
     }
 }
 
@@ -187,10 +206,8 @@ fn build<B: BackboneModule>(
     device: &Device,
 ) -> Result<Model<B>, ModelError> {
     let backbone = config.init(head.parts, device);
-    let labels = match config.labels()?.len() {
-        0 => DEFAULT_LABELS,
-        labels => labels,
-    };
-    let head = head.facts.as_ref().map(|head| head.kind.init(backbone.hidden_size(), labels, device));
-    Ok(Model::new(backbone, head))
+    let Some(head) = &head.facts else { return Ok(Model::new(backbone, None)) };
+    let labels = if head.kind.task().has_labels() { config.labels()?.len() } else { 0 };
+    let head = head.kind.init(backbone.hidden_size(), labels, device);
+    Ok(Model::new(backbone, Some(head)))
 }

@@ -254,7 +254,7 @@ fn bad_prompts_are_errors() {
     assert_eq!(run(vec![1; 5], 4).expect("texts"), [[1; 4], [1; 4]]);
     assert!(chain.run(&[], &settings()).expect("no texts").is_empty());
     let broken = Ready::new(vec![vec![f32::NAN, 1.0]; 2], 8);
-    assert!(matches!(broken.run(&[vec![1]], &settings()), Err(ModelError::NoNextToken { prompt: 1, .. })));
+    assert!(matches!(broken.run(&[vec![1]], &settings()), Err(ModelError::NotFinite { prompt: 1 })));
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn what_cannot_be_computed_is_refused() {
         ("gpt2-causal-lm", "activation_function", json!("mish"), "mish"),
         ("gpt2-causal-lm", "n_head", json!(3), "does not divide"),
         ("openai-gpt-causal-lm", "afn", json!("tanh"), "afn"),
-        ("openai-gpt-causal-lm", "n_head", json!(0), "does not divide"),
+        ("openai-gpt-causal-lm", "n_head", json!(0), "n_head = 0 is not between"),
         ("gpt-neo-causal-lm", "attention_layers", json!(["global"]), "describe 1 layers"),
         ("gpt-neo-causal-lm", "attention_layers", json!(["global", "near"]), "near"),
         ("gpt-neo-causal-lm", "window_size", json!(0), "window_size"),

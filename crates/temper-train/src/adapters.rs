@@ -13,7 +13,7 @@ use crate::TrainError;
 use crate::settings::Settings;
 
 /// The adapters in a checkpoint, beside the model without them.
-const FILE: &str = "adapter.safetensors";
+pub(crate) const FILE: &str = "adapter.safetensors";
 
 /// The largest difference between logits with adapters beside the weights and in them, as a part of the
 /// largest logit.
@@ -94,8 +94,9 @@ pub(crate) fn give(
 ) -> Result<(), TrainError> {
     save_peft(model, config, request, dir)?;
     let path = dir.join("config.json");
-    let text = serde_json::to_string_pretty(config.raw()).map_err(|error| TrainError::file(&path, error))?;
-    Ok(temper_hub::write_atomically(&path, (text + "\n").as_bytes())?)
+    let text =
+        serde_json::to_string_pretty(&config.saved()).map_err(|error| TrainError::file(&path, error))?;
+    Ok(temper_files::write(&path, (text + "\n").as_bytes())?)
 }
 
 /// Compares the logits of two models, or without a head their hidden states, on sequences of ids that

@@ -1,6 +1,7 @@
 //! The allocator of the binary.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -62,10 +63,14 @@ fn end(bytes: usize) -> ! {
         std::thread::sleep(Duration::from_secs(1));
         std::process::abort();
     }
-    match ADVICE.try_lock() {
-        Ok(advice) => eprintln!("error: out of memory: {} MiB more were refused\n{advice}", bytes >> 20),
-        Err(_) => eprintln!("error: out of memory: {} MiB more were refused", bytes >> 20),
-    }
+    // Whether anybody reads it does not matter any more.
+    let mut stderr = std::io::stderr();
+    let _ = match ADVICE.try_lock() {
+        Ok(advice) => {
+            writeln!(stderr, "error: out of memory: {} MiB more were refused\n{advice}", bytes >> 20)
+        }
+        Err(_) => writeln!(stderr, "error: out of memory: {} MiB more were refused", bytes >> 20),
+    };
     exit()
 }
 

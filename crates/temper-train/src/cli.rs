@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use crate::commands::{
     CompareArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs,
-    MergeArgs, ModelsArgs, PlanArgs, PredictArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs,
+    MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs,
     compare_strategies, doctor, embed, evaluate, fetch, finetune, generate, inspect, merge, models, plan,
-    predict, search_depth, unmerge, verify,
+    predict, replay, search_depth, unmerge, verify,
 };
+use crate::terminal::say;
 use crate::{TrainError, guarded};
 use clap::{Parser, Subcommand};
 
@@ -32,6 +33,7 @@ enum Command {
     Evaluate(EvaluateArgs),
     Plan(Box<PlanArgs>),
     Predict(PredictArgs),
+    Replay(ReplayArgs),
     Embed(EmbedArgs),
     Generate(Box<GenerateArgs>),
     Inspect(InspectArgs),
@@ -48,10 +50,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     // What CubeCL warns of, a GPU that refuses, comes as an error, too.
     let filter = tracing_subscriber::EnvFilter::try_from_env("TEMPER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,cubecl_common=off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Where the log cannot be written, there is nowhere to say so.
+    log.log_internal_errors(false).init();
     let cli = Cli::parse_from(arguments);
     if let Err(error) = set_threads(cli.threads) {
-        eprintln!("error: {error}");
+        say(&format!("error: {error}"));
         return ExitCode::from(error.exit_code());
     }
     let result = guarded(|| match cli.command {
@@ -61,6 +65,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Evaluate(args) => evaluate(&args),
         Command::Plan(args) => plan(&args),
         Command::Predict(args) => predict(&args),
+        Command::Replay(args) => replay(&args),
         Command::Embed(args) => embed(&args),
         Command::Generate(args) => generate(&args),
         Command::Inspect(args) => inspect(&args),
@@ -72,9 +77,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Doctor(args) => doctor(&args),
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        // A reader such as `head` has seen enough.
+        Ok(()) | Err(TrainError::ReaderGone) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(&format!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
     }

@@ -1,6 +1,6 @@
 //! A dataset, encoded for a task.
 
-use temper_data::{DataReport, EncodedSet};
+use temper_data::{ColumnNames, DataReport, EncodedSet};
 use temper_hub::Resolved;
 
 use crate::tasks::Task;
@@ -38,6 +38,8 @@ pub struct Splits<T: Task> {
     pub name: String,
     /// Where the files came from, unless a path was given.
     pub resolved: Option<Resolved>,
+    /// The columns that were read.
+    pub columns: ColumnNames,
     /// To train on.
     pub train: SplitSet<T>,
     /// To choose by.

@@ -1,3 +1,5 @@
+//! What can end a command early, and the exit code of each.
+
 use std::path::PathBuf;
 
 use temper_data::DataError;
@@ -7,6 +9,7 @@ use temper_models::ModelError;
 
 use crate::memory::OutOfMemory;
 use crate::nvidia::GpuError;
+use crate::signals::Stop;
 
 /// The exit code where memory runs out.
 pub(crate) const OUT_OF_MEMORY: u8 = 5;
@@ -25,6 +28,23 @@ pub enum TrainError {
         /// The folder.
         path: PathBuf,
     },
+    /// Something has the name already.
+    #[error("{} exists already", path.display())]
+    Taken {
+        /// The name.
+        path: PathBuf,
+    },
+    /// Another process works in the folder.
+    #[error("{} is in use by {owner}; wait until it has ended, or stop it", folder.display())]
+    Owned {
+        /// The folder.
+        folder: PathBuf,
+        /// What the other process says of itself.
+        owner: String,
+    },
+    /// The reader of stdout has seen enough; no error.
+    #[error("nobody reads the output any more")]
+    ReaderGone,
     /// Files could not be had.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -67,6 +87,14 @@ pub enum TrainError {
         /// What is not finite.
         what: String,
     },
+    /// A model computes what is no number.
+    #[error("{what} are not finite for {place}: its weights are damaged, or too large for the precision")]
+    NotFinite {
+        /// What it computes.
+        what: &'static str,
+        /// The text that it computes this for.
+        place: String,
+    },
     /// Training did not do what the plan says.
     #[error("training proof failed at step {step}:\n{}", list(violations))]
     ProofFailed {
@@ -85,6 +113,17 @@ pub enum TrainError {
         /// The largest one allowed.
         tolerance: f64,
     },
+    /// Steps that were computed again gave other numbers.
+    #[error(
+        "{} is not reproduced: losses or parameters differ at step {step} or since the row before it",
+        run.display()
+    )]
+    Replay {
+        /// The run.
+        run: PathBuf,
+        /// The step of the first row that differs.
+        step: usize,
+    },
     /// Fixtures that do not give the values of their reference.
     #[error("verification failed for {} of {of} fixtures: {}", failed.len(), failed.join(", "))]
     Fixtures {
@@ -93,13 +132,15 @@ pub enum TrainError {
         /// How many were verified.
         of: usize,
     },
-    /// Ctrl-C, with everything saved.
-    #[error("interrupted after step {step}; go on with --resume {run}")]
+    /// A signal, with everything saved.
+    #[error("stopped after step {step}; go on with: temper finetune --resume {}", run.display())]
     Interrupted {
         /// Optimiser steps done.
         step: usize,
         /// The run folder.
         run: PathBuf,
+        /// Which signal.
+        stop: Stop,
     },
     /// A folder of several runs that was made for another request.
     #[error(
@@ -113,6 +154,14 @@ pub enum TrainError {
         /// A line each.
         differences: Vec<String>,
     },
+    /// A dataset that is a path is not what a run read.
+    #[error("{file} of {dataset} is not as the run read it; give the run its own files, or start a new run")]
+    ChangedData {
+        /// The path.
+        dataset: String,
+        /// The file that changed, came or went.
+        file: String,
+    },
     /// One of several runs failed, in a process of its own that said why.
     #[error(
         "{cell} failed with exit code {code}; the other runs are kept, and the same call goes on with them"
@@ -123,8 +172,8 @@ pub enum TrainError {
         /// Its exit code.
         code: u8,
     },
-    /// Ctrl-C among several runs.
-    #[error("interrupted with {done} of {of} runs done in {}; the same call goes on", folder.display())]
+    /// A signal among several runs.
+    #[error("stopped with {done} of {of} runs done in {}; the same call goes on", folder.display())]
     CellsInterrupted {
         /// Runs that are done.
         done: usize,
@@ -132,6 +181,8 @@ pub enum TrainError {
         of: usize,
         /// The folder of all runs.
         folder: PathBuf,
+        /// Which signal.
+        stop: Stop,
     },
     /// A process of ours failed; it has said why.
     #[error("the measurement failed")]
@@ -172,12 +223,14 @@ impl TrainError {
     }
 
     /// The process's exit code: 2 usage, 3 bad data, 4 source unreachable or
-    /// a GPU, driver or library not there, 5 out of memory, 6 diverged, 7 verification failed, 130 interrupted with a
-    /// checkpoint, 1 anything else.
+    /// a GPU, driver or library not there, 5 out of memory, 6 diverged or not finite, 7 verification failed, 75 stopped
+    /// by the system with a checkpoint (start it again), 130 interrupted with a checkpoint, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::ReaderGone => 0,
             Self::Usage(_) | Self::RunExists { .. } | Self::OtherSettings { .. } => 2,
-            Self::Freeze(FreezeError::Adapter { .. } | FreezeError::UnsupportedAdapter { .. }) => 3,
+            Self::Taken { .. } | Self::Owned { .. } | Self::ChangedData { .. } => 2,
+            Self::Freeze(FreezeError::Adapter { .. } | FreezeError::AdapterMisfit { .. }) => 3,
             Self::Freeze(FreezeError::Model(error)) | Self::Model(error) => model_code(error),
             Self::Freeze(_) => 2,
             Self::Hub(error) => hub_code(error),
@@ -185,9 +238,12 @@ impl TrainError {
             Self::Data(error) => data_code(error),
             Self::File { bad_data: false, .. } => 1,
             Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
-            Self::Diverged { .. } => 6,
-            Self::ProofFailed { .. } | Self::Verification { .. } | Self::Fixtures { .. } => 7,
-            Self::Interrupted { .. } | Self::CellsInterrupted { .. } => 130,
+            Self::Diverged { .. } | Self::NotFinite { .. } => 6,
+            Self::Replay { .. }
+            | Self::ProofFailed { .. }
+            | Self::Verification { .. }
+            | Self::Fixtures { .. } => 7,
+            Self::Interrupted { stop, .. } | Self::CellsInterrupted { stop, .. } => stop.exit_code(),
             Self::CellFailed { code, .. } => *code,
             Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
             Self::Gpu(GpuError::NoSuchGpu { gpus, .. }) if !gpus.is_empty() => 2,
@@ -205,6 +261,7 @@ fn model_code(error: &ModelError) -> u8 {
         | ModelError::EmptyPrompt { .. }
         | ModelError::PromptTooLong { .. } => 2,
         ModelError::Write { .. } => 1,
+        ModelError::NotFinite { .. } => 6,
         _ => 3,
     }
 }
@@ -214,7 +271,7 @@ fn hub_code(error: &HubError) -> u8 {
         _ if error.is_usage() => 2,
         HubError::WrongHash { .. } | HubError::MissingShard { .. } | HubError::Format { .. } => 3,
         HubError::Card { .. } | HubError::MissingMember { .. } => 3,
-        HubError::Io { .. } => 1,
+        HubError::Io { .. } | HubError::File(_) => 1,
         _ => 4,
     }
 }
@@ -226,7 +283,7 @@ fn data_code(error: &DataError) -> u8 {
         | DataError::MaxLengthTooSmall { .. }
         | DataError::UnknownFormat { .. }
         | DataError::NoFile { .. } => 2,
-        DataError::Io { .. } => 1,
+        DataError::Io { .. } | DataError::File(_) => 1,
         _ => 3,
     }
 }

@@ -4,6 +4,9 @@
 //! model ([`temper_models`]) with a plan of what trains ([`temper_freeze`]) -> [`training`] ->
 //! a run folder.
 
+// What is written goes through `terminal`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod adapters;
 pub mod allocator;
 mod backend;
@@ -11,31 +14,41 @@ pub mod baselines;
 pub mod cli;
 pub mod commands;
 mod data;
+mod encoding;
 mod error;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod memory;
 pub mod metrics;
+mod model_files;
 pub mod nvidia;
+mod padding;
 mod panics;
 mod precision;
 mod record;
 mod report;
 mod results;
 mod run_folder;
+mod sentence;
 pub mod settings;
+pub mod signals;
 mod sources;
 pub mod statistics;
 pub mod tasks;
+mod terminal;
 pub mod training;
+
+/// The version of Burn that computes; numbers may change with it.
+pub const BURN_VERSION: &str = "0.22.1";
 
 pub use backend::Backend;
 pub use data::{Split, SplitSet, Splits};
+pub use encoding::{CutOptions, ModelDefaults, ModelEncoding, RecordedEncoding};
 pub use error::TrainError;
 pub use panics::guarded;
 pub use precision::PrecisionSetting;
 pub use record::{RunRecord, RunRequest};
 pub use results::Results;
-pub use run_folder::RunFolder;
+pub use run_folder::{RunFolder, RunName};
 pub use settings::{Preset, Settings};
-pub use sources::{ColumnOptions, LocalModel, SourceOptions};
+pub use sources::{ColumnOptions, LocalModel, ReadFile, SourceOptions};

@@ -1,42 +1,84 @@
 //! Metrics of classification, on the host.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
+use std::collections::BTreeMap;
 
-/// Counts of examples by true label (rows) and predicted label (columns).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+/// Counts of examples by true label (rows) and predicted label (columns). Only pairs that occur are kept: a dense
+/// matrix of 10,000 labels would have 10^8 entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     /// Names of the labels, by id.
     pub labels: Vec<String>,
-    /// `counts[true][predicted]`
-    pub counts: Vec<Vec<usize>>,
+    /// Examples by (true, predicted); never 0.
+    pub counts: BTreeMap<(usize, usize), usize>,
+    /// Examples by true label.
+    rows: Vec<usize>,
+    /// Examples by predicted label.
+    columns: Vec<usize>,
+}
+
+/// The most labels whose matrix is written in full: `counts[true][predicted]`.
+pub const DENSE_LABELS: usize = 100;
+
+impl Serialize for ConfusionMatrix {
+    /// `labels` and `counts`; beyond [`DENSE_LABELS`] labels `pairs` of `[true, predicted, count]` instead.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("labels", &self.labels)?;
+        if self.labels.len() <= DENSE_LABELS {
+            map.serialize_entry("counts", &self.dense())?;
+        } else {
+            let pairs = self.counts.iter().map(|(&(truth, predicted), &count)| [truth, predicted, count]);
+            map.serialize_entry("pairs", &pairs.collect::<Vec<_>>())?;
+        }
+        map.end()
+    }
 }
 
 impl ConfusionMatrix {
     /// Counts pairs of true and predicted labels, all ids of `labels`.
     pub fn new(labels: &[String], pairs: impl Iterator<Item = (usize, usize)>) -> Self {
-        let mut counts = vec![vec![0; labels.len()]; labels.len()];
+        let (mut rows, mut columns) = (vec![0; labels.len()], vec![0; labels.len()]);
+        let mut counts = BTreeMap::new();
         for (truth, predicted) in pairs {
-            counts[truth][predicted] += 1;
+            *counts.entry((truth, predicted)).or_default() += 1;
+            rows[truth] += 1;
+            columns[predicted] += 1;
         }
-        Self { labels: labels.to_vec(), counts }
+        Self { labels: labels.to_vec(), counts, rows, columns }
+    }
+
+    /// Examples of a true label for which another was predicted, or the same.
+    pub fn count(&self, truth: usize, predicted: usize) -> usize {
+        self.counts.get(&(truth, predicted)).copied().unwrap_or_default()
+    }
+
+    /// `[true][predicted]`
+    pub fn dense(&self) -> Vec<Vec<usize>> {
+        let labels = 0..self.labels.len();
+        labels
+            .clone()
+            .map(|truth| labels.clone().map(|predicted| self.count(truth, predicted)).collect())
+            .collect()
+    }
+
+    /// The most frequent errors as (true, predicted, count), the most frequent first.
+    pub fn errors(&self) -> Vec<(usize, usize, usize)> {
+        let all = self.counts.iter().map(|(&(truth, predicted), &count)| (truth, predicted, count));
+        let mut errors: Vec<_> = all.filter(|(truth, predicted, _)| truth != predicted).collect();
+        errors.sort_by_key(|&(truth, predicted, count)| (std::cmp::Reverse(count), truth, predicted));
+        errors
     }
 
     fn total(&self) -> usize {
-        self.counts.iter().flatten().sum()
+        self.rows.iter().sum()
     }
 
-    fn row(&self, label: usize) -> usize {
-        self.counts[label].iter().sum()
-    }
-
-    fn column(&self, label: usize) -> usize {
-        self.counts.iter().map(|row| row[label]).sum()
-    }
-
-    fn correct(&self) -> usize {
-        (0..self.counts.len()).map(|label| self.counts[label][label]).sum()
+    /// Right predictions.
+    pub fn correct(&self) -> usize {
+        (0..self.labels.len()).map(|label| self.count(label, label)).sum()
     }
 
     /// Share of right predictions.
@@ -48,47 +90,44 @@ impl ConfusionMatrix {
     /// scikit-learn 1.9, `f1_score(average="macro", zero_division=0)`.
     pub fn macro_f1(&self) -> f64 {
         let f1 = |label: usize| {
-            let both = (self.row(label) + self.column(label)) as f64;
-            if both == 0.0 { 0.0 } else { 2.0 * self.counts[label][label] as f64 / both }
+            let both = (self.rows[label] + self.columns[label]) as f64;
+            if both == 0.0 { 0.0 } else { 2.0 * self.count(label, label) as f64 / both }
         };
-        (0..self.counts.len()).map(f1).sum::<f64>() / self.counts.len().max(1) as f64
+        (0..self.labels.len()).map(f1).sum::<f64>() / self.labels.len().max(1) as f64
     }
 
     /// Matthews' correlation for any number of labels (Gorodkin 2004), as in scikit-learn 1.9.
     pub fn mcc(&self) -> f64 {
         let total = self.total() as f64;
-        let labels = 0..self.counts.len();
+        let labels = 0..self.labels.len();
         let sum = |product: &dyn Fn(usize) -> f64| labels.clone().map(product).sum::<f64>();
-        let crossed = sum(&|label| self.row(label) as f64 * self.column(label) as f64);
-        let true_spread = total * total - sum(&|label| (self.row(label) as f64).powi(2));
-        let predicted_spread = total * total - sum(&|label| (self.column(label) as f64).powi(2));
+        let crossed = sum(&|label| self.rows[label] as f64 * self.columns[label] as f64);
+        let true_spread = total * total - sum(&|label| (self.rows[label] as f64).powi(2));
+        let predicted_spread = total * total - sum(&|label| (self.columns[label] as f64).powi(2));
         let scale = (true_spread * predicted_spread).sqrt();
         if scale == 0.0 { 0.0 } else { (self.correct() as f64 * total - crossed) / scale }
     }
 
     /// Accuracy of always predicting the most frequent label.
     pub fn majority(&self) -> f64 {
-        let most = (0..self.counts.len()).map(|label| self.row(label)).max().unwrap_or(0);
+        let most = self.rows.iter().copied().max().unwrap_or(0);
         most as f64 / self.total().max(1) as f64
     }
 }
 
-/// A 95 % interval of the accuracy by the percentile bootstrap (Efron 1979): 1,000 samples of the
-/// examples with replacement, seeded.
-pub fn accuracy_interval(right: &[bool], seed: u64) -> [f64; 2] {
-    const SAMPLES: usize = 1_000;
-    if right.is_empty() {
-        return [0.0, 0.0];
+/// A 95 % interval of a share, by Wilson's score (1927). It is never a point, also where all examples are right.
+pub fn share_interval(right: usize, of: usize) -> [f64; 2] {
+    /// The 0.975 quantile of the normal distribution.
+    const Z: f64 = 1.959_963_984_540_054;
+    if of == 0 {
+        return [0.0, 1.0];
     }
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    let count = right.len() as u64;
-    // The multiply-shift draw is biased by less than 2^-40 for any set that fits in memory.
-    let mut draw = || ((u128::from(generator.next_u64()) * u128::from(count)) >> 64) as usize;
-    let mut accuracies: Vec<f64> = (0..SAMPLES)
-        .map(|_| (0..right.len()).filter(|_| right[draw()]).count() as f64 / right.len() as f64)
-        .collect();
-    accuracies.sort_by(f64::total_cmp);
-    [accuracies[SAMPLES * 25 / 1000], accuracies[SAMPLES * 975 / 1000 - 1]]
+    let (of, share) = (of as f64, right as f64 / of as f64);
+    let weight = 1.0 + Z * Z / of;
+    let middle = (share + Z * Z / (2.0 * of)) / weight;
+    let half = Z / weight * (share * (1.0 - share) / of + Z * Z / (4.0 * of * of)).sqrt();
+    // Exact arithmetic stays between 0 and 1; rounding may not.
+    [(middle - half).max(0.0), (middle + half).min(1.0)]
 }
 
 #[cfg(test)]
@@ -109,7 +148,7 @@ mod tests {
 
     #[test]
     fn agrees_with_scikit_learn() {
-        assert_eq!(matrix().counts, [[2, 1, 0], [0, 1, 1], [1, 0, 3]]);
+        assert_eq!(matrix().dense(), [[2, 1, 0], [0, 1, 1], [1, 0, 3]]);
         assert!((matrix().accuracy() - 0.666_666_666_666).abs() < 1e-9);
         assert!((matrix().macro_f1() - 0.638_888_888_888).abs() < 1e-9);
         assert!((matrix().mcc() - 0.480_769_230_769).abs() < 1e-9);
@@ -123,13 +162,28 @@ mod tests {
         assert!((matrix.macro_f1() - 0.25).abs() < 1e-9);
     }
 
+    // scipy.stats.binomtest(right, of).proportion_ci(method="wilson")
     #[test]
-    fn the_interval_holds_the_accuracy_and_narrows() {
-        let right = |count: usize| (0..count).map(|index| index % 5 != 0).collect::<Vec<_>>();
-        let [low, high] = accuracy_interval(&right(100), 1);
-        assert!(low < 0.8 && 0.8 < high, "{low} {high}");
-        let [narrow_low, narrow_high] = accuracy_interval(&right(10_000), 1);
-        assert!(narrow_high - narrow_low < (high - low) / 5.0);
-        assert_eq!(accuracy_interval(&right(100), 1), [low, high]);
+    fn the_interval_is_wilson_s() {
+        for (right, of, expected) in [
+            (37, 37, [0.905_942_174_2, 1.0]),
+            (0, 37, [0.0, 0.094_057_825_8]),
+            (80, 100, [0.711_170_834_4, 0.866_633_066_7]),
+        ] {
+            let [low, high] = share_interval(right, of);
+            assert!((low - expected[0]).abs() < 1e-9 && (high - expected[1]).abs() < 1e-9, "{low} {high}");
+        }
+        assert_eq!(share_interval(0, 0), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_matrix_of_many_labels_is_a_list_of_pairs() {
+        let matrix = ConfusionMatrix::new(&labels(10_000), [(3, 4), (9_999, 9_999), (3, 4)].into_iter());
+        let written = serde_json::to_value(&matrix).unwrap();
+        assert_eq!(written["pairs"], serde_json::json!([[3, 4, 2], [9_999, 9_999, 1]]));
+        assert_eq!(matrix.errors(), [(3, 4, 2)]);
+        assert!((matrix.accuracy() - 1.0 / 3.0).abs() < 1e-12);
+        let few = serde_json::to_value(ConfusionMatrix::new(&labels(2), [(0, 1)].into_iter())).unwrap();
+        assert_eq!(few["counts"], serde_json::json!([[0, 1], [0, 0]]));
     }
 }

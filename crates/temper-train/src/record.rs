@@ -1,12 +1,14 @@
+//! run.toml: what a run was asked to do, and the files it read.
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use temper_data::DatasetRequest;
+use temper_data::{ColumnNames, DatasetRequest};
 use temper_hub::Resolved;
 
 use crate::backend::Backend;
-use crate::settings::{Preset, Settings};
-use crate::{ColumnOptions, PrecisionSetting, SourceOptions, TrainError};
+use crate::settings::{self, Preset, Settings};
+use crate::{ColumnOptions, PrecisionSetting, ReadFile, SourceOptions, TrainError};
 
 /// What a run was asked to do, resolved: enough to do it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct RunRequest {
     pub dataset: String,
     /// Columns of the dataset.
     pub columns: ColumnOptions,
+    /// Columns that the model was trained on, for a dataset whose columns nobody names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_columns: Option<ColumnNames>,
     /// flex, ndarray, cuda, cuda:N or wgpu.
     pub backend: String,
     /// GPUs that share every step; empty for one device.
@@ -38,12 +43,24 @@ impl RunRequest {
             text_column: self.columns.text_column.clone(),
             text_pair_column: self.columns.text_pair_column.clone(),
             label_column: self.columns.label_column.clone(),
+            trained_columns: self.trained_columns.clone(),
             card_directories: self.sources.card_directories(),
             seed: self.settings.subset_seed,
             max_train_samples: self.settings.max_train_samples,
             max_eval_samples: self.settings.max_eval_samples,
             max_test_samples: self.settings.max_test_samples,
         }
+    }
+
+    /// Refuses a dataset's name that nobody knows: before a model is downloaded for it.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`].
+    pub fn check_dataset(&self) -> Result<(), TrainError> {
+        if !Path::new(&self.dataset).exists() {
+            temper_data::find_card(&self.dataset, &self.sources.card_directories())?;
+        }
+        Ok(())
     }
 
     /// The same with the precision that `auto` stands for on its backend.
@@ -72,6 +89,8 @@ pub struct RunRecord {
     pub temper: &'static str,
     /// Burn's version.
     pub burn: &'static str,
+    /// The vector instructions of the processor: sums on others are rounded otherwise.
+    pub vector_instructions: &'static str,
     /// Parameters that were drawn at random.
     pub new_parameters: Vec<String>,
     /// What was asked for.
@@ -80,17 +99,27 @@ pub struct RunRecord {
     pub model: Resolved,
     /// Where the dataset came from; absent for a path.
     pub dataset: Option<Resolved>,
+    /// The files of a dataset that is a path.
+    pub dataset_files: Vec<ReadFile>,
 }
 
 /// The part of run.toml that a resumed run needs.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ResumedRecord {
+    #[serde(default)]
+    temper: String,
+    #[serde(default)]
+    burn: String,
+    #[serde(default)]
+    vector_instructions: String,
     /// Parameters that were drawn at random.
     pub new_parameters: Vec<String>,
     /// What was asked for.
     pub request: RunRequest,
     model: RecordedSource,
     dataset: Option<RecordedSource>,
+    #[serde(default)]
+    dataset_files: Vec<ReadFile>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -128,12 +157,69 @@ impl ResumedRecord {
     ///
     /// # Errors
     /// [`TrainError::Usage`] with the file.
-    pub fn check(&self, model: &Resolved, dataset: Option<&Resolved>) -> Result<(), TrainError> {
+    pub fn check(
+        &self,
+        model: &Resolved,
+        dataset: Option<&Resolved>,
+        dataset_files: &[ReadFile],
+    ) -> Result<(), TrainError> {
         self.model.check(model)?;
+        self.check_data(dataset, dataset_files)
+    }
+
+    /// Refuses other data than the run started with.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] and [`TrainError::ChangedData`] with the file.
+    pub fn check_data(
+        &self,
+        dataset: Option<&Resolved>,
+        dataset_files: &[ReadFile],
+    ) -> Result<(), TrainError> {
         match (&self.dataset, dataset) {
-            (Some(recorded), Some(now)) => recorded.check(now),
-            _ => Ok(()),
+            (Some(recorded), Some(now)) => recorded.check(now)?,
+            (Some(recorded), None) => return Err(self.is_elsewhere(&recorded.id)),
+            (None, Some(now)) => return Err(self.is_elsewhere(&now.id)),
+            (None, None) => {}
         }
+        self.check_files(dataset_files)
+    }
+
+    /// Refuses files of a path that are not those that the run read.
+    ///
+    /// # Errors
+    /// [`TrainError::ChangedData`] with the first that differs.
+    pub fn check_files(&self, now: &[ReadFile]) -> Result<(), TrainError> {
+        // A record of before files of paths were hashed has none.
+        if self.dataset.is_some() || self.dataset_files.is_empty() || self.dataset_files == now {
+            return Ok(());
+        }
+        let known = |file: &&ReadFile| self.dataset_files.contains(file);
+        let added = now.iter().find(|file| !known(file)).map(|file| &file.name);
+        let missing = self.dataset_files.iter().find(|file| !now.contains(file)).map(|file| &file.name);
+        let file = missing.or(added).cloned().unwrap_or_default();
+        Err(TrainError::ChangedData { dataset: self.request.dataset.clone(), file })
+    }
+
+    fn is_elsewhere(&self, id: &str) -> TrainError {
+        TrainError::Usage(format!(
+            "the run was started with another dataset than {} is now ({id}); a run goes on with its own files only",
+            self.request.dataset
+        ))
+    }
+
+    /// What to say where the run was started by another version, or on a processor with other vector instructions.
+    pub fn other_machine(&self) -> Option<String> {
+        let described =
+            |temper: &str, burn: &str, vectors: &str| format!("temper {temper}, Burn {burn}, {vectors}");
+        let then = described(&self.temper, &self.burn, &self.vector_instructions);
+        let vectors = temper_kernels::cpu::vector_instructions();
+        let now = described(env!("CARGO_PKG_VERSION"), crate::BURN_VERSION, vectors);
+        (then != now).then(|| {
+            format!(
+                "the run was started with {then}; this is {now}: the last digits of its numbers may differ"
+            )
+        })
     }
 
     /// Whether two runs had the same files.
@@ -149,6 +235,17 @@ impl ResumedRecord {
         let text = std::fs::read_to_string(path).map_err(|error| {
             TrainError::Usage(format!("{}: {error}; is this a run folder?", path.display()))
         })?;
-        toml::from_str(&text).map_err(|error| TrainError::content(path, error))
+        let record: Self = toml::from_str(&text).map_err(|error| TrainError::content(path, error))?;
+        if record.temper == env!("CARGO_PKG_VERSION") {
+            // Another version may have had other settings; in its own file a name that is none was mistyped.
+            let table: toml::Table =
+                toml::from_str(&text).map_err(|error| TrainError::content(path, error))?;
+            let settings = table.get("request").and_then(|request| request.get("settings"));
+            let keys = settings.and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
+            settings::check_keys(path, keys)?;
+        }
+        let checked = record.request.settings.check();
+        checked.map_err(|error| TrainError::content(path, error))?;
+        Ok(record)
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
+use crate::metrics::ConfusionMatrix;
 use crate::tasks::Scores;
 use crate::training::JournalRow;
 use crate::{Results, TrainError};
@@ -24,7 +25,7 @@ pub(crate) fn write_report(path: &Path, input: &ReportInput<'_>) -> Result<(), T
     let train = |pick: fn(&crate::training::StepRow) -> f64| -> Vec<(f64, f64)> {
         let rows = input.rows.iter().filter_map(|row| match row {
             JournalRow::Train(row) => Some((row.step as f64, pick(row))),
-            JournalRow::Eval(_) => None,
+            JournalRow::Eval(_) | JournalRow::Checkpoint(_) => None,
         });
         rows.collect()
     };
@@ -38,7 +39,7 @@ pub(crate) fn write_report(path: &Path, input: &ReportInput<'_>) -> Result<(), T
     let plots =
         plots.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| TrainError::file(path, error))?;
     let html = page(input, &plots.concat());
-    Ok(temper_hub::write_atomically(path, html.as_bytes())?)
+    Ok(temper_files::write(path, html.as_bytes())?)
 }
 
 fn evaluated(row: &JournalRow, metric: &str) -> Option<(f64, f64)> {
@@ -89,10 +90,20 @@ fn scores(results: &Results) -> String {
 }
 
 fn confusion(scores: &Scores) -> String {
-    let Some(matrix) = &scores.confusion else { return String::new() };
-    let most = matrix.counts.iter().flatten().copied().max().unwrap_or(1).max(1) as f64;
+    /// The most labels whose matrix fits a page.
+    const SHOWN_LABELS: usize = 30;
+    match &scores.confusion {
+        None => String::new(),
+        Some(matrix) if matrix.labels.len() <= SHOWN_LABELS => whole_matrix(matrix),
+        Some(matrix) => frequent_errors(matrix),
+    }
+}
+
+fn whole_matrix(matrix: &ConfusionMatrix) -> String {
+    let counts = matrix.dense();
+    let most = counts.iter().flatten().copied().max().unwrap_or(1).max(1) as f64;
     let header: String = matrix.labels.iter().map(|label| format!("<th>{}</th>", escape(label))).collect();
-    let rows = matrix.labels.iter().zip(&matrix.counts).map(|(label, counts)| {
+    let rows = matrix.labels.iter().zip(&counts).map(|(label, counts)| {
         let cells: String = counts
             .iter()
             .map(|&count| {
@@ -103,6 +114,22 @@ fn confusion(scores: &Scores) -> String {
         format!("<tr><th>{}</th>{cells}</tr>", escape(label))
     });
     format!("<table><tr><th>true \\ predicted</th>{header}</tr>{}</table>", rows.collect::<String>())
+}
+
+fn frequent_errors(matrix: &ConfusionMatrix) -> String {
+    const SHOWN: usize = 50;
+    let errors = matrix.errors();
+    let label = |id: usize| escape(&matrix.labels[id]);
+    let rows = errors.iter().take(SHOWN).map(|&(truth, predicted, count)| {
+        format!("<tr><th>{}</th><th>{}</th><td>{count}</td></tr>", label(truth), label(predicted))
+    });
+    let shown = errors.len().min(SHOWN);
+    format!(
+        "<p>The {shown} most frequent of {} kinds of errors; results.json has all.</p>\
+         <table><tr><th>true</th><th>predicted</th><th>examples</th></tr>{}</table>",
+        errors.len(),
+        rows.collect::<String>()
+    )
 }
 
 fn worst(errors: &[(String, String)]) -> String {

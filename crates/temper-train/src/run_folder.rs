@@ -1,47 +1,106 @@
+//! The folder of a run: where its parts are, and who works in it.
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
+use temper_files::{FileError, Owner, publish, publish_new, sweep};
 
 use crate::TrainError;
+
+/// The age of what is swept where runs are kept: others may begin there at this moment.
+pub(crate) const OTHERS_BEGIN: Duration = Duration::from_secs(60);
 
 /// Where the parts of a run are.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Held while this process works in the folder.
+    _owner: Option<Arc<Owner>>,
+}
+
+/// A name for the folder of a new run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunName<'a> {
+    /// Where runs are kept.
+    pub root: &'a Path,
+    /// The name asked for.
+    pub name: Option<&'a str>,
+    /// The name without one: `<default>`, `<default>-2`, ..., the first that is free.
+    pub default: &'a str,
+    /// Whether a run of that name is replaced.
+    pub replace: bool,
+}
+
+impl RunName<'_> {
+    /// Whether the run may have its name, as far as can be said before it is made.
+    ///
+    /// # Errors
+    /// [`TrainError::RunExists`].
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        let Some(path) = self.name.map(|name| self.root.join(name)) else { return Ok(()) };
+        let is_empty = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
+        if path.exists() && !is_empty && !self.replace { Err(TrainError::RunExists { path }) } else { Ok(()) }
+    }
 }
 
 impl RunFolder {
-    /// The folder of a run that exists.
+    /// The folder of a run that exists, to read from.
     pub fn existing(path: &Path) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), _owner: None }
     }
 
-    /// Makes the folder of a new run.
-    ///
-    /// Without a name it takes `<default>`, `<default>-2`, ..., the first that is free.
+    /// The folder of a run that exists, to work in: no other process may. What a killed process left half-written is
+    /// removed.
     ///
     /// # Errors
-    /// [`TrainError::RunExists`] for a given name that is taken, unless it may be replaced.
-    pub fn create(root: &Path, name: Option<&str>, default: &str, replace: bool) -> Result<Self, TrainError> {
-        let path = match name {
-            Some(name) => root.join(name),
-            None => free_name(root, default),
-        };
-        if path.exists() {
-            if !replace {
-                return Err(TrainError::RunExists { path });
-            }
-            // Only what looks like a run is removed, whatever --output-dir and --run-name say.
-            if !path.join("run.toml").is_file() {
-                return Err(TrainError::Usage(format!(
-                    "{} is not a run folder; it is not replaced",
-                    path.display()
-                )));
-            }
-            std::fs::remove_dir_all(&path).map_err(|error| TrainError::file(&path, error))?;
+    /// [`TrainError::Owned`] while another process works there; [`TrainError::File`].
+    pub fn owned(path: &Path) -> Result<Self, TrainError> {
+        let owner = Owner::of(path, &this_process())?;
+        let run = Self { path: path.into(), _owner: Some(Arc::new(owner)) };
+        if let Some(root) = path.parent() {
+            sweep(root, OTHERS_BEGIN)?;
         }
-        std::fs::create_dir_all(&path).map_err(|error| TrainError::file(&path, error))?;
-        Ok(Self { path })
+        sweep(&run.path, Duration::ZERO)?;
+        sweep(&run.checkpoints(), Duration::ZERO)?;
+        Ok(run)
+    }
+
+    /// Makes the folder of a new run and works in it. `record` writes what the run is from; with it the folder comes
+    /// into being, so that there is never one without.
+    ///
+    /// # Errors
+    /// [`TrainError::RunExists`] for a given name that is taken, unless it may be replaced;
+    /// [`TrainError::Owned`] for one that another process works in.
+    pub fn create(
+        name: RunName<'_>,
+        record: impl Fn(&Self) -> Result<(), TrainError>,
+    ) -> Result<Self, TrainError> {
+        sweep(name.root, OTHERS_BEGIN)?;
+        let fill = |folder: &Path| {
+            let owner = Owner::of(folder, &this_process())?;
+            record(&Self { path: folder.into(), _owner: None })?;
+            Ok::<_, TrainError>(owner)
+        };
+        let names = std::iter::once(name.default.to_owned());
+        let names = names.chain((2..).map(|number| format!("{}-{number}", name.default)));
+        let names: Box<dyn Iterator<Item = String>> = match name.name {
+            Some(given) => Box::new(std::iter::once(given.to_owned())),
+            None => Box::new(names),
+        };
+        for candidate in names {
+            let path = name.root.join(candidate);
+            let replaced = if name.replace { owner_of_replaced(&path)? } else { None };
+            let made = if replaced.is_some() { publish(&path, fill) } else { publish_new(&path, fill) };
+            match made {
+                Ok(owner) => return Ok(Self { path, _owner: Some(Arc::new(owner)) }),
+                Err(TrainError::Taken { .. }) if name.name.is_none() => {}
+                Err(TrainError::Taken { path }) => return Err(TrainError::RunExists { path }),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(TrainError::RunExists { path: name.root.join(name.default) })
     }
 
     /// The folder itself.
@@ -59,7 +118,7 @@ impl RunFolder {
         self.path.join("metrics.jsonl")
     }
 
-    /// `results.json`
+    /// `results.json`; the last that is written: a run with it is finished.
     pub fn results(&self) -> PathBuf {
         self.path.join("results.json")
     }
@@ -100,7 +159,7 @@ impl RunFolder {
     /// [`TrainError::File`].
     pub fn write_toml(&self, path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
         let text = toml::to_string_pretty(value).map_err(|error| TrainError::file(path, error))?;
-        Ok(temper_hub::write_atomically(path, text.as_bytes())?)
+        Ok(temper_files::write(path, text.as_bytes())?)
     }
 
     /// Writes a value as JSON.
@@ -109,66 +168,94 @@ impl RunFolder {
     /// [`TrainError::File`].
     pub fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
         let text = serde_json::to_string_pretty(value).map_err(|error| TrainError::file(path, error))?;
-        Ok(temper_hub::write_atomically(path, (text + "\n").as_bytes())?)
+        Ok(temper_files::write(path, (text + "\n").as_bytes())?)
     }
 }
 
-/// Fills a folder beside its place and renames it, so that it is complete or absent; one that is
-/// there already is replaced at the end.
-pub(crate) fn write_dir(
-    place: &Path,
-    fill: impl FnOnce(&Path) -> Result<(), TrainError>,
-) -> Result<(), TrainError> {
-    let (partial, old) = (place.with_extension("partial"), place.with_extension("old"));
-    remove_dir(&partial)?;
-    remove_dir(&old)?;
-    std::fs::create_dir_all(&partial).map_err(|error| TrainError::file(&partial, error))?;
-    if let Err(error) = fill(&partial) {
-        remove_dir(&partial)?;
-        return Err(error);
+/// Owns a run that is to be replaced, if there is one. Nothing else is replaced, whatever --output-dir and --run-name
+/// say.
+fn owner_of_replaced(path: &Path) -> Result<Option<Owner>, TrainError> {
+    if !path.join("run.toml").is_file() {
+        let is_empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        if !path.exists() || is_empty {
+            return Ok(None);
+        }
+        return Err(TrainError::Usage(format!(
+            "{} is not a run folder; it is not replaced: move it away or give another --run-name",
+            path.display()
+        )));
     }
-    if place.exists() {
-        std::fs::rename(place, &old).map_err(|error| TrainError::file(place, error))?;
-    }
-    std::fs::rename(&partial, place).map_err(|error| TrainError::file(place, error))?;
-    remove_dir(&old)
+    Ok(Some(Owner::of(path, &this_process())?))
 }
 
-/// Removes a folder, if it is there.
-pub(crate) fn remove_dir(dir: &Path) -> Result<(), TrainError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TrainError::file(dir, error)),
-        _ => Ok(()),
-    }
+/// What this process says of itself to others.
+pub(crate) fn this_process() -> String {
+    let machine = sysinfo::System::host_name().unwrap_or_else(|| "this machine".into());
+    format!("process {} on {machine}", std::process::id())
 }
 
-fn free_name(root: &Path, default: &str) -> PathBuf {
-    let names = std::iter::once(default.to_owned()).chain((2..).map(|number| format!("{default}-{number}")));
-    names.map(|name| root.join(name)).find(|path| !path.exists()).unwrap_or_else(|| root.join(default))
+impl From<FileError> for TrainError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Io { path, source } => Self::file(path, source),
+            FileError::Taken { path } => Self::Taken { path },
+            FileError::Owned { folder, owner } => Self::Owned { folder, owner },
+            FileError::Damaged { path, reason } => {
+                Self::content(path, format!("the file is damaged: {reason}"))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_taken_name_is_refused_and_a_default_moves_on() {
-        let root = tempfile::tempdir().unwrap();
-        let create = |name: Option<&str>, replace| RunFolder::create(root.path(), name, "bert-imdb", replace);
-        assert_eq!(create(None, false).unwrap().path(), root.path().join("bert-imdb"));
-        assert_eq!(create(None, false).unwrap().path(), root.path().join("bert-imdb-2"));
-        assert!(matches!(create(Some("bert-imdb"), false), Err(TrainError::RunExists { .. })));
+    fn create(root: &Path, name: Option<&str>, replace: bool) -> Result<RunFolder, TrainError> {
+        let name = RunName { root, name, default: "bert-imdb", replace };
+        RunFolder::create(name, |run| run.write_toml(&run.record(), &toml::Table::new()))
     }
 
     #[test]
-    fn only_a_run_is_replaced() {
+    fn a_taken_name_is_refused_and_a_default_moves_on() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(create(root.path(), None, false).unwrap().path(), root.path().join("bert-imdb"));
+        assert_eq!(create(root.path(), None, false).unwrap().path(), root.path().join("bert-imdb-2"));
+        let taken = create(root.path(), Some("bert-imdb"), false);
+        assert!(matches!(taken, Err(TrainError::RunExists { .. })), "{taken:?}");
+    }
+
+    #[test]
+    fn only_a_run_is_replaced_and_an_empty_folder_is_taken() {
         let root = tempfile::tempdir().unwrap();
         let precious = root.path().join("precious");
         std::fs::create_dir(&precious).unwrap();
-        assert!(RunFolder::create(root.path(), Some("precious"), "x", true).is_err());
-        std::fs::write(precious.join("run.toml"), "").unwrap();
         std::fs::write(precious.join("old"), "").unwrap();
-        RunFolder::create(root.path(), Some("precious"), "x", true).unwrap();
-        assert!(!precious.join("old").exists());
+        assert!(create(root.path(), Some("precious"), true).is_err());
+        assert!(precious.join("old").exists());
+        std::fs::write(precious.join("run.toml"), "").unwrap();
+        create(root.path(), Some("precious"), true).unwrap();
+        assert!(!precious.join("old").exists() && precious.join("run.toml").exists());
+        // What an earlier version left when it was killed as it began.
+        std::fs::create_dir(root.path().join("empty")).unwrap();
+        create(root.path(), Some("empty"), false).unwrap();
+    }
+
+    #[test]
+    fn a_run_has_one_owner_who_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let run = create(root.path(), Some("run"), false).unwrap();
+        for second in [RunFolder::owned(run.path()), create(root.path(), Some("run"), true)] {
+            let error = second.unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            let process = format!("process {}", std::process::id());
+            assert!(error.to_string().contains(&process), "{error}");
+        }
+        assert!(run.record().exists());
+        let path = run.path().to_path_buf();
+        drop(run);
+        std::fs::write(path.join(".temper-abandoned"), "").unwrap();
+        RunFolder::owned(&path).unwrap();
+        assert!(!path.join(".temper-abandoned").exists());
     }
 }

@@ -1,4 +1,5 @@
-//! What a run can be told, in layers: defaults < preset < file < `TEMPER_*` environment < flags.
+//! What a run can be told, in layers: defaults < preset < the model that it starts from < file < `TEMPER_*`
+//! environment < flags.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use temper_freeze::lora::LoraSettings;
 use temper_hub::near_names;
 use temper_models::Pooling;
 
-use crate::{PrecisionSetting, TrainError};
+use crate::{ModelDefaults, PrecisionSetting, TrainError};
 
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
 ///
@@ -194,6 +195,7 @@ const CPU_PRESET: CpuPreset = CpuPreset {
 /// wrong kind.
 pub fn resolve(
     preset: Preset,
+    model: &ModelDefaults,
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
     flags: &impl Serialize,
@@ -204,8 +206,9 @@ pub fn resolve(
     if preset == Preset::Cpu {
         layers = layers.add_source(Config::try_from(&CPU_PRESET).map_err(usage)?);
     }
+    layers = layers.add_source(Config::try_from(model).map_err(usage)?);
     if let Some(file) = file {
-        check_keys(file, &known)?;
+        check_file(file)?;
         layers = layers.add_source(File::from(file));
     }
     let own = environment.filter(|(name, _)| {
@@ -223,13 +226,21 @@ fn known_keys() -> Vec<String> {
     value.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
 }
 
-fn check_keys(file: &Path, known: &[String]) -> Result<(), TrainError> {
+fn check_file(file: &Path) -> Result<(), TrainError> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| TrainError::Usage(format!("{}: {error}", file.display())))?;
     let table: toml::Table =
         toml::from_str(&text).map_err(|error| TrainError::Usage(format!("{}: {error}", file.display())))?;
-    let unknown: Vec<String> = table
-        .keys()
+    check_keys(file, table.keys())
+}
+
+/// Refuses names in a file that are no settings, with near names.
+///
+/// # Errors
+/// [`TrainError::Usage`].
+pub(crate) fn check_keys<'a>(file: &Path, keys: impl Iterator<Item = &'a String>) -> Result<(), TrainError> {
+    let known = known_keys();
+    let unknown: Vec<String> = keys
         .filter(|key| !known.contains(key))
         .map(|key| {
             let near = near_names(key, known.iter().map(String::as_str));
@@ -251,7 +262,7 @@ fn check_keys(file: &Path, known: &[String]) -> Result<(), TrainError> {
 
 impl Settings {
     /// Refuses values that cannot work, all at once.
-    fn check(&self) -> Result<(), TrainError> {
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
         let mut wrong = Vec::new();
         let mut need = |holds: bool, message: &str| {
             if !holds {
@@ -264,8 +275,13 @@ impl Settings {
         need(self.per_device_train_batch_size > 0, "per_device_train_batch_size must be above 0");
         need(self.gradient_accumulation_steps > 0, "gradient_accumulation_steps must be above 0");
         need(self.max_tokens_per_batch != Some(0), "max_tokens_per_batch must be above 0");
+        need(self.max_train_tokens != Some(0), "max_train_tokens must be above 0");
+        need(self.max_seq_length > 0, "max_seq_length must be above 0");
         need((0.0..=1.0).contains(&self.warmup_ratio), "warmup_ratio must be between 0 and 1");
-        need(self.weight_decay >= 0.0, "weight_decay must not be negative");
+        need(
+            self.weight_decay.is_finite() && self.weight_decay >= 0.0,
+            "weight_decay must be finite and not negative",
+        );
         need(self.layer_decay > 0.0 && self.layer_decay <= 1.0, "layer_decay must be above 0 and at most 1");
         need(self.max_grad_norm > 0.0, "max_grad_norm must be above 0");
         need(self.lora_rank > 0, "lora_rank must be above 0");
@@ -338,7 +354,9 @@ mod tests {
         std::fs::write(&file, "learning_rate = 1e-3\nseed = 1\nmax_steps = 5\n").unwrap();
         let variables =
             environment(&[("TEMPER_SEED", "2"), ("TEMPER_MAX_STEPS", "6"), ("TEMPER_MIRROR", "/m")]);
-        let settings = resolve(Preset::Cpu, Some(&file), variables, &json!({"max_steps": 7})).unwrap();
+        let settings =
+            resolve(Preset::Cpu, &ModelDefaults::default(), Some(&file), variables, &json!({"max_steps": 7}))
+                .unwrap();
         assert_eq!(settings.num_train_epochs, 1, "preset over default");
         assert_eq!(settings.learning_rate, 1e-3, "file over preset");
         assert_eq!(settings.seed, 2, "environment over file");
@@ -351,7 +369,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("run.toml");
         std::fs::write(&file, "lerning_rate = 1e-3\n").unwrap();
-        let error = resolve(Preset::Full, Some(&file), environment(&[]), &json!({})).unwrap_err();
+        let error =
+            resolve(Preset::Full, &ModelDefaults::default(), Some(&file), environment(&[]), &json!({}))
+                .unwrap_err();
         assert!(error.to_string().contains("lerning_rate (did you mean learning_rate?)"), "{error}");
         assert_eq!(error.exit_code(), 2);
     }
@@ -366,7 +386,9 @@ mod tests {
     #[test]
     fn impossible_values_are_listed_together() {
         let flags = json!({"learning_rate": -1.0, "num_train_epochs": 0, "warmup_ratio": 2.0});
-        let error = resolve(Preset::Full, None, environment(&[]), &flags).unwrap_err().to_string();
+        let error = resolve(Preset::Full, &ModelDefaults::default(), None, environment(&[]), &flags)
+            .unwrap_err()
+            .to_string();
         for name in ["learning_rate", "num_train_epochs", "warmup_ratio"] {
             assert!(error.contains(name), "{error}");
         }
@@ -374,8 +396,14 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_kind_is_refused() {
-        let error =
-            resolve(Preset::Full, None, environment(&[("TEMPER_SEED", "many")]), &json!({})).unwrap_err();
+        let error = resolve(
+            Preset::Full,
+            &ModelDefaults::default(),
+            None,
+            environment(&[("TEMPER_SEED", "many")]),
+            &json!({}),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("seed"), "{error}");
     }
 }

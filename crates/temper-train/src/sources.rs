@@ -1,10 +1,12 @@
-use std::path::PathBuf;
+//! Where files come from: models, datasets, tokenizers.
+
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use temper_data::{TextTokenizer, load_tokenizer};
 use temper_hub::{Hub, HubSettings, Resolved};
 
-use crate::TrainError;
+use crate::{ModelEncoding, TrainError};
 
 /// Where files may come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
@@ -67,6 +69,51 @@ impl SourceOptions {
     }
 }
 
+/// A file of a dataset that is a path, as it was when the run read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadFile {
+    /// Its path in the dataset's folder; the file's own name where the dataset is a file.
+    pub name: String,
+    /// Its sha256.
+    pub sha256: String,
+}
+
+/// The files below a path, in the order of their names; none where there is no such path. Hidden ones are no data.
+///
+/// # Errors
+/// [`TrainError::File`].
+pub(crate) fn files_of(path: &Path) -> Result<Vec<ReadFile>, TrainError> {
+    if path.is_file() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok(vec![ReadFile { name, sha256: temper_files::sha256_of(path)? }]);
+    }
+    let mut files = Vec::new();
+    if path.is_dir() {
+        collect(path, "", &mut files)?;
+    }
+    Ok(files)
+}
+
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<ReadFile>) -> Result<(), TrainError> {
+    let failed = |error| TrainError::file(folder, error);
+    let entries = std::fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>();
+    let mut entries = entries.map_err(failed)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if name.starts_with('.') {
+            continue;
+        }
+        let name = format!("{prefix}{name}");
+        if path.is_dir() {
+            collect(&path, &format!("{name}/"), files)?;
+        } else if path.is_file() {
+            files.push(ReadFile { name, sha256: temper_files::sha256_of(&path)? });
+        }
+    }
+    Ok(())
+}
+
 /// A model's folder on this machine.
 #[derive(Clone, Debug)]
 pub struct LocalModel {
@@ -87,21 +134,30 @@ impl LocalModel {
     /// # Errors
     /// [`TrainError::Hub`].
     pub fn find(hub: &Hub, name: &str) -> Result<Self, TrainError> {
-        let in_run = PathBuf::from(name).join("model");
-        let name =
-            if in_run.join("config.json").is_file() { in_run.display().to_string() } else { name.into() };
+        let name = in_run(name);
         let resolved = hub.model(&name)?;
         let config = resolved.file("config.json").map(|file| file.path.clone());
         let dir = config.as_deref().and_then(|path| path.parent()).unwrap_or(name.as_ref()).to_path_buf();
         Ok(Self { dir, resolved })
     }
 
-    /// The longest text in tokens that the tokenizer's folder records: what training used.
-    pub fn recorded_max_length(&self) -> Option<usize> {
-        let text = std::fs::read_to_string(self.dir.join("tokenizer_config.json")).ok()?;
-        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
-        // transformers writes 1e30 where there is no limit.
-        value.get("model_max_length")?.as_u64().and_then(|length| usize::try_from(length).ok())
+    /// How the texts of a model become tensors; only the files that say so are fetched.
+    ///
+    /// # Errors
+    /// Those of [`Self::find`] and [`Self::encoding`].
+    pub fn encoding_of(hub: &Hub, name: &str) -> Result<ModelEncoding, TrainError> {
+        let name = in_run(name);
+        let resolved = hub.model_settings(&name)?;
+        let config = resolved.file("config.json").and_then(|file| file.path.parent());
+        ModelEncoding::read(config.unwrap_or(name.as_ref()))
+    }
+
+    /// How its texts become tensors.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] and [`TrainError::Data`] for files that cannot be understood.
+    pub fn encoding(&self) -> Result<ModelEncoding, TrainError> {
+        ModelEncoding::read(&self.dir)
     }
 
     /// The model's tokenizer.
@@ -116,4 +172,10 @@ impl LocalModel {
         }
         Ok(tokenizer)
     }
+}
+
+/// The model in a run folder, or the name itself.
+fn in_run(name: &str) -> String {
+    let in_run = PathBuf::from(name).join("model");
+    if in_run.join("config.json").is_file() { in_run.display().to_string() } else { name.into() }
 }

@@ -331,3 +331,40 @@ fn the_search_names_the_smallest_depth_within_the_tolerance() {
     assert_eq!(stderr(&again).matches("is there already").count(), 3);
     assert_eq!(serde_json::from_str::<Value>(&stdout(&again)).unwrap()["depth"], 0);
 }
+
+#[test]
+fn the_runs_of_a_job_array_are_those_of_one_call() {
+    let bench = Bench::new();
+    let flags = ["--strategies", "all,head", "--seeds", "1", "--run-name", "array"];
+    let jobs = ["0", "1"].map(|number| {
+        let arguments = arguments("compare", &[&flags[..], &["--only", number]].concat());
+        bench.command(&arguments).stderr(Stdio::piped()).spawn().unwrap()
+    });
+    for job in jobs {
+        assert_succeeds(&job.wait_with_output().unwrap());
+    }
+    let folder = "runs/array";
+    assert_eq!(run_folders(&bench, folder), ["all-seed42", "head-seed42"]);
+    assert!(!bench.path("runs/array/compare.json").exists());
+    let again = compare(&bench, &[&flags[..], &["--only", "1"]].concat());
+    assert_succeeds(&again);
+    assert!(stderr(&again).contains("head-seed42 is there already"), "{}", stderr(&again));
+    assert_fails(
+        &compare(&bench, &[&flags[..], &["--only", "2"]].concat()),
+        2,
+        &["there are 2 runs, 0 to 1"],
+    );
+    // The same call without a number writes the table, and trains nothing.
+    let all = compare(&bench, &flags);
+    assert_succeeds(&all);
+    assert_eq!(stderr(&all).matches("is there already").count(), 2, "{}", stderr(&all));
+    assert!(bench.path("runs/array/compare.json").exists());
+}
+
+#[test]
+fn what_a_killed_beginning_leaves_is_no_obstacle() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.path("runs/begun")).unwrap();
+    bench.write("runs/begun/.lock", "process 1 on this machine\n");
+    assert_succeeds(&compare(&bench, &["--strategies", "head", "--seeds", "1", "--run-name", "begun"]));
+}

@@ -92,3 +92,66 @@ fn what_cannot_be_done_is_said() {
     assert_fails(&run(&["--max-seq-length", "99"]), 2, &["99", "40 positions"]);
     assert_fails(&run(&["--output", "model/vocab.txt/vectors.npy"]), 1, &["vocab.txt"]);
 }
+
+#[test]
+fn a_folder_of_sentence_transformers_gives_its_vectors() {
+    let fixture: Value = serde_json::from_str(include_str!("fixtures/sentences.json")).expect("JSON");
+    let texts = strings(&fixture["texts"]);
+    let texts: Vec<&str> = texts.iter().flat_map(|text| ["--text", text.as_str()]).collect();
+    let cases = fixture["cases"].as_object().expect("cases");
+    for (name, case) in cases {
+        let bench = bench(&fixture);
+        // The reference's tokenizer keeps the case.
+        bench.write("model/tokenizer_config.json", r#"{"do_lower_case": false}"#);
+        std::fs::create_dir(bench.path("model/1_Pooling")).expect("a folder");
+        for (file, content) in case["files"].as_object().expect("files") {
+            bench.write(&format!("model/{file}"), &content.to_string());
+        }
+        let output = bench.run(&[&["embed", "./model"], &texts[..]].concat());
+        assert_succeeds(&output);
+        let theirs = case["vectors"].as_array().expect("vectors");
+        for (ours, theirs) in rows(&stdout(&output)).iter().zip(theirs) {
+            let (ours, theirs) = (numbers(&ours["embedding"]), numbers(theirs));
+            assert_eq!(ours.len(), theirs.len(), "{name}");
+            let pairs = ours.iter().zip(&theirs);
+            let most = pairs.map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f64::max);
+            assert!(most < 2e-5, "{name}: {most}");
+        }
+    }
+    assert_eq!(cases.len(), 11);
+}
+
+#[test]
+fn flags_count_before_the_files_of_sentence_transformers() {
+    let sentences: Value = serde_json::from_str(include_str!("fixtures/sentences.json")).expect("JSON");
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("model/1_Pooling")).expect("a folder");
+    let write = |case: &str| {
+        for (file, content) in sentences["cases"][case]["files"].as_object().expect("files") {
+            bench.write(&format!("model/{file}"), &content.to_string());
+        }
+    };
+    let embed = |flags: &[&str]| {
+        let output = bench.run(&[&["embed", "./model", "--text", "the film is good."], flags].concat());
+        assert_succeeds(&output);
+        numbers(&rows(&stdout(&output))[0]["embedding"])
+    };
+    let plain = ["--pooling", "mean", "--normalize=false", "--prompt", ""];
+    let mean = embed(&plain);
+    write("cls-normalized");
+    assert_eq!(embed(&plain), mean);
+    assert_ne!(embed(&[]), mean);
+    write("prompt");
+    assert_eq!(embed(&["--prompt", ""]), mean);
+    assert_eq!(embed(&["--prompt-name", "document"]), mean);
+    assert_eq!(embed(&["--prompt", "a film and "]), embed(&[]));
+    let other = bench.run(&["embed", "./model", "--text", "x", "--prompt-name", "passage"]);
+    assert_fails(&other, 2, &["passage", "query, document"]);
+
+    let modules = r#"[{"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        {"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]"#;
+    bench.write("model/modules.json", modules);
+    assert_fails(&bench.run(&["embed", "./model", "--text", "x"]), 3, &["modules.json", "models.Dense"]);
+    assert_eq!(embed(&plain), mean);
+}

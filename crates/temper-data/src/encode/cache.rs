@@ -7,10 +7,10 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use temper_hub::write_atomically;
+use temper_files::hex;
 
 use super::{EncodeSettings, Encoded, TextInput, Truncation};
-use crate::{TextTokenizer, hex};
+use crate::TextTokenizer;
 
 const MAGIC: &[u8; 8] = b"TMPRTOKS";
 
@@ -48,7 +48,7 @@ impl CacheFile {
 
     /// Keeps a set; without a cache the next run is only slower, so failing is no error.
     pub fn write(&self, items: &[Encoded]) {
-        if let Err(error) = write_atomically(&self.path, &self.bytes(items)) {
+        if let Err(error) = temper_files::write(&self.path, &self.bytes(items)) {
             tracing::warn!(file = %self.path.display(), %error, "encoded texts could not be cached");
         }
     }

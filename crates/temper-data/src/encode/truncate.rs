@@ -1,6 +1,8 @@
 //! Which tokens of a long text are kept.
 
+use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use tokenizers::Encoding;
@@ -17,6 +19,37 @@ pub enum Truncation {
     /// A quarter from the beginning and the rest from the end: of 510 tokens 128 and 382, the
     /// best of three on IMDB in arXiv 1905.05583, section 5.3.1.
     HeadTail,
+}
+
+impl Truncation {
+    /// transformers' `truncation_side`, the side that is cut. It has none for [`Self::HeadTail`]: the
+    /// nearest is `left`, which keeps the tail, three quarters of the same tokens.
+    pub fn side(self) -> &'static str {
+        match self {
+            Self::Head => "right",
+            Self::Tail | Self::HeadTail => "left",
+        }
+    }
+}
+
+impl fmt::Display for Truncation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Head => "head",
+            Self::Tail => "tail",
+            Self::HeadTail => "head-tail",
+        })
+    }
+}
+
+impl FromStr for Truncation {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::Head, Self::Tail, Self::HeadTail];
+        let found = all.into_iter().find(|truncation| truncation.to_string() == name);
+        found.ok_or_else(|| format!("{name} is not one of head, tail, head-tail"))
+    }
 }
 
 /// How many tokens the first and the second text keep in `room` tokens: the longer one gives
@@ -74,6 +107,15 @@ fn take(text: &Encoding, ranges: [Range<usize>; 2]) -> Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for truncation in [Truncation::Head, Truncation::Tail, Truncation::HeadTail] {
+            assert_eq!(truncation.to_string().parse(), Ok(truncation));
+            assert_eq!(serde_json::json!(truncation), truncation.to_string());
+        }
+        assert!("middle".parse::<Truncation>().unwrap_err().contains("head-tail"));
+    }
 
     #[test]
     fn the_longer_text_gives_first() {

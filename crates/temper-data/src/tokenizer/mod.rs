@@ -1,11 +1,14 @@
 //! Tokenizers from the files that checkpoints come with.
 
+mod declared;
 mod definition;
 mod layout;
+mod lowercase;
 mod save;
 mod special;
 mod text;
 
+pub use declared::{DeclaredCut, declared_cut};
 pub use special::SpecialTokens;
 pub use text::TextStream;
 
@@ -13,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use temper_files::hex;
 use tokenizers::{PostProcessor, Tokenizer};
 
-use crate::{DataError, hex};
+use crate::DataError;
 
 /// A tokenizer with what a model needs to know of it.
 #[derive(Debug, Clone)]
@@ -101,6 +105,25 @@ impl TextTokenizer {
     pub(crate) fn filler_id(&self) -> u32 {
         let special = &self.special;
         special.eos.or(special.sep).or(special.unk).unwrap_or(0)
+    }
+
+    /// The same with a token of the vocabulary as padding, on the right of a text, where classifiers of decoders
+    /// are right in every family. Ids of texts stay as they are.
+    #[must_use]
+    pub fn with_padding(mut self, id: u32) -> Self {
+        if let Some(token) = self.token(id) {
+            self.special.pad = Some(id);
+            self.config.insert("pad_token".into(), Value::from(token));
+            if self.config.contains_key("padding_side") {
+                self.config.insert("padding_side".into(), Value::from("right"));
+            }
+        }
+        self
+    }
+
+    /// The ids that the layout alone gives: those of an empty text.
+    pub fn layout_ids(&self) -> Vec<u32> {
+        self.inner.encode_fast("", true).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
     }
 
     /// Special tokens that the layout adds to a text, or to a pair of texts.

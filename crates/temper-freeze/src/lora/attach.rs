@@ -35,7 +35,7 @@ pub fn attach<B: BackboneModule>(
 /// Adds every adapter to its weight, `W + s A B`, and takes the adapter off: the same model, plain.
 #[must_use]
 pub fn merge<B: BackboneModule>(mut model: Model<B>) -> Model<B> {
-    model.each_linear(&mut |_, linear| {
+    model.each_linear_and_head(&mut |_, linear| {
         if let Some(adapter) = linear.adapter.take() {
             linear.add_to_weight(adapter.product());
         }
@@ -47,7 +47,7 @@ pub fn merge<B: BackboneModule>(mut model: Model<B>) -> Model<B> {
 /// merged model that got its adapters back.
 #[must_use]
 pub fn unmerge<B: BackboneModule>(mut model: Model<B>) -> Model<B> {
-    model.each_linear(&mut |_, linear| {
+    model.each_linear_and_head(&mut |_, linear| {
         if let Some(adapter) = &linear.adapter {
             let product = adapter.product();
             linear.add_to_weight(-product);

@@ -8,6 +8,9 @@ use temper_models::{BackboneModule, Model, ModelConfig};
 
 use crate::FreezeError;
 
+/// Path of the map that gives the logits.
+pub(super) const OUTPUT_MAP: &str = "head.output";
+
 /// A linear module of transformers.
 #[derive(Clone, Debug)]
 pub(super) struct Module {
@@ -21,13 +24,20 @@ pub(super) struct Module {
     pub(super) is_conv1d: bool,
 }
 
-/// Every linear module of the backbone by its name, such as `bert.encoder.layer.0.attention.self.query`.
+impl Module {
+    /// Whether it gives the logits, of labels or of the vocabulary.
+    pub(super) fn is_output(&self) -> bool {
+        self.paths.iter().any(|path| path == OUTPUT_MAP || path == "head.tokens.output")
+    }
+}
+
+/// Every linear module by its name, such as `bert.encoder.layer.0.attention.self.query`, the head's included.
 pub(super) fn modules<B: BackboneModule>(
     model: &mut Model<B>,
     config: &ModelConfig<B>,
 ) -> Result<BTreeMap<String, Module>, FreezeError> {
     let mut sizes = BTreeMap::new();
-    model.each_linear(&mut |path, linear| {
+    model.each_linear_and_head(&mut |path, linear| {
         sizes.insert(path.to_owned(), linear.sizes());
     });
     let groups = config.facts().weights.groups;

@@ -1,127 +1,175 @@
 //! Reading adapters that PEFT wrote.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
-use temper_models::layers::{LowRank, LowRankConfig};
-use temper_models::weights::Checkpoint;
-use temper_models::{BackboneModule, Model, ModelConfig};
+use temper_models::weights::{Checkpoint, TensorEntry};
 
 use super::factors::Factors;
-use super::modules::modules;
 use super::peft_save::PREFIX;
 use super::{ADAPTER_WEIGHTS, PeftConfig};
 use crate::FreezeError;
+
+/// The name under which PEFT looks for pickled weights.
+const PICKLED_WEIGHTS: &str = "adapter_model.bin";
+/// Types that adapters are trained in.
+const FLOATS: [&str; 4] = ["F32", "F16", "BF16", "F64"];
+/// The tensor by which VeLoRA's backward pass compresses what it keeps; nothing else reads it.
+const VELORA: &str = ".lora_velora_embed";
 
 /// An adapter in PEFT's layout, before it is put on a model.
 pub struct PeftAdapter {
     /// What to compute.
     pub config: PeftConfig,
-    weights: Checkpoint,
+    pub(super) weights: Checkpoint,
+    entries: HashMap<String, TensorEntry>,
     /// `lora_A` and `lora_B` in the file, by transformers' module.
-    factors: BTreeMap<String, [Option<String>; 2]>,
+    pub(super) factors: BTreeMap<String, [Option<String>; 2]>,
     /// Tensors that are stored whole: name in a checkpoint of the model, name in the file.
-    whole: BTreeMap<String, String>,
+    pub(super) whole: BTreeMap<String, String>,
 }
 
 impl PeftAdapter {
     /// Opens an adapter's folder.
     ///
     /// # Errors
-    /// As [`PeftConfig::read`]; [`FreezeError::Adapter`] for tensors of another kind of adapter,
-    /// [`FreezeError::Model`] for a file that cannot be read.
+    /// As [`PeftConfig::read`]; [`FreezeError::AdapterMisfit`] with every tensor of another kind of adapter, or
+    /// where there is none; [`FreezeError::Adapter`] for a folder without weights, [`FreezeError::Model`] for a
+    /// file that cannot be read.
     pub fn open(dir: &Path) -> Result<Self, FreezeError> {
         let config = PeftConfig::read(dir)?;
-        let safe = dir.join(ADAPTER_WEIGHTS);
-        let file = if safe.is_file() { safe } else { dir.join("adapter_model.bin") };
-        let weights = Checkpoint::open_file(&file)?;
-        let mut adapter = Self { config, weights, factors: BTreeMap::new(), whole: BTreeMap::new() };
+        let weights = Checkpoint::open_file(&weights_file(dir)?)?;
+        let entries = weights.entries().into_iter().map(|entry| (entry.name.clone(), entry));
+        let mut adapter = Self {
+            config,
+            entries: entries.collect(),
+            weights,
+            factors: BTreeMap::new(),
+            whole: BTreeMap::new(),
+        };
+        let mut problems = Vec::new();
         for entry in adapter.weights.entries() {
-            adapter.add(&entry.name).map_err(|reason| FreezeError::Adapter { path: file.clone(), reason })?;
+            problems.extend(adapter.add(&entry.name).err());
         }
-        Ok(adapter)
+        if adapter.entries.is_empty() {
+            problems
+                .push("holds no tensors: the adapter was saved without its weights; save it again".into());
+        }
+        adapter.checked(problems)
+    }
+
+    /// The adapter, or every problem of its file.
+    pub(super) fn checked(self, problems: Vec<String>) -> Result<Self, FreezeError> {
+        if problems.is_empty() { Ok(self) } else { Err(self.misfit(problems)) }
+    }
+
+    pub(super) fn misfit(&self, problems: Vec<String>) -> FreezeError {
+        FreezeError::AdapterMisfit { path: self.weights.path.clone(), problems }
     }
 
     fn add(&mut self, name: &str) -> Result<(), String> {
-        let bare = name.strip_prefix(PREFIX).ok_or(format!("{name} does not begin with {PREFIX}"))?;
+        // Files that were not written by `save_pretrained` keep the adapter's name.
+        let short = name.replacen(".default.weight", ".weight", 1);
+        let bare = short.strip_prefix(PREFIX).ok_or(format!(
+            "{name} does not begin with {PREFIX}: another program wrote it, PEFT would pass it over"
+        ))?;
         let factor = [".lora_A.weight", ".lora_B.weight"].iter().position(|suffix| bare.ends_with(suffix));
         match factor {
             Some(factor) => {
                 let module = &bare[..bare.len() - ".lora_A.weight".len()];
                 self.factors.entry(module.to_owned()).or_default()[factor] = Some(name.into());
             }
-            None if bare.contains(".lora_") => {
-                return Err(format!("{name} is of a kind of adapter that is not supported"));
+            None if bare.ends_with(VELORA) || bare.contains(".original_module.") => {}
+            None if bare.contains(".lora_embedding_") => {
+                return Err(format!("{name}: adapters of embeddings are not supported; {MERGE_WITH_PEFT}"));
             }
-            None => {
-                self.whole.insert(bare.into(), name.into());
+            None if bare.contains(".lora_") || bare.contains(".token_adapter.") => {
+                return Err(format!(
+                    "{name} is of a kind of adapter that is not supported; {MERGE_WITH_PEFT}"
+                ));
             }
+            None => self.add_whole(bare, name),
         }
         Ok(())
+    }
+
+    /// PEFT stores the biases that are trained, and embeddings that were resized, under the wrappers' names.
+    fn add_whole(&mut self, bare: &str, name: &str) {
+        let stored = bare.replacen(".base_layer.", ".", 1).replacen(".modules_to_save.", ".", 1);
+        if stored == bare {
+            self.whole.insert(stored, name.into());
+        } else {
+            self.whole.entry(stored).or_insert_with(|| name.into());
+        }
     }
 
     /// Shape of the tensor that the adapter stores whole under this name of a checkpoint, such as
     /// `classifier.weight`.
     pub fn shape_of(&self, stored: &str) -> Option<Vec<usize>> {
-        let name = self.whole.get(stored)?;
-        self.weights.entries().into_iter().find(|entry| entry.name == *name).map(|entry| entry.shape)
+        Some(self.entries.get(self.whole.get(stored)?)?.shape.clone())
     }
 
-    fn factors(&self, module: &str, sizes: [usize; 2]) -> Result<Factors, FreezeError> {
-        let refuse = |reason: String| FreezeError::Adapter { path: self.weights.path.clone(), reason };
-        let [Some(a), Some(b)] = &self.factors[module] else {
-            return Err(refuse(format!("{module} has only one of lora_A and lora_B")));
-        };
-        let (rank, [inputs, outputs]) = (self.config.rank(module), sizes);
-        let read = |name: &str, wanted: [usize; 2]| {
-            let data = self.weights.values(name)?;
-            if data.shape().as_slice() != wanted {
-                let shape = data.shape();
-                let reason = format!("{name} is {shape:?}, the model and rank {rank} want {wanted:?}");
-                return Err(refuse(reason));
+    /// The values of a tensor of the file, if its type and its numbers are such as training gives.
+    pub(super) fn values(&self, name: &str, problems: &mut Vec<String>) -> Option<Vec<f32>> {
+        let dtype = self.entries.get(name).map(|entry| entry.dtype.clone())?;
+        if !FLOATS.contains(&dtype.as_str()) {
+            problems.push(format!("{name} is stored as {dtype}, not as one of {}", FLOATS.join(", ")));
+            return None;
+        }
+        let read = self.weights.values(name).map_err(|error| problems.push(format!("{name}: {error}")));
+        let values: Vec<f32> = read.ok()?.iter::<f32>().collect();
+        if values.iter().any(|value| !value.is_finite()) {
+            problems.push(format!("{name} holds NaN or infinite values: its training diverged"));
+            return None;
+        }
+        Some(values)
+    }
+
+    /// The adapter of a module of these sizes.
+    pub(super) fn factors(
+        &self,
+        module: &str,
+        [inputs, outputs]: [usize; 2],
+        problems: &mut Vec<String>,
+    ) -> Option<Factors> {
+        let rank = self.config.rank(module).map_err(|problem| problems.push(problem)).ok()?;
+        let scale = self.config.scale(module).map_err(|problem| problems.push(problem)).ok()?;
+        let mut read = |matrix: usize, wanted: [usize; 2]| {
+            let Some(name) = &self.factors[module][matrix] else {
+                problems.push(format!("{module} has no lora_{}", ["A", "B"][matrix]));
+                return None;
+            };
+            let shape = &self.entries.get(name)?.shape;
+            if shape.as_slice() != wanted {
+                problems.push(misshapen(name, shape, wanted, rank));
+                return None;
             }
-            Ok(data.iter::<f32>().collect::<Vec<f32>>())
+            self.values(name, problems)
         };
-        let scale = self.config.alpha(module) / rank as f64;
-        Ok(Factors { a: read(a, [rank, inputs])?, b: read(b, [outputs, rank])?, rank, scale })
+        let [a, b] = [read(0, [rank, inputs]), read(1, [outputs, rank])];
+        Some(Factors { a: a?, b: b?, rank, scale })
     }
 }
 
-/// Puts PEFT's adapter on its base model, and replaces what the adapter stores whole; gives the paths of
-/// the parameters that were replaced.
-///
-/// An adapter of a fused map becomes one on each of our maps, with the same A and its rows of B.
-///
-/// # Errors
-/// [`FreezeError::Adapter`] for modules that the model does not have and for shapes that differ,
-/// [`FreezeError::Model`].
-pub fn load_peft<B: BackboneModule>(
-    mut model: Model<B>,
-    config: &ModelConfig<B>,
-    adapter: &PeftAdapter,
-) -> Result<(Model<B>, Vec<String>), FreezeError> {
-    let modules = modules(&mut model, config)?;
-    let unknown: Vec<&str> =
-        adapter.factors.keys().filter(|name| !modules.contains_key(*name)).map(String::as_str).collect();
-    if !unknown.is_empty() {
-        let reason = format!("the model has no linear modules {}", unknown.join(", "));
-        return Err(FreezeError::Adapter { path: adapter.weights.path.clone(), reason });
+/// What to do about adapters that only PEFT computes.
+pub(super) const MERGE_WITH_PEFT: &str = "merge it with PEFT (`merge_and_unload`)";
+
+fn misshapen(name: &str, shape: &[usize], wanted: [usize; 2], rank: usize) -> String {
+    let text = format!("{name} is {shape:?}, the model and rank {rank} want {wanted:?}");
+    if shape.contains(&0) {
+        return text + "; a sharded run (ZeRO-3, FSDP) saved it without gathering its parts";
     }
-    let mut by_path = BTreeMap::new();
-    for name in adapter.factors.keys() {
-        let module = &modules[name];
-        let factors = adapter.factors(name, module.sizes)?;
-        for (path, ranges) in module.paths.iter().zip(&module.ranges) {
-            let is_fused = module.paths.len() > 1;
-            by_path.insert(path.clone(), if is_fused { factors.part(ranges) } else { factors.clone() });
-        }
-    }
-    let dropout = adapter.config.lora_dropout;
-    model.each_linear(&mut |path, linear| {
-        let Some(factors) = by_path.remove(path) else { return };
-        let config = LowRankConfig { rank: factors.rank, scale: factors.scale, dropout };
-        let device = linear.weight.lazy_device();
-        linear.adapter = Some(LowRank::new(path, factors.into_data(), config, &device));
-    });
-    Ok(model.with_stored(config, &adapter.weights, &adapter.whole)?)
+    text
+}
+
+fn weights_file(dir: &Path) -> Result<PathBuf, FreezeError> {
+    let names = [ADAPTER_WEIGHTS, PICKLED_WEIGHTS];
+    let file = names.iter().map(|name| dir.join(name)).find(|file| file.is_file());
+    file.ok_or_else(|| FreezeError::Adapter {
+        path: dir.into(),
+        reason: format!(
+            "has no {}; copy the adapter's weights there, beside adapter_config.json",
+            names.join(" or ")
+        ),
+    })
 }

@@ -8,7 +8,7 @@ use crate::FreezeError;
 use crate::strategy::anchored;
 
 /// PEFT's word for every linear map but the head's.
-const ALL_LINEAR: &str = "all-linear";
+pub(super) const ALL_LINEAR: &str = "all-linear";
 
 /// One target, as given and as understood.
 struct Target {

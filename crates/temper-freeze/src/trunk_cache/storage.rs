@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How much room kept states may take.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct TrunkLimits {
 }
 
 /// Where kept states are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrunkPlace {
     /// In memory.

@@ -8,10 +8,9 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::encoder_decoder::{
-    CLASSIFIER, EncoderDecoder, EncoderDecoderConfig, PositionsConfig, SPAN, StackConfig, check_start,
-    sequence_classification,
+    EncoderDecoder, EncoderDecoderConfig, PositionsConfig, SPAN, StackConfig, check_start, sequence_labels,
 };
-use super::{check_heads, refuse};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::heads::LanguageModelConfig;
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm, one_row};
@@ -68,6 +67,9 @@ pub struct BartConfig {
     pub scale_embedding: bool,
     /// The token that decoding begins with.
     pub decoder_start_token_id: Option<u32>,
+    /// Ends a text; the classifier reads the last one.
+    #[serde(deserialize_with = "token_id")]
+    pub eos_token_id: Option<u32>,
     /// Only `false` exists here.
     pub is_decoder: bool,
     /// Only `true` exists here.
@@ -99,6 +101,7 @@ impl Default for BartConfig {
             classifier_dropout: 0.0,
             scale_embedding: false,
             decoder_start_token_id: Some(2),
+            eos_token_id: Some(2),
             is_decoder: false,
             is_encoder_decoder: true,
             tie_word_embeddings: true,
@@ -135,16 +138,41 @@ impl BartConfig {
         }
     }
 
+    fn check_sizes(&self) -> Result<(), ModelError> {
+        check_sizes(
+            MOST_ROWS,
+            &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
+        )?;
+        check_sizes(
+            MOST_WIDTH,
+            &[
+                ("d_model", self.d_model),
+                ("encoder_ffn_dim", self.encoder_ffn_dim),
+                ("decoder_ffn_dim", self.decoder_ffn_dim),
+            ],
+        )?;
+        check_sizes(
+            MOST_LAYERS,
+            &[
+                ("encoder_layers", self.encoder_layers),
+                ("num_hidden_layers", self.num_hidden_layers.unwrap_or(self.encoder_layers)),
+                ("decoder_layers", self.decoder_layers),
+            ],
+        )?;
+        check_dropout(&[
+            ("dropout", self.dropout),
+            ("attention_dropout", self.attention_dropout),
+            ("activation_dropout", self.activation_dropout),
+            ("classifier_dropout", self.classifier_dropout),
+        ])
+    }
+
     fn heads(&self) -> Vec<HeadFacts> {
         let language =
             LanguageModelConfig { fixed_bias: true, ..LanguageModelConfig::plain(self.vocab_size, true) };
         vec![
             HeadFacts::new("BartForConditionalGeneration", HeadKind::Seq2SeqLm(language), LANGUAGE_MODEL),
-            HeadFacts::new(
-                "BartForSequenceClassification",
-                sequence_classification(self.classifier_dropout),
-                CLASSIFIER,
-            ),
+            sequence_labels("BartForSequenceClassification", self.classifier_dropout, self.eos_token_id),
             HeadFacts::new("BartForQuestionAnswering", HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN),
         ]
     }
@@ -169,7 +197,8 @@ impl Family for BartConfig {
         if !self.tie_word_embeddings {
             return refuse("tie_word_embeddings", false);
         }
-        check_start(self.decoder_start_token_id)?;
+        check_start(self.decoder_start_token_id, self.vocab_size)?;
+        self.check_sizes()?;
         check_heads("encoder_attention_heads", self.encoder_attention_heads, "d_model", self.d_model)?;
         check_heads("decoder_attention_heads", self.decoder_attention_heads, "d_model", self.d_model)
     }

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{check_heads, refuse};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
     AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForwardConfig, Layer, Linear, LinearWalk,
@@ -100,7 +100,7 @@ impl BertConfig {
         BertShape {
             vocab_size: self.vocab_size,
             positions: self.max_position_embeddings,
-            first_position: 0,
+            positions_behind: None,
             types: Some(self.type_vocab_size),
             layers: self.num_hidden_layers,
             block: BlockConfig {
@@ -155,6 +155,24 @@ impl Family for BertConfig {
         if self.add_cross_attention {
             return refuse("add_cross_attention", true);
         }
+        check_sizes(
+            MOST_ROWS,
+            &[
+                ("vocab_size", self.vocab_size),
+                ("max_position_embeddings", self.max_position_embeddings),
+                ("type_vocab_size", self.type_vocab_size),
+            ],
+        )?;
+        check_sizes(
+            MOST_WIDTH,
+            &[("hidden_size", self.hidden_size), ("intermediate_size", self.intermediate_size)],
+        )?;
+        check_sizes(MOST_LAYERS, &[("num_hidden_layers", self.num_hidden_layers)])?;
+        check_dropout(&[
+            ("hidden_dropout_prob", self.hidden_dropout_prob),
+            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+            ("classifier_dropout", self.head_dropout()),
+        ])?;
         check_heads("num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)
     }
 
@@ -178,8 +196,8 @@ pub(super) struct BertShape {
     pub vocab_size: usize,
     /// Rows of the position embedding.
     pub positions: usize,
-    /// The row of a sequence's first token.
-    pub first_position: usize,
+    /// The padding token's id where positions count behind it, as RoBERTa's do.
+    pub positions_behind: Option<u32>,
     /// Rows of the segment embedding, where there is one.
     pub types: Option<usize>,
     pub layers: usize,
@@ -198,7 +216,7 @@ pub struct Bert {
     layers: Vec<Block>,
     pooler: Option<Linear>,
     #[module(skip)]
-    first_position: usize,
+    positions_behind: Option<u32>,
 }
 
 impl Bert {
@@ -214,7 +232,7 @@ impl Bert {
             embedding_dropout: Dropout::new(block.dropout),
             layers: (0..shape.layers).map(|_| Block::new(block, device)).collect(),
             pooler: shape.pooler.then(|| Linear::new(hidden, hidden, device)),
-            first_position: shape.first_position,
+            positions_behind: shape.positions_behind,
         }
     }
 
@@ -224,7 +242,11 @@ impl Bert {
         if let Some(types) = &self.type_embedding {
             sum = sum + types.forward(&batch.type_ids);
         }
-        sum = sum + self.position_embedding.forward(&batch.positions_from(self.first_position));
+        let positions = match self.positions_behind {
+            Some(pad) => batch.positions_behind_padding(pad),
+            None => batch.positions.clone(),
+        };
+        sum = sum + self.position_embedding.forward(&positions);
         let frozen = is_frozen(&self.token_embedding)
             && is_frozen(&self.position_embedding)
             && is_frozen(&self.type_embedding)

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, token_labels};
-use super::{check_heads, refuse};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace, alibi_slopes};
 use crate::weights::{Fusion, WeightMap, copy, fused_linear, linear, norm};
 use crate::{Activation, Bounds, Family, FamilyFacts, ModelError, Parts};
@@ -44,6 +44,9 @@ pub struct BloomConfig {
     pub pretraining_tp: usize,
     /// Only `false` exists here, but for `pretraining_tp = 1`.
     pub slow_but_exact: bool,
+    /// Id that fills up a batch; the classifier reads the last token that is another.
+    #[serde(deserialize_with = "token_id")]
+    pub pad_token_id: Option<u32>,
     /// Whether the language model's output layer is the token embedding.
     pub tie_word_embeddings: bool,
 }
@@ -64,6 +67,7 @@ impl Default for BloomConfig {
             classifier_dropout: None,
             pretraining_tp: 1,
             slow_but_exact: false,
+            pad_token_id: None,
             tie_word_embeddings: true,
         }
     }
@@ -105,6 +109,14 @@ impl Family for BloomConfig {
             // transformers leaves out two biases then.
             return refuse("slow_but_exact", true);
         }
+        check_sizes(MOST_ROWS, &[("vocab_size", self.vocab_size)])?;
+        check_sizes(MOST_WIDTH, &[("hidden_size", self.hidden())])?;
+        check_sizes(MOST_LAYERS, &[("n_layer", self.n_layer)])?;
+        check_dropout(&[
+            ("hidden_dropout", self.hidden_dropout),
+            ("attention_dropout", self.attention_dropout),
+            ("classifier_dropout", self.classifier_dropout.unwrap_or(self.hidden_dropout)),
+        ])?;
         check_heads("n_head", self.n_head, "hidden_size", self.hidden())
     }
 
@@ -126,7 +138,7 @@ impl Family for BloomConfig {
         FamilyFacts {
             weights: WeightMap { groups: self.n_head, ..WEIGHTS },
             heads: vec![
-                sequence_labels("BloomForSequenceClassification"),
+                sequence_labels("BloomForSequenceClassification", self.pad_token_id),
                 token_labels("BloomForTokenClassification", dropout),
                 span("BloomForQuestionAnswering"),
                 next_token("BloomForCausalLM", self.vocab_size, self.tie_word_embeddings),

@@ -108,9 +108,9 @@ impl Backbone for Decoder {
     }
 }
 
-/// Labels of sequences: one map without bias over the last token.
-pub(super) fn sequence_labels(architecture: &'static str) -> HeadFacts {
-    let kind = HeadKind::SequenceClassification(ClassifierConfig::last_token());
+/// Labels of sequences: one map without bias over the last token that is not padding.
+pub(super) fn sequence_labels(architecture: &'static str, pad: Option<u32>) -> HeadFacts {
+    let kind = HeadKind::SequenceClassification(ClassifierConfig::last_token(pad));
     HeadFacts::new(architecture, kind, SCORE)
 }
 

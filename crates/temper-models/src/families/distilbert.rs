@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::bert::{Bert, BertShape, CLASSIFIER, SPAN};
-use super::check_heads;
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, matrix, norm};
@@ -121,6 +121,18 @@ impl Family for DistilBertConfig {
     type Backbone = Bert;
 
     fn validate(&self) -> Result<(), ModelError> {
+        check_sizes(
+            MOST_ROWS,
+            &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
+        )?;
+        check_sizes(MOST_WIDTH, &[("dim", self.dim), ("hidden_dim", self.hidden_dim)])?;
+        check_sizes(MOST_LAYERS, &[("n_layers", self.n_layers)])?;
+        check_dropout(&[
+            ("dropout", self.dropout),
+            ("attention_dropout", self.attention_dropout),
+            ("qa_dropout", self.qa_dropout),
+            ("seq_classif_dropout", self.seq_classif_dropout),
+        ])?;
         check_heads("n_heads", self.n_heads, "dim", self.dim)
     }
 
@@ -128,7 +140,7 @@ impl Family for DistilBertConfig {
         let shape = BertShape {
             vocab_size: self.vocab_size,
             positions: self.max_position_embeddings,
-            first_position: 0,
+            positions_behind: None,
             types: None,
             layers: self.n_layers,
             block: self.block(),

@@ -14,7 +14,8 @@ use crate::layers::{
 use crate::trunk::state_after;
 use crate::weights::{Row, linear};
 use crate::{
-    Activation, Backbone, HeadKind, Mode, ModelError, Pass, Rows, TokenBatch, TrunkRows, TrunkState,
+    Activation, Backbone, HeadFacts, HeadKind, Mode, ModelError, Pass, Rows, TokenBatch, TrunkRows,
+    TrunkState,
 };
 
 /// What [`EncoderDecoder`] is made from.
@@ -280,29 +281,33 @@ impl HasLinears for Stack {
     }
 }
 
-/// Refuses a configuration that does not say what decoding begins with; so does transformers.
-pub(super) fn check_start(decoder_start: Option<u32>) -> Result<(), ModelError> {
-    match decoder_start {
-        Some(_) => Ok(()),
-        None => Err(ModelError::Config { reason: "decoder_start_token_id is missing".into() }),
-    }
+/// Refuses a configuration that does not say what decoding begins with, as transformers does, or that names a
+/// token that is not embedded.
+pub(super) fn check_start(decoder_start: Option<u32>, vocab_size: usize) -> Result<(), ModelError> {
+    let reason = match decoder_start {
+        Some(id) if (id as usize) < vocab_size => return Ok(()),
+        Some(id) => format!("decoder_start_token_id = {id}, but vocab_size = {vocab_size}"),
+        None => "decoder_start_token_id is missing".into(),
+    };
+    Err(ModelError::Config { reason })
 }
 
-/// Two maps over the last token of the decoder, which is the one that reads the input's last token.
-///
-/// transformers looks for the last end-of-sequence token of the input; that is the same for an input that
-/// ends with it, as tokenizers make it.
-pub(super) fn sequence_classification(dropout: f64) -> HeadKind {
-    HeadKind::SequenceClassification(ClassifierConfig {
+/// Labels of sequences: two maps over the token of the decoder that stands where the input has its last end.
+pub(super) fn sequence_labels(architecture: &'static str, dropout: f64, end: Option<u32>) -> HeadFacts {
+    let kind = HeadKind::SequenceClassification(ClassifierConfig {
+        rows: end.map_or(Rows::Last, Rows::LastOf),
         dense: Some(Activation::Tanh),
         bias: true,
         input_dropout: dropout,
         dropout,
-        ..ClassifierConfig::last_token()
-    })
+        ..ClassifierConfig::last_token(None)
+    });
+    let head = HeadFacts::new(architecture, kind, CLASSIFIER);
+    // transformers computes nothing without it.
+    if end.is_some() { head } else { head.without("eos_token_id") }
 }
 
-pub(super) const CLASSIFIER: &[Row] = &[
+const CLASSIFIER: &[Row] = &[
     linear("classification_head.dense", "head.dense"),
     linear("classification_head.out_proj", "head.output"),
 ];

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use temper_kernels::AttentionHeads;
 
-use super::{check_heads, refuse};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
     AttentionConfig, Block, BlockConfig, Embedding, Encoded, FeedForwardConfig, HasLinears, Layer,
@@ -72,6 +72,9 @@ pub struct FalconConfig {
     /// Rotary positions.
     #[serde(flatten)]
     pub rope: RopeConfig,
+    /// Id that fills up a batch; the classifier reads the last token that is another.
+    #[serde(deserialize_with = "token_id")]
+    pub pad_token_id: Option<u32>,
     /// Whether the language model's output layer is the token embedding.
     pub tie_word_embeddings: bool,
     /// Dropout before the classifier of tokens; `hidden_dropout` when absent.
@@ -103,6 +106,7 @@ impl Default for FalconConfig {
             activation: Activation::Gelu,
             max_position_embeddings: 2048,
             rope: RopeConfig::default(),
+            pad_token_id: None,
             tie_word_embeddings: true,
             classifier_dropout: None,
             is_causal: true,
@@ -123,6 +127,21 @@ enum Norms {
 impl FalconConfig {
     fn hidden(&self) -> usize {
         self.n_embed.unwrap_or(self.hidden_size)
+    }
+
+    fn check_sizes(&self) -> Result<(), ModelError> {
+        check_sizes(
+            MOST_ROWS,
+            &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
+        )?;
+        let inner = self.ffn_hidden_size.unwrap_or(self.hidden());
+        check_sizes(MOST_WIDTH, &[("hidden_size", self.hidden()), ("ffn_hidden_size", inner)])?;
+        check_sizes(MOST_LAYERS, &[("num_hidden_layers", self.num_hidden_layers)])?;
+        check_dropout(&[
+            ("hidden_dropout", self.hidden_dropout),
+            ("attention_dropout", self.attention_dropout),
+            ("classifier_dropout", self.classifier_dropout.unwrap_or(self.hidden_dropout)),
+        ])
     }
 
     fn norms(&self) -> Norms {
@@ -196,7 +215,7 @@ impl FalconConfig {
             ),
             HeadFacts::new(
                 "FalconForSequenceClassification",
-                HeadKind::SequenceClassification(ClassifierConfig::last_token()),
+                HeadKind::SequenceClassification(ClassifierConfig::last_token(self.pad_token_id)),
                 SCORE,
             ),
             HeadFacts::new(
@@ -226,6 +245,7 @@ impl Family for FalconConfig {
         {
             return refuse("num_ln_in_parallel_attn", norms);
         }
+        self.check_sizes()?;
         let heads = self.num_attention_heads;
         check_heads("num_attention_heads", heads, "hidden_size", self.hidden())?;
         let key_heads = self.attention_heads().key_heads;

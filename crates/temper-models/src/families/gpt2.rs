@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, token_labels};
-use super::{check_heads, refuse};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, conv1d, copy, foreign, fused_conv1d, ignore, norm};
 use crate::{Activation, Bounds, Family, FamilyFacts, ModelError, Parts};
@@ -57,6 +57,9 @@ pub struct Gpt2Config {
     pub classifier_dropout: Option<f64>,
     /// The same, where the other is absent; 0.1 without both.
     pub hidden_dropout: Option<f64>,
+    /// Id that fills up a batch; the classifier reads the last token that is another.
+    #[serde(deserialize_with = "token_id")]
+    pub pad_token_id: Option<u32>,
     /// Whether the language model's output layer is the token embedding.
     pub tie_word_embeddings: bool,
 }
@@ -82,12 +85,17 @@ impl Default for Gpt2Config {
             add_cross_attention: false,
             classifier_dropout: None,
             hidden_dropout: None,
+            pad_token_id: None,
             tie_word_embeddings: true,
         }
     }
 }
 
 impl Gpt2Config {
+    fn head_dropout(&self) -> f64 {
+        self.classifier_dropout.or(self.hidden_dropout).unwrap_or(0.1)
+    }
+
     fn norm(&self) -> NormConfig {
         NormConfig::layer(self.n_embd, self.layer_norm_epsilon)
     }
@@ -119,6 +127,16 @@ impl Family for Gpt2Config {
         if self.add_cross_attention {
             return refuse("add_cross_attention", true);
         }
+        check_sizes(MOST_ROWS, &[("vocab_size", self.vocab_size), ("n_positions", self.n_positions)])?;
+        let inner = self.n_inner.unwrap_or(self.n_embd);
+        check_sizes(MOST_WIDTH, &[("n_embd", self.n_embd), ("n_inner", inner)])?;
+        check_sizes(MOST_LAYERS, &[("n_layer", self.n_layer)])?;
+        check_dropout(&[
+            ("resid_pdrop", self.resid_pdrop),
+            ("embd_pdrop", self.embd_pdrop),
+            ("attn_pdrop", self.attn_pdrop),
+            ("classifier_dropout", self.head_dropout()),
+        ])?;
         check_heads("n_head", self.n_head, "n_embd", self.n_embd)
     }
 
@@ -136,11 +154,11 @@ impl Family for Gpt2Config {
     }
 
     fn facts(&self) -> FamilyFacts {
-        let dropout = self.classifier_dropout.or(self.hidden_dropout).unwrap_or(0.1);
+        let dropout = self.head_dropout();
         FamilyFacts {
             weights: WEIGHTS,
             heads: vec![
-                sequence_labels("GPT2ForSequenceClassification"),
+                sequence_labels("GPT2ForSequenceClassification", self.pad_token_id),
                 token_labels("GPT2ForTokenClassification", dropout),
                 span("GPT2ForQuestionAnswering"),
                 next_token("GPT2LMHeadModel", self.vocab_size, self.tie_word_embeddings),

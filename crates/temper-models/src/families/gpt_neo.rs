@@ -6,8 +6,8 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::check_heads;
 use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, token_labels};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{WeightMap, copy, ignore, linear, norm};
 use crate::{Activation, Bounds, Family, FamilyFacts, ModelError, Parts};
@@ -60,6 +60,9 @@ pub struct GptNeoConfig {
     pub layer_norm_epsilon: f64,
     /// Standard deviation of freshly drawn weights.
     pub initializer_range: f64,
+    /// Id that fills up a batch; the classifier reads the last token that is another.
+    #[serde(deserialize_with = "token_id")]
+    pub pad_token_id: Option<u32>,
     /// Whether the language model's output layer is the token embedding.
     pub tie_word_embeddings: bool,
 }
@@ -83,6 +86,7 @@ impl Default for GptNeoConfig {
             classifier_dropout: 0.1,
             layer_norm_epsilon: 1e-5,
             initializer_range: 0.02,
+            pad_token_id: None,
             tie_word_embeddings: true,
         }
     }
@@ -95,6 +99,17 @@ impl GptNeoConfig {
             (Some(layers), _) => layers.clone(),
             (None, Some(types)) => types.iter().flat_map(|(kinds, times)| kinds.repeat(*times)).collect(),
             (None, None) => [Reach::Global, Reach::Local].repeat(12),
+        }
+    }
+
+    /// Layers that `attention_layers` or `attention_types` describe, without writing them out.
+    fn described_layers(&self) -> usize {
+        match (&self.attention_layers, &self.attention_types) {
+            (Some(layers), _) => layers.len(),
+            (None, Some(types)) => types
+                .iter()
+                .fold(0, |sum, (kinds, times)| sum.saturating_add(kinds.len().saturating_mul(*times))),
+            (None, None) => 24,
         }
     }
 
@@ -126,9 +141,21 @@ impl Family for GptNeoConfig {
 
     fn validate(&self) -> Result<(), ModelError> {
         let wrong = |reason: String| Err(ModelError::Config { reason });
-        let (reaches, layers) = (self.reaches(), self.num_layers);
-        if reaches.len() != layers {
-            let known = reaches.len();
+        check_sizes(
+            MOST_ROWS,
+            &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
+        )?;
+        let inner = self.intermediate_size.unwrap_or(self.hidden_size);
+        check_sizes(MOST_WIDTH, &[("hidden_size", self.hidden_size), ("intermediate_size", inner)])?;
+        check_sizes(MOST_LAYERS, &[("num_layers", self.num_layers)])?;
+        check_dropout(&[
+            ("resid_dropout", self.resid_dropout),
+            ("embed_dropout", self.embed_dropout),
+            ("attention_dropout", self.attention_dropout),
+            ("classifier_dropout", self.classifier_dropout),
+        ])?;
+        let (known, layers) = (self.described_layers(), self.num_layers);
+        if known != layers {
             return wrong(format!("attention_types describe {known} layers, num_layers = {layers}"));
         }
         if self.window_size == 0 {
@@ -154,7 +181,7 @@ impl Family for GptNeoConfig {
         FamilyFacts {
             weights: WEIGHTS,
             heads: vec![
-                sequence_labels("GPTNeoForSequenceClassification"),
+                sequence_labels("GPTNeoForSequenceClassification", self.pad_token_id),
                 token_labels("GPTNeoForTokenClassification", self.classifier_dropout),
                 span("GPTNeoForQuestionAnswering"),
                 next_token("GPTNeoForCausalLM", self.vocab_size, self.tie_word_embeddings),

@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use temper_kernels::AttentionHeads;
 
-use super::{check_heads, refuse};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
     AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, Layer, LinearWalk, Norm, NormConfig,
@@ -58,6 +58,9 @@ pub struct LlamaConfig {
     pub attention_dropout: f64,
     /// Whether the feed-forward layer has biases.
     pub mlp_bias: bool,
+    /// Id that fills up a batch; the classifier reads the last token that is another.
+    #[serde(deserialize_with = "token_id")]
+    pub pad_token_id: Option<u32>,
     /// Whether the language model's output layer is the token embedding.
     pub tie_word_embeddings: bool,
     /// Dropout before the classifier of tokens.
@@ -88,6 +91,7 @@ impl Default for LlamaConfig {
             attention_bias: false,
             attention_dropout: 0.0,
             mlp_bias: false,
+            pad_token_id: None,
             tie_word_embeddings: false,
             classifier_dropout: None,
             hidden_dropout: None,
@@ -98,6 +102,10 @@ impl Default for LlamaConfig {
 }
 
 impl LlamaConfig {
+    fn head_dropout(&self) -> f64 {
+        self.classifier_dropout.or(self.hidden_dropout).unwrap_or(0.1)
+    }
+
     fn attention_heads(&self) -> AttentionHeads {
         let query_heads = self.num_attention_heads;
         AttentionHeads {
@@ -138,7 +146,7 @@ impl LlamaConfig {
     }
 
     fn heads(&self) -> Vec<HeadFacts> {
-        let dropout = self.classifier_dropout.or(self.hidden_dropout).unwrap_or(0.1);
+        let dropout = self.head_dropout();
         let (vocab, tied) = (self.vocab_size, self.tie_word_embeddings);
         vec![
             HeadFacts::new(
@@ -148,7 +156,7 @@ impl LlamaConfig {
             ),
             HeadFacts::new(
                 "LlamaForSequenceClassification",
-                HeadKind::SequenceClassification(ClassifierConfig::last_token()),
+                HeadKind::SequenceClassification(ClassifierConfig::last_token(self.pad_token_id)),
                 SCORE,
             ),
             HeadFacts::new("LlamaForTokenClassification", HeadKind::TokenClassification { dropout }, SCORE),
@@ -168,6 +176,23 @@ impl Family for LlamaConfig {
         if !self.token_classification_bias {
             return refuse("token_classification_bias", false);
         }
+        check_sizes(
+            MOST_ROWS,
+            &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
+        )?;
+        check_sizes(
+            MOST_WIDTH,
+            &[
+                ("hidden_size", self.hidden_size),
+                ("intermediate_size", self.intermediate_size),
+                ("head_dim", self.head_dim.unwrap_or(1)),
+            ],
+        )?;
+        check_sizes(MOST_LAYERS, &[("num_hidden_layers", self.num_hidden_layers)])?;
+        check_dropout(&[
+            ("attention_dropout", self.attention_dropout),
+            ("classifier_dropout", self.head_dropout()),
+        ])?;
         let heads = self.num_attention_heads;
         check_heads("num_attention_heads", heads, "hidden_size", self.hidden_size)?;
         let key_heads = self.attention_heads().key_heads;

@@ -12,22 +12,29 @@ pub mod gpt_neo;
 pub mod llama;
 pub mod openai_gpt;
 pub mod roberta;
+mod sizes;
 pub mod t5;
 
 use std::fmt::Display;
 
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
 use crate::ModelError;
+use sizes::{MOST_HEADS, MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
 
 /// Refuses a switch of config.json that would silently be computed otherwise.
 fn refuse(field: &'static str, value: impl Display) -> Result<(), ModelError> {
     Err(ModelError::Unsupported { field, value: value.to_string() })
 }
 
-/// Refuses a number of heads that does not divide the hidden state.
-fn check_heads(heads_field: &str, heads: usize, hidden_field: &str, hidden: usize) -> Result<(), ModelError> {
-    if heads > 0 && hidden.is_multiple_of(heads) {
-        return Ok(());
+/// A token's id; `null`, a list and a number below zero, with which old files say that there is none, give none.
+fn token_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null | Value::Array(_) => Ok(None),
+        Value::Number(id) if id.is_i64() || id.is_u64() => {
+            Ok(id.as_u64().and_then(|id| u32::try_from(id).ok()))
+        }
+        other => Err(serde::de::Error::custom(format!("{other} is no token id"))),
     }
-    let reason = format!("{heads_field} = {heads} does not divide {hidden_field} = {hidden}");
-    Err(ModelError::Config { reason })
 }

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels};
-use super::{check_heads, refuse};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, conv1d, copy, foreign, fused_conv1d, ignore, norm};
 use crate::{Activation, Bounds, Family, FamilyFacts, ModelError, Parts};
@@ -42,6 +42,9 @@ pub struct OpenAiGptConfig {
     pub layer_norm_epsilon: f64,
     /// Standard deviation of freshly drawn weights.
     pub initializer_range: f64,
+    /// Id that fills up a batch; the classifier reads the last token that is another.
+    #[serde(deserialize_with = "token_id")]
+    pub pad_token_id: Option<u32>,
     /// Whether the language model's output layer is the token embedding.
     pub tie_word_embeddings: bool,
 }
@@ -60,6 +63,7 @@ impl Default for OpenAiGptConfig {
             attn_pdrop: 0.1,
             layer_norm_epsilon: 1e-5,
             initializer_range: 0.02,
+            pad_token_id: None,
             tie_word_embeddings: true,
         }
     }
@@ -92,6 +96,14 @@ impl Family for OpenAiGptConfig {
         if self.afn == Activation::Tanh {
             return refuse("afn", "tanh");
         }
+        check_sizes(MOST_ROWS, &[("vocab_size", self.vocab_size), ("n_positions", self.n_positions)])?;
+        check_sizes(MOST_WIDTH, &[("n_embd", self.n_embd)])?;
+        check_sizes(MOST_LAYERS, &[("n_layer", self.n_layer)])?;
+        check_dropout(&[
+            ("resid_pdrop", self.resid_pdrop),
+            ("embd_pdrop", self.embd_pdrop),
+            ("attn_pdrop", self.attn_pdrop),
+        ])?;
         check_heads("n_head", self.n_head, "n_embd", self.n_embd)
     }
 
@@ -112,7 +124,7 @@ impl Family for OpenAiGptConfig {
         FamilyFacts {
             weights: WEIGHTS,
             heads: vec![
-                sequence_labels("OpenAIGPTForSequenceClassification"),
+                sequence_labels("OpenAIGPTForSequenceClassification", self.pad_token_id),
                 next_token("OpenAIGPTLMHeadModel", self.vocab_size, self.tie_word_embeddings),
             ],
             foreign: OTHER_HEADS,

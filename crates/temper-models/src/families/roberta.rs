@@ -79,7 +79,7 @@ impl TryFrom<Map<String, Value>> for RobertaConfig {
 }
 
 impl RobertaConfig {
-    /// The position of a sequence's first token; padding stands before it.
+    /// The position of a sequence's first token; padding has the one before it.
     fn first_position(&self) -> usize {
         self.bert.pad_token_id.map_or(0, |pad| pad as usize + 1)
     }
@@ -124,7 +124,7 @@ impl Family for RobertaConfig {
     }
 
     fn init(&self, parts: Parts, device: &Device) -> Bert {
-        Bert::new(&BertShape { first_position: self.first_position(), ..self.bert.shape(parts) }, device)
+        Bert::new(&BertShape { positions_behind: self.bert.pad_token_id, ..self.bert.shape(parts) }, device)
     }
 
     fn facts(&self) -> FamilyFacts {

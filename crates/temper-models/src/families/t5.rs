@@ -12,9 +12,9 @@ use serde_json::Value;
 use temper_kernels::{AttentionHeads, RelativeBuckets};
 
 use super::encoder_decoder::{
-    CLASSIFIER, EncoderDecoder, EncoderDecoderConfig, SPAN, StackConfig, check_start, sequence_classification,
+    EncoderDecoder, EncoderDecoderConfig, SPAN, StackConfig, check_start, sequence_labels,
 };
-use super::refuse;
+use super::{MOST_HEADS, MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_sizes, refuse, token_id};
 use crate::heads::LanguageModelConfig;
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm};
@@ -62,6 +62,9 @@ pub struct T5Config {
     pub classifier_dropout: f64,
     /// The token that decoding begins with.
     pub decoder_start_token_id: Option<u32>,
+    /// Ends a text; the classifier reads the last one.
+    #[serde(deserialize_with = "token_id")]
+    pub eos_token_id: Option<u32>,
     /// Says nothing about tying; see `scale_decoder_outputs`.
     pub tie_word_embeddings: Option<bool>,
     /// Whether the language model divides the hidden state by the root of `d_model`; when absent, unless
@@ -93,6 +96,7 @@ impl Default for T5Config {
             is_gated_act: None,
             classifier_dropout: 0.0,
             decoder_start_token_id: None,
+            eos_token_id: Some(1),
             tie_word_embeddings: None,
             scale_decoder_outputs: None,
             is_decoder: false,
@@ -130,6 +134,24 @@ impl TryFrom<String> for Projection {
 }
 
 impl T5Config {
+    fn check_sizes(&self) -> Result<(), ModelError> {
+        check_sizes(MOST_ROWS, &[("vocab_size", self.vocab_size)])?;
+        check_sizes(
+            MOST_WIDTH,
+            &[
+                ("d_model", self.d_model),
+                ("d_ff", self.d_ff),
+                ("d_kv", self.d_kv),
+                ("relative_attention_num_buckets", self.relative_attention_num_buckets),
+                ("relative_attention_max_distance", self.relative_attention_max_distance),
+            ],
+        )?;
+        check_sizes(MOST_HEADS, &[("num_heads", self.num_heads)])?;
+        let decoder_layers = self.num_decoder_layers.unwrap_or(self.num_layers);
+        check_sizes(MOST_LAYERS, &[("num_layers", self.num_layers), ("num_decoder_layers", decoder_layers)])?;
+        check_dropout(&[("dropout_rate", self.dropout_rate), ("classifier_dropout", self.classifier_dropout)])
+    }
+
     fn is_gated(&self) -> bool {
         self.is_gated_act.unwrap_or(self.feed_forward_proj.gated)
     }
@@ -194,8 +216,7 @@ impl T5Config {
         vec![
             HeadFacts::new("T5ForConditionalGeneration", language.clone(), LANGUAGE_MODEL),
             HeadFacts::new("T5WithLMHeadModel", language, LANGUAGE_MODEL), // Its name in old files.
-            HeadFacts::new("T5ForSequenceClassification", sequence_classification(dropout), CLASSIFIER)
-                .under("transformer."),
+            sequence_labels("T5ForSequenceClassification", dropout, self.eos_token_id).under("transformer."),
             HeadFacts::new("T5ForTokenClassification", HeadKind::TokenClassification { dropout }, TOKENS)
                 .under("transformer.")
                 .over(Parts::ENCODER),
@@ -212,15 +233,13 @@ impl Family for T5Config {
             return refuse("is_decoder", true);
         }
         if self.is_encoder_decoder {
-            check_start(self.decoder_start_token_id)?;
+            check_start(self.decoder_start_token_id, self.vocab_size)?;
         }
+        self.check_sizes()?;
         let (buckets, reach) = (self.relative_attention_num_buckets, self.relative_attention_max_distance);
         if buckets < 4 || reach <= buckets / 2 {
             let reason = format!("{buckets} buckets of relative positions do not fit a distance of {reach}");
             return Err(ModelError::Config { reason });
-        }
-        if self.num_heads == 0 || self.d_kv == 0 {
-            return Err(ModelError::Config { reason: "attention without heads".into() });
         }
         Ok(())
     }

@@ -97,8 +97,8 @@ pub fn generating_head<B>(config: &ModelConfig<B>) -> Result<HeadFacts, ModelErr
 /// # Errors
 /// [`ModelError::NoGenerator`] for a model without a language-model head; [`ModelError::Setting`] for
 /// settings that contradict each other or the model; [`ModelError::EmptyPrompt`],
-/// [`ModelError::UnknownToken`], [`ModelError::PromptTooLong`] for a prompt; [`ModelError::NoNextToken`]
-/// when a model's scores are not numbers or settings rule out every token.
+/// [`ModelError::UnknownToken`], [`ModelError::PromptTooLong`] for a prompt; [`ModelError::NotFinite`]
+/// when a model's scores are not numbers; [`ModelError::NoNextToken`] when settings rule out every token.
 pub fn generate<B: BackboneModule>(
     model: &Model<B>,
     config: &ModelConfig<B>,
@@ -189,12 +189,10 @@ fn check_forced(settings: &GenerateSettings, vocab_size: usize) -> Result<(), Mo
     }
 }
 
-/// Scores of a model must be numbers.
+/// Scores of a model must be numbers; minus infinity rules a token out.
 fn check_scores(scores: &[f32], prompt: usize) -> Result<(), ModelError> {
-    match scores.iter().any(|score| score.is_nan()) {
-        true => {
-            Err(ModelError::NoNextToken { prompt: prompt + 1, reason: "the model's scores are not numbers" })
-        }
+    match scores.iter().any(|score| score.is_nan() || *score == f32::INFINITY) {
+        true => Err(ModelError::NotFinite { prompt: prompt + 1 }),
         false => Ok(()),
     }
 }

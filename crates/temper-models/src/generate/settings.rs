@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::files::read_object;
 use crate::{ModelConfig, ModelError};
 
 /// New tokens where nothing says how many: transformers' default.
@@ -188,11 +189,7 @@ impl GenerateSettings {
         if !path.is_file() {
             return Self::parse(config.raw(), &dir.join("config.json"));
         }
-        let broken = |reason: String| ModelError::BrokenFile { path: path.clone(), reason };
-        let text = std::fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
-        let raw: Map<String, Value> =
-            serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
-        Self::parse(&raw, &path)
+        Self::parse(&read_object(&path)?, &path)
     }
 
     fn parse(raw: &Map<String, Value>, path: &Path) -> Result<Self, ModelError> {
@@ -210,6 +207,17 @@ impl GenerateSettings {
         }
         let given = raw.iter().filter(|(_, value)| !value.is_null());
         let given = given.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let given: Map<String, Value> = given;
+        // One at a time, so that the message names it.
+        for (setting, value) in &given {
+            let alone = Map::from_iter([(setting.clone(), value.clone())]);
+            Self::deserialize(Value::Object(alone)).map_err(|error| ModelError::BadSetting {
+                path: path.to_path_buf(),
+                setting: setting.clone(),
+                value: value.to_string(),
+                reason: reason(setting, &error),
+            })?;
+        }
         Self::deserialize(Value::Object(given))
             .map_err(|error| ModelError::BrokenFile { path: path.to_path_buf(), reason: error.to_string() })
     }
@@ -271,6 +279,14 @@ impl GenerateSettings {
         let min_new = self.min_new_tokens.unwrap_or_else(|| self.min_length.saturating_sub(tokens));
         Ok(Limits { min_new, max_new })
     }
+}
+
+/// What is wrong with the value of a setting.
+fn reason(setting: &str, error: &serde_json::Error) -> String {
+    if setting.ends_with("_token_id") {
+        return "a token's id is a number from 0 on".into();
+    }
+    error.to_string()
 }
 
 fn means_nothing(value: &Value) -> bool {

@@ -3,6 +3,7 @@ use burn::tensor::{Device, Tensor};
 use temper_kernels::widen;
 
 use crate::layers::{HasLinears, Linear, LinearWalk, Norm, NormConfig, parameter};
+use crate::parameters::parameter_id;
 use crate::{Activation, Backbone, Mode, Precision};
 
 /// Where the map to the vocabulary comes from.
@@ -93,10 +94,40 @@ impl LanguageModel {
             x = x * self.config.scale;
         }
         let bias = self.bias.as_ref().or(self.fixed_bias.as_ref()).map(Param::val);
-        widen(match &self.output {
-            Some(output) => temper_kernels::linear(x, output.weight.val(), bias, None, self.precision),
-            None => temper_kernels::linear_transposed(x, backbone.token_table(), bias, self.precision),
-        })
+        let Some(output) = &self.output else {
+            return widen(temper_kernels::linear_transposed(x, backbone.token_table(), bias, self.precision));
+        };
+        let added = output.adapter.as_ref().map(|adapter| adapter.forward(x.clone(), mode, self.precision));
+        let logits = widen(temper_kernels::linear(x, output.weight.val(), bias, None, self.precision));
+        match added {
+            None => logits,
+            Some(added) => logits + widen(added),
+        }
+    }
+
+    /// Whether the token embedding serves as the map.
+    pub(super) fn is_tied(&self) -> bool {
+        self.output.is_none()
+    }
+
+    /// Gives a tied head a map of its own with the values of the token embedding, `[vocab, hidden]`; false
+    /// where it has one, or where being tied also scales the hidden state.
+    pub(super) fn untie(&mut self, table: Tensor<2>, path: &str) -> bool {
+        if self.output.is_some() || self.config.scale != 1.0 {
+            return false;
+        }
+        let [vocab, hidden] = table.dims();
+        let device = table.device();
+        let mut output = Linear::with_bias(hidden, vocab, false, &device);
+        // [vocab, hidden] -> [hidden, vocab]; a copy, as a view would be copied by every product.
+        let weight = Tensor::<2>::from_data(table.without_autodiff().transpose().into_data(), &device);
+        output.weight = Param::initialized(
+            parameter_id(&format!("{path}.output.weight")),
+            weight.set_require_grad(device.is_autodiff()),
+        );
+        self.output = Some(output);
+        self.config.output = OutputMap::Own;
+        true
     }
 }
 

@@ -165,6 +165,29 @@ impl Head {
         }
     }
 
+    /// Whether its map to the vocabulary is the token embedding.
+    pub(crate) fn is_tied(&self) -> bool {
+        self.language_model().is_some_and(LanguageModel::is_tied)
+    }
+
+    /// Gives a tied head a map of its own with the values of the token embedding, `[vocab, hidden]`; false
+    /// where that is not the same head.
+    pub(crate) fn untie(&mut self, table: Tensor<2>) -> bool {
+        match self {
+            Self::LanguageModel(tokens) => tokens.untie(table, "head"),
+            Self::Pretraining(head) => head.tokens.untie(table, "head.tokens"),
+            _ => false,
+        }
+    }
+
+    /// The part that gives logits of the vocabulary.
+    pub(crate) fn language_model(&self) -> Option<&LanguageModel> {
+        match self {
+            Self::LanguageModel(tokens) | Self::Pretraining(Pretraining { tokens, .. }) => Some(tokens),
+            _ => None,
+        }
+    }
+
     /// Sets what its products compute in.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         if let Self::LanguageModel(tokens) | Self::Pretraining(Pretraining { tokens, .. }) = self {

@@ -35,10 +35,11 @@ pub struct ClassifierConfig {
 }
 
 impl ClassifierConfig {
-    /// One map without bias over the last token, as transformers' decoders have it.
-    pub fn last_token() -> Self {
+    /// One map without bias over the last token that is not padding, as transformers' decoders have it;
+    /// over the last token where the configuration names no padding.
+    pub fn last_token(pad: Option<u32>) -> Self {
         Self {
-            rows: Rows::Last,
+            rows: pad.map_or(Rows::Last, Rows::LastExcept),
             uses_pooler: false,
             dense: None,
             bias: false,
@@ -49,7 +50,7 @@ impl ClassifierConfig {
 
     /// One map over the first token.
     pub fn first_token(dropout: f64) -> Self {
-        Self { rows: Rows::First, bias: true, dropout, ..Self::last_token() }
+        Self { rows: Rows::First, bias: true, dropout, ..Self::last_token(None) }
     }
 }
 

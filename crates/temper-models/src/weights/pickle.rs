@@ -62,6 +62,9 @@ const MAX_NAME: usize = 1024;
 /// A longer line is no pickle of weights.
 const MAX_LINE: u64 = 1 << 16;
 
+/// A pickle of weights has fewer objects, even of a model in many shards.
+const MAX_OBJECTS: usize = 1 << 22;
+
 /// Refuses a PyTorch file whose pickles name a callable that weights have no use for.
 ///
 /// # Errors
@@ -151,6 +154,9 @@ fn walk(reader: &mut impl BufRead) -> Result<(), Fault> {
             return Ok(());
         }
         walker.step(opcode)?;
+        if walker.stack.len().max(walker.memo.len()) > MAX_OBJECTS {
+            return Err(broken(format!("its pickle has more than {MAX_OBJECTS} objects")));
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use temper_files::FileError;
 
 use super::{Layout, Place, join};
 use crate::ModelError;
@@ -55,7 +56,7 @@ pub(crate) fn stored_tensors<M: Module>(
 
 /// Writes tensors as a safetensors file that transformers and PEFT read.
 ///
-/// The file is complete or absent: it is written beside its place, flushed and renamed.
+/// The file is complete or absent, also after a power cut.
 ///
 /// # Errors
 /// [`ModelError::Write`].
@@ -68,21 +69,20 @@ pub fn write_tensors(tensors: &StoredTensors, file: &Path) -> Result<(), ModelEr
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failed(error.to_string()))?;
-    let partial = file.with_extension("safetensors.partial");
-    write_views(views, &partial)
-        .and_then(|()| std::fs::rename(&partial, file))
-        .map_err(|error| failed(error.to_string()))
-        .inspect_err(|_| drop(std::fs::remove_file(&partial)))
+    temper_files::fill(file, |temporary| {
+        let path = temporary.path();
+        write_views(views, path).map_err(|error| FileError::io(path, error))
+    })
+    .map_err(|error| failed(error.to_string()))
 }
 
 fn write_views(views: Vec<(&str, TensorView<'_>)>, file: &Path) -> std::io::Result<()> {
     // transformers refuses a safetensors file without this mark.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     // safetensors makes its file readable by its owner only; others get what the umask says.
-    let permissions = std::fs::File::create(file)?.metadata()?.permissions();
+    let permissions = std::fs::metadata(file)?.permissions();
     safetensors::serialize_to_file(views, Some(metadata), file).map_err(std::io::Error::other)?;
-    std::fs::set_permissions(file, permissions)?;
-    std::fs::File::open(file)?.sync_all()
+    std::fs::set_permissions(file, permissions)
 }
 
 struct Values {

@@ -1,14 +1,16 @@
+//! `temper doctor`.
+
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
 use serde::Serialize;
 use sysinfo::{CpuRefreshKind, System};
 
-use super::print;
 use crate::TrainError;
 use crate::backend::Backend;
 use crate::memory::free_memory;
 use crate::nvidia::{self, Driver, Gpu, GpuError, KernelCompiler, Nvrtc};
+use crate::terminal::{print, say};
 
 /// Say what there is to compute with, what is missing, and how to get it
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +41,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<(), TrainError> {
     if let Some(backend) = args.backend {
         let device = backend.device()?;
         let sum = burn::tensor::Tensor::<1>::ones([4], &device).sum().into_scalar::<f32>();
-        eprintln!("{backend}: 1 + 1 + 1 + 1 = {sum}");
+        say(&format!("{backend}: 1 + 1 + 1 + 1 = {sum}"));
     }
     Ok(())
 }

@@ -1,16 +1,23 @@
+//! `temper embed`.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde::Serialize;
 use temper_data::{
-    EncodeSettings, EncodedSet, TextInput, Truncation, UnlabelledText, collate, encode_all, plan_evaluation,
+    EncodeSettings, EncodedSet, TextTokenizer, UnlabelledText, collate, encode_all, plan_evaluation,
 };
-use temper_hub::write_atomically;
 use temper_models::{Backbone, HeadRequest, Model, TextPooling, TokenBatch, embed as pool};
 
-use super::{TextOptions, compute_on, max_seq_length, print};
+use super::texts::Pairs;
+use super::windows::{Window, Windows};
+use super::{TextOptions, compute_on, place_of};
 use crate::backend::Backend;
-use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError};
+use crate::sentence::SentenceModel;
+use crate::terminal::{print, say};
+use crate::{CutOptions, LocalModel, PrecisionSetting, SourceOptions, TrainError};
 
 /// Turn texts into vectors
 #[derive(Clone, Debug, clap::Args)]
@@ -20,18 +27,25 @@ pub struct EmbedArgs {
     /// Which texts
     #[command(flatten)]
     pub texts: TextOptions,
-    /// What of a text's hidden states stands for it: mean (over its tokens), cls (the first), last
-    #[arg(long, default_value_t)]
-    pub pooling: TextPooling,
-    /// Scale each vector to length 1
+    /// What of a text's hidden states stands for it: mean (over its tokens), cls (the first), last, max,
+    /// mean-sqrt-len, weighted-mean; by default as the model's modules.json says, else mean
     #[arg(long)]
-    pub normalize: bool,
+    pub pooling: Option<TextPooling>,
+    /// Scale each vector to length 1 (true or false); by default as modules.json says
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub normalize: Option<bool>,
+    /// A text to put before each text; by default the one that config_sentence_transformers.json names
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Name of such a text in config_sentence_transformers.json
+    #[arg(long, value_name = "NAME", conflicts_with = "prompt")]
+    pub prompt_name: Option<String>,
     /// A .npy (f32, a row a text) or .jsonl file; without it, one JSON object a text on stdout
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Tokens a text, special tokens included
-    #[arg(long)]
-    pub max_seq_length: Option<usize>,
+    /// How texts are cut
+    #[command(flatten)]
+    pub cut: CutOptions,
     /// Tokens computed at once
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
@@ -62,6 +76,15 @@ struct Row<'a> {
     embedding: &'a [f32],
 }
 
+/// How a vector is made of a text.
+struct Recipe {
+    poolings: Vec<TextPooling>,
+    normalize: bool,
+    prompt: String,
+    /// Whether the tokens of the prompt are pooled, too.
+    include_prompt: bool,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -71,38 +94,175 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     let (device, precision) = compute_on(args.backend, args.precision)?;
     let local = LocalModel::find(&args.sources.hub(true), &args.model)?;
     if let Some(notice) = local.resolved.notice() {
-        eprintln!("{notice}");
+        say(&notice);
     }
-    let texts = args.texts.read()?;
+    let encoding = local.encoding()?;
+    let sentence = sentence_model(args, &local)?;
+    let recipe = recipe(args, sentence.as_ref())?;
+    let columns = encoding.columns();
+    if columns.is_some_and(|columns| columns.text_pair.is_some()) {
+        say("note: the model was trained on pairs of texts; the vectors are of what is given");
+    }
+    let texts = args.texts.open(columns, Pairs::Asked)?;
     let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
     let bounds = loaded.config.bounds();
-    let max_length = max_seq_length(args.max_seq_length, &local, bounds.max_positions)?;
-    let tokenizer = local.tokenizer(bounds.vocab_size)?;
-    let inputs: Vec<TextInput<'_>> = texts.iter().map(UnlabelledText::input).collect();
-    let settings = EncodeSettings { max_length, truncation: Truncation::Head };
-    let encoded = encode_all(&tokenizer, &inputs, &settings, None)?;
-    if encoded.truncated_examples > 0 {
-        eprintln!("{} of {} texts were cut to {max_length} tokens", encoded.truncated_examples, texts.len());
+    let of_sentences = sentence.as_ref().and_then(|sentence| sentence.max_seq_length);
+    let asked = CutOptions {
+        max_seq_length: args
+            .cut
+            .max_seq_length
+            .or(of_sentences.map(|length| length.min(bounds.max_positions))),
+        ..args.cut
+    };
+    let (cut, notices) = encoding.cut(&asked, bounds.max_positions)?;
+    notices.iter().for_each(|notice| say(&format!("note: {notice}")));
+    let mut tokenizer = local.tokenizer(bounds.vocab_size)?;
+    if sentence.is_some_and(|sentence| sentence.do_lower_case) {
+        tokenizer = tokenizer.lowercasing()?;
     }
-    let backbone = &loaded.model.with_precision(precision).backbone;
-    let mut embeddings = embeddings(backbone, &encoded, args.pooling, args.max_tokens_per_batch, &device);
-    if args.normalize {
-        embeddings.iter_mut().for_each(|embedding| normalize(embedding));
-    }
-    match (&args.output, format) {
-        (Some(file), Some(Format::Npy)) => {
-            Ok(write_atomically(file, &npy(&embeddings, backbone.hidden_size()))?)
+    let skipped = if recipe.include_prompt { 0 } else { prompt_tokens(&recipe.prompt, &tokenizer, &cut)? };
+    let windows = Windows::new(texts, &tokenizer, cut, args.max_tokens_per_batch).with_prompt(&recipe.prompt);
+    let model = loaded.model.with_precision(precision);
+    let embedder =
+        Embedder { backbone: &model.backbone, recipe, skipped, tokens: args.max_tokens_per_batch, device };
+    embedder.write_all(windows, args.output.as_deref().zip(format))
+}
+
+/// What the folder says of sentences, unless the flags leave nothing of it to be asked.
+fn sentence_model(args: &EmbedArgs, local: &LocalModel) -> Result<Option<SentenceModel>, TrainError> {
+    match (SentenceModel::read(&local.dir), args.pooling) {
+        (Err(error @ TrainError::File { .. }), Some(pooling)) => {
+            say(&format!("note: {error}; --pooling {pooling} is used without it"));
+            Ok(None)
         }
-        (Some(file), _) => Ok(write_atomically(file, jsonl(&texts, &embeddings)?.as_bytes())?),
-        (None, _) => print(&jsonl(&texts, &embeddings)?),
+        (read, _) => read,
     }
+}
+
+/// The flags, else what the folder says, else a mean.
+fn recipe(args: &EmbedArgs, sentence: Option<&SentenceModel>) -> Result<Recipe, TrainError> {
+    let named = args.prompt_name.as_deref();
+    let prompt = match (&args.prompt, sentence, named) {
+        (Some(prompt), ..) => prompt.clone(),
+        (None, Some(sentence), _) => sentence.prompt(named)?,
+        (None, None, Some(name)) => {
+            return Err(TrainError::Usage(format!(
+                "the model has no config_sentence_transformers.json with a prompt named {name}; --prompt gives one of your own"
+            )));
+        }
+        (None, None, None) => String::new(),
+    };
+    let own = || sentence.map_or_else(|| vec![TextPooling::default()], |sentence| sentence.poolings.clone());
+    Ok(Recipe {
+        poolings: args.pooling.map_or_else(own, |pooling| vec![pooling]),
+        normalize: args.normalize.unwrap_or_else(|| sentence.is_some_and(|sentence| sentence.normalize)),
+        prompt,
+        include_prompt: sentence.is_none_or(|sentence| sentence.include_prompt),
+    })
+}
+
+/// Tokens of a prompt before a text: those of the prompt alone, without a special token behind it.
+fn prompt_tokens(prompt: &str, tokenizer: &TextTokenizer, cut: &EncodeSettings) -> Result<usize, TrainError> {
+    if prompt.is_empty() {
+        return Ok(0);
+    }
+    let encoded = encode_all(tokenizer, &[(prompt, None)], cut, None)?;
+    let ids = encoded.items.first().map_or(&[][..], |item| &item.ids);
+    let is_special = |id: &u32| tokenizer.special().named().iter().any(|(_, special)| *special == Some(*id));
+    Ok(ids.len() - usize::from(ids.last().is_some_and(is_special)))
+}
+
+/// What makes vectors of texts.
+struct Embedder<'a, B> {
+    backbone: &'a B,
+    recipe: Recipe,
+    /// Tokens at the beginning of each text that are not pooled.
+    skipped: usize,
+    /// Tokens computed at once.
+    tokens: usize,
+    device: Device,
+}
+
+impl<B: Backbone> Embedder<'_, B> {
+    fn write_all(&self, mut windows: Windows<'_>, output: Option<(&Path, Format)>) -> Result<(), TrainError> {
+        let result = match output {
+            None => windows.by_ref().try_for_each(|window| {
+                let (texts, embeddings, end) = self.vectors(window?);
+                print(&jsonl(&texts, &embeddings)?)?;
+                end
+            }),
+            Some((path, Format::Jsonl)) => temper_files::fill(path, |file| {
+                windows.by_ref().try_for_each(|window| {
+                    let (texts, embeddings, end) = self.vectors(window?);
+                    let lines = jsonl(&texts, &embeddings)?;
+                    file.write_all(lines.as_bytes()).map_err(|error| TrainError::file(path, error))?;
+                    end
+                })
+            }),
+            Some((path, Format::Npy)) => {
+                temper_files::fill(path, |file| self.write_npy(&mut windows, file.as_file_mut(), path))
+            }
+        };
+        if let Some(notice) = windows.notice() {
+            say(&notice);
+        }
+        result
+    }
+
+    /// The number of rows stands in the header: it is written again at the end.
+    fn write_npy(&self, windows: &mut Windows<'_>, file: &mut File, path: &Path) -> Result<(), TrainError> {
+        let failed = |error: std::io::Error| TrainError::file(path, error);
+        let width = self.recipe.poolings.len() * self.backbone.hidden_size();
+        file.write_all(&npy_header(0, width)).map_err(failed)?;
+        let mut rows = 0;
+        for window in windows {
+            let (_, embeddings, end) = self.vectors(window?);
+            let values = embeddings.iter().flatten().flat_map(|value| value.to_le_bytes());
+            file.write_all(&values.collect::<Vec<u8>>()).map_err(failed)?;
+            rows += embeddings.len();
+            end?;
+        }
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        file.write_all(&npy_header(rows, width)).map_err(failed)
+    }
+
+    /// The vectors of a window's texts, up to one that is no numbers.
+    fn vectors(&self, window: Window) -> (Vec<UnlabelledText>, Vec<Vec<f32>>, Result<(), TrainError>) {
+        let Window { mut texts, encoded } = window;
+        let Recipe { poolings, normalize, .. } = &self.recipe;
+        let pooling = Pooled { poolings, skipped: self.skipped };
+        let mut embeddings = embeddings(self.backbone, &encoded, &pooling, self.tokens, &self.device);
+        let bad = embeddings.iter().position(|embedding| embedding.iter().any(|value| !value.is_finite()));
+        let end = match bad {
+            Some(row) => {
+                let place = place_of(&format!("row {}", texts[row].row), &texts[row].text);
+                texts.truncate(row);
+                embeddings.truncate(row);
+                Err(TrainError::NotFinite { what: "the model's vectors", place })
+            }
+            None => Ok(()),
+        };
+        if *normalize {
+            embeddings.iter_mut().for_each(|embedding| self::normalize(embedding));
+        }
+        (texts, embeddings, end)
+    }
+}
+
+/// What is pooled.
+#[derive(Clone, Copy, Debug)]
+pub struct Pooled<'a> {
+    /// How; the vectors of several follow each other.
+    pub poolings: &'a [TextPooling],
+    /// Tokens at the beginning of each text that do not count.
+    pub skipped: usize,
 }
 
 /// One vector an encoded text, in their order.
 pub fn embeddings(
     backbone: &impl Backbone,
     encoded: &EncodedSet,
-    pooling: TextPooling,
+    pooled: &Pooled<'_>,
     tokens_per_batch: usize,
     device: &Device,
 ) -> Vec<Vec<f32>> {
@@ -110,9 +270,9 @@ pub fn embeddings(
     for indices in plan_evaluation(&encoded.lengths(), tokens_per_batch) {
         let batch = collate(encoded, &indices);
         let tokens = TokenBatch::new(&batch.ids, &batch.type_ids, &batch.lengths, device);
-        let pooled = pool(backbone, &tokens, pooling);
-        let [_, width] = pooled.dims();
-        let values: Vec<f32> = pooled.into_data().iter::<f32>().collect();
+        let vectors = pool(backbone, &tokens, pooled.poolings, pooled.skipped);
+        let [_, width] = vectors.dims();
+        let values: Vec<f32> = vectors.into_data().iter::<f32>().collect();
         for (example, row) in batch.examples.into_iter().zip(values.chunks(width)) {
             embeddings[example] = row.to_vec();
         }
@@ -147,19 +307,17 @@ fn jsonl(texts: &[UnlabelledText], embeddings: &[Vec<f32>]) -> Result<String, Tr
     Ok(lines)
 }
 
-/// NumPy's file format, version 1.0: magic, length of the header, header, values.
+/// The beginning of a file in NumPy's format, version 1.0: magic, length of the header, header.
 ///
-/// The header ends at a multiple of 64 bytes, so that the values are aligned.
-fn npy(embeddings: &[Vec<f32>], width: usize) -> Vec<u8> {
+/// It is padded to 128 bytes, whatever the number of rows, so that it can be written before this is known.
+fn npy_header(rows: usize, width: usize) -> Vec<u8> {
     const BEFORE_HEADER: usize = 10;
-    let shape = format!("({}, {width})", embeddings.len());
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
-    let padded = (BEFORE_HEADER + header.len() + 1).next_multiple_of(64) - BEFORE_HEADER;
-    header = format!("{header:<width$}\n", width = padded - 1);
+    const LENGTH: usize = 128 - BEFORE_HEADER;
+    let shape = format!("({rows}, {width})");
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(embeddings.iter().flatten().flat_map(|value| value.to_le_bytes()));
+    bytes.extend((LENGTH as u16).to_le_bytes());
+    bytes.extend(format!("{header:<width$}\n", width = LENGTH - 1).as_bytes());
     bytes
 }
 
@@ -169,13 +327,13 @@ mod tests {
 
     #[test]
     fn an_array_is_written_as_numpy_reads_it() {
-        let bytes = npy(&[vec![1.0, 2.0], vec![3.0, 4.0], vec![5.0, 6.0]], 2);
+        let bytes = npy_header(3, 2);
         assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
         let header = std::str::from_utf8(&bytes[10..128]).expect("text");
         assert_eq!(header.trim_end(), "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }");
         assert!(header.ends_with('\n'));
-        assert_eq!(bytes.len(), 128 + 6 * 4);
-        assert_eq!(bytes[128..132], 1.0_f32.to_le_bytes());
+        assert_eq!(bytes.len(), 128);
+        assert_eq!(npy_header(usize::MAX, usize::MAX).len(), 128);
     }
 
     #[test]

@@ -1,12 +1,18 @@
-use std::path::PathBuf;
+//! `temper evaluate`.
 
-use super::{Predictor, compute_on};
+use std::path::{Path, PathBuf};
+
+use temper_data::ColumnNames;
+
+use super::{Predictor, compute_on, place_of};
 use crate::backend::Backend;
 use crate::record::ResumedRecord;
 use crate::settings::{Preset, Settings};
+use crate::sources::files_of;
 use crate::tasks::{Scores, Task, TextClassification};
+use crate::terminal::{print_line, say};
 use crate::training::{EvaluationLoader, Progress, evaluate as run};
-use crate::{ColumnOptions, PrecisionSetting, RunRequest, SourceOptions, Split, TrainError};
+use crate::{ColumnOptions, CutOptions, PrecisionSetting, RunRequest, SourceOptions, Split, TrainError};
 
 /// Score a fine-tuned model on a split
 #[derive(Clone, Debug, clap::Args)]
@@ -21,9 +27,9 @@ pub struct EvaluateArgs {
     /// Examples used at most
     #[arg(long)]
     pub max_samples: Option<usize>,
-    /// Tokens an example, special tokens included
-    #[arg(long)]
-    pub max_seq_length: Option<usize>,
+    /// How texts are cut
+    #[command(flatten)]
+    pub cut: CutOptions,
     /// Tokens computed at once
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
@@ -57,56 +63,83 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
 
 fn evaluate_for<T: Task>(args: &EvaluateArgs) -> Result<(), TrainError> {
     let on = compute_on(args.backend, args.precision)?;
-    let predictor = Predictor::<T>::load(&args.model, &args.sources, on, args.max_seq_length)?;
-    let request = request(args, predictor.max_seq_length)?;
+    let predictor = Predictor::<T>::load(&args.model, &args.sources, on, &args.cut, args.quiet)?;
+    let (request, recorded) = match &args.dataset {
+        Some(dataset) => (named(args, dataset, &predictor), None),
+        None => {
+            let recorded = ResumedRecord::read(&PathBuf::from(&args.model).join("run.toml"))?;
+            (recorded.request.clone(), Some(recorded))
+        }
+    };
+    let request = with_flags(request, args, &predictor);
+    let dataset_files = files_of(Path::new(&request.dataset))?;
     let hub = request.sources.hub(args.quiet);
     let (task, splits) = T::load(&hub, &request, &predictor.tokenizer, &[args.split])?;
     if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
-        eprintln!("{notice}");
+        say(&notice);
     }
-    if task != predictor.task {
-        return Err(TrainError::Usage(format!(
-            "the dataset is for {task:?}, the model for {:?}: they belong to different tasks",
-            predictor.task
-        )));
+    if let Some(recorded) = recorded {
+        recorded.check_data(splits.resolved.as_ref(), &dataset_files)?;
     }
-    let examples = splits.split(args.split).examples.clone();
-    let count = examples.len();
-    let loader = EvaluationLoader::new(examples, args.max_tokens_per_batch);
-    let scores = run(&predictor.model, &loader, &Progress::new(args.quiet)).scores;
+    check_pairs(predictor.encoding.columns(), &splits.columns)?;
+    predictor.task.check_data(&task)?;
+    let split = splits.split(args.split);
+    let loader = EvaluationLoader::new(split.examples.clone(), args.max_tokens_per_batch);
+    let evaluation = run(&predictor.model, &loader, &Progress::new(args.quiet));
+    for (index, (prediction, text)) in evaluation.predictions.iter().zip(&split.texts).enumerate() {
+        if let Some(what) = predictor.task.not_finite(prediction) {
+            let place = place_of(&format!("example {} of the split", index + 1), text);
+            return Err(TrainError::NotFinite { what, place });
+        }
+    }
     if args.json {
-        println!("{}", serde_json::to_string(&scores).map_err(|error| TrainError::file("stdout", error))?);
+        let text = serde_json::to_string(&evaluation.scores);
+        print_line(&text.map_err(|error| TrainError::file("stdout", error))?)?;
     } else {
-        print_scores(count, &scores);
+        print_scores(split.examples.len(), &evaluation.scores)?;
     }
     Ok(())
 }
 
-fn print_scores(count: usize, scores: &Scores) {
-    println!("{count} examples");
-    for (name, value) in &scores.metrics {
-        println!("{name:<10} {value:.4}");
+/// Refuses single texts for a model of pairs, and pairs for one of single texts.
+fn check_pairs(trained: Option<&ColumnNames>, read: &ColumnNames) -> Result<(), TrainError> {
+    match trained.map(|trained| (&trained.text_pair, &read.text_pair)) {
+        Some((Some(pair), None)) => Err(TrainError::Usage(format!(
+            "the model was trained on pairs of texts, and the dataset has no column {pair}; name the column of the second text with --text-pair-column"
+        ))),
+        Some((None, Some(pair))) => Err(TrainError::Usage(format!(
+            "the model was trained on single texts, and the dataset gives pairs, with {pair} as the second text"
+        ))),
+        _ => Ok(()),
     }
-    let [low, high] = scores.interval;
-    println!("{} lies between {low:.4} and {high:.4} (95 %)", scores.headline_name());
-    println!("baseline   {:.4} (always the commonest label)", scores.baseline);
 }
 
-/// What to load: the dataset that is named, or the one of the run.
-fn request(args: &EvaluateArgs, max_seq_length: usize) -> Result<RunRequest, TrainError> {
-    let mut request = match &args.dataset {
-        Some(dataset) => RunRequest {
-            model: args.model.clone(),
-            dataset: dataset.clone(),
-            columns: args.columns.clone(),
-            backend: String::new(),
-            devices: Vec::new(),
-            preset: Preset::Full,
-            sources: args.sources.clone(),
-            settings: Settings::default(),
-        },
-        None => ResumedRecord::read(&PathBuf::from(&args.model).join("run.toml"))?.request,
-    };
+fn print_scores(count: usize, scores: &Scores) -> Result<(), TrainError> {
+    print_line(&format!("{count} examples"))?;
+    for (name, value) in &scores.metrics {
+        print_line(&format!("{name:<10} {value:.4}"))?;
+    }
+    let [low, high] = scores.interval;
+    print_line(&format!("{} lies between {low:.4} and {high:.4} (95 %)", scores.headline_name()))?;
+    print_line(&format!("baseline   {:.4} (always the most common label)", scores.baseline))
+}
+
+/// What to load for a dataset that is named.
+fn named<T: Task>(args: &EvaluateArgs, dataset: &str, predictor: &Predictor<T>) -> RunRequest {
+    RunRequest {
+        model: args.model.clone(),
+        dataset: dataset.to_owned(),
+        columns: args.columns.clone(),
+        trained_columns: predictor.encoding.columns().cloned(),
+        backend: String::new(),
+        devices: Vec::new(),
+        preset: Preset::Full,
+        sources: args.sources.clone(),
+        settings: Settings::default(),
+    }
+}
+
+fn with_flags<T: Task>(mut request: RunRequest, args: &EvaluateArgs, predictor: &Predictor<T>) -> RunRequest {
     if args.sources != SourceOptions::default() {
         request.sources = args.sources.clone();
     }
@@ -116,12 +149,13 @@ fn request(args: &EvaluateArgs, max_seq_length: usize) -> Result<RunRequest, Tra
     columns.text_pair_column = text_pair_column.or(columns.text_pair_column.take());
     columns.label_column = label_column.or(columns.label_column.take());
     let settings = &mut request.settings;
-    settings.max_seq_length = max_seq_length;
+    settings.max_seq_length = predictor.cut.max_length;
+    settings.truncation = predictor.cut.truncation;
     let limit = match args.split {
         Split::Train => &mut settings.max_train_samples,
         Split::Validation => &mut settings.max_eval_samples,
         Split::Test => &mut settings.max_test_samples,
     };
     *limit = args.max_samples.or(*limit);
-    Ok(request)
+    request
 }

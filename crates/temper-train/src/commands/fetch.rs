@@ -1,7 +1,8 @@
-use std::collections::BTreeMap;
+//! `temper fetch`.
 
-use temper_data::{find_card, load_tables};
+use temper_data::{ColumnChoice, find_card, load_tables};
 
+use crate::terminal::{print_line, say};
 use crate::{LocalModel, SourceOptions, TrainError};
 
 /// Bring a model or a dataset to this machine and print its files
@@ -30,24 +31,24 @@ pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
     for name in &args.names {
         let directories = args.sources.card_directories();
         let resolved = match find_card(name, &directories) {
-            Ok(card) => load_tables(&hub, name, &directories, card.task, &BTreeMap::new())?.resolved,
+            Ok(card) => load_tables(&hub, name, &directories, card.task, &ColumnChoice::default())?.resolved,
             Err(_) => Some(LocalModel::find(&hub, name)?.resolved),
         };
         // A card always resolves to files.
         let Some(resolved) = resolved else { continue };
         if let Some(notice) = resolved.notice() {
-            eprintln!("{notice}");
+            say(&notice);
         }
         if args.json {
-            println!(
+            print_line(&format!(
                 "{}",
                 serde_json::to_string(&resolved).map_err(|error| TrainError::file("stdout", error))?
-            );
+            ))?;
             continue;
         }
-        println!("{} ({:?})", resolved.id, resolved.origin);
+        print_line(&format!("{} ({:?})", resolved.id, resolved.origin))?;
         for file in &resolved.files {
-            println!("  {}  {:>12} bytes  {}", file.sha256, file.bytes, file.path.display());
+            print_line(&format!("  {}  {:>12} bytes  {}", file.sha256, file.bytes, file.path.display()))?;
         }
     }
     Ok(())

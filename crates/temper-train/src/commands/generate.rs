@@ -1,4 +1,6 @@
-use std::io::{BufRead, IsTerminal, Write};
+//! `temper generate`.
+
+use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use temper_data::{EncodeSettings, TextStream, TextTokenizer, Truncation, encode_all, read_unlabelled};
@@ -10,6 +12,7 @@ use temper_models::{
 
 use super::compute_on;
 use crate::backend::Backend;
+use crate::terminal::{print, print_line, say};
 use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError};
 
 /// Write text with a language model
@@ -149,7 +152,7 @@ pub fn generate(args: &GenerateArgs) -> Result<(), TrainError> {
     let (device, precision) = compute_on(args.backend, args.precision)?;
     let local = LocalModel::find(&args.sources.hub(true), &args.model)?;
     if let Some(notice) = local.resolved.notice() {
-        eprintln!("{notice}");
+        say(&notice);
     }
     let config = ModelConfig::read(&local.dir)?;
     // Said before weights are read.
@@ -196,7 +199,7 @@ fn prompts(args: &GenerateArgs) -> Result<Vec<String>, TrainError> {
     }
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        eprintln!("reading prompts from the terminal, one a line; end with Ctrl-D");
+        say("reading prompts from the terminal, one a line; end with Ctrl-D");
     }
     let lines = stdin.lock().lines().collect::<Result<Vec<_>, _>>();
     let lines = lines.map_err(|error| TrainError::content("stdin", error))?;
@@ -256,11 +259,11 @@ impl Writer {
                 let row = serde_json::json!({
                     "prompt": prompt, "text": text, "tokens": new, "finish": finish,
                 });
-                say(&format!("{row}\n"))?;
+                print_line(&row.to_string())?;
                 continue;
             }
             let gap = if index > 0 { "\n" } else { "" };
-            say(&format!("{gap}{}{text}\n", self.shown_prompt(prompt)))?;
+            print_line(&format!("{gap}{}{text}", self.shown_prompt(prompt)))?;
         }
         Ok(())
     }
@@ -276,11 +279,11 @@ impl Writer {
                 if current.as_ref().is_none_or(|(shown, _)| *shown != prompt) {
                     end(current.take())?;
                     let gap = if prompt > 0 { "\n" } else { "" };
-                    say(&format!("{gap}{}", self.shown_prompt(&prompts[prompt])))?;
+                    print(&format!("{gap}{}", self.shown_prompt(&prompts[prompt])))?;
                     current = Some((prompt, self.tokenizer.stream(self.context(&ids[prompt]))));
                 }
                 let Some((_, stream)) = &mut current else { return Ok(()) };
-                say(&stream.push(token)?)
+                print(&stream.push(token)?)
             };
             if result.is_ok() {
                 result = step();
@@ -300,12 +303,5 @@ impl Writer {
 /// The rest of a streamed text.
 fn end(stream: Option<(usize, TextStream<'_>)>) -> Result<(), TrainError> {
     let Some((_, stream)) = stream else { return Ok(()) };
-    say(&format!("{}\n", stream.finish()?))
-}
-
-fn say(text: &str) -> Result<(), TrainError> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| TrainError::file("stdout", error))
+    print_line(&stream.finish()?)
 }

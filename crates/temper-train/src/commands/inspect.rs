@@ -1,3 +1,5 @@
+//! `temper inspect`.
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -6,6 +8,7 @@ use temper_freeze::{FreezePlan, Strategy, comparison_figure, plan_figure};
 use temper_models::{HeadRequest, HeadTask, Loaded, Model};
 
 use super::backend;
+use crate::terminal::{print, print_line, say};
 use crate::{LocalModel, Settings, SourceOptions, TrainError};
 
 /// Show a model's configuration and parameters, and what a strategy would train
@@ -44,7 +47,7 @@ pub fn inspect(args: &InspectArgs) -> Result<(), TrainError> {
     let strategies = strategies.collect::<Result<Vec<_>, _>>()?;
     let local = LocalModel::find(&args.sources.hub(args.json), &args.model)?;
     if let Some(notice) = local.resolved.notice() {
-        eprintln!("{notice}");
+        say(&notice);
     }
     let device: Device = backend(None)?.device()?;
     let loaded = Model::load(&local.dir, &head(args.num_labels), &device)?;
@@ -61,12 +64,11 @@ pub fn inspect(args: &InspectArgs) -> Result<(), TrainError> {
         write_figure(path, &local.resolved.id, &plans)?;
     }
     if args.json {
-        println!("{}", json(&local, &loaded, &plans));
-        return Ok(());
+        return print_line(&json(&local, &loaded, &plans).to_string());
     }
-    show(&local, &loaded, &plans);
+    print(&shown(&local, &loaded, &plans))?;
     if let Some(path) = &args.svg {
-        eprintln!("figure: {}", path.display());
+        say(&format!("figure: {}", path.display()));
     }
     Ok(())
 }
@@ -89,7 +91,7 @@ fn write_figure(path: &Path, model: &str, plans: &[(String, FreezePlan)]) -> Res
             comparison_figure(model, &columns)
         }
     };
-    Ok(temper_hub::write_atomically(path, svg.as_bytes())?)
+    Ok(temper_files::write(path, svg.as_bytes())?)
 }
 
 /// The plan stands beside the rest; several are a list.
@@ -119,25 +121,25 @@ fn json(local: &LocalModel, loaded: &Loaded, plans: &[(String, FreezePlan)]) -> 
     value
 }
 
-fn show(local: &LocalModel, loaded: &Loaded, plans: &[(String, FreezePlan)]) {
-    println!("{} ({:?})", local.resolved.id, local.resolved.origin);
-    for file in &local.resolved.files {
-        println!("  {:<28} {:>12} bytes  sha256 {}", file.name, file.bytes, file.sha256);
-    }
-    println!();
-    for (key, value) in loaded.config.raw() {
-        println!("{key:<30} {value}");
-    }
-    match plans {
-        [(_, plan)] => println!("\n{plan}"),
-        _ => println!("\n{}", totals(plans)),
-    }
+fn shown(local: &LocalModel, loaded: &Loaded, plans: &[(String, FreezePlan)]) -> String {
+    let mut lines = vec![format!("{} ({:?})", local.resolved.id, local.resolved.origin)];
+    let files = local.resolved.files.iter();
+    lines.extend(
+        files.map(|file| format!("  {:<28} {:>12} bytes  sha256 {}", file.name, file.bytes, file.sha256)),
+    );
+    lines.push(String::new());
+    lines.extend(loaded.config.raw().iter().map(|(key, value)| format!("{key:<30} {value}")));
+    lines.push(match plans {
+        [(_, plan)] => format!("\n{plan}"),
+        _ => format!("\n{}", totals(plans)),
+    });
     if !loaded.new.is_empty() {
-        println!("not in the checkpoint, drawn at random: {}", loaded.new.join(", "));
+        lines.push(format!("not in the checkpoint, drawn at random: {}", loaded.new.join(", ")));
     }
     if !loaded.dropped.is_empty() {
-        println!("in the checkpoint, without use here: {}", loaded.dropped.join(", "));
+        lines.push(format!("in the checkpoint, without use here: {}", loaded.dropped.join(", ")));
     }
+    lines.join("\n") + "\n"
 }
 
 /// A line a strategy.

@@ -1,13 +1,18 @@
+//! `temper merge`.
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use temper_freeze::lora::{self, PeftAdapter, load_peft};
-use temper_models::{HeadRequest, HeadTask, Loaded, Model, ModelConfig, Pooling};
+use temper_freeze::lora::{self, Adapted, PeftAdapter, load_peft};
+use temper_hub::Resolved;
+use temper_models::{AnyBackbone, Loaded, Model, ModelConfig};
 
+use super::adapter_head::head_request;
 use super::backend;
 use crate::adapters::compare_merged;
 use crate::backend::Backend;
-use crate::run_folder::write_dir;
+use crate::model_files::{copy_settings, copy_tokenizer, has_tokenizer};
+use crate::terminal::{print_line, say};
 use crate::{LocalModel, SourceOptions, TrainError};
 
 /// Add an adapter (PEFT's LoRA) to its model's weights: a plain model, which needs no adapter any more
@@ -47,10 +52,7 @@ struct AdapterOptions {
 /// # Errors
 /// See [`TrainError`]; [`TrainError::Verification`] where the merged model computes something else.
 pub fn merge(args: &MergeArgs) -> Result<(), TrainError> {
-    run(&args.model, &args.options, |adapted| {
-        let merged = lora::merge(adapted.clone());
-        [adapted, merged.clone(), merged]
-    })
+    run(&args.model, &args.options, Direction::Into)
 }
 
 /// Runs `temper unmerge`.
@@ -58,19 +60,33 @@ pub fn merge(args: &MergeArgs) -> Result<(), TrainError> {
 /// # Errors
 /// As [`merge`]. That the adapter is the one that was merged cannot be seen; that its maps fit can.
 pub fn unmerge(args: &UnmergeArgs) -> Result<(), TrainError> {
-    run(&args.model, &args.options, |adapted| {
-        let unmerged = lora::unmerge(adapted.clone());
-        let base = without_adapters(unmerged.clone());
-        [without_adapters(adapted), unmerged, base]
-    })
+    run(&args.model, &args.options, Direction::OutOf)
 }
 
-/// Loads model and adapter, makes of them two models that should compute the same and the one to write.
-fn run(
-    model: &str,
-    options: &AdapterOptions,
-    make: impl FnOnce(Model) -> [Model; 3],
-) -> Result<(), TrainError> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Into,
+    OutOf,
+}
+
+impl Direction {
+    /// Two models that should compute the same, and the one to write.
+    fn models(self, adapted: Model) -> [Model; 3] {
+        match self {
+            Self::Into => {
+                let merged = lora::merge(adapted.clone());
+                [adapted, merged.clone(), merged]
+            }
+            Self::OutOf => {
+                let unmerged = lora::unmerge(adapted.clone());
+                let base = without_adapters(unmerged.clone());
+                [without_adapters(adapted), unmerged, base]
+            }
+        }
+    }
+}
+
+fn run(model: &str, options: &AdapterOptions, direction: Direction) -> Result<(), TrainError> {
     if options.out.exists() {
         return Err(TrainError::Usage(format!(
             "{} exists already; name a new folder",
@@ -79,100 +95,100 @@ fn run(
     }
     let adapter = PeftAdapter::open(&options.adapter)?;
     let local = LocalModel::find(&options.sources.hub(false), model)?;
-    if let Some(notice) = local.resolved.notice() {
-        eprintln!("{notice}");
-    }
     let device = backend(options.backend)?.device()?;
     let (adapted, config) = adapted(&local.dir, &options.adapter, &adapter, &device)?;
-    let [before, after, written] = make(adapted);
+    let notices = [local.resolved.notice(), other_base(&adapter, &local)];
+    let kept = (direction == Direction::OutOf).then(|| not_taken_out(&adapted.replaced)).flatten();
+    for notice in notices.into_iter().flatten().chain(kept) {
+        say(&notice);
+    }
+    let [before, after, written] = direction.models(adapted.model);
     let difference = compare_merged(&before, &after, config.bounds())?;
-    write_dir(&options.out, |dir| {
+    let tokenizer = if has_tokenizer(&options.adapter) { &options.adapter } else { &local.dir };
+    temper_files::publish_new(&options.out, |dir| {
         written.save(&config, dir)?;
-        copy_tokenizer(&local.dir, dir)
+        copy_tokenizer(tokenizer, dir)?;
+        copy_settings(&local.dir, dir)
     })?;
-    println!("largest difference of the logits, beside the largest logit: {difference:.1e}");
-    println!("model: {}", options.out.display());
+    print_line(&format!("largest difference of the logits, beside the largest logit: {difference:.1e}"))?;
+    for (name, value) in &adapted.fields {
+        print_line(&format!("config.json, as the adapter asks for it: {name} = {value}"))?;
+    }
+    if has_tokenizer(tokenizer) {
+        print_line(&format!("tokenizer: of {}", tokenizer.display()))?;
+    }
+    print_line(&format!("model: {}", options.out.display()))?;
     Ok(())
 }
 
-/// The base model under the adapter's head, with the adapter.
+/// The base model under the adapter's head, with the adapter, and its configuration.
 fn adapted(
     model: &Path,
     folder: &Path,
     adapter: &PeftAdapter,
     device: &Device,
-) -> Result<(Model, ModelConfig), TrainError> {
-    let request = head_request(&ModelConfig::read(model)?, folder, adapter)?;
-    let Loaded { model, config, new, .. } = Model::load(model, &request, device)?;
-    let (model, replaced) = load_peft(model, &config, adapter)?;
-    let random: Vec<&str> = new.iter().filter(|path| !replaced.contains(path)).map(String::as_str).collect();
-    if random.is_empty() {
-        return Ok((model, config));
+) -> Result<(Adapted<AnyBackbone>, ModelConfig), TrainError> {
+    let config = ModelConfig::read(model)?;
+    let request = head_request(&config, folder, adapter)?;
+    let config = padded_as(config, folder)?;
+    let Loaded { model, config, new, .. } = Model::load_with(config, model, &request, device)?;
+    let adapted = load_peft(model, &config, adapter)?;
+    let random: Vec<&str> =
+        new.iter().filter(|path| !adapted.replaced.contains(path)).map(String::as_str).collect();
+    if !random.is_empty() {
+        return Err(TrainError::Usage(format!(
+            "neither the model nor the adapter in {} has {}; these would be random",
+            folder.display(),
+            random.join(", ")
+        )));
     }
-    Err(TrainError::Usage(format!(
-        "neither the model nor the adapter in {} has {}; these would be random",
-        folder.display(),
-        random.join(", ")
-    )))
+    let config = config.with_fields(&adapted.fields)?;
+    Ok((adapted, config))
 }
 
-/// The head that the adapter was trained under: the one that a config.json beside it names, or one for its
-/// task type, or the model's own.
-fn head_request(
-    config: &ModelConfig,
-    folder: &Path,
-    adapter: &PeftAdapter,
-) -> Result<HeadRequest, TrainError> {
-    let new = |task, labels, pooling| HeadRequest::New { task, labels, pooling, seed: 0 };
-    if folder.join("config.json").is_file() {
-        let beside = ModelConfig::read(folder)?;
-        return Ok(match beside.head() {
-            Some(head) => new(head.kind.task(), beside.labels()?, beside.pooling()),
-            None => HeadRequest::None,
-        });
+/// The configuration with the padding token that the adapter was trained with, where a config.json beside it says so:
+/// a decoder's classifier reads by it.
+fn padded_as(config: ModelConfig, folder: &Path) -> Result<ModelConfig, TrainError> {
+    if !config.reads_by_padding() || !folder.join("config.json").is_file() {
+        return Ok(config);
     }
-    let task = match adapter.config.task_type.as_deref() {
-        Some("SEQ_CLS") => HeadTask::SequenceClassification,
-        Some("TOKEN_CLS") => HeadTask::TokenClassification,
-        Some("QUESTION_ANS") => HeadTask::QuestionAnswering,
-        _ => return Ok(HeadRequest::FromConfig),
-    };
-    if config.head().is_some_and(|head| head.kind.task() == task) {
-        return Ok(HeadRequest::FromConfig);
+    match ModelConfig::read(folder)?.padding() {
+        Some(id) => Ok(config.with_padding(id)?),
+        None => Ok(config),
     }
-    let head = config.facts().heads.iter().find(|head| head.kind.task() == task);
-    let output = head.and_then(|head| head.rows.iter().find_map(|row| row.place_of("head.output.weight")));
-    // [labels, hidden]
-    let count = output.and_then(|place| adapter.shape_of(&place.name)).map_or(0, |shape| shape[0]);
-    let named = config.labels()?;
-    let labels = match named.len() == count {
-        true => named,
-        false => (0..count).map(|label| format!("LABEL_{label}")).collect(),
-    };
-    Ok(new(task, labels, Pooling::Pooler))
+}
+
+/// What to say where the adapter names another base model than this.
+fn other_base(adapter: &PeftAdapter, local: &LocalModel) -> Option<String> {
+    let config = &adapter.config;
+    let base = config.base_model.as_deref().filter(|base| !base.is_empty())?;
+    let last = |name: &str| name.rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase();
+    let Resolved { name, id, revision, .. } = &local.resolved;
+    let is_same = [name, id].iter().any(|name| last(name) == last(base));
+    let wanted = config.revision.as_deref().filter(|wanted| !["", "main"].contains(wanted));
+    let is_other_revision = wanted.is_some_and(|wanted| revision.as_deref() != Some(wanted));
+    if is_same && !is_other_revision {
+        return None;
+    }
+    let of = wanted.map(|wanted| format!(", revision {wanted}")).unwrap_or_default();
+    Some(format!(
+        "notice: the adapter was trained on {base}{of}; whether {id} is the same model cannot be seen"
+    ))
+}
+
+/// What to say of parameters that a merged model has from the adapter alone.
+fn not_taken_out(replaced: &[String]) -> Option<String> {
+    (!replaced.is_empty()).then(|| {
+        let mut paths: Vec<&str> = replaced.iter().map(String::as_str).collect();
+        paths.sort_unstable();
+        format!(
+            "notice: the adapter stores {} whole; what the base had there is in neither of the two, so it stays",
+            paths.join(", ")
+        )
+    })
 }
 
 fn without_adapters(mut model: Model) -> Model {
-    model.each_linear(&mut |_, linear| linear.adapter = None);
+    model.each_linear_and_head(&mut |_, linear| linear.adapter = None);
     model
-}
-
-/// The files beside the weights that a model is used with, as they are.
-fn copy_tokenizer(from: &Path, to: &Path) -> Result<(), TrainError> {
-    const FILES: [&str; 9] = [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.txt",
-        "vocab.json",
-        "merges.txt",
-        "spiece.model",
-        "generation_config.json",
-    ];
-    for name in FILES.iter().filter(|name| from.join(name).is_file()) {
-        std::fs::copy(from.join(name), to.join(name))
-            .map_err(|error| TrainError::file(from.join(name), error))?;
-    }
-    Ok(())
 }

@@ -1,6 +1,8 @@
 //! One file a command.
 
+mod adapter_head;
 mod compare;
+mod differences;
 mod doctor;
 mod embed;
 mod evaluate;
@@ -12,15 +14,17 @@ mod merge;
 mod models;
 mod plan;
 mod predict;
+mod replay;
 mod search_depth;
 mod texts;
 mod verify;
+mod windows;
 
 pub use compare::{
     BaselineRow, CompareArgs, ScoreDifference, StrategyComparison, StrategyRow, compare_strategies,
 };
 pub use doctor::{DoctorArgs, doctor};
-pub use embed::{EmbedArgs, embed, embeddings};
+pub use embed::{EmbedArgs, Pooled, embed, embeddings};
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use fetch::{FetchArgs, fetch};
 pub use finetune::{FinetuneArgs, Prediction, SettingFlags, finetune};
@@ -30,6 +34,7 @@ pub use merge::{MergeArgs, UnmergeArgs, merge, unmerge};
 pub use models::{ModelsArgs, models};
 pub use plan::{PlanArgs, plan};
 pub use predict::{PredictArgs, predict};
+pub use replay::{ReplayArgs, replay};
 pub use search_depth::{DepthRow, DepthSearch, SearchDepthArgs, search_depth};
 pub use texts::TextOptions;
 pub use verify::{
@@ -37,69 +42,65 @@ pub use verify::{
     verify_fixtures,
 };
 
-use std::io::{ErrorKind, Write};
-
 use burn::tensor::Device;
-use temper_data::TextTokenizer;
+use temper_data::{EncodeSettings, TextTokenizer};
 use temper_models::{HeadRequest, Model, Precision};
 
 use crate::backend::Backend;
 use crate::tasks::Task;
+use crate::terminal::say;
 use crate::training::TaskModel;
-use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError, precision};
+use crate::{
+    CutOptions, LocalModel, ModelEncoding, PrecisionSetting, SourceOptions, TrainError, padding, precision,
+};
 
 /// A fine-tuned model, loaded to predict.
 struct Predictor<T: Task> {
     model: TaskModel<T>,
     task: T,
     tokenizer: TextTokenizer,
-    max_seq_length: usize,
+    encoding: ModelEncoding,
+    /// How texts are cut.
+    cut: EncodeSettings,
 }
 
 impl<T: Task> Predictor<T> {
-    /// Loads a model; texts are cut to `max_seq_length`, else to the length that training used.
+    /// Loads a model; texts are cut as the options say, else as in training. Without `quiet`, what is
+    /// unusual is said.
     fn load(
         name: &str,
         sources: &SourceOptions,
         (device, precision): (Device, Precision),
-        max_seq_length: Option<usize>,
+        cut: &CutOptions,
+        quiet: bool,
     ) -> Result<Self, TrainError> {
         let local = LocalModel::find(&sources.hub(true), name)?;
         if let Some(notice) = local.resolved.notice() {
-            eprintln!("{notice}");
+            say(&notice);
         }
+        let encoding = local.encoding()?;
         let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
         let task = T::of_model(&loaded.model, &loaded.config)?;
         let bounds = loaded.config.bounds();
-        let max_seq_length = self::max_seq_length(max_seq_length, &local, bounds.max_positions)?;
+        let (cut, mut notices) = encoding.cut(cut, bounds.max_positions)?;
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
+        padding::check_end(&loaded.model, &tokenizer)?;
+        notices.extend(task.notice());
+        if !quiet {
+            notices.iter().for_each(|notice| say(&format!("note: {notice}")));
+        }
         // Nothing is trained, so nothing is clipped.
         let model = TaskModel::new(loaded.model.with_precision(precision), task.clone());
-        Ok(Self { model, task, tokenizer, max_seq_length })
+        Ok(Self { model, task, tokenizer, encoding, cut })
     }
 }
 
-/// The length asked for, else the one that the tokenizer's folder records, within the model's positions.
-fn max_seq_length(asked: Option<usize>, local: &LocalModel, limit: usize) -> Result<usize, TrainError> {
-    match asked {
-        Some(asked) if asked > limit => Err(too_long(asked, limit)),
-        Some(asked) => Ok(asked),
-        None => Ok(limit.min(local.recorded_max_length().unwrap_or(limit))),
-    }
-}
-
-/// Writes to stdout. A reader that has seen enough, such as `head`, is no error.
-fn print(text: &str) -> Result<(), TrainError> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(TrainError::file("stdout", error)),
-        _ => Ok(()),
-    }
-}
-
-fn too_long(asked: usize, limit: usize) -> TrainError {
-    TrainError::Usage(format!(
-        "--max-seq-length {asked} is beyond the model's {limit} positions; give {limit} or less"
-    ))
+/// Where a text is, and how it begins; control characters are written as escapes.
+fn place_of(what: &str, text: &str) -> String {
+    const SHOWN: usize = 60;
+    let shown: String = text.chars().take(SHOWN).collect();
+    let more = if text.chars().nth(SHOWN).is_some() { "..." } else { "" };
+    format!("{what}, {shown:?}{more}")
 }
 
 fn backend(asked: Option<Backend>) -> Result<Backend, TrainError> {
@@ -117,7 +118,7 @@ fn compute_on(
     let device = backend.device()?;
     precision::check(precision, backend, &device)?;
     if let Some(notice) = precision::notice(precision, backend) {
-        eprintln!("{notice}");
+        say(&notice);
     }
     Ok((device, precision))
 }

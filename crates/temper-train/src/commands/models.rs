@@ -1,9 +1,11 @@
+//! `temper models`.
+
 use serde::Serialize;
 use temper_hub::{CatalogueEntry, catalogue};
 use temper_models::{HeadTask, KnownFamily, families};
 
-use super::print;
 use crate::TrainError;
+use crate::terminal::print;
 
 /// List the families that can be computed and the models that have a short name
 #[derive(Clone, Debug, clap::Args)]

@@ -1,3 +1,5 @@
+//! `temper plan`.
+
 use std::process::{Command, Stdio};
 
 use super::compare::split_strategies;
@@ -6,6 +8,7 @@ use super::finetune::measure::{Prediction, duration};
 use super::finetune::{FinetuneArgs, request};
 use crate::TrainError;
 use crate::tasks::{Task, TextClassification};
+use crate::terminal::{print, print_line};
 use crate::training::Progress;
 
 /// Foretell time, memory and disk of a run for several strategies, from one measured step each
@@ -29,22 +32,23 @@ pub struct PlanArgs {
 pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
     if args.measure {
         let prediction = measure::<TextClassification>(&args.finetune)?;
-        println!("{}", to_json(&prediction)?);
+        print_line(&to_json(&prediction)?)?;
         return Ok(());
     }
     let strategies = split_strategies(&args.strategies)?;
+    // The processes that measure are quiet: what is taken from the model is said once.
+    request(&args.finetune, Progress::new(args.finetune.quiet))?;
     let predictions = strategies.iter().map(|named| in_own_process(&named.strategy));
     let predictions = predictions.collect::<Result<Vec<_>, _>>()?;
     if args.finetune.json {
-        println!("{}", to_json(&predictions)?);
+        print_line(&to_json(&predictions)?)?;
         return Ok(());
     }
-    print_table(&predictions);
-    Ok(())
+    print(&table(&predictions))
 }
 
 fn measure<T: Task>(args: &FinetuneArgs) -> Result<Prediction, TrainError> {
-    let job = Job::<T>::prepare(request(args)?, Progress::new(true))?;
+    let job = Job::<T>::prepare(request(args, Progress::new(true))?, Progress::new(true))?;
     let loaded = job.new_model()?;
     let plan = job.plan(&loaded, &loaded.new)?;
     let (clip, _) = job.optimizer(&plan);
@@ -73,8 +77,8 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, TrainError> {
     serde_json::to_string(value).map_err(|error| TrainError::file("stdout", error))
 }
 
-fn print_table(predictions: &[Prediction]) {
-    println!(
+fn table(predictions: &[Prediction]) -> String {
+    let mut lines = vec![format!(
         "{:<20} {:>12} {:>7} {:>10} {:>12} {:>12} {:>9} {:>9} {:>11} {:>10}",
         "strategy",
         "trains",
@@ -86,10 +90,10 @@ fn print_table(predictions: &[Prediction]) {
         "cut",
         "trunk cache",
         "disk"
-    );
+    )];
     let mebibytes = |bytes: u64| format!("{} MiB", bytes >> 20);
     for row in predictions {
-        println!(
+        lines.push(format!(
             "{:<20} {:>12} {:>7} {:>10} {:>12} {:>12} {:>7.1} % {:>7.1} % {:>11} {:>10}",
             row.strategy,
             row.trainable_parameters,
@@ -101,6 +105,7 @@ fn print_table(predictions: &[Prediction]) {
             row.truncated_percent,
             row.trunk_cache_bytes.map_or("-".into(), mebibytes),
             mebibytes(row.disk_bytes)
-        );
+        ));
     }
+    lines.join("\n") + "\n"
 }

@@ -1,8 +1,13 @@
-use super::{Predictor, TextOptions, compute_on};
+//! `temper predict`.
+
+use super::texts::Pairs;
+use super::windows::{Window, Windows};
+use super::{Predictor, TextOptions, compute_on, place_of};
 use crate::backend::Backend;
 use crate::tasks::{Task, TextClassification};
+use crate::terminal::{field, print, say};
 use crate::training::{EvaluationLoader, predict as run};
-use crate::{PrecisionSetting, SourceOptions, TrainError};
+use crate::{CutOptions, PrecisionSetting, SourceOptions, TrainError};
 
 /// Label texts with a fine-tuned model
 #[derive(Clone, Debug, clap::Args)]
@@ -12,9 +17,9 @@ pub struct PredictArgs {
     /// Which texts
     #[command(flatten)]
     pub texts: TextOptions,
-    /// Tokens a text, special tokens included
-    #[arg(long)]
-    pub max_seq_length: Option<usize>,
+    /// How texts are cut
+    #[command(flatten)]
+    pub cut: CutOptions,
     /// Tokens computed at once
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
@@ -24,7 +29,8 @@ pub struct PredictArgs {
     /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
-    /// One JSON object a text: text, label, probabilities, logits
+    /// One JSON object a text: text, label, probabilities, logits; of models of other kinds labels or values, and
+    /// the function that made them of the logits
     #[arg(long)]
     pub json: bool,
     /// Where files may come from
@@ -42,23 +48,41 @@ pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
 
 fn predict_for<T: Task>(args: &PredictArgs) -> Result<(), TrainError> {
     let on = compute_on(args.backend, args.precision)?;
-    let predictor = Predictor::<T>::load(&args.model, &args.sources, on, args.max_seq_length)?;
-    let texts = args.texts.read()?;
-    let examples = predictor.task.encode(&texts, &predictor.tokenizer, predictor.max_seq_length)?;
-    let cut = examples.encoded.truncated_examples;
-    if cut > 0 {
-        eprintln!("{cut} of {} texts were cut to {} tokens", texts.len(), predictor.max_seq_length);
+    let predictor = Predictor::<T>::load(&args.model, &args.sources, on, &args.cut, false)?;
+    let columns = predictor.encoding.columns();
+    let texts = args.texts.open(columns, Pairs::of(columns))?;
+    let mut windows = Windows::new(texts, &predictor.tokenizer, predictor.cut, args.max_tokens_per_batch);
+    let result = windows.by_ref().try_for_each(|window| answer(&predictor, window?, args));
+    if let Some(notice) = windows.notice() {
+        say(&notice);
     }
-    let loader = EvaluationLoader::new(examples, args.max_tokens_per_batch);
+    result
+}
+
+/// Prints the predictions of a window; those before one that is no number are printed, too.
+fn answer<T: Task>(predictor: &Predictor<T>, window: Window, args: &PredictArgs) -> Result<(), TrainError> {
+    let Window { texts, encoded } = window;
+    let loader = EvaluationLoader::new(predictor.task.unlabelled(encoded), args.max_tokens_per_batch);
+    let mut lines = String::new();
     for (text, prediction) in texts.iter().zip(run(&predictor.model, &loader)) {
+        if let Some(what) = predictor.task.not_finite(&prediction) {
+            print(&lines)?;
+            return Err(TrainError::NotFinite {
+                what,
+                place: place_of(&format!("row {}", text.row), &text.text),
+            });
+        }
         let decoded = predictor.task.decode(&prediction);
         if args.json {
             let mut row = serde_json::Map::from_iter([("text".to_owned(), text.text.clone().into())]);
+            row.extend(text.pair.iter().map(|pair| ("text_pair".to_owned(), pair.clone().into())));
             row.extend(decoded.fields);
-            println!("{}", serde_json::Value::Object(row));
+            lines += &serde_json::Value::Object(row).to_string();
         } else {
-            println!("{}\t{}", decoded.line, text.text);
+            lines += &format!("{}\t{}", decoded.line, field(&text.text));
+            text.pair.iter().for_each(|pair| lines += &format!("\t{}", field(pair)));
         }
+        lines.push('\n');
     }
-    Ok(())
+    print(&lines)
 }

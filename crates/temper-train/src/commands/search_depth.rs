@@ -1,12 +1,14 @@
+//! `temper search-depth`.
+
 use serde::Serialize;
 
 use super::FinetuneArgs;
 use super::compare::{Grid, NamedStrategy, Outcomes, Table, folder, mean, shared_request};
 use super::finetune::Prepared;
-use super::print;
 use crate::record::RunRequest;
 use crate::statistics::Sample;
 use crate::tasks::TextClassification;
+use crate::terminal::print;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};
 
@@ -97,7 +99,7 @@ pub fn search_depth(args: &SearchDepthArgs) -> Result<(), TrainError> {
     let run = RunFolder::existing(grid.folder());
     run.write_json(&grid.folder().join("depth.json"), &search)?;
     let page = format!("# Depth of training\n\n{}\n{}\n", search.table().markdown(), search.verdict());
-    temper_hub::write_atomically(&grid.folder().join("depth.md"), page.as_bytes())?;
+    temper_files::write(&grid.folder().join("depth.md"), page.as_bytes())?;
     if args.run.json {
         let text = serde_json::to_string(&search).map_err(|error| TrainError::file("stdout", error))?;
         return print(&(text + "\n"));

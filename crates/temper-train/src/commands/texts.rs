@@ -1,46 +1,290 @@
-use std::io::{BufRead, IsTerminal};
-use std::path::PathBuf;
+//! The texts that a command reads: given on the command line, from a file, or from stdin as they come.
 
-use temper_data::{UnlabelledText, read_unlabelled};
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use temper_data::{ColumnNames, DataError, Format, UnlabelledText, UnlabelledTexts, stream_unlabelled};
 
 use crate::TrainError;
+use crate::terminal::say;
+
+/// Lines of stdin that are read before they are needed.
+const LINES_AHEAD: usize = 256;
+/// Nothing comes from stdin for so long: what is there is answered.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Which texts a command reads.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct TextOptions {
-    /// A text; may be given several times. Without it and --file, lines are read from stdin
+    /// A text; may be given several times. Without it and --file, lines are read from stdin: one text each,
+    /// or two with a TAB between for a model of pairs
     #[arg(long)]
     pub text: Vec<String>,
+    /// The second text of a pair; once for each --text
+    #[arg(long, requires = "text", value_name = "TEXT")]
+    pub text_pair: Vec<String>,
     /// A .txt (a text a line), .csv, .tsv, .jsonl or .parquet file
     #[arg(long, conflicts_with = "text", value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Column of the text in the file
+    /// Column of the text in the file; the one of the training, or `text`, by default
     #[arg(long)]
     pub text_column: Option<String>,
-    /// Column of a second text in the file
+    /// Column of a second text in the file; the one of the training by default
     #[arg(long)]
     pub text_pair_column: Option<String>,
 }
 
+/// Whether texts come in pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pairs {
+    /// All of them: the model was trained so.
+    Always,
+    /// None: the model was trained so.
+    Never,
+    /// Where the user says so.
+    Asked,
+}
+
+impl Pairs {
+    /// As a model was trained on these columns; `None` where that is not known.
+    pub(super) fn of(columns: Option<&ColumnNames>) -> Self {
+        match columns {
+            Some(ColumnNames { text_pair: Some(_), .. }) => Self::Always,
+            Some(_) => Self::Never,
+            None => Self::Asked,
+        }
+    }
+}
+
+/// Texts, one at a time.
+pub(super) enum Texts {
+    /// There without waiting.
+    Ready(Box<dyn Iterator<Item = Result<UnlabelledText, TrainError>>>),
+    /// Lines of stdin as they come.
+    Stdin(Receiver<Result<UnlabelledText, TrainError>>),
+}
+
+/// What there is to read.
+pub(super) enum Next {
+    Text(UnlabelledText),
+    /// Nothing yet.
+    Pause,
+    End,
+}
+
+impl Texts {
+    /// The next text; with `wait`, whenever it comes.
+    pub(super) fn next(&mut self, wait: bool) -> Result<Next, TrainError> {
+        let text = match self {
+            Self::Ready(texts) => texts.next(),
+            Self::Stdin(lines) if wait => lines.recv().ok(),
+            Self::Stdin(lines) => match lines.recv_timeout(PAUSE) {
+                Ok(line) => Some(line),
+                Err(RecvTimeoutError::Timeout) => return Ok(Next::Pause),
+                Err(RecvTimeoutError::Disconnected) => None,
+            },
+        };
+        Ok(text.transpose()?.map_or(Next::End, Next::Text))
+    }
+
+    /// Whether texts may come slowly.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self, Self::Stdin(_))
+    }
+}
+
 impl TextOptions {
-    /// Reads the texts.
+    /// Opens the texts for a model that was trained on these columns, or on others that are not known.
     ///
     /// # Errors
-    /// [`TrainError::Data`]; [`TrainError::File`] where stdin is no text.
-    pub fn read(&self) -> Result<Vec<UnlabelledText>, TrainError> {
-        let line = |(row, text): (usize, String)| UnlabelledText { text, pair: None, row: row + 1 };
+    /// [`TrainError::Usage`] where the texts are single and should be pairs, or the other way round, as far
+    /// as it shows now; [`TrainError::Data`].
+    pub(super) fn open(&self, columns: Option<&ColumnNames>, pairs: Pairs) -> Result<Texts, TrainError> {
+        if pairs == Pairs::Never && (self.text_pair_column.is_some() || !self.text_pair.is_empty()) {
+            return Err(TrainError::Usage(
+                "the model was trained on single texts, not on pairs; leave --text-pair and --text-pair-column out"
+                    .into(),
+            ));
+        }
         if let Some(file) = &self.file {
-            return Ok(read_unlabelled(file, self.text_column.as_deref(), self.text_pair_column.as_deref())?);
+            let texts = self.open_file(file, columns, pairs)?.map(|text| text.map_err(TrainError::from));
+            let is_lines = matches!(Format::of_path(file), Ok(Format::Text)) && pairs == Pairs::Always;
+            let name = file.display().to_string();
+            return Ok(Texts::Ready(match is_lines {
+                true => Box::new(texts.map(move |text| in_two(text?, &name))),
+                false => Box::new(texts),
+            }));
         }
         if !self.text.is_empty() {
-            return Ok(self.text.iter().cloned().enumerate().map(line).collect());
+            return self.given(pairs);
         }
-        let stdin = std::io::stdin();
-        if stdin.is_terminal() {
-            eprintln!("reading texts from the terminal, one a line; end with Ctrl-D");
+        Ok(Texts::Stdin(read_stdin(pairs)))
+    }
+
+    fn given(&self, pairs: Pairs) -> Result<Texts, TrainError> {
+        let (texts, seconds) = (self.text.len(), self.text_pair.len());
+        if (pairs == Pairs::Always || seconds > 0) && texts != seconds {
+            let why = if pairs == Pairs::Always { "the model was trained on pairs of texts: " } else { "" };
+            return Err(TrainError::Usage(format!(
+                "{why}give --text-pair once for each --text ({texts} of --text, {seconds} of --text-pair)"
+            )));
         }
-        let lines = stdin.lock().lines().collect::<Result<Vec<_>, _>>();
-        let lines = lines.map_err(|error| TrainError::content("stdin", error))?;
-        Ok(lines.into_iter().filter(|text| !text.trim().is_empty()).enumerate().map(line).collect())
+        let mut seconds = self.text_pair.clone().into_iter();
+        let text = |(index, text): (usize, String)| {
+            Ok(UnlabelledText { text, pair: seconds.next(), row: index + 1 })
+        };
+        let texts: Vec<_> = self.text.iter().cloned().enumerate().map(text).collect();
+        Ok(Texts::Ready(Box::new(texts.into_iter())))
+    }
+
+    /// The columns that are named, else those of the training where the file has them.
+    fn open_file(
+        &self,
+        file: &Path,
+        columns: Option<&ColumnNames>,
+        pairs: Pairs,
+    ) -> Result<UnlabelledTexts, TrainError> {
+        if matches!(Format::of_path(file)?, Format::Text) {
+            let (text, pair) = (self.text_column.as_deref(), self.text_pair_column.as_deref());
+            return Ok(stream_unlabelled(file, text, pair)?);
+        }
+        let trained = columns.map(|columns| columns.text.as_str());
+        let of_training = columns.and_then(|columns| columns.text_pair.as_deref());
+        let pair = self.text_pair_column.as_deref().or(of_training.filter(|_| pairs == Pairs::Always));
+        let open = |text: Option<&str>| stream_unlabelled(file, text, pair);
+        let mut opened = open(self.text_column.as_deref().or(trained));
+        if self.text_column.is_none() && is_missing(&opened, trained) && trained != Some("text") {
+            opened = open(None);
+        }
+        if self.text_pair_column.is_none() && is_missing(&opened, pair) {
+            return Err(TrainError::Usage(format!(
+                "the model was trained on pairs of texts, and {} has no column {}; name the column of the second text with --text-pair-column",
+                file.display(),
+                pair.unwrap_or_default()
+            )));
+        }
+        Ok(opened?)
+    }
+}
+
+fn is_missing(opened: &Result<UnlabelledTexts, DataError>, name: Option<&str>) -> bool {
+    matches!(opened, Err(DataError::MissingColumn { column, .. }) if Some(column.as_str()) == name)
+}
+
+/// Reads stdin in a thread of its own, so that a pause shows.
+fn read_stdin(pairs: Pairs) -> Receiver<Result<UnlabelledText, TrainError>> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        say("reading texts from the terminal, one a line; end with Ctrl-D");
+    }
+    let (sender, receiver) = sync_channel(LINES_AHEAD);
+    std::thread::spawn(move || {
+        for (index, line) in stdin.lock().lines().enumerate() {
+            let text = match line.map_err(|error| TrainError::content("stdin", error)) {
+                Ok(text) if text.trim().is_empty() => continue,
+                Ok(text) => Ok(UnlabelledText { text, pair: None, row: index + 1 }),
+                Err(error) => Err(error),
+            };
+            let text =
+                text.and_then(|text| if pairs == Pairs::Always { in_two(text, "stdin") } else { Ok(text) });
+            let is_last = text.is_err();
+            // The receiver is gone when the command has ended.
+            if sender.send(text).is_err() || is_last {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// A line as the two texts of a pair.
+fn in_two(line: UnlabelledText, name: &str) -> Result<UnlabelledText, TrainError> {
+    let mut parts = line.text.split('\t');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(text), Some(pair), None) => {
+            Ok(UnlabelledText { text: text.into(), pair: Some(pair.into()), row: line.row })
+        }
+        _ => Err(TrainError::content(
+            name,
+            format!(
+                "line {}: the model was trained on pairs of texts; write the two with one TAB between them",
+                line.row
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(texts: Texts) -> Result<Vec<(String, Option<String>)>, TrainError> {
+        let mut texts = texts;
+        let mut read = Vec::new();
+        while let Next::Text(text) = texts.next(true)? {
+            read.push((text.text, text.pair));
+        }
+        Ok(read)
+    }
+
+    fn columns(pair: Option<&str>) -> ColumnNames {
+        ColumnNames { text: "first".into(), text_pair: pair.map(String::from), label: "label".into() }
+    }
+
+    fn file(
+        name: &str,
+        content: &str,
+        options: TextOptions,
+        columns: Option<&ColumnNames>,
+    ) -> Result<Vec<(String, Option<String>)>, TrainError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let options = TextOptions { file: Some(path), ..options };
+        all(options.open(columns, Pairs::of(columns))?)
+    }
+
+    fn pair(first: &str, second: &str) -> (String, Option<String>) {
+        (first.into(), Some(second.into()))
+    }
+
+    #[test]
+    fn columns_of_the_training_are_the_default() {
+        let (one, two) = (columns(None), columns(Some("second")));
+        let plain = TextOptions::default;
+        let table = "first,second,text\na,b,c\n";
+        assert_eq!(file("t.csv", table, plain(), Some(&two)).unwrap(), [pair("a", "b")]);
+        assert_eq!(file("t.csv", table, plain(), Some(&one)).unwrap(), [("a".to_string(), None)]);
+        assert_eq!(file("t.csv", table, plain(), None).unwrap(), [("c".to_string(), None)]);
+        assert_eq!(file("t.csv", "text,x\nc,d\n", plain(), Some(&one)).unwrap(), [("c".to_string(), None)]);
+        let named = TextOptions { text_pair_column: Some("x".into()), ..plain() };
+        assert_eq!(file("t.csv", "text,x\nc,d\n", named.clone(), Some(&two)).unwrap(), [pair("c", "d")]);
+        assert_eq!(file("t.csv", "text,x\nc,d\n", named, None).unwrap(), [pair("c", "d")]);
+        assert_eq!(file("t.txt", "a\tb\n", plain(), Some(&two)).unwrap(), [pair("a", "b")]);
+    }
+
+    #[test]
+    fn single_texts_for_pairs_and_pairs_for_single_texts_are_refused() {
+        let (one, two) = (columns(None), columns(Some("second")));
+        let message = |result: Result<Vec<_>, TrainError>| result.unwrap_err().to_string();
+        let plain = TextOptions::default;
+        let text = message(file("t.csv", "text\na\n", plain(), Some(&two)));
+        assert!(text.contains("pairs") && text.contains("second"), "{text}");
+        let text = message(file("t.txt", "a\tb\nc\n", plain(), Some(&two)));
+        assert!(text.contains("line 2") && text.contains("TAB"), "{text}");
+        assert!(message(file("t.txt", "a\tb\tc\n", plain(), Some(&two))).contains("TAB"));
+        let named = TextOptions { text_pair_column: Some("x".into()), ..plain() };
+        assert!(message(file("t.csv", "first,x\na,b\n", named, Some(&one))).contains("single texts"));
+        let given = |texts: &[&str], seconds: &[&str], columns: Option<&ColumnNames>| {
+            let strings = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect();
+            let options = TextOptions { text: strings(texts), text_pair: strings(seconds), ..plain() };
+            all(options.open(columns, Pairs::of(columns))?)
+        };
+        assert!(message(given(&["a"], &[], Some(&two))).contains("pairs"));
+        assert!(message(given(&["a", "b"], &["c"], None)).contains("2 of --text, 1 of --text-pair"));
+        assert!(message(given(&["a"], &["b"], Some(&one))).contains("single texts"));
+        assert_eq!(given(&["a"], &["b"], Some(&two)).unwrap(), [pair("a", "b")]);
     }
 }

@@ -4,15 +4,17 @@
 //! A new task is one file here and one line in each of `finetune`, `evaluate` and `predict`, which
 //! choose; the training loop and the run folder do not change.
 
+mod classified;
 mod text_classification;
 
-pub use text_classification::{Classified, TextClassification};
+pub use classified::Classified;
+pub use text_classification::TextClassification;
 
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
 use serde::Serialize;
-use temper_data::{TextTokenizer, UnlabelledText};
+use temper_data::{EncodedSet, TextTokenizer};
 use temper_hub::Hub;
 use temper_models::{HeadRequest, Mode, Model, ModelConfig, TokenBatch};
 
@@ -46,16 +48,20 @@ pub trait Task: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// [`TrainError::Usage`] when its head is not this task's.
     fn of_model(model: &Model, config: &ModelConfig) -> Result<Self, TrainError>;
 
-    /// Encodes texts to predict on.
+    /// Refuses to score this task's model on data for another.
     ///
     /// # Errors
-    /// [`TrainError::Data`].
-    fn encode(
-        &self,
-        texts: &[UnlabelledText],
-        tokenizer: &TextTokenizer,
-        max_seq_length: usize,
-    ) -> Result<Examples<Self>, TrainError>;
+    /// [`TrainError::Usage`].
+    fn check_data(&self, data: &Self) -> Result<(), TrainError>;
+
+    /// Examples to predict on, of which nobody says what they should yield.
+    fn unlabelled(&self, encoded: EncodedSet) -> Examples<Self>;
+
+    /// What to say of predictions that are not what they usually are.
+    fn notice(&self) -> Option<String>;
+
+    /// What of a prediction is no number, if anything.
+    fn not_finite(&self, prediction: &Self::Prediction) -> Option<&'static str>;
 
     /// The new head that a model gets for this task.
     fn head(&self, settings: &Settings) -> HeadRequest;

@@ -1,60 +1,90 @@
+//! A label of each text; of checkpoints that were trained elsewhere also several labels, or numbers.
+
 use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use serde::Serialize;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use temper_data::{
-    DataReport, EncodeSettings, EncodedSet, LabelledText, TextInput, TextTokenizer, Truncation,
-    UnlabelledText, encode_all, load_text_classification,
+    DataReport, EncodeSettings, EncodedSet, LabelledText, TextInput, TextTokenizer, encode_all,
+    load_text_classification,
 };
 use temper_hub::Hub;
-use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
+use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
+use super::classified::Classified;
 use super::{Decoded, Scores, Task};
 use crate::data::{Split, SplitSet, Splits, thin_out};
-use crate::metrics::{ConfusionMatrix, accuracy_interval};
+use crate::metrics::{ConfusionMatrix, share_interval};
+use crate::terminal::field;
 use crate::training::Examples;
 use crate::{RunRequest, Settings, TrainError};
 
-/// One label a text.
+/// One label a text; a checkpoint from elsewhere may give several, or numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextClassification {
     /// Names of the labels, by id.
     pub labels: Vec<String>,
-}
-
-/// What a classifier says of one text.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Classified {
-    /// One a label.
-    pub logits: Vec<f32>,
-}
-
-impl Classified {
-    /// The id of the label with the highest logit.
-    pub fn label(&self) -> usize {
-        let best = self.logits.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1));
-        best.map_or(0, |(id, _)| id)
-    }
-
-    /// Softmax of the logits, one a label.
-    pub fn probabilities(&self) -> Vec<f64> {
-        let highest = self.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let powers: Vec<f64> = self.logits.iter().map(|&logit| f64::from(logit - highest).exp()).collect();
-        let sum: f64 = powers.iter().sum();
-        powers.into_iter().map(|power| power / sum).collect()
-    }
-
-    /// Cross-entropy in nats.
-    pub fn loss(&self, target: usize) -> f64 {
-        -self.probabilities()[target].max(f64::MIN_POSITIVE).ln()
-    }
+    /// What the outputs mean; training is for one label a text.
+    pub meaning: OutputMeaning,
 }
 
 impl TextClassification {
+    /// One of these labels a text.
+    pub fn new(labels: Vec<String>) -> Self {
+        Self { labels, meaning: OutputMeaning::SingleLabel }
+    }
+
     fn logits(&self, model: &Model, tokens: &TokenBatch, mode: Mode) -> Tensor<2> {
         model.classify(tokens, mode).expect("the model was loaded with a classification head")
+    }
+
+    /// What transformers calls the function that makes of logits what is printed.
+    fn function(&self) -> &'static str {
+        match self.meaning {
+            OutputMeaning::SingleLabel => "softmax",
+            OutputMeaning::MultiLabel => "sigmoid",
+            OutputMeaning::Regression => "none",
+        }
+    }
+
+    fn meaning_in_words(&self) -> &'static str {
+        match self.meaning {
+            OutputMeaning::SingleLabel => "probabilities of labels of which one is right (softmax)",
+            OutputMeaning::MultiLabel => {
+                "probabilities of labels that are right or not each by itself (sigmoid)"
+            }
+            OutputMeaning::Regression => "numbers, not probabilities (problem_type regression)",
+        }
+    }
+
+    fn by_name(&self, values: &[f64]) -> Value {
+        let named = values.iter().enumerate().map(|(id, value)| (self.name(id), json!(value)));
+        Value::Object(named.collect())
+    }
+
+    /// The label with the highest probability.
+    fn decode_label(&self, prediction: &Classified) -> Decoded {
+        let (label, probabilities) = (prediction.label(), prediction.probabilities());
+        let mut fields = Map::new();
+        fields.insert("label".into(), json!(self.name(label)));
+        fields.insert("probabilities".into(), self.by_name(&probabilities));
+        fields.insert("logits".into(), json!(prediction.logits));
+        Decoded { line: format!("{}\t{:.4}", field(&self.name(label)), probabilities[label]), fields }
+    }
+
+    /// Every output by name, as `name=value`.
+    fn decode_each(
+        &self,
+        values: &[f64],
+        mut fields: Map<String, Value>,
+        prediction: &Classified,
+    ) -> Decoded {
+        fields.insert("function".into(), json!(self.function()));
+        fields.insert("logits".into(), json!(prediction.logits));
+        let column = |(id, value): (usize, &f64)| format!("{}={value:.4}", field(&self.name(id)));
+        let line = values.iter().enumerate().map(column).collect::<Vec<_>>().join("\t");
+        Decoded { line, fields }
     }
 
     fn name(&self, label: usize) -> String {
@@ -113,6 +143,7 @@ impl Task for TextClassification {
         let report = DataReport::new(&data, [&train, &validation, &test]);
         let splits = Splits {
             name: data.name,
+            columns: data.columns,
             resolved: data.resolved,
             train: split(data.train, train),
             validation: split(data.validation, validation),
@@ -120,29 +151,53 @@ impl Task for TextClassification {
             full_train_tokens,
             report,
         };
-        Ok((Self { labels: data.label_names }, splits))
+        Ok((Self::new(data.label_names), splits))
     }
 
     fn of_model(model: &Model, config: &ModelConfig) -> Result<Self, TrainError> {
         match model.head {
-            Some(Head::SequenceClassification(_)) => Ok(Self { labels: config.labels()? }),
+            Some(Head::SequenceClassification(_)) => {
+                let labels = config.labels()?;
+                // transformers has two labels where nothing is said.
+                let outputs = if labels.is_empty() { 2 } else { labels.len() };
+                Ok(Self { meaning: config.output_meaning(outputs)?, labels })
+            }
             _ => Err(TrainError::Usage(
-                "the model has no classification head; fine-tune it first: cargo xtask finetune MODEL DATASET".into(),
+                "the model has no classification head; fine-tune it first: temper finetune MODEL DATASET"
+                    .into(),
             )),
         }
     }
 
-    fn encode(
-        &self,
-        texts: &[UnlabelledText],
-        tokenizer: &TextTokenizer,
-        max_seq_length: usize,
-    ) -> Result<Examples<Self>, TrainError> {
-        let inputs: Vec<TextInput<'_>> = texts.iter().map(UnlabelledText::input).collect();
-        let settings = EncodeSettings { max_length: max_seq_length, truncation: Truncation::Head };
-        let encoded = Arc::new(encode_all(tokenizer, &inputs, &settings, None)?);
+    fn check_data(&self, data: &Self) -> Result<(), TrainError> {
+        if self.meaning != data.meaning {
+            return Err(TrainError::Usage(format!(
+                "the dataset has one label a text, and the model is not for that: its outputs are {}",
+                self.meaning_in_words()
+            )));
+        }
+        if self.labels != data.labels {
+            return Err(TrainError::Usage(format!(
+                "the dataset has the labels {:?}, the model {:?}: they belong to different tasks",
+                data.labels, self.labels
+            )));
+        }
+        Ok(())
+    }
+
+    fn unlabelled(&self, encoded: EncodedSet) -> Examples<Self> {
         // Prediction has no targets; the loader wants one an example.
-        Ok(Examples { encoded, targets: Arc::new(vec![0; texts.len()]) })
+        let targets = Arc::new(vec![0; encoded.items.len()]);
+        Examples { encoded: Arc::new(encoded), targets }
+    }
+
+    fn notice(&self) -> Option<String> {
+        let words = self.meaning_in_words();
+        (self.meaning != OutputMeaning::SingleLabel).then(|| format!("the model's outputs are {words}"))
+    }
+
+    fn not_finite(&self, prediction: &Classified) -> Option<&'static str> {
+        prediction.logits.iter().any(|logit| !logit.is_finite()).then_some("the model's logits")
     }
 
     fn head(&self, settings: &Settings) -> HeadRequest {
@@ -173,8 +228,7 @@ impl Task for TextClassification {
 
     fn score(&self, predictions: &[Classified], targets: &[usize]) -> Scores {
         let pairs = targets.iter().copied().zip(predictions.iter().map(Classified::label));
-        let confusion = ConfusionMatrix::new(&self.labels, pairs.clone());
-        let right: Vec<bool> = pairs.map(|(truth, predicted)| truth == predicted).collect();
+        let confusion = ConfusionMatrix::new(&self.labels, pairs);
         let losses = predictions.iter().zip(targets).map(|(prediction, &target)| prediction.loss(target));
         Scores {
             metrics: vec![
@@ -183,7 +237,7 @@ impl Task for TextClassification {
                 ("mcc", confusion.mcc()),
                 ("loss", losses.sum::<f64>() / targets.len().max(1) as f64),
             ],
-            interval: accuracy_interval(&right, 42),
+            interval: share_interval(confusion.correct(), targets.len()),
             baseline: confusion.majority(),
             confusion: Some(confusion),
         }
@@ -216,14 +270,22 @@ impl Task for TextClassification {
     }
 
     fn decode(&self, prediction: &Classified) -> Decoded {
-        let (label, probabilities) = (prediction.label(), prediction.probabilities());
-        let named: Map<_, _> =
-            probabilities.iter().enumerate().map(|(id, &value)| (self.name(id), json!(value))).collect();
-        let mut fields = Map::new();
-        fields.insert("label".into(), json!(self.name(label)));
-        fields.insert("probabilities".into(), named.into());
-        fields.insert("logits".into(), json!(prediction.logits));
-        Decoded { line: format!("{}\t{:.4}", self.name(label), probabilities[label]), fields }
+        match self.meaning {
+            OutputMeaning::SingleLabel => self.decode_label(prediction),
+            OutputMeaning::MultiLabel => {
+                let probabilities = prediction.independent_probabilities();
+                let labels = probabilities.iter().enumerate().filter(|(_, probability)| **probability >= 0.5);
+                let labels: Vec<String> = labels.map(|(id, _)| self.name(id)).collect();
+                let mut fields = Map::from_iter([("labels".to_owned(), json!(labels))]);
+                fields.insert("probabilities".into(), self.by_name(&probabilities));
+                self.decode_each(&probabilities, fields, prediction)
+            }
+            OutputMeaning::Regression => {
+                let values: Vec<f64> = prediction.logits.iter().map(|&logit| f64::from(logit)).collect();
+                let fields = Map::from_iter([("values".to_owned(), self.by_name(&values))]);
+                self.decode_each(&values, fields, prediction)
+            }
+        }
     }
 
     fn difference(&self, first: &[Classified], second: &[Classified]) -> f64 {
@@ -246,15 +308,8 @@ mod tests {
     }
 
     #[test]
-    fn probabilities_are_softmax_and_do_not_overflow() {
-        let probabilities = classified(&[1000.0, 1000.0 + 2.0_f32.ln()]).probabilities();
-        assert!((probabilities[0] - 1.0 / 3.0).abs() < 1e-4, "{probabilities:?}");
-        assert!((classified(&[0.0, 0.0]).loss(1) - std::f64::consts::LN_2).abs() < 1e-12);
-    }
-
-    #[test]
     fn scores_and_worst_errors() {
-        let task = TextClassification { labels: vec!["neg".into(), "pos".into()] };
+        let task = TextClassification::new(vec!["neg".into(), "pos".into()]);
         let predictions = [classified(&[2.0, 0.0]), classified(&[9.0, 0.0]), classified(&[0.0, 1.0])];
         let scores = task.score(&predictions, &[0, 1, 0]);
         assert!((scores.headline() - 1.0 / 3.0).abs() < 1e-9);
@@ -265,8 +320,51 @@ mod tests {
     }
 
     #[test]
+    fn outputs_are_said_to_be_what_they_are() {
+        let labels: Vec<String> = vec!["a".into(), "b".into()];
+        let decode = |meaning, logits: &[f32]| {
+            TextClassification { labels: labels.clone(), meaning }.decode(&classified(logits))
+        };
+        let several = decode(OutputMeaning::MultiLabel, &[0.0, 3.0_f32.ln()]);
+        assert_eq!(several.line, "a=0.5000\tb=0.7500");
+        assert_eq!(several.fields["labels"], json!(["a", "b"]));
+        assert_eq!(several.fields["function"], "sigmoid");
+        assert!((several.fields["probabilities"]["b"].as_f64().unwrap() - 0.75).abs() < 1e-7);
+        let none = decode(OutputMeaning::MultiLabel, &[-1.0, -2.0]);
+        assert_eq!(none.fields["labels"], json!([]));
+        let number = decode(OutputMeaning::Regression, &[-0.5, 7.0]);
+        assert_eq!(number.line, "a=-0.5000\tb=7.0000");
+        assert_eq!(number.fields["values"], json!({"a": -0.5, "b": 7.0}));
+        assert_eq!(number.fields["function"], "none");
+        assert!(!number.fields.contains_key("probabilities"));
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_seen() {
+        let task = TextClassification::new(Vec::new());
+        assert_eq!(task.not_finite(&classified(&[1.0, 2.0])), None);
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(task.not_finite(&classified(&[1.0, bad])).is_some());
+        }
+    }
+
+    #[test]
+    fn data_for_other_outputs_or_labels_is_refused() {
+        let data = TextClassification::new(vec!["a".into(), "b".into()]);
+        assert!(data.check_data(&data).is_ok());
+        for (meaning, words) in
+            [(OutputMeaning::MultiLabel, "sigmoid"), (OutputMeaning::Regression, "regression")]
+        {
+            let model = TextClassification { meaning, ..data.clone() };
+            assert!(model.check_data(&data).unwrap_err().to_string().contains(words));
+        }
+        let other = TextClassification::new(vec!["a".into(), "c".into()]);
+        assert!(other.check_data(&data).unwrap_err().to_string().contains("different tasks"));
+    }
+
+    #[test]
     fn a_nan_is_an_infinite_difference() {
-        let task = TextClassification { labels: Vec::new() };
+        let task = TextClassification::new(Vec::new());
         let difference = task.difference(&[classified(&[1.0, f32::NAN])], &[classified(&[1.5, 0.0])]);
         assert_eq!(difference, f64::INFINITY);
     }

@@ -1,13 +1,17 @@
+//! What a run needs to go on exactly: checkpoints, the best model, and how training ended.
+
 use std::path::{Path, PathBuf};
 
 use burn::optim::OptimizerRecord;
 use serde::{Deserialize, Serialize};
+use temper_files::{Checksums, FileError, publish, remove_folder};
 use temper_models::{Model, ModelConfig};
 
-use crate::run_folder::{remove_dir, write_dir};
+use super::trunk::TrunkReports;
+use super::window::Window;
 use crate::{TrainError, adapters};
 
-/// What a run needs to know beside weights and optimiser to go on exactly.
+/// What a run needs to know besides weights and optimiser to go on exactly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointState {
     /// Optimiser steps done.
@@ -18,7 +22,47 @@ pub struct CheckpointState {
     pub training_seconds: f64,
     /// Tokens trained on.
     pub tokens: usize,
+    /// Whether an evaluation after this step was broken off.
+    pub evaluation_due: bool,
+    /// Steps after which the training proof was checked.
+    pub proofs: Vec<usize>,
+    /// Sums since the last row of metrics.jsonl.
+    pub window: Window,
+    /// Hash of the losses of all steps so far, bit for bit.
+    pub losses: String,
 }
+
+/// How training ended, before the run is finished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    /// After the last step.
+    pub state: CheckpointState,
+    /// What was kept of frozen layers' output.
+    pub trunk_cache: Option<TrunkReports>,
+    /// What the GPU's allocator held.
+    pub device_memory_bytes: Option<u64>,
+}
+
+/// A checkpoint that can be gone on from.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// What it says.
+    pub state: CheckpointState,
+    /// The sha256 of its files.
+    pub checksums: Checksums,
+}
+
+/// The best model's mark: which step's it is.
+#[derive(Serialize, Deserialize)]
+struct BestMark {
+    step: usize,
+}
+
+const STATE: &str = "state.json";
+const OPTIMIZER: &str = "optimizer.bpk";
+const BEST: &str = "best.json";
 
 /// The checkpoints of a run: `step-N` folders that are complete or absent, and the best model.
 #[derive(Clone, Debug)]
@@ -38,7 +82,7 @@ impl Checkpoints {
         self.dir.join("best")
     }
 
-    /// Writes a checkpoint and removes the oldest.
+    /// Writes a checkpoint and removes the oldest. `before_it_counts` is told the hashes of its files.
     ///
     /// # Errors
     /// [`TrainError::File`] and [`TrainError::Model`]; nothing half-written stays.
@@ -48,44 +92,113 @@ impl Checkpoints {
         config: &ModelConfig,
         optimizer: OptimizerRecord,
         state: &CheckpointState,
+        before_it_counts: impl FnOnce(&Checksums) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
-        write_dir(&self.dir.join(format!("step-{}", state.step)), |partial| {
-            adapters::save(model, config, partial)?;
-            let path = partial.join("optimizer.bpk");
+        publish(&self.step_dir(state.step), |folder| {
+            adapters::save(model, config, folder)?;
+            let path = folder.join(OPTIMIZER);
             optimizer.save(&path).map_err(|error| TrainError::file(&path, error))?;
-            let path = partial.join("state.json");
-            let text = serde_json::to_string_pretty(state).map_err(|error| TrainError::file(&path, error))?;
-            std::fs::write(&path, text).map_err(|error| TrainError::file(&path, error))
+            write_json(&folder.join(STATE), state)?;
+            before_it_counts(&Checksums::write(folder)?)
         })?;
-        let mut steps = self.steps()?;
-        steps.sort_unstable();
-        let surplus = steps.len().saturating_sub(self.keep);
-        for step in &steps[..surplus] {
-            remove_dir(&self.dir.join(format!("step-{step}")))?;
+        let steps = self.steps()?;
+        for step in steps.iter().skip(self.keep) {
+            remove_folder(&self.step_dir(*step))?;
         }
         Ok(())
     }
 
-    /// Replaces the best model.
+    /// Replaces the best model by the one after a step.
     ///
     /// # Errors
     /// [`TrainError::File`] and [`TrainError::Model`]; the one before stays until the new one is
     /// complete.
-    pub fn save_best(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
-        write_dir(&self.best_dir(), |partial| adapters::save(model, config, partial))
+    pub fn save_best(&self, model: &Model, config: &ModelConfig, step: usize) -> Result<(), TrainError> {
+        publish(&self.best_dir(), |folder| {
+            adapters::save(model, config, folder)?;
+            write_json(&folder.join(BEST), &BestMark { step })?;
+            Ok(drop(Checksums::write(folder)?))
+        })
     }
 
-    /// The newest checkpoint's folder and state.
+    /// Notes that training has ended: a run that is stopped before it is finished goes on from here.
     ///
     /// # Errors
-    /// [`TrainError::File`] when a checkpoint is there but cannot be read.
-    pub fn latest(&self) -> Result<Option<(PathBuf, CheckpointState)>, TrainError> {
-        let Some(step) = self.steps()?.into_iter().max() else { return Ok(None) };
-        let dir = self.dir.join(format!("step-{step}"));
-        let path = dir.join("state.json");
-        let text = std::fs::read_to_string(&path).map_err(|error| TrainError::file(&path, error))?;
-        let state = serde_json::from_str(&text).map_err(|error| TrainError::content(&path, error))?;
-        Ok(Some((dir, state)))
+    /// [`TrainError::File`].
+    pub fn save_trained(&self, trained: &Trained) -> Result<(), TrainError> {
+        write_json(&self.trained_file(), trained)
+    }
+
+    /// How training ended, if it has and the best model is there. What is damaged is told through `notice`.
+    pub fn trained(&self, notice: impl Fn(&str)) -> Option<Trained> {
+        let text = std::fs::read_to_string(self.trained_file()).ok()?;
+        let trained: Option<Trained> = serde_json::from_str(&text).ok();
+        let problem = match &trained {
+            None => format!("{} is damaged", self.trained_file().display()),
+            Some(trained) => match self.best_problem(&trained.state) {
+                None => return Some(trained.clone()),
+                Some(problem) => problem,
+            },
+        };
+        notice(&format!("{problem}; training goes on from a checkpoint"));
+        None
+    }
+
+    /// The newest checkpoint that is whole and whose best model is there. What is damaged is told through `notice`.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] when the folder cannot be read.
+    pub fn latest(&self, notice: impl Fn(&str)) -> Result<Option<Checkpoint>, TrainError> {
+        for step in self.steps()? {
+            let dir = self.step_dir(step);
+            let problem = match Self::open(&dir) {
+                Err(error) => error.to_string(),
+                Ok(checkpoint) => match self.best_problem(&checkpoint.state) {
+                    None => return Ok(Some(checkpoint)),
+                    Some(problem) => problem,
+                },
+            };
+            notice(&format!("{problem}; {} is not gone on from", dir.display()));
+        }
+        Ok(None)
+    }
+
+    /// The step of the newest checkpoint, whether it is whole or not.
+    pub fn newest_step(&self) -> Option<usize> {
+        self.steps().ok()?.first().copied()
+    }
+
+    /// The checkpoint after a step.
+    ///
+    /// # Errors
+    /// [`FileError::Damaged`] when it is not there, or not as it was written.
+    pub fn at(&self, step: usize) -> Result<Checkpoint, FileError> {
+        Self::open(&self.step_dir(step))
+    }
+
+    fn open(dir: &Path) -> Result<Checkpoint, FileError> {
+        let checksums = Checksums::check(dir)?;
+        let path = dir.join(STATE);
+        let text = std::fs::read_to_string(&path).map_err(|error| FileError::io(&path, error))?;
+        let state = serde_json::from_str(&text)
+            .map_err(|error| FileError::Damaged { path, reason: error.to_string() })?;
+        Ok(Checkpoint { dir: dir.into(), state, checksums })
+    }
+
+    /// Why the best model of a state cannot be had.
+    ///
+    /// One of a later step is as good: the run comes to that step again, and makes the same one.
+    fn best_problem(&self, state: &CheckpointState) -> Option<String> {
+        let (_, step) = state.best?;
+        let dir = self.best_dir();
+        if let Err(error) = Checksums::check(&dir) {
+            return Some(error.to_string());
+        }
+        let mark = std::fs::read_to_string(dir.join(BEST)).ok();
+        match mark.and_then(|text| serde_json::from_str(&text).ok()) {
+            Some(BestMark { step: found }) if found == step || found > state.step => None,
+            _ => Some(format!("{} is not the model of step {step}", dir.display())),
+        }
     }
 
     /// The optimiser's state in a checkpoint.
@@ -93,16 +206,49 @@ impl Checkpoints {
     /// # Errors
     /// [`TrainError::File`].
     pub fn optimizer(checkpoint: &Path) -> Result<OptimizerRecord, TrainError> {
-        let path = checkpoint.join("optimizer.bpk");
+        let path = checkpoint.join(OPTIMIZER);
         OptimizerRecord::load(&path).map_err(|error| TrainError::content(&path, error))
     }
 
-    fn steps(&self) -> Result<Vec<usize>, TrainError> {
+    /// Removes what only an unfinished run needs. Checkpoints stay.
+    ///
+    /// # Errors
+    /// [`TrainError::File`].
+    pub fn tidy(&self) -> Result<(), TrainError> {
+        remove_folder(&self.best_dir())?;
+        let path = self.trained_file();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TrainError::file(path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn step_dir(&self, step: usize) -> PathBuf {
+        self.dir.join(format!("step-{step}"))
+    }
+
+    fn trained_file(&self) -> PathBuf {
+        self.dir.join("trained.json")
+    }
+
+    /// The steps of the checkpoints that are there, newest first.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] when the folder cannot be read.
+    pub fn steps(&self) -> Result<Vec<usize>, TrainError> {
         if !self.dir.exists() {
             return Ok(Vec::new());
         }
         let entries = std::fs::read_dir(&self.dir).map_err(|error| TrainError::file(&self.dir, error))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        Ok(names.filter_map(|name| name.strip_prefix("step-")?.parse().ok()).collect())
+        let mut steps: Vec<usize> =
+            names.filter_map(|name| name.strip_prefix("step-")?.parse().ok()).collect();
+        steps.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(steps)
     }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| TrainError::file(path, error))?;
+    Ok(temper_files::write(path, (text + "\n").as_bytes())?)
 }

@@ -1,9 +1,13 @@
+//! metrics.jsonl: what a run logs.
+
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use temper_files::Checksums;
 
+use super::checkpoint::CheckpointState;
 use crate::TrainError;
 
 /// One line of metrics.jsonl.
@@ -14,6 +18,8 @@ pub enum JournalRow {
     Train(StepRow),
     /// Scores on the validation split.
     Eval(EvaluationRow),
+    /// A checkpoint, with what `temper replay` compares.
+    Checkpoint(CheckpointRow),
 }
 
 impl JournalRow {
@@ -21,6 +27,7 @@ impl JournalRow {
         match self {
             Self::Train(row) => row.step,
             Self::Eval(row) => row.step,
+            Self::Checkpoint(row) => row.step,
         }
     }
 }
@@ -40,6 +47,36 @@ pub struct StepRow {
     pub grad_norm: f64,
     /// Tokens a second.
     pub tokens_per_second: f64,
+    /// Hash of the losses of all steps so far, bit for bit.
+    #[serde(default)]
+    pub losses: String,
+}
+
+/// What a checkpoint holds, as hashes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointRow {
+    /// Optimiser steps done.
+    pub step: usize,
+    /// Hash of the losses of all steps so far, bit for bit.
+    pub losses: String,
+    /// sha256 of model.safetensors.
+    pub parameters: String,
+    /// sha256 of the adapters, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<String>,
+}
+
+impl CheckpointRow {
+    /// The row of a checkpoint whose files have these hashes.
+    pub(super) fn new(state: &CheckpointState, checksums: &Checksums) -> Self {
+        let hash = |name| checksums.of(name).map(str::to_owned);
+        Self {
+            step: state.step,
+            losses: state.losses.clone(),
+            parameters: hash("model.safetensors").unwrap_or_default(),
+            adapters: hash(crate::adapters::FILE),
+        }
+    }
 }
 
 /// Scores on the validation split.
@@ -55,7 +92,7 @@ pub struct EvaluationRow {
     pub best: bool,
 }
 
-/// metrics.jsonl: one object a line, flushed as it is written.
+/// metrics.jsonl: one object a line.
 pub struct Journal {
     path: PathBuf,
     file: File,
@@ -76,7 +113,7 @@ impl Journal {
         for row in &kept {
             text += &line(row);
         }
-        temper_hub::write_atomically(path, text.as_bytes())?;
+        temper_files::write(path, text.as_bytes())?;
         let file =
             OpenOptions::new().append(true).open(path).map_err(|error| TrainError::file(path, error))?;
         Ok(Self { path: path.into(), file })
@@ -89,6 +126,14 @@ impl Journal {
     pub fn write(&mut self, row: &JournalRow) -> Result<(), TrainError> {
         self.file.write_all(line(row).as_bytes()).map_err(|error| TrainError::file(&self.path, error))
     }
+
+    /// Makes the rows so far last through a power cut: a checkpoint that follows must not be without them.
+    ///
+    /// # Errors
+    /// [`TrainError::File`].
+    pub fn sync(&mut self) -> Result<(), TrainError> {
+        self.file.sync_all().map_err(|error| TrainError::file(&self.path, error))
+    }
 }
 
 fn line(row: &JournalRow) -> String {
@@ -96,21 +141,13 @@ fn line(row: &JournalRow) -> String {
     serde_json::to_string(row).unwrap_or_default() + "\n"
 }
 
-/// Every row of a metrics.jsonl.
+/// Every row of a metrics.jsonl. A line that a crash cut short or a disk damaged is passed over.
 ///
 /// # Errors
 /// [`TrainError::File`].
 pub fn read_journal(path: &Path) -> Result<Vec<JournalRow>, TrainError> {
-    let file = File::open(path).map_err(|error| TrainError::file(path, error))?;
-    let mut rows = Vec::new();
-    for line in BufReader::new(file).lines() {
-        let line = line.map_err(|error| TrainError::file(path, error))?;
-        // A line that was cut short by a crash is dropped.
-        if let Ok(row) = serde_json::from_str(&line) {
-            rows.push(row);
-        }
-    }
-    Ok(rows)
+    let bytes = std::fs::read(path).map_err(|error| TrainError::file(path, error))?;
+    Ok(bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
 #[cfg(test)]
@@ -125,18 +162,19 @@ mod tests {
             learning_rate: 1e-5,
             grad_norm: 1.0,
             tokens_per_second: 10.0,
+            losses: "00".into(),
         })
     }
 
     #[test]
-    fn resuming_cuts_off_later_rows_and_torn_lines() {
+    fn resuming_cuts_off_later_rows_and_damaged_lines() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
         let mut journal = Journal::open(&path, 0).unwrap();
         for step in [10, 20, 30] {
             journal.write(&row(step)).unwrap();
         }
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"kind\":\"tr").unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\xff{\"kind\":\"tr").unwrap();
         let mut resumed = Journal::open(&path, 20).unwrap();
         resumed.write(&row(30)).unwrap();
         assert_eq!(read_journal(&path).unwrap(), [row(10), row(20), row(30)]);

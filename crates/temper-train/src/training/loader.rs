@@ -144,6 +144,12 @@ impl<T: Task> StepLoader<T> {
         self
     }
 
+    /// The same steps without those after that number.
+    pub fn until(mut self, steps: usize) -> Self {
+        self.total_steps = self.total_steps.min(steps);
+        self
+    }
+
     /// The same with what frozen layers make of its examples.
     pub fn with_trunk(self, trunk: Option<SplitTrunk>) -> Self {
         Self { trunk, ..self }

@@ -1,6 +1,10 @@
+//! What a person sees of a run while it goes on.
+
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::terminal::{clean, say};
 
 /// What a person sees on stderr: bars on a terminal, plain lines elsewhere, nothing when quiet.
 #[derive(Clone, Copy, Debug)]
@@ -23,14 +27,14 @@ impl Progress {
     /// A line.
     pub fn line(&self, text: &str) {
         if self.lines {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
     /// A line above a bar that is being drawn.
     pub fn line_above(&self, bar: &ProgressBar, text: &str) {
         if self.bars {
-            bar.println(text);
+            bar.println(clean(text));
         } else {
             self.line(text);
         }

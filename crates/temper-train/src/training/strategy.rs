@@ -1,8 +1,10 @@
+//! The loop: steps, and what follows each.
+
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use burn::optim::OptimizerRecord;
 use burn::tensor::Device;
 use burn::train::{
     Learner, SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor, TrainLoader,
@@ -13,9 +15,10 @@ use temper_freeze::{FreezePlan, TrainingProof, trunk_depth};
 use temper_models::ModelConfig;
 
 use super::checkpoint::{CheckpointState, Checkpoints};
-use super::evaluation::evaluate;
+use super::evaluation::evaluate_unless;
 use super::exchange::Unfreezing;
-use super::journal::{EvaluationRow, Journal, JournalRow, StepRow};
+use super::finite::first_not_finite;
+use super::journal::{CheckpointRow, EvaluationRow, Journal, JournalRow};
 use super::learner::{TaskModel, TrainingStep};
 use super::loader::{EvaluationLoader, StepLoader};
 use super::parallel::Workers;
@@ -23,7 +26,9 @@ use super::progress::Progress;
 use super::readings::{Reading, Unreads};
 use super::renderer::Silent;
 use super::trunk::Trunks;
+use super::window::{RowPlace, Window, losses_with};
 use crate::TrainError;
+use crate::signals::{Signals, Stop};
 use crate::tasks::Task;
 
 /// The step after which the training proof is checked for the first time; the last is the other.
@@ -46,28 +51,40 @@ pub struct Schedule {
 
 /// What follows a step.
 struct Due {
+    unfreezes: bool,
     prove: bool,
     log: bool,
     evaluate: bool,
+    /// A checkpoint because its time has come, as in every run of these settings.
     save: bool,
+    /// A checkpoint because a signal asked for one.
+    save_asked: bool,
+    stop: bool,
 }
 
 impl Due {
+    fn saves(&self) -> bool {
+        self.save || self.save_asked || self.stop
+    }
+
     fn anything(&self) -> bool {
-        self.prove || self.log || self.evaluate || self.save
+        self.prove || self.log || self.evaluate || self.saves()
     }
 }
 
 impl Schedule {
     /// What follows the step of that number, counted from 1; `unfreezes` if more trains from the next one on.
-    fn due(&self, number: usize, unfreezes: bool, stopping: bool) -> Due {
+    fn due(&self, number: usize, unfreezes: bool) -> Due {
         let is_last = number == self.total_steps;
         Due {
+            unfreezes,
             prove: number == FIRST_PROOF || is_last || unfreezes,
             log: number.is_multiple_of(self.log_every) || is_last,
             evaluate: number.is_multiple_of(self.eval_every) || is_last,
             // After the last step the model itself is saved.
-            save: !is_last && (stopping || number.is_multiple_of(self.save_every)),
+            save: !is_last && number.is_multiple_of(self.save_every),
+            save_asked: false,
+            stop: false,
         }
     }
 }
@@ -77,10 +94,8 @@ impl Schedule {
 pub struct Outcome {
     /// Steps, times, best score.
     pub state: CheckpointState,
-    /// Whether Ctrl-C ended it.
-    pub interrupted: bool,
-    /// Steps after which the proof was checked, since the run was last started.
-    pub proofs: Vec<usize>,
+    /// Why it ended before its last step, with a checkpoint.
+    pub stopped: Option<Stop>,
 }
 
 /// burn-train's loop in optimiser steps: logs, evaluates, saves and proves as it goes.
@@ -105,8 +120,8 @@ pub struct Stepwise<T: Task> {
     pub resumed: CheckpointState,
     /// What computes the steps; the model lies on the first.
     pub devices: Vec<Device>,
-    /// Set by Ctrl-C.
-    pub stop: Arc<AtomicBool>,
+    /// What asks the run to save or to end.
+    pub signals: &'static Signals,
     /// What became of the run.
     pub outcome: Mutex<Option<Result<Outcome, TrainError>>>,
 }
@@ -151,108 +166,160 @@ impl<T: Task> SupervisedLearningStrategy<TaskModel<T>> for Stepwise<T> {
     }
 }
 
+/// What changes from step to step.
+struct Running<T: Task> {
+    state: CheckpointState,
+    proof: TrainingProof,
+    unread: Unreads,
+    workers: Option<Workers<T>>,
+    bar: ProgressBar,
+}
+
 impl<T: Task> Stepwise<T> {
     fn run(
         &self,
         learner: &mut Learner<TaskModel<T>>,
         steps: &TrainLoader<TaskModel<T>>,
     ) -> Result<Outcome, TrainError> {
-        let total_steps = self.schedule.total_steps;
-        let mut state = self.resumed.clone();
-        let mut proof = TrainingProof::begin(&learner.model());
-        let mut proofs = Vec::new();
-        let mut window = Window { started_at: state.training_seconds, ..Window::default() };
-        let mut unread = Unreads::default();
-        let workers = (self.devices.len() > 1).then(|| Workers::new(&self.devices));
-        let bar = self.progress.training(state.step, total_steps);
-        self.prepare_trunks(learner, state.step);
+        let mut run = Running {
+            state: self.resumed.clone(),
+            proof: TrainingProof::begin(&learner.model()),
+            unread: Unreads::default(),
+            workers: (self.devices.len() > 1).then(|| Workers::new(&self.devices)),
+            bar: self.progress.training(self.resumed.step, self.schedule.total_steps),
+        };
+        self.prepare_trunks(learner, run.state.step);
+        if run.state.evaluation_due && !self.evaluate(&learner.model(), &mut run)? {
+            return Ok(Outcome { state: run.state, stopped: self.signals.stop() });
+        }
         for step in steps.iter() {
             let step = step.map_err(|error| TrainError::Learner(error.to_string()))?;
-            let stopping = self.stop.load(Ordering::Relaxed);
-            let unfreezes = self.plan.unfreezes_at(state.step + 1);
-            let due = self.schedule.due(state.step + 1, unfreezes, stopping);
-            if unfreezes {
-                let unfreezing = Unfreezing { plan: self.plan.clone(), step: state.step + 1 };
-                learner.model().exchange.unfreeze(unfreezing);
+            let due = self.due(run.state.step + 1);
+            self.prepare_step(learner, &due, run.state.step + 1);
+            self.step(learner, step, &mut run)?;
+            if due.anything() || run.unread.is_full() {
+                self.read(&mut run)?;
             }
-            if due.save {
-                learner.model().exchange.ask_for_record();
-            }
-            self.step(learner, workers.as_ref(), step, &mut state, &mut unread)?;
-            if due.anything() || unread.is_full() {
-                self.read(&mut unread, &mut state, &mut window, &mut proof)?;
-            }
-            bar.set_position(state.step as u64);
-            if due.prove {
-                self.prove(&proof, &learner.model(), state.step)?;
-                proofs.push(state.step);
-            }
-            if unfreezes {
-                self.prepare_trunks(learner, state.step);
-                let trained = self.plan.trainable_in(state.step);
-                self.progress.line_above(
-                    &bar,
-                    &format!("unfreezing after step {}: {trained} parameters train now", state.step),
-                );
-            }
-            if due.log {
-                self.log(&mut window, &state, learner.lr_current().base(), &bar)?;
-            }
-            if due.evaluate {
-                self.evaluate(&learner.model(), &mut state, &bar)?;
-            }
-            if due.save
-                && let Some(record) = learner.model().exchange.take_record()
-            {
-                self.checkpoints.save(&learner.model().model, &self.config, record, &state)?;
-            }
-            if stopping && state.step < total_steps {
-                bar.abandon();
-                return Ok(Outcome { state, interrupted: true, proofs });
+            run.bar.set_position(run.state.step as u64);
+            if self.follow_up(learner, &due, &mut run)? {
+                run.bar.abandon();
+                return Ok(Outcome { state: run.state, stopped: self.signals.stop() });
             }
         }
-        bar.finish_and_clear();
-        Ok(Outcome { state, interrupted: false, proofs })
+        run.bar.finish_and_clear();
+        // What follows says that training has ended: then every row has to be there.
+        self.sync_journal()?;
+        Ok(Outcome { state: run.state, stopped: None })
+    }
+
+    fn due(&self, number: usize) -> Due {
+        let due = self.schedule.due(number, self.plan.unfreezes_at(number));
+        Due { save_asked: self.signals.take_save(), stop: self.signals.stop().is_some(), ..due }
+    }
+
+    /// Tells the step, before it is computed, what else it has to do.
+    fn prepare_step(&self, learner: &Learner<TaskModel<T>>, due: &Due, number: usize) {
+        let exchange = learner.model().exchange;
+        if due.unfreezes {
+            exchange.unfreeze(Unfreezing { plan: self.plan.clone(), step: number });
+        }
+        // An evaluation takes long. A signal in it needs the optimiser's state, too.
+        if due.saves() || due.evaluate {
+            exchange.ask_for_record();
+        }
+    }
+
+    /// What is due after a step; says whether the run ends here.
+    fn follow_up(
+        &self,
+        learner: &Learner<TaskModel<T>>,
+        due: &Due,
+        run: &mut Running<T>,
+    ) -> Result<bool, TrainError> {
+        let model = learner.model();
+        let record = model.exchange.take_record();
+        if due.evaluate || due.saves() {
+            self.check_parameters(&model, run.state.step)?;
+        }
+        if due.prove {
+            self.prove(&run.proof, &model, run.state.step)?;
+            run.state.proofs.push(run.state.step);
+        }
+        if due.unfreezes {
+            self.prepare_trunks(learner, run.state.step);
+            let trained = self.plan.trainable_in(run.state.step);
+            self.progress.line_above(
+                &run.bar,
+                &format!("unfreezing after step {}: {trained} parameters train now", run.state.step),
+            );
+        }
+        if due.log {
+            self.log(run, learner.lr_current().base())?;
+        }
+        if due.evaluate {
+            run.state.evaluation_due = !self.evaluate(&model, run)?;
+        }
+        let is_last = run.state.step == self.schedule.total_steps;
+        let stops = run.state.evaluation_due || due.stop && !is_last;
+        if let Some(record) = record
+            && (due.save || due.save_asked && !is_last || stops)
+        {
+            self.save(&model, record, &run.state, due.save)?;
+        }
+        Ok(stops)
+    }
+
+    /// Writes a checkpoint; one that every run of these settings has gets a row of metrics.jsonl.
+    fn save(
+        &self,
+        model: &TaskModel<T>,
+        record: OptimizerRecord,
+        state: &CheckpointState,
+        is_scheduled: bool,
+    ) -> Result<(), TrainError> {
+        self.checkpoints.save(&model.model, &self.config, record, state, |checksums| {
+            if is_scheduled {
+                self.write(JournalRow::Checkpoint(CheckpointRow::new(state, checksums)))?;
+            }
+            self.sync_journal()
+        })
+    }
+
+    fn sync_journal(&self) -> Result<(), TrainError> {
+        self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).sync()
     }
 
     /// One optimiser step; a GPU may still be at it afterwards.
     fn step(
         &self,
         learner: &mut Learner<TaskModel<T>>,
-        workers: Option<&Workers<T>>,
         step: TrainingStep<T>,
-        state: &mut CheckpointState,
-        unread: &mut Unreads,
+        run: &mut Running<T>,
     ) -> Result<(), TrainError> {
         let started = Instant::now();
-        let output = match workers {
+        let output = match &run.workers {
             Some(workers) => workers.train_step(&learner.model(), step),
             None => learner.train_step(step),
         };
         learner.lr_step();
         learner.optimizer_step(output.grads);
-        state.step += 1;
-        state.training_seconds += started.elapsed().as_secs_f64();
-        state.tokens += output.item.tokens;
-        unread.add(state.step, output.item, learner.model().exchange.take_squares());
+        run.state.step += 1;
+        run.state.training_seconds += started.elapsed().as_secs_f64();
+        run.state.tokens += output.item.tokens;
+        run.unread.add(run.state.step, output.item, learner.model().exchange.take_squares());
         self.trunks.check()
     }
 
     /// Waits for the steps so far; all their losses and gradients are finite.
-    fn read(
-        &self,
-        unread: &mut Unreads,
-        state: &mut CheckpointState,
-        window: &mut Window,
-        proof: &mut TrainingProof,
-    ) -> Result<(), TrainError> {
+    fn read(&self, run: &mut Running<T>) -> Result<(), TrainError> {
         let started = Instant::now();
-        let readings = unread.read();
-        state.training_seconds += started.elapsed().as_secs_f64();
+        let readings = run.unread.read();
+        run.state.training_seconds += started.elapsed().as_secs_f64();
         for reading in readings {
             self.check_finite(&reading)?;
-            proof.observe(&reading.norms);
-            window.add(&reading);
+            run.proof.observe(&reading.norms);
+            run.state.window.add(&reading);
+            run.state.losses = losses_with(&run.state.losses, reading.loss);
         }
         Ok(())
     }
@@ -279,6 +346,14 @@ impl<T: Task> Stepwise<T> {
         }
     }
 
+    /// The last step's update shows in no loss any more.
+    fn check_parameters(&self, model: &TaskModel<T>, step: usize) -> Result<(), TrainError> {
+        match first_not_finite(&model.model) {
+            None => Ok(()),
+            Some(path) => Err(TrainError::Diverged { step, what: format!("the parameter {path}") }),
+        }
+    }
+
     fn prove(&self, proof: &TrainingProof, model: &TaskModel<T>, step: usize) -> Result<(), TrainError> {
         let violations = if step == self.schedule.total_steps {
             proof.violations(model, &self.plan, step)
@@ -296,80 +371,44 @@ impl<T: Task> Stepwise<T> {
         self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(&row)
     }
 
-    fn log(
-        &self,
-        window: &mut Window,
-        state: &CheckpointState,
-        rate: f64,
-        bar: &ProgressBar,
-    ) -> Result<(), TrainError> {
-        let next = Window { started_at: state.training_seconds, ..Window::default() };
-        let (step, seconds) = (state.step, state.training_seconds);
-        let row = std::mem::replace(window, next).row(step, self.epoch(step), rate, seconds);
+    fn log(&self, run: &mut Running<T>, learning_rate: f64) -> Result<(), TrainError> {
+        let (step, seconds) = (run.state.step, run.state.training_seconds);
+        let window = std::mem::replace(&mut run.state.window, Window::starting(seconds));
+        let row =
+            window.row(RowPlace { step, epoch: self.epoch(step), learning_rate }, seconds, &run.state.losses);
         let text = format!(
             "loss {:.4}  lr {:.2e}  grad norm {:.2}  {:.0} tokens/s",
             row.loss, row.learning_rate, row.grad_norm, row.tokens_per_second
         );
-        bar.set_message(text.clone());
-        self.progress.line_above(bar, &format!("step {step}/{}  {text}", self.schedule.total_steps));
+        run.bar.set_message(text.clone());
+        self.progress.line_above(&run.bar, &format!("step {step}/{}  {text}", self.schedule.total_steps));
         self.write(JournalRow::Train(row))
     }
 
-    fn evaluate(
-        &self,
-        model: &TaskModel<T>,
-        state: &mut CheckpointState,
-        bar: &ProgressBar,
-    ) -> Result<(), TrainError> {
-        let scores = evaluate(model, &self.validation, &self.progress).scores;
+    /// Scores the validation split and keeps the best model. Says whether it came to its end: a signal breaks it off.
+    fn evaluate(&self, model: &TaskModel<T>, run: &mut Running<T>) -> Result<bool, TrainError> {
+        let stopped = || self.signals.stop().is_some();
+        let Some(evaluation) = evaluate_unless(model, &self.validation, &self.progress, stopped) else {
+            return Ok(false);
+        };
+        let (scores, state) = (evaluation.scores, &mut run.state);
         self.trunks.check()?;
         let best = state.best.is_none_or(|(before, _)| scores.headline() > before);
         if best {
-            self.checkpoints.save_best(&model.model, &self.config)?;
+            self.checkpoints.save_best(&model.model, &self.config, state.step)?;
             state.best = Some((scores.headline(), state.step));
         }
+        state.evaluation_due = false;
         let metrics: Vec<String> =
             scores.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         let mark = if best { "  (best so far)" } else { "" };
-        self.progress.line_above(bar, &format!("validation: {}{mark}", metrics.join("  ")));
+        self.progress.line_above(&run.bar, &format!("validation: {}{mark}", metrics.join("  ")));
         self.write(JournalRow::Eval(EvaluationRow {
             step: state.step,
             epoch: self.epoch(state.step),
             metrics: scores.metrics.iter().map(|&(name, value)| (name.to_owned(), value)).collect(),
             best,
-        }))
-    }
-}
-
-/// Sums since the last logged row.
-#[derive(Default)]
-struct Window {
-    steps: usize,
-    loss: f64,
-    grad_norm: f64,
-    tokens: usize,
-    /// Seconds of training before it.
-    started_at: f64,
-}
-
-impl Window {
-    fn add(&mut self, reading: &Reading) {
-        self.steps += 1;
-        self.loss += reading.loss;
-        self.grad_norm += f64::from(reading.norms.total);
-        self.tokens += reading.tokens;
-    }
-
-    fn row(self, step: usize, epoch: f64, learning_rate: f64, training_seconds: f64) -> StepRow {
-        let seconds = training_seconds - self.started_at;
-        let steps = self.steps.max(1) as f64;
-        StepRow {
-            step,
-            epoch,
-            loss: self.loss / steps,
-            learning_rate,
-            grad_norm: self.grad_norm / steps,
-            tokens_per_second: self.tokens as f64 / seconds.max(1e-9),
-        }
+        }))?;
+        Ok(true)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use burn::tensor::Device;
 use indicatif::DecimalBytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use temper_freeze::{FreezeError, TrunkCache, TrunkLayout, TrunkLimits, TrunkPlace};
 use temper_models::{Model, TokenBatch};
 
@@ -95,7 +95,7 @@ fn is_used(cache: &TrunkCache) -> bool {
 }
 
 /// What one cache did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrunkReport {
     /// Lowest layers whose output was kept, when that took most room.
     pub depth: usize,
@@ -133,7 +133,7 @@ impl std::fmt::Display for TrunkReport {
 }
 
 /// What the caches of a run did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrunkReports {
     /// Of the examples that are trained on.
     pub training: Option<TrunkReport>,

@@ -104,3 +104,9 @@ fn a_file_without_an_archive_has_five_pickles() {
     assert_eq!(check_pickles(&[&sound.repeat(5)[..], bad, b"\xff"].concat()[..]), Ok(()));
     assert!(matches!(check_pickles(&b""[..]), Err(Fault::Broken(_))));
 }
+
+#[test]
+fn a_pickle_of_too_many_objects_is_refused() {
+    let pickle = vec![b'N'; MAX_OBJECTS + 2];
+    assert!(matches!(walked(&pickle), Err(Fault::Broken(reason)) if reason.contains("objects")));
+}

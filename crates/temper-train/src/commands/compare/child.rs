@@ -6,41 +6,14 @@
 //! so are the pages that its first steps bring in.
 
 use std::process::{Child, Command, ExitStatus};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::TrainError;
+use crate::signals::{Signals, Stop};
 
-/// How often Ctrl-C (or SIGTERM) came.
-pub(super) struct Interrupts(Arc<AtomicUsize>);
-
-impl Interrupts {
-    /// Counts from now on instead of ending the process.
-    pub(super) fn count() -> Self {
-        let count = Arc::new(AtomicUsize::new(0));
-        let counted = count.clone();
-        if let Err(error) = ctrlc::set_handler(move || {
-            counted.fetch_add(1, Ordering::Relaxed);
-        }) {
-            tracing::warn!("Ctrl-C will not save a checkpoint: {error}");
-        }
-        Self(count)
-    }
-
-    fn so_far(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Whether there was one.
-    pub(super) fn came(&self) -> bool {
-        self.so_far() > 0
-    }
-}
-
-/// Runs a command to its end and hands every Ctrl-C on to it: after the first it saves a checkpoint,
-/// after the second it stops at once.
-pub(super) fn run(command: &mut Command, interrupts: &Interrupts) -> Result<ExitStatus, TrainError> {
+/// Runs a command to its end and hands signals on to it: after the first Ctrl-C or SIGTERM it saves a checkpoint and
+/// ends, after a second Ctrl-C it stops at once; after SIGUSR1 it saves a checkpoint and goes on.
+pub(super) fn run(command: &mut Command, signals: &Signals) -> Result<ExitStatus, TrainError> {
     let failed = |error| TrainError::file(command_name(), error);
     own_group(command);
     let mut child = command.spawn().map_err(failed)?;
@@ -49,9 +22,12 @@ pub(super) fn run(command: &mut Command, interrupts: &Interrupts) -> Result<Exit
         if let Some(status) = child.try_wait().map_err(failed)? {
             return Ok(status);
         }
-        if interrupts.so_far() > handed_on {
+        if signals.take_save() {
+            hand_on(&child, None);
+        }
+        if signals.stops() > handed_on {
             handed_on += 1;
-            interrupt(&child);
+            hand_on(&child, signals.stop());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -67,14 +43,20 @@ fn own_group(command: &mut Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);
 }
 
+/// The signal of a stop; without one, that for a checkpoint.
 #[cfg(unix)]
-fn interrupt(child: &Child) {
+fn hand_on(child: &Child, stop: Option<Stop>) {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     // The child is not waited for yet: the number is its own.
     let Ok(process) = i32::try_from(child.id()) else { return };
-    if let Err(error) = kill(Pid::from_raw(process), Signal::SIGINT) {
-        tracing::warn!("the run could not be interrupted: {error}");
+    let signal = match stop {
+        Some(Stop::Interrupt) => Signal::SIGINT,
+        Some(Stop::Terminate) => Signal::SIGTERM,
+        None => Signal::SIGUSR1,
+    };
+    if let Err(error) = kill(Pid::from_raw(process), signal) {
+        tracing::warn!("{signal} could not be handed on to the run: {error}");
     }
 }
 
@@ -83,4 +65,4 @@ fn interrupt(child: &Child) {
 fn own_group(_: &mut Command) {}
 
 #[cfg(not(unix))]
-fn interrupt(_: &Child) {}
+fn hand_on(_: &Child, _: Option<Stop>) {}

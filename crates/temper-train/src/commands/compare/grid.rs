@@ -1,22 +1,24 @@
+//! Many runs in one folder: which there are, and how each is started or gone on with.
+
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
+use temper_files::Owner;
 
-use super::child::{self, Interrupts};
-use super::differences::differences;
+use super::child;
 use super::outcome::{Failure, Outcome, Outcomes};
 use super::strategies::NamedStrategy;
+use crate::commands::differences::same_settings;
 use crate::record::{ResumedRecord, RunRequest};
+use crate::run_folder::{OTHERS_BEGIN, this_process};
+use crate::signals::{self, Signals, Stop};
 use crate::training::{Checkpoints, Progress};
 use crate::{RunFolder, TrainError};
 
 /// What the folder of all runs was made for.
 const RECORD: &str = "compare.toml";
-/// Held while a process works in the folder.
-const LOCK: &str = ".lock";
 
 /// The same request under several strategies and seeds: a run folder each.
 pub(in crate::commands) struct Grid {
@@ -49,9 +51,28 @@ struct Cell {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Done,
-    /// With a checkpoint after that step.
-    Begun(usize),
+    /// With a checkpoint after that step, if there is one.
+    Begun(Option<usize>),
     New,
+}
+
+/// How the process of a run ended.
+enum Ended {
+    Done,
+    /// With that exit code.
+    Failed(u8),
+    Stopped(Stop),
+}
+
+impl State {
+    fn words(self) -> String {
+        match self {
+            Self::Done => "is there already".into(),
+            Self::Begun(Some(step)) => format!("goes on after step {step}"),
+            Self::Begun(None) => "goes on".into(),
+            Self::New => "starts".into(),
+        }
+    }
 }
 
 impl Grid {
@@ -81,7 +102,7 @@ impl Grid {
                 )));
             }
         }
-        if grid.folder.exists() {
+        if grid.is_begun() {
             let record = grid.record()?;
             if !grid.replace {
                 same_settings(&grid.folder, &record.request, &grid.request)?;
@@ -89,6 +110,12 @@ impl Grid {
             }
         }
         Ok(grid)
+    }
+
+    /// Whether the folder holds more than what a call that was killed as it began leaves.
+    fn is_begun(&self) -> bool {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).any(|name| !name.to_string_lossy().starts_with('.'))
     }
 
     /// The folder of all runs.
@@ -120,58 +147,100 @@ impl Grid {
     /// run that was started with it, lives, no other process works there.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] while another does; [`TrainError::File`].
-    pub(in crate::commands) fn begin(&self) -> Result<File, TrainError> {
-        let failed = |error| TrainError::file(&self.folder, error);
-        std::fs::create_dir_all(&self.folder).map_err(failed)?;
-        let lock = File::create(self.folder.join(LOCK)).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let folder = self.folder.display();
-                return Err(TrainError::Usage(format!("another temper is at work in {folder}")));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+    /// [`TrainError::Owned`] while another does; [`TrainError::File`].
+    pub(in crate::commands) fn begin(&self) -> Result<Owner, TrainError> {
+        temper_files::create_folders(&self.folder)?;
+        let lock = Owner::of(&self.folder, &this_process())?;
+        temper_files::sweep(&self.folder, OTHERS_BEGIN)?;
         if self.replace {
             self.empty()?;
         }
-        if !self.folder.join(RECORD).exists() {
-            let record = Record { temper: env!("CARGO_PKG_VERSION").into(), request: self.request.clone() };
-            RunFolder::existing(&self.folder).write_toml(&self.folder.join(RECORD), &record)?;
-        }
+        self.write_record()?;
         Ok(lock)
+    }
+
+    fn write_record(&self) -> Result<(), TrainError> {
+        if self.folder.join(RECORD).exists() {
+            return Ok(());
+        }
+        let record = Record { temper: env!("CARGO_PKG_VERSION").into(), request: self.request.clone() };
+        RunFolder::existing(&self.folder).write_toml(&self.folder.join(RECORD), &record)
+    }
+
+    /// Does one run, counted from 0 in the order of [`Grid::run`]. Others may be done at the same time by processes of
+    /// their own, also on other machines that share the folder.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] for a number that no run has; [`TrainError::CellsInterrupted`],
+    /// [`TrainError::CellFailed`].
+    pub(in crate::commands) fn run_one(&self, number: usize) -> Result<(), TrainError> {
+        let signals = signals::listen();
+        let _handed_on = signals.hand_on();
+        let cells = self.cells();
+        let of = cells.len();
+        let cell = cells.get(number).ok_or_else(|| {
+            TrainError::Usage(format!("--only {number}: there are {of} runs, 0 to {}", of.saturating_sub(1)))
+        })?;
+        self.write_record()?;
+        let state = self.state(cell)?;
+        self.progress.line(&format!("run {} of {of}: {} {}", number + 1, cell.name, state.words()));
+        if state == State::Done {
+            return Ok(());
+        }
+        match self.outcome_of(cell, state, None, signals)? {
+            Ended::Done => Ok(()),
+            Ended::Failed(code) => Err(TrainError::CellFailed { cell: cell.name.clone(), code }),
+            Ended::Stopped(stop) => {
+                Err(TrainError::CellsInterrupted { done: 0, of: 1, folder: self.folder.clone(), stop })
+            }
+        }
+    }
+
+    /// Does a run in a process of its own.
+    fn outcome_of(
+        &self,
+        cell: &Cell,
+        state: State,
+        lock: Option<&Owner>,
+        signals: &Signals,
+    ) -> Result<Ended, TrainError> {
+        let status = child::run(&mut self.command(cell, state, lock)?, signals)?;
+        let stops = [Stop::Interrupt, Stop::Terminate];
+        let of_status = stops.into_iter().find(|stop| status.code() == Some(stop.exit_code().into()));
+        Ok(match signals.stop().or(of_status) {
+            Some(stop) => Ended::Stopped(stop),
+            None if status.success() => Ended::Done,
+            None => Ended::Failed(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+        })
     }
 
     /// Does what is missing, seed after seed, and reads every run's results. A run that diverges or
     /// needs too much memory does not keep the others from running.
     ///
     /// # Errors
-    /// [`TrainError::CellsInterrupted`] after Ctrl-C, [`TrainError::CellFailed`], and what keeps
+    /// [`TrainError::CellsInterrupted`] after a signal, [`TrainError::CellFailed`], and what keeps
     /// results from being read.
-    pub(in crate::commands) fn run(&self, lock: &File) -> Result<Outcomes, TrainError> {
-        let interrupts = Interrupts::count();
+    pub(in crate::commands) fn run(&self, lock: &Owner) -> Result<Outcomes, TrainError> {
+        let signals = signals::listen();
+        let _handed_on = signals.hand_on();
         let cells = self.cells();
         let mut outcomes = Outcomes::default();
         for (number, cell) in cells.iter().enumerate() {
             let state = self.state(cell)?;
-            let what = match state {
-                State::Done => "is there already".into(),
-                State::Begun(step) => format!("goes on after step {step}"),
-                State::New => "starts".into(),
-            };
             let of = cells.len();
-            self.progress.line(&format!("run {} of {of}: {} {what}", number + 1, cell.name));
+            self.progress.line(&format!("run {} of {of}: {} {}", number + 1, cell.name, state.words()));
             if state != State::Done {
-                let status = child::run(&mut self.command(cell, state, lock)?, &interrupts)?;
-                if interrupts.came() || status.code() == Some(130) {
-                    let done = number + usize::from(cell.run.results().exists());
-                    return Err(TrainError::CellsInterrupted { done, of, folder: self.folder.clone() });
-                }
-                if !status.success() {
-                    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-                    outcomes.failures.push(Failure::of(&cell.name, code)?);
-                    continue;
+                match self.outcome_of(cell, state, Some(lock), signals)? {
+                    Ended::Done => {}
+                    Ended::Failed(code) => {
+                        outcomes.failures.push(Failure::of(&cell.name, code)?);
+                        continue;
+                    }
+                    Ended::Stopped(stop) => {
+                        let done = number + usize::from(cell.run.results().exists());
+                        let folder = self.folder.clone();
+                        return Err(TrainError::CellsInterrupted { done, of, folder, stop });
+                    }
                 }
             }
             outcomes.push(Outcome::read(&cell.strategy, cell.seed, &cell.name, &cell.run)?)?;
@@ -212,21 +281,16 @@ impl Grid {
         if cell.run.results().exists() {
             return Ok(State::Done);
         }
-        let latest = Checkpoints::new(cell.run.checkpoints(), 1).latest()?;
-        Ok(latest.map_or(State::New, |(_, state)| State::Begun(state.step)))
+        Ok(State::Begun(Checkpoints::new(cell.run.checkpoints(), 1).newest_step()))
     }
 
     /// The run as `temper finetune` in a process of its own.
-    fn command(&self, cell: &Cell, state: State, lock: &File) -> Result<Command, TrainError> {
+    fn command(&self, cell: &Cell, state: State, lock: Option<&Owner>) -> Result<Command, TrainError> {
         let folder = cell.run.path();
         let failed = |error| TrainError::file(folder, error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.arg("--threads").arg(rayon::current_num_threads().to_string()).arg("finetune");
         if state == State::New {
-            if folder.exists() && !cell.run.record().exists() {
-                // Of a run that was killed as it began; it is refused where it is not empty.
-                std::fs::remove_dir(folder).map_err(failed)?;
-            }
             let request = toml::to_string(&cell.request).map_err(|error| TrainError::file(folder, error))?;
             command.arg("--request").arg(request).arg("--output-dir").arg(&self.folder);
             command.arg("--run-name").arg(&cell.name).arg("--overwrite-output-dir");
@@ -237,7 +301,8 @@ impl Grid {
             command.arg("--quiet");
         }
         // A run reads no input; what it is given is the lock, which outlives this process with it.
-        command.stdin(lock.try_clone().map_err(failed)?).stdout(Stdio::null());
+        let input = lock.map(Owner::handle).transpose()?;
+        command.stdin(input.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::null());
         Ok(command)
     }
 
@@ -248,22 +313,12 @@ impl Grid {
             let is_folder = entry.file_type().map_err(failed)?.is_dir();
             if is_folder {
                 std::fs::remove_dir_all(entry.path()).map_err(failed)?;
-            } else if entry.file_name() != LOCK {
+            } else if !Owner::is_lock(&entry.file_name()) {
                 std::fs::remove_file(entry.path()).map_err(failed)?;
             }
         }
         Ok(())
     }
-}
-
-fn same_settings(folder: &Path, before: &RunRequest, now: &RunRequest) -> Result<(), TrainError> {
-    // A record of before precision was a setting names none.
-    let resolved = before.clone().resolved();
-    let differences = differences(resolved.as_ref().unwrap_or(before), now);
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(TrainError::OtherSettings { folder: folder.into(), differences })
 }
 
 /// `last:2` becomes `last-2`; what no file system takes becomes `_`.

@@ -2,7 +2,6 @@
 
 mod baseline;
 mod child;
-mod differences;
 mod grid;
 mod outcome;
 mod plot;
@@ -20,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 use super::FinetuneArgs;
 use super::finetune::{Prepared, default_name, request};
-use super::print;
 use crate::record::RunRequest;
 use crate::tasks::TextClassification;
+use crate::terminal::print;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};
 
@@ -44,6 +43,10 @@ pub struct CompareArgs {
     /// Runs a strategy; their seeds are --seed and the numbers after it
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub seeds: u16,
+    /// Do only that one of the runs, counted from 0, and write no table: for job arrays, whose jobs share the folder. A
+    /// call without it does what is missing and writes the table
+    #[arg(long, value_name = "NUMBER", conflicts_with = "overwrite_output_dir")]
+    pub only: Option<usize>,
     /// What a single run takes
     #[command(flatten)]
     pub run: FinetuneArgs,
@@ -60,6 +63,9 @@ pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
     let folder = folder(&args.run, &request, "compare");
     let replace = args.run.overwrite_output_dir;
     let grid = Grid::new(folder, request, strategies, args.seeds, replace, progress)?;
+    if let Some(number) = args.only {
+        return grid.run_one(number);
+    }
     // With every run there is nothing to refuse and nothing to compute.
     let mut prepared = None;
     if !grid.is_done() || !baseline::are_written(grid.folder()) {
@@ -94,7 +100,7 @@ pub(super) fn shared_request(args: &FinetuneArgs, instead: &str) -> Result<RunRe
     if args.settings.strategy.is_some() {
         return Err(TrainError::Usage(format!("--strategy is for a single run; give {instead}")));
     }
-    let mut request = request(args)?;
+    let mut request = request(args, Progress::new(args.quiet))?;
     request.settings.strategy = "all".into();
     Ok(request)
 }
@@ -126,8 +132,8 @@ fn write(folder: &Path, comparison: &StrategyComparison, failures: &[Failure]) -
         comparison.notes(),
         comparison.metric
     );
-    temper_hub::write_atomically(&folder.join("compare.md"), page.as_bytes())?;
+    temper_files::write(&folder.join("compare.md"), page.as_bytes())?;
     let place = folder.join("compare.svg");
     let svg = plot::draw(comparison).map_err(|error| TrainError::file(&place, error))?;
-    Ok(temper_hub::write_atomically(&place, svg.as_bytes())?)
+    Ok(temper_files::write(&place, svg.as_bytes())?)
 }

@@ -1,3 +1,5 @@
+//! The flags of `temper finetune`.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -5,7 +7,22 @@ use serde::Serialize;
 
 use crate::backend::Backend;
 use crate::settings::Preset;
-use crate::{ColumnOptions, PrecisionSetting, RunRequest, SourceOptions};
+use crate::{ColumnOptions, PrecisionSetting, RunRequest, SourceOptions, TrainError};
+
+/// Which run to go on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// The one that this command made before; the run starts where there is none.
+    Auto,
+    /// The one in this folder.
+    Run(PathBuf),
+}
+
+impl From<String> for Resume {
+    fn from(text: String) -> Self {
+        if text == "auto" { Self::Auto } else { Self::Run(text.into()) }
+    }
+}
 
 /// Fine-tune a pretrained model on a dataset
 #[derive(Clone, Debug, clap::Args)]
@@ -17,11 +34,12 @@ pub struct FinetuneArgs {
     #[arg(required_unless_present_any = ["resume", "request", "from"])]
     pub dataset: Option<String>,
     /// Transfer: start from the model of a run, with a new head for the dataset
-    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    #[arg(long, value_name = "RUN")]
     pub from: Option<PathBuf>,
-    /// Go on with an interrupted run, exactly
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "dataset"])]
-    pub resume: Option<PathBuf>,
+    /// Go on with an interrupted run, exactly: its folder, or auto for the run that the same command made before (it
+    /// starts where there is none, and is done where it is finished)
+    #[arg(long, value_name = "RUN|auto")]
+    pub resume: Option<Resume>,
     /// What another temper asks for, resolved: the part `request` of a run.toml
     #[arg(long, hide = true, conflicts_with_all = ["model", "dataset", "resume"], value_parser = RunRequest::read)]
     pub request: Option<RunRequest>,
@@ -44,10 +62,10 @@ pub struct FinetuneArgs {
     #[arg(long)]
     pub backend: Option<Backend>,
     /// GPUs of --backend cuda that share every step, such as 0,1; the batch stays that of one
-    #[arg(long, value_name = "N,...", value_delimiter = ',', conflicts_with = "resume")]
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
     pub devices: Vec<usize>,
     /// Time for the whole run, such as 10m or 1h30m: the deepest of all, last:K and head that fits is taken
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["resume", "strategy"])]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "strategy")]
     pub budget: Option<Duration>,
     /// Columns of the dataset
     #[command(flatten)]
@@ -64,6 +82,45 @@ pub struct FinetuneArgs {
     /// Settings
     #[command(flatten)]
     pub settings: SettingFlags,
+}
+
+impl FinetuneArgs {
+    /// A run goes on with its own settings: everything else that `--resume RUN` comes with is refused by name.
+    pub(super) fn refuse_beside_resume(&self) -> Result<(), TrainError> {
+        let mut given: Vec<String> = match serde_json::to_value(&self.settings) {
+            Ok(serde_json::Value::Object(flags)) => {
+                flags.keys().map(|key| format!("--{}", key.replace('_', "-"))).collect()
+            }
+            _ => Vec::new(),
+        };
+        let columns = &self.columns;
+        for (name, is_given) in [
+            ("a model", self.model.is_some()),
+            ("a dataset", self.dataset.is_some()),
+            ("--from", self.from.is_some()),
+            ("--run-name", self.run_name.is_some()),
+            ("--overwrite-output-dir", self.overwrite_output_dir),
+            ("--config", self.config.is_some()),
+            ("--preset", self.preset.is_some()),
+            ("--backend", self.backend.is_some()),
+            ("--devices", !self.devices.is_empty()),
+            ("--budget", self.budget.is_some()),
+            ("--text-column", columns.text_column.is_some()),
+            ("--text-pair-column", columns.text_pair_column.is_some()),
+            ("--label-column", columns.label_column.is_some()),
+        ] {
+            if is_given {
+                given.push(name.into());
+            }
+        }
+        if given.is_empty() {
+            return Ok(());
+        }
+        Err(TrainError::Usage(format!(
+            "a resumed run keeps the settings it was started with, which are in its run.toml; leave out {}, or start a new run",
+            given.join(", ")
+        )))
+    }
 }
 
 /// Settings given as flags; what is absent is left to the layers below.

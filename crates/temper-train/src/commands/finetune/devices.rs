@@ -75,6 +75,7 @@ mod tests {
             model: "bert".into(),
             dataset: "imdb".into(),
             columns: ColumnOptions::default(),
+            trained_columns: None,
             backend: "cuda".into(),
             devices: devices.into(),
             preset: Preset::Full,

@@ -1,3 +1,7 @@
+//! The end of a run: test scores, the model for transformers, results and report.
+
+use temper_data::{EncodeSettings, TextTokenizer, Truncation};
+use temper_files::publish;
 use temper_freeze::lora::{PeftRequest, merge};
 use temper_freeze::{FreezePlan, plan_figure};
 use temper_models::{Model, ModelConfig};
@@ -8,12 +12,13 @@ use crate::memory;
 use crate::record::RunRequest;
 use crate::report::{ReportInput, write_report};
 use crate::results::ProofReport;
-use crate::run_folder::write_dir;
 use crate::tasks::Task;
 use crate::training::{
-    Checkpoints, Evaluation, EvaluationLoader, Outcome, Progress, TaskModel, TrunkReports, evaluate, predict,
+    Checkpoints, Evaluation, EvaluationLoader, Progress, TaskModel, Trained, TrunkReports, evaluate, predict,
 };
-use crate::{LocalModel, Results, RunFolder, Splits, TrainError, adapters};
+use crate::{
+    LocalModel, RecordedEncoding, Results, RunFolder, Settings, Splits, TrainError, adapters, padding,
+};
 
 /// The largest difference of logits that saving and loading again may make.
 const RELOAD_TOLERANCE: f64 = 1e-5;
@@ -23,48 +28,37 @@ pub(super) struct Finish<'a, T: Task> {
     pub(super) run: &'a RunFolder,
     pub(super) request: &'a RunRequest,
     pub(super) local: &'a LocalModel,
+    /// As it was read when the run began.
+    pub(super) tokenizer: &'a TextTokenizer,
     pub(super) task: &'a T,
     pub(super) splits: &'a Splits<T>,
     pub(super) progress: Progress,
 }
 
-/// What training says of itself.
-pub(super) struct Summary {
-    pub(super) plan: FreezePlan,
-    pub(super) outcome: Outcome,
-    pub(super) trunk_cache: Option<TrunkReports>,
-    pub(super) device_memory_bytes: Option<u64>,
-}
-
 impl<T: Task> Finish<'_, T> {
-    /// Takes the best checkpoint, scores it on the test split, and writes everything.
+    /// Takes the best checkpoint, scores it on the test split, and writes everything; results.json last, since a run
+    /// with it is finished.
     pub(super) fn write(
         &self,
-        summary: &Summary,
+        plan: &FreezePlan,
+        trained: &Trained,
         checkpoints: &Checkpoints,
-        json: bool,
-    ) -> Result<(), TrainError> {
+    ) -> Result<Results, TrainError> {
         let (best, config) = self.load(&checkpoints.best_dir())?;
         let settings = &self.request.settings;
         let loader = EvaluationLoader::new(self.splits.test.examples.clone(), settings.tokens_per_batch());
         let test = evaluate(&best, &loader, &self.progress);
-        let (saved, merge_difference) = self.plain(best, &config, summary)?;
+        let (saved, merge_difference) = self.plain(best, &config, plan)?;
         self.save_model(&saved.model, &config)?;
         let reload_difference = self.reload(&saved)?;
         self.write_predictions(&test)?;
-        let mut results = self.results(summary, &test, reload_difference);
+        let mut results = self.results(plan, trained, &test, reload_difference);
         results.merge_difference = merge_difference;
+        self.write_report(&results, &test, plan)?;
         self.run.write_json(&self.run.results(), &results)?;
-        self.write_report(&results, &test, &summary.plan)?;
-        let best_dir = checkpoints.best_dir();
-        std::fs::remove_dir_all(&best_dir).map_err(|error| TrainError::file(&best_dir, error))?;
+        checkpoints.tidy()?;
         self.say(&results);
-        if json {
-            let text = serde_json::to_string(&results)
-                .map_err(|error| TrainError::file(self.run.results(), error))?;
-            println!("{text}");
-        }
-        Ok(())
+        Ok(results)
     }
 
     fn load(&self, dir: &std::path::Path) -> Result<(TaskModel<T>, ModelConfig), TrainError> {
@@ -75,11 +69,13 @@ impl<T: Task> Finish<'_, T> {
     }
 
     fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
-        let tokenizer = temper_data::load_tokenizer(&self.local.dir)?;
-        write_dir(&self.run.model(), |dir| {
+        let tokenizer = padding::named(self.tokenizer.clone(), config);
+        publish(&self.run.model(), |dir| {
             model.save(config, dir)?;
-            tokenizer.save(dir, self.request.settings.max_seq_length)?;
-            Ok(temper_hub::write_atomically(&dir.join("README.md"), self.model_card().as_bytes())?)
+            let Settings { max_seq_length, truncation, .. } = self.request.settings;
+            tokenizer.save(dir, &EncodeSettings { max_length: max_seq_length, truncation })?;
+            RecordedEncoding::new(&self.request.settings, &self.splits.columns).write(dir)?;
+            Ok(temper_files::write(&dir.join("README.md"), self.model_card().as_bytes())?)
         })
     }
 
@@ -89,15 +85,15 @@ impl<T: Task> Finish<'_, T> {
         &self,
         best: TaskModel<T>,
         config: &ModelConfig,
-        summary: &Summary,
+        plan: &FreezePlan,
     ) -> Result<(TaskModel<T>, Option<f64>), TrainError> {
         if !best.model.has_adapters() {
             return Ok((best, None));
         }
         let base_model = &self.local.resolved.id;
-        let trained = adapters::trained_whole(&summary.plan);
+        let trained = adapters::trained_whole(plan);
         let request = PeftRequest { settings: &self.request.settings.lora(), base_model, trained: &trained };
-        write_dir(&self.run.adapter(), |dir| adapters::give(&best.model, config, &request, dir))?;
+        publish(&self.run.adapter(), |dir| adapters::give(&best.model, config, &request, dir))?;
         let merged = merge(best.model.clone());
         let difference = adapters::compare_merged(&best.model, &merged, config.bounds())?;
         Ok((TaskModel::new(merged, self.task.clone()), Some(difference)))
@@ -121,14 +117,20 @@ impl<T: Task> Finish<'_, T> {
         Ok(difference)
     }
 
-    fn results(&self, summary: &Summary, test: &Evaluation<T>, reload_difference: f64) -> Results {
-        let state = &summary.outcome.state;
+    fn results(
+        &self,
+        plan: &FreezePlan,
+        trained: &Trained,
+        test: &Evaluation<T>,
+        reload_difference: f64,
+    ) -> Results {
+        let state = &trained.state;
         Results {
             model: self.local.resolved.id.clone(),
             model_stand_in_for: self.local.resolved.stand_in_for.clone(),
             strategy: self.request.settings.strategy.clone(),
-            trainable_parameters: summary.plan.trainable(),
-            total_parameters: summary.plan.total(),
+            trainable_parameters: plan.trainable(),
+            total_parameters: plan.total(),
             test: test.scores.clone(),
             best_validation: state.best,
             steps: state.step,
@@ -136,12 +138,12 @@ impl<T: Task> Finish<'_, T> {
             test_seconds: test.seconds,
             tokens_per_second: state.tokens as f64 / state.training_seconds.max(1e-9),
             peak_memory_bytes: memory::peak_of_process(),
-            device_memory_bytes: summary.device_memory_bytes,
+            device_memory_bytes: trained.device_memory_bytes,
             predicted: self.prediction(),
-            proof: ProofReport::new(&summary.plan, state.step, summary.outcome.proofs.clone()),
+            proof: ProofReport::new(plan, state.step, state.proofs.clone()),
             reload_difference,
             merge_difference: None,
-            trunk_cache: summary.trunk_cache.clone(),
+            trunk_cache: trained.trunk_cache.clone(),
             data: self.splits.report.clone(),
         }
     }
@@ -155,7 +157,7 @@ impl<T: Task> Finish<'_, T> {
             row.extend(self.task.decode(prediction).fields);
             lines += &(serde_json::Value::Object(row).to_string() + "\n");
         }
-        Ok(temper_hub::write_atomically(&self.run.predictions(), lines.as_bytes())?)
+        Ok(temper_files::write(&self.run.predictions(), lines.as_bytes())?)
     }
 
     /// What was foretold when the run began; a run from before there were predictions has none.
@@ -220,7 +222,17 @@ impl<T: Task> Finish<'_, T> {
                 memory(results.peak_memory_bytes)
             ));
         }
+        if let Some(notice) = self.truncation_elsewhere() {
+            say(notice);
+        }
         say(&format!("model: {}   report: {}", self.run.model().display(), self.run.report().display()));
+    }
+
+    /// What transformers cannot be told of how texts are cut.
+    fn truncation_elsewhere(&self) -> Option<&'static str> {
+        (self.request.settings.truncation == Truncation::HeadTail).then_some(
+            "transformers cannot keep both ends of a text: its truncation_side is left, which keeps the end alone",
+        )
     }
 
     fn model_card(&self) -> String {
@@ -233,6 +245,7 @@ impl<T: Task> Finish<'_, T> {
                     .to_owned()
             }
         };
+        let truncation = self.truncation_elsewhere().map_or(String::new(), |text| format!("\n{text}.\n"));
         let stand_in = match &self.local.resolved.stand_in_for {
             Some(wanted) => format!(" (standing in for {wanted})"),
             None => String::new(),
@@ -240,7 +253,7 @@ impl<T: Task> Finish<'_, T> {
         format!(
             "---\nlibrary_name: transformers\npipeline_tag: text-classification\n---\n\n# {} fine-tuned on {}\n\n\
              Base model: {}{stand_in}. Trained with Temper {}: strategy {}, learning rate {}, batch {}, at most {} \
-             tokens a text, seed {}. Scores are in results.json of the run.\n{reading}",
+             tokens a text ({} of longer ones), seed {}. Scores are in results.json of the run.\n{reading}{truncation}",
             self.local.resolved.id,
             self.splits.name,
             self.local.resolved.id,
@@ -249,6 +262,7 @@ impl<T: Task> Finish<'_, T> {
             settings.learning_rate,
             settings.examples_per_step(),
             settings.max_seq_length,
+            settings.truncation,
             settings.seed,
         )
     }

@@ -2,9 +2,9 @@
 
 mod args;
 mod budget;
+mod course;
 mod devices;
 mod finish;
-mod interrupt;
 pub(super) mod job;
 pub(super) mod measure;
 mod need;
@@ -12,18 +12,20 @@ mod prepared;
 mod refused;
 mod trunk;
 
-pub use args::{FinetuneArgs, SettingFlags};
+pub use args::{FinetuneArgs, Resume, SettingFlags};
 pub use measure::Prediction;
 pub(super) use prepared::Prepared;
 
 use std::path::Path;
 
-use super::{backend, too_long};
+use super::backend;
+use super::differences::same_settings;
 use crate::record::{ResumedRecord, RunRequest};
 use crate::settings::{self, Preset};
 use crate::tasks::{Task, TextClassification};
-use crate::training::Progress;
-use crate::{LocalModel, RunFolder, TrainError};
+use crate::terminal::say;
+use crate::training::{Checkpoints, Progress};
+use crate::{LocalModel, ModelDefaults, RunFolder, RunName, Settings, TrainError, signals};
 use job::Job;
 use temper_freeze::Strategy;
 
@@ -37,64 +39,105 @@ pub fn finetune(args: &FinetuneArgs) -> Result<(), TrainError> {
 }
 
 fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
-    let progress = Progress::new(args.quiet);
+    signals::listen();
     match &args.resume {
-        Some(run) => {
-            let recorded = ResumedRecord::read(&run.join("run.toml"))?;
-            let run = RunFolder::existing(run);
-            Job::<T>::prepare(recorded.request.clone(), progress)?.resume(&run, &recorded, args.json)
+        Some(Resume::Run(run)) => {
+            args.refuse_beside_resume()?;
+            resume::<T>(args, run)
         }
-        None => {
-            let request = request(args)?;
-            let default = default_name(&request);
-            // Refused before anything is fetched or computed.
-            if let Some(name) = &args.run_name
-                && args.output_dir.join(name).exists()
-                && !args.overwrite_output_dir
-            {
-                return Err(TrainError::RunExists { path: args.output_dir.join(name) });
+        Some(Resume::Auto) => {
+            let request = request(args, Progress::new(args.quiet))?;
+            let name = args.run_name.clone().unwrap_or_else(|| default_name(&request));
+            let path = args.output_dir.join(&name);
+            if !path.join("run.toml").is_file() {
+                return start::<T>(args, request, Some(&name));
             }
-            let mut job = Job::<T>::prepare(request, progress)?;
-            if let Some(budget) = args.budget {
-                job.choose_within(budget)?;
+            let mut recorded = ResumedRecord::read(&path.join("run.toml"))?.request;
+            if args.budget.is_some() {
+                // What fits the time is measured once.
+                recorded.settings.strategy.clone_from(&request.settings.strategy);
             }
-            // Whatever can be refused is refused before the folder is made.
-            let loaded = job.new_model()?;
-            let plan = job.plan(&loaded, &loaded.new)?;
-            job.trunk_decision(&loaded.model, &plan)?;
-            job.check_memory(&loaded, &plan)?;
-            let run = RunFolder::create(
-                &args.output_dir,
-                args.run_name.as_deref(),
-                &default,
-                args.overwrite_output_dir,
-            )?;
-            job.start(&run, loaded, plan, args.json)
+            same_settings(&path, &recorded, &request)?;
+            resume::<T>(args, &path)
         }
+        None => start::<T>(args, request(args, Progress::new(args.quiet))?, args.run_name.as_deref()),
     }
 }
 
-pub(super) fn request(args: &FinetuneArgs) -> Result<RunRequest, TrainError> {
+fn start<T: Task>(args: &FinetuneArgs, request: RunRequest, name: Option<&str>) -> Result<(), TrainError> {
+    let default = default_name(&request);
+    let name =
+        RunName { root: &args.output_dir, name, default: &default, replace: args.overwrite_output_dir };
+    // Refused before anything is fetched or computed.
+    name.check()?;
+    let mut job = Job::<T>::prepare(request, Progress::new(args.quiet))?;
+    if let Some(budget) = args.budget {
+        job.choose_within(budget)?;
+    }
+    // Whatever can be refused is refused before the folder is made.
+    let loaded = job.new_model()?;
+    let plan = job.plan(&loaded, &loaded.new)?;
+    job.trunk_decision(&loaded.model, &plan)?;
+    job.check_memory(&loaded, &plan)?;
+    let run = job.create(name, &loaded.new)?;
+    job.start(&run, loaded, plan, args.json)
+}
+
+fn resume<T: Task>(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
+    let mut recorded = ResumedRecord::read(&path.join("run.toml"))?;
+    if args.sources != crate::SourceOptions::default() {
+        // What files are is compared by their hashes, wherever they come from now.
+        recorded.request.sources = args.sources.clone();
+    }
+    let run = RunFolder::owned(path)?;
+    if run.results().exists() {
+        // It may have been stopped between its last file and this.
+        Checkpoints::new(run.checkpoints(), 1).tidy()?;
+        let finished = format!("{} is finished: {}", path.display(), run.results().display());
+        if args.resume == Some(Resume::Auto) {
+            say(&finished);
+            return Ok(());
+        }
+        return Err(TrainError::Usage(finished));
+    }
+    let job = Job::<T>::prepare(recorded.request.clone(), Progress::new(args.quiet))?;
+    job.resume(&run, &recorded, args.json)
+}
+
+/// What is asked for. How texts become tensors is as the model was trained where nobody says otherwise.
+pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequest, TrainError> {
     if let Some(request) = &args.request {
         return Ok(request.clone());
     }
     let backend = backend(args.backend)?;
     let preset = args.preset.unwrap_or(if backend.is_cpu() { Preset::Cpu } else { Preset::Full });
-    let mut settings = settings::resolve(preset, args.config.as_deref(), std::env::vars(), &args.settings)?;
-    // A file is recorded as what it says, so that the run can go on without it.
-    settings.strategy = Strategy::from_name_or_file(&settings.strategy)?.to_string();
     let (model, dataset) = names(args)?;
-    RunRequest {
+    let resolve = |defaults: &ModelDefaults| {
+        let file = args.config.as_deref();
+        settings::resolve(preset, defaults, file, std::env::vars(), &args.settings)
+    };
+    let mut request = RunRequest {
         model,
         dataset,
         columns: args.columns.clone(),
+        trained_columns: None,
         backend: backend.to_string(),
         devices: devices::distinct(&args.devices)?,
         preset,
         sources: args.sources.clone(),
-        settings,
+        settings: resolve(&ModelDefaults::default())?,
+    };
+    // A file is recorded as what it says, so that the run can go on without it.
+    let strategy = Strategy::from_name_or_file(&request.settings.strategy)?.to_string();
+    request.check_dataset()?;
+    let encoding = LocalModel::encoding_of(&args.sources.hub(progress.is_quiet()), &request.model)?;
+    let defaults = encoding.defaults();
+    request.settings = Settings { strategy, ..resolve(&defaults)? };
+    request.trained_columns = encoding.columns().cloned();
+    for notice in defaults.notices(&request.model, &request.settings) {
+        progress.line(&notice);
     }
-    .resolved()
+    request.resolved()
 }
 
 /// `<model>-<dataset>`

@@ -14,7 +14,7 @@ use crate::tasks::Task;
 use crate::training::{TaskModel, TrainingStep};
 use crate::{TrainError, allocator};
 
-/// What a foretold peak may be off by: measured ones were up to a quarter too low or too high.
+/// What an estimated peak may be off by: measured ones were up to a quarter too low or too high.
 const UNCERTAIN: f64 = 1.25;
 /// The part of the largest micro-batch that is tried first.
 const TRIED_PART: usize = 8;
@@ -72,8 +72,9 @@ impl<T: Task> Job<T> {
         let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
         let Some(holds) = memory::held(&self.devices[0]) else { return Ok(()) };
         let Some(available) = memory::available(backend, holds) else { return Ok(()) };
-        let steps = self.steps.plan(0);
-        let largest = steps.iter().flat_map(|step| &step.batches).map(|batch| self.tokens(batch)).max();
+        let (steps, lengths) = (self.steps.plan(0), self.steps.lengths());
+        let largest =
+            steps.iter().flat_map(|step| &step.batches).map(|batch| tokens_of(&lengths, batch)).max();
         let largest = largest.unwrap_or_default();
         let fixed = holds + (PARAMETER + MOMENTS) * plan.trainable() as u64;
         let known = Need { fixed, per_token: 0.0 };
@@ -111,7 +112,7 @@ impl<T: Task> Job<T> {
         else {
             return 0.0;
         };
-        let tokens = self.tokens(&batch);
+        let size = tokens_of(&self.steps.lengths(), &batch);
         // Loading the model may have taken more than this step does: then nothing is known of it.
         let before = memory::peak(&self.devices[0]).unwrap_or(fixed).max(fixed);
         let (_, mut optimizer) = self.optimizer(plan);
@@ -120,13 +121,12 @@ impl<T: Task> Job<T> {
         let rate = self.request.settings.learning_rate.into();
         let _ = model.clone().optimize(&mut optimizer, rate, gradients);
         let after = memory::peak(&self.devices[0]).unwrap_or(before);
-        after.saturating_sub(before) as f64 / tokens.max(1) as f64
+        after.saturating_sub(before) as f64 / size.max(1) as f64
     }
+}
 
-    fn tokens(&self, batch: &[usize]) -> usize {
-        let lengths = self.steps.lengths();
-        batch.iter().map(|&example| lengths[example] as usize).sum()
-    }
+fn tokens_of(lengths: &[u32], batch: &[usize]) -> usize {
+    batch.iter().map(|&example| lengths[example] as usize).sum()
 }
 
 /// What needs less memory than these settings, the largest token budget that fits first where it is known.

@@ -37,7 +37,8 @@ impl Refused {
 
     /// The error for a panic of the backend's. A checkpoint is complete or absent: the newest is kept.
     pub(super) fn error(self, refusal: Refusal) -> TrainError {
-        let kept = self.checkpoints.latest().ok().flatten().map(|(checkpoint, _)| (checkpoint, self.run));
+        let kept = self.checkpoints.latest(|_| {}).ok().flatten();
+        let kept = kept.map(|checkpoint| (checkpoint.dir, self.run));
         match refusal {
             Refusal::NoMemory(needed_bytes) => OutOfMemory {
                 needed_bytes,
@@ -76,6 +77,7 @@ mod tests {
         std::fs::create_dir_all(place.join("step-12")).unwrap();
         let state = serde_json::to_string(&crate::training::CheckpointState::default()).unwrap();
         std::fs::write(place.join("step-12/state.json"), state).unwrap();
+        temper_files::Checksums::write(&place.join("step-12")).unwrap();
         let with = refused().error(Refusal::NoMemory(None));
         assert_eq!(with.exit_code(), 5);
         assert!(with.to_string().contains("step-12 is kept: temper finetune --resume"), "{with}");

@@ -13,8 +13,9 @@ use burn::tensor::Device;
 use temper_hub::catalogue;
 use temper_models::{HeadRequest, Loaded, Model, ModelConfig, Precision, families};
 
-use super::{compute_on, print};
+use super::compute_on;
 use crate::backend::Backend;
+use crate::terminal::{print, say};
 use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError, precision};
 
 /// Compare a model's outputs with those of a reference implementation
@@ -104,7 +105,7 @@ fn verify_model(
     let Bounds { precision, tolerance } = bounds;
     let local = LocalModel::find(&args.sources.hub(true), model)?;
     if let Some(notice) = local.resolved.notice() {
-        eprintln!("{notice}");
+        say(&notice);
     }
     let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, device)?;
     let loaded = Loaded { model: loaded.model.with_precision(precision), ..loaded };

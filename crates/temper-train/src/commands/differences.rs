@@ -1,12 +1,30 @@
+//! Two requests, compared setting by setting.
+
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::Value;
 
+use crate::TrainError;
 use crate::record::RunRequest;
+
+/// Refuses to go on with what was made for another request.
+///
+/// # Errors
+/// [`TrainError::OtherSettings`] with every difference.
+pub(super) fn same_settings(folder: &Path, before: &RunRequest, now: &RunRequest) -> Result<(), TrainError> {
+    // A record of before precision was a setting names none.
+    let resolved = before.clone().resolved();
+    let differences = differences(resolved.as_ref().unwrap_or(before), now);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(TrainError::OtherSettings { folder: folder.into(), differences })
+}
 
 /// What differs between two requests, a line each. Where files come from does not count: what they
 /// are is compared by their hashes.
-pub(super) fn differences(before: &RunRequest, now: &RunRequest) -> Vec<String> {
+fn differences(before: &RunRequest, now: &RunRequest) -> Vec<String> {
     let (before, now) = (settings(before), settings(now));
     let shown = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "not given".to_owned(),
@@ -46,6 +64,7 @@ mod tests {
             model: "bert".into(),
             dataset: "imdb".into(),
             columns: ColumnOptions::default(),
+            trained_columns: None,
             backend: "flex".into(),
             devices: Vec::new(),
             preset: Preset::Cpu,

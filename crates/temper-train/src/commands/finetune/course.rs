@@ -1,0 +1,256 @@
+//! What is done with a prepared run: it starts, goes on, is computed again, is finished.
+
+use std::sync::Mutex;
+
+use burn::train::Learner;
+use temper_freeze::FreezePlan;
+use temper_models::{Loaded, is_adapter};
+
+use super::finish::Finish;
+use super::job::Job;
+use super::refused::Refused;
+use crate::panics::caught;
+use crate::record::{ResumedRecord, RunRecord};
+use crate::settings::Preset;
+use crate::signals;
+use crate::tasks::Task;
+use crate::terminal::{print_line, say};
+use crate::training::{Checkpoint, Checkpoints, EvaluationLoader, Journal, Stepwise, Trained, train};
+use crate::{BURN_VERSION, RunFolder, RunName, TrainError, adapters, memory, precision};
+
+impl<T: Task> Job<T> {
+    /// Makes the folder of a new run, with run.toml.
+    pub(super) fn create(
+        &self,
+        name: RunName<'_>,
+        new_parameters: &[String],
+    ) -> Result<RunFolder, TrainError> {
+        let record = RunRecord {
+            temper: env!("CARGO_PKG_VERSION"),
+            burn: BURN_VERSION,
+            vector_instructions: temper_kernels::cpu::vector_instructions(),
+            new_parameters: new_parameters.to_vec(),
+            request: self.request.clone(),
+            model: self.local.resolved.clone(),
+            dataset: self.splits.resolved.clone(),
+            dataset_files: self.dataset_files.clone(),
+        };
+        RunFolder::create(name, |run| run.write_toml(&run.record(), &record))
+    }
+
+    pub(super) fn start(
+        self,
+        run: &RunFolder,
+        loaded: Loaded,
+        plan: FreezePlan,
+        json: bool,
+    ) -> Result<(), TrainError> {
+        self.announce(run, &loaded);
+        self.train(run, loaded, plan, None, json)
+    }
+
+    /// Goes on with a run: from the end of its training, from its newest checkpoint, or else from the beginning.
+    pub(super) fn resume(
+        self,
+        run: &RunFolder,
+        recorded: &ResumedRecord,
+        json: bool,
+    ) -> Result<(), TrainError> {
+        recorded.check(&self.local.resolved, self.splits.resolved.as_ref(), &self.dataset_files)?;
+        if let Some(notice) = recorded.other_machine() {
+            say(&notice);
+        }
+        let checkpoints = self.checkpoints(run);
+        if let Some(trained) = checkpoints.trained(say) {
+            self.progress.line(&format!("resuming {} after its last step", run.path().display()));
+            let loaded = self.new_model()?;
+            let plan = self.plan(&loaded, &recorded.new_parameters)?;
+            return self.finish(run, plan, &trained, json);
+        }
+        let checkpoint = checkpoints.latest(say)?;
+        let loaded = self.loaded(checkpoint.as_ref())?;
+        let from = match &checkpoint {
+            Some(checkpoint) => format!("after step {}", checkpoint.state.step),
+            None => "from the beginning: it has no checkpoint yet".into(),
+        };
+        self.progress.line(&format!("resuming {} {from}", run.path().display()));
+        let plan = self.plan(&loaded, &recorded.new_parameters)?;
+        self.train(run, loaded, plan, checkpoint, json)
+    }
+
+    /// Computes steps of a run again, up to and with `until`, from a checkpoint or from the beginning. What it writes
+    /// goes into `scratch`.
+    pub(in crate::commands) fn replay(
+        mut self,
+        scratch: &RunFolder,
+        recorded: &ResumedRecord,
+        checkpoint: Option<Checkpoint>,
+        until: usize,
+    ) -> Result<(), TrainError> {
+        recorded.check(&self.local.resolved, self.splits.resolved.as_ref(), &self.dataset_files)?;
+        self.steps = self.steps.until(until);
+        // No step depends on an evaluation.
+        self.schedule.eval_every = usize::MAX;
+        let loaded = self.loaded(checkpoint.as_ref())?;
+        let plan = self.plan(&loaded, &recorded.new_parameters)?;
+        self.train_to_the_end(scratch, loaded, &plan, checkpoint).map(drop)
+    }
+
+    /// The model of a checkpoint; without one, that of the beginning.
+    fn loaded(&self, checkpoint: Option<&Checkpoint>) -> Result<Loaded, TrainError> {
+        match checkpoint {
+            Some(checkpoint) => {
+                let settings = &self.request.settings;
+                Ok(self.in_precision(adapters::load(&checkpoint.dir, settings, &self.devices[0])?))
+            }
+            None => self.new_model(),
+        }
+    }
+
+    fn checkpoints(&self, run: &RunFolder) -> Checkpoints {
+        Checkpoints::new(run.checkpoints(), self.request.settings.save_total_limit)
+    }
+
+    /// What is about to happen, for how long, and how to get the full job.
+    fn announce(&self, run: &RunFolder, loaded: &Loaded) {
+        let settings = &self.request.settings;
+        let say = |text: &str| self.progress.line(text);
+        say(&format!(
+            "fine-tuning {} on {} ({} backend) -> {}",
+            self.local.resolved.id,
+            self.splits.name,
+            self.request.backend,
+            run.path().display()
+        ));
+        let backend = self.request.backend.parse().ok();
+        if let Some(notice) =
+            backend.and_then(|backend| precision::notice(settings.precision.named(), backend))
+        {
+            say(&notice);
+        }
+        let (used, full) = (self.splits.train.examples.len(), self.splits.report.full_train_rows);
+        if self.request.preset == Preset::Cpu {
+            say(&format!(
+                "preset cpu: {used} of {full} training examples, {} epoch(s); the full job is --preset full",
+                settings.num_train_epochs
+            ));
+        }
+        if let Some(notice) = adapters::notice(settings) {
+            say(&notice);
+        }
+        say(&self.splits.report.to_string());
+        let table = loaded.model.parameters();
+        let of_model = table.parameters.iter().filter(|parameter| !is_adapter(&parameter.path)).count();
+        let kept = of_model - loaded.new.len();
+        say(&format!("parameters taken from {}: {kept}", self.local.resolved.id));
+        say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
+        if !loaded.dropped.is_empty() {
+            say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
+        }
+    }
+
+    /// Trains to the end, and says in one error what a panic of Burn's would say in many.
+    fn train(
+        self,
+        run: &RunFolder,
+        loaded: Loaded,
+        plan: FreezePlan,
+        checkpoint: Option<Checkpoint>,
+        json: bool,
+    ) -> Result<(), TrainError> {
+        let refused = Refused::new(&self.request, self.checkpoints(run), run)?;
+        let outcome = caught(|| {
+            let trained = self.train_to_the_end(run, loaded, &plan, checkpoint)?;
+            self.finish(run, plan, &trained, json)
+        });
+        outcome.unwrap_or_else(|refusal| Err(refused.error(refusal)))
+    }
+
+    fn train_to_the_end(
+        &self,
+        run: &RunFolder,
+        loaded: Loaded,
+        plan: &FreezePlan,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Trained, TrainError> {
+        let signals = signals::listen();
+        let _held = signals.save_itself();
+        self.progress.line(&format!("strategy {}: {}", self.request.settings.strategy, plan.summary()));
+        let decision = self.trunk_decision(&loaded.model, plan)?;
+        if let Some(hint) = &decision.hint {
+            self.progress.line(hint);
+        }
+        let trunks = self.trunks(&decision, run.path())?;
+        let (clip, mut optimizer) = self.optimizer(plan);
+        let state = checkpoint.as_ref().map(|checkpoint| checkpoint.state.clone()).unwrap_or_default();
+        let model = self.task_model(loaded.model, plan, state.step, &clip);
+        match &checkpoint {
+            Some(checkpoint) => optimizer = optimizer.load_record(Checkpoints::optimizer(&checkpoint.dir)?),
+            None => {
+                let prediction = self.measure(&model, plan)?;
+                self.say(&prediction);
+                run.write_json(&run.prediction(), &prediction)?;
+            }
+        }
+        let learner = Learner::new(model, optimizer, self.rates().after(state.step));
+        let strategy = Stepwise {
+            schedule: self.schedule,
+            validation: self.validation().with_trunk(trunks.validation.clone()),
+            config: loaded.config,
+            plan: plan.clone(),
+            trunks: trunks.clone(),
+            checkpoints: self.checkpoints(run),
+            journal: Mutex::new(Journal::open(&run.journal(), state.step)?),
+            progress: self.progress,
+            resumed: state.clone(),
+            devices: self.devices.clone(),
+            signals,
+            outcome: Mutex::new(None),
+        };
+        let steps = self.steps.clone().after(state.step).with_trunk(trunks.training.clone());
+        let (model, outcome) = train(learner, steps, strategy, run.path())?;
+        let device_memory_bytes = memory::of_device(&self.devices[0]);
+        // The best checkpoint counts, not the last state.
+        drop(model);
+        let step = outcome.state.step;
+        let trained = Trained { state: outcome.state, trunk_cache: trunks.report(), device_memory_bytes };
+        let interrupted = |stop| TrainError::Interrupted { step, run: run.path().into(), stop };
+        if let Some(stop) = outcome.stopped {
+            return Err(interrupted(stop));
+        }
+        self.checkpoints(run).save_trained(&trained)?;
+        match signals.stop() {
+            Some(stop) => Err(interrupted(stop)),
+            None => Ok(trained),
+        }
+    }
+
+    fn validation(&self) -> EvaluationLoader<T> {
+        let settings = &self.request.settings;
+        EvaluationLoader::new(self.splits.validation.examples.clone(), settings.tokens_per_batch())
+    }
+
+    fn finish(
+        &self,
+        run: &RunFolder,
+        plan: FreezePlan,
+        trained: &Trained,
+        json: bool,
+    ) -> Result<(), TrainError> {
+        let finish = Finish {
+            run,
+            request: &self.request,
+            local: &self.local,
+            tokenizer: &self.tokenizer,
+            task: &self.task,
+            splits: &self.splits,
+            progress: self.progress,
+        };
+        let results = finish.write(&plan, trained, &self.checkpoints(run))?;
+        if json {
+            let text = serde_json::to_string(&results);
+            print_line(&text.map_err(|error| TrainError::file(run.results(), error))?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Texts in windows: so many that batches are full, never all of them. An input of any length is answered
+//! as it comes, in memory that does not grow.
+
+use temper_data::{
+    DataError, EncodeSettings, Encoded, EncodedSet, TextInput, TextTokenizer, UnlabelledText, encode_all,
+};
+
+use super::texts::{Next, Texts};
+use crate::TrainError;
+
+/// Texts that are encoded at once, in parallel.
+const CHUNK: usize = 64;
+/// Batches of a window where nobody waits for answers: among more texts, batches of like lengths are found.
+const BATCHES: usize = 8;
+
+/// Encoded texts, in the order in which they came.
+pub(super) struct Window {
+    pub(super) texts: Vec<UnlabelledText>,
+    pub(super) encoded: EncodedSet,
+}
+
+/// Makes windows of texts. Those that come before an error are answered before it is returned.
+pub(super) struct Windows<'a> {
+    texts: Texts,
+    tokenizer: &'a TextTokenizer,
+    settings: EncodeSettings,
+    /// Put before each text.
+    prompt: String,
+    /// Tokens of a window at least, unless the input pauses or ends.
+    tokens: usize,
+    end: Option<Result<(), TrainError>>,
+    seen: usize,
+    cut: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// Windows for batches of so many tokens.
+    pub(super) fn new(
+        texts: Texts,
+        tokenizer: &'a TextTokenizer,
+        settings: EncodeSettings,
+        tokens_per_batch: usize,
+    ) -> Self {
+        let batches = if texts.is_live() { 1 } else { BATCHES };
+        let tokens = tokens_per_batch.saturating_mul(batches);
+        let prompt = String::new();
+        Self { texts, tokenizer, settings, prompt, tokens, end: None, seen: 0, cut: 0 }
+    }
+
+    /// The same with a prompt before each text.
+    pub(super) fn with_prompt(self, prompt: &str) -> Self {
+        Self { prompt: prompt.into(), ..self }
+    }
+
+    /// What to say of texts that were too long.
+    pub(super) fn notice(&self) -> Option<String> {
+        let Self { seen, cut, settings, .. } = self;
+        let EncodeSettings { max_length, truncation } = settings;
+        (*cut > 0)
+            .then(|| format!("{cut} of {seen} texts were cut to {max_length} tokens ({truncation} kept)"))
+    }
+
+    /// Some texts, and whether more may follow without a pause.
+    fn chunk(&mut self, wait: bool) -> (Vec<UnlabelledText>, bool) {
+        let mut chunk = Vec::new();
+        while chunk.len() < CHUNK {
+            match self.texts.next(wait && chunk.is_empty()) {
+                Ok(Next::Text(text)) => chunk.push(text),
+                Ok(Next::Pause) => return (chunk, false),
+                Ok(Next::End) => {
+                    self.end = Some(Ok(()));
+                    return (chunk, false);
+                }
+                Err(error) => {
+                    self.end = Some(Err(error));
+                    return (chunk, false);
+                }
+            }
+        }
+        (chunk, true)
+    }
+
+    /// Encodes texts; those from the first that cannot be encoded are dropped, and the error is kept.
+    fn encode(&mut self, texts: &mut Vec<UnlabelledText>) -> Vec<Encoded> {
+        match encode(texts, &self.prompt, self.tokenizer, &self.settings) {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                let rest = match &error {
+                    DataError::Encode { example, .. } => *example,
+                    _ => 0,
+                };
+                let row = texts.get(rest).map_or(0, |text| text.row.saturating_sub(1));
+                texts.truncate(rest);
+                let error = match error {
+                    DataError::Encode { reason, .. } => DataError::Encode { example: row, reason },
+                    other => other,
+                };
+                let encoded = encode(texts, &self.prompt, self.tokenizer, &self.settings);
+                self.end = Some(Err(error.into()));
+                encoded.unwrap_or_default()
+            }
+        }
+    }
+}
+
+fn encode(
+    texts: &[UnlabelledText],
+    prompt: &str,
+    tokenizer: &TextTokenizer,
+    settings: &EncodeSettings,
+) -> Result<Vec<Encoded>, DataError> {
+    let prompted: Vec<String> = match prompt {
+        "" => Vec::new(),
+        _ => texts.iter().map(|text| format!("{prompt}{}", text.text)).collect(),
+    };
+    let mut inputs: Vec<TextInput<'_>> = texts.iter().map(UnlabelledText::input).collect();
+    for (input, text) in inputs.iter_mut().zip(&prompted) {
+        input.0 = text;
+    }
+    Ok(encode_all(tokenizer, &inputs, settings, None)?.items)
+}
+
+impl Iterator for Windows<'_> {
+    type Item = Result<Window, TrainError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut texts, mut items, mut tokens) = (Vec::new(), Vec::new(), 0);
+        while self.end.is_none() && tokens < self.tokens {
+            let (mut chunk, goes_on) = self.chunk(texts.is_empty());
+            let encoded = self.encode(&mut chunk);
+            tokens += encoded.iter().map(|item| item.ids.len()).sum::<usize>();
+            texts.append(&mut chunk);
+            items.extend(encoded);
+            if !goes_on {
+                break;
+            }
+        }
+        if texts.is_empty() {
+            // An error comes once, behind all that was before it.
+            return self.end.replace(Ok(())).and_then(Result::err).map(Err);
+        }
+        let encoded = EncodedSet::new(items, false);
+        self.seen += texts.len();
+        self.cut += encoded.truncated_examples;
+        Some(Ok(Window { texts, encoded }))
+    }
+}
