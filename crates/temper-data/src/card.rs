@@ -62,19 +62,9 @@ impl Task {
         }
     }
 
-    /// The columns to read by role: those asked for, else the card's, else the required ones by
-    /// the names of their roles.
-    pub(crate) fn columns(
-        self,
-        card: Option<&DatasetCard>,
-        asked: &BTreeMap<String, String>,
-    ) -> BTreeMap<String, String> {
-        let mut columns: BTreeMap<String, String> = match card {
-            Some(card) => card.columns.clone(),
-            None => self.roles().0.iter().map(|role| (role.to_string(), role.to_string())).collect(),
-        };
-        columns.extend(asked.clone());
-        columns
+    /// The roles that every dataset of the task has.
+    pub(crate) fn required_roles(self) -> &'static [&'static str] {
+        self.roles().0
     }
 }
 
@@ -227,8 +217,10 @@ impl DatasetCard {
             return Err(DataError::Card { origin, reason: format!("it has more than {MOST_BYTES} bytes") });
         }
         let bytes = std::fs::read(path).map_err(failed)?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|error| DataError::Card { origin: origin.clone(), reason: format!("not UTF-8 text ({error})") })?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| DataError::Card {
+            origin: origin.clone(),
+            reason: format!("not UTF-8 text ({error})"),
+        })?;
         let mut card = Self::parse(text, &origin)?;
         let built_in = [name, &card.name].into_iter().find(|name| is_built_in(name));
         card.replaced = built_in.map(|name| Replaced { built_in: name.to_string(), by: path.to_path_buf() });

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use temper_hub::{Hub, Resolved};
 
 use crate::card::{Task, Unlabelled};
+use crate::columns::ColumnChoice;
 use crate::dataset::{DatasetTables, load_tables};
 use crate::labels::{Labels, Place as CellPlace};
 use crate::readers::{FileReport, Row};
 use crate::split::{Place, drop_leaked, keep_subset};
-use crate::{DataError, DatasetCard, Table, TextInput, find_card};
+use crate::{DataError, DatasetCard, Table, TextInput};
 
 /// What to load.
 #[derive(Debug, Clone, Default)]
@@ -111,30 +112,32 @@ pub struct ColumnNames {
 }
 
 impl ColumnNames {
-    fn by_role(self) -> BTreeMap<String, String> {
-        let columns = [("text", Some(self.text)), ("text_pair", self.text_pair), ("label", Some(self.label))];
-        columns.into_iter().filter_map(|(role, name)| Some((role.to_string(), name?))).collect()
-    }
-
-    fn of_roles(columns: &BTreeMap<String, String>) -> Self {
-        let name = |role: &str| columns.get(role).cloned();
-        Self {
-            text: name("text").unwrap_or_default(),
-            text_pair: name("text_pair"),
-            label: name("label").unwrap_or_default(),
-        }
+    fn of_roles(roles: &BTreeMap<String, String>) -> Self {
+        let name = |role: &str| roles.get(role).cloned();
+        let required = |role: &str| name(role).unwrap_or_else(|| role.to_string());
+        Self { text: required("text"), text_pair: name("text_pair"), label: required("label") }
     }
 }
 
 impl DatasetRequest {
-    /// The columns that are asked for, by role.
-    fn columns(&self) -> BTreeMap<String, String> {
-        let columns = [
-            ("text", &self.text_column),
-            ("text_pair", &self.text_pair_column),
-            ("label", &self.label_column),
-        ];
-        columns.into_iter().filter_map(|(role, name)| Some((role.to_string(), name.clone()?))).collect()
+    fn columns(&self) -> ColumnChoice {
+        let roles = |text: Option<&String>, pair: Option<&String>, label: Option<&String>| {
+            let names = [("text", text), ("text_pair", pair), ("label", label)];
+            names.into_iter().filter_map(|(role, name)| Some((role.to_string(), name?.clone()))).collect()
+        };
+        let trained = self.trained_columns.as_ref();
+        ColumnChoice {
+            asked: roles(
+                self.text_column.as_ref(),
+                self.text_pair_column.as_ref(),
+                self.label_column.as_ref(),
+            ),
+            trained: roles(
+                trained.map(|names| &names.text),
+                trained.and_then(|names| names.text_pair.as_ref()),
+                trained.map(|names| &names.label),
+            ),
+        }
     }
 }
 
@@ -147,9 +150,11 @@ pub fn load_text_classification(
     hub: &Hub,
     request: &DatasetRequest,
 ) -> Result<TextClassificationData, DataError> {
-    let dataset = load_dataset(hub, request)?;
-    let labels = labels(&dataset)?;
-    let mut data = place_rows(dataset, &labels)?;
+    let (name, cards) = (&request.name_or_path, &request.card_directories);
+    let dataset = load_tables(hub, name, cards, Task::TextClassification, &request.columns())?;
+    let columns = ColumnNames::of_roles(&dataset.columns);
+    let labels = labels(&dataset, &columns.label)?;
+    let mut data = place_rows(dataset, columns, &labels)?;
     remove_leaks(&mut data);
     data.full_train_rows = data.train.len();
     check_not_empty(&data, "give it files of its own, or more rows to hold out from")?;
@@ -158,30 +163,8 @@ pub fn load_text_classification(
     Ok(data)
 }
 
-/// The tables, with the columns of the training where they have them.
-fn load_dataset(hub: &Hub, request: &DatasetRequest) -> Result<DatasetTables, DataError> {
-    let (name, cards) = (&request.name_or_path, &request.card_directories);
-    let has_card = find_card(name, cards).is_ok();
-    let mut trained = request.trained_columns.clone().filter(|_| !has_card).map(|trained| trained.by_role());
-    loop {
-        let mut columns = request.columns();
-        for (role, name) in trained.iter().flatten() {
-            columns.entry(role.clone()).or_insert_with(|| name.clone());
-        }
-        match (load_tables(hub, name, cards, Task::TextClassification, &columns), &mut trained) {
-            (Err(DataError::MissingColumn { column, .. }), Some(trained))
-                if trained.values().any(|name| *name == column) =>
-            {
-                trained.retain(|_, name| *name != column);
-            }
-            (result, _) => return result,
-        }
-    }
-}
-
 /// The classes: the card's, else the training file's, else those that occur in train.
-fn labels(dataset: &DatasetTables) -> Result<Labels, DataError> {
-    let column = &dataset.columns["label"];
+fn labels(dataset: &DatasetTables, column: &str) -> Result<Labels, DataError> {
     let of_table =
         |table: &Table| table.column(column).and_then(|index| table.columns[index].class_names.clone());
     let train = &dataset.tables.train;
@@ -200,12 +183,16 @@ fn labels(dataset: &DatasetTables) -> Result<Labels, DataError> {
 }
 
 /// Reads all rows and cuts the missing splits out of train.
-fn place_rows(dataset: DatasetTables, labels: &Labels) -> Result<TextClassificationData, DataError> {
+fn place_rows(
+    dataset: DatasetTables,
+    columns: ColumnNames,
+    labels: &Labels,
+) -> Result<TextClassificationData, DataError> {
     let mut data = TextClassificationData {
         name: dataset.name,
         card: dataset.card,
         resolved: dataset.resolved,
-        columns: ColumnNames::of_roles(&dataset.columns),
+        columns,
         label_names: labels.names.clone(),
         train: Vec::new(),
         validation: Vec::new(),
@@ -216,10 +203,9 @@ fn place_rows(dataset: DatasetTables, labels: &Labels) -> Result<TextClassificat
         files: Vec::new(),
         notices: labels.notices.clone(),
     };
-    let columns = &dataset.columns;
-    data.validation = read_split(dataset.tables.validation, columns, labels, &mut data)?;
-    data.test = read_split(dataset.tables.test, columns, labels, &mut data)?;
-    for row in read_split(dataset.tables.train, columns, labels, &mut data)? {
+    data.validation = read_split(dataset.tables.validation, labels, &mut data)?;
+    data.test = read_split(dataset.tables.test, labels, &mut data)?;
+    for row in read_split(dataset.tables.train, labels, &mut data)? {
         match dataset.held_out.place(&row.key()) {
             Place::Train => data.train.push(row),
             Place::Validation => data.validation.push(row),
@@ -232,7 +218,6 @@ fn place_rows(dataset: DatasetTables, labels: &Labels) -> Result<TextClassificat
 /// The rows of a split's tables; what is to be said of them goes to `data`.
 fn read_split(
     tables: Vec<Table>,
-    columns: &BTreeMap<String, String>,
     labels: &Labels,
     data: &mut TextClassificationData,
 ) -> Result<Vec<LabelledText>, DataError> {
@@ -240,9 +225,9 @@ fn read_split(
     let mut rows = Vec::new();
     for table in tables {
         let before = (rows.len(), table.rows.len());
-        data.notices.extend(check_fields(&table, &columns["label"], labels)?);
+        data.notices.extend(check_fields(&table, &data.columns.label, labels)?);
         data.files.push(table.report.clone());
-        rows.extend(read_rows(table, columns, labels, policy)?);
+        rows.extend(read_rows(table, &data.columns, labels, policy)?);
         data.unlabelled += before.1 - (rows.len() - before.0);
     }
     Ok(rows)
@@ -268,36 +253,34 @@ fn check_fields(table: &Table, column: &str, labels: &Labels) -> Result<Option<S
 
 fn read_rows(
     table: Table,
-    columns: &BTreeMap<String, String>,
+    columns: &ColumnNames,
     labels: &Labels,
     policy: Unlabelled,
 ) -> Result<Vec<LabelledText>, DataError> {
-    let place_of = |role: &str| {
-        let name = columns.get(role)?;
-        Some((table.column(name)?, name.as_str()))
-    };
-    let (Some(text), Some(label)) = (place_of("text"), place_of("label")) else {
+    let place_of = |name: &String| table.column(name).map(|index| (index, name.clone()));
+    let (Some(text), Some(label)) = (place_of(&columns.text), place_of(&columns.label)) else {
         return Err(DataError::broken(&table.file, None, "a column is missing"));
     };
-    let pair = place_of("text_pair");
+    let pair = columns.text_pair.as_ref().and_then(place_of);
     let typed = table.columns[label.0].typed;
     let mut rows = Vec::with_capacity(table.rows.len());
     let mut unlabelled = Vec::new();
     for Row { number, cells } in &table.rows {
         let (file, row) = (&table.file, *number);
-        let place = CellPlace { file, row, column: label.1, typed };
-        let Some(label) = labels.id(&cells[label.0], &place)? else {
+        let place = CellPlace { file, row, column: &label.1, typed };
+        let Some(class) = labels.id(&cells[label.0], &place)? else {
             unlabelled.push(row);
             continue;
         };
-        let text_of = |(index, name): (usize, &str)| cells[index].to_text(file, row, name);
-        rows.push(LabelledText { text: text_of(text)?, pair: pair.map(text_of).transpose()?, label, row });
+        let text_of = |(index, name): &(usize, String)| cells[*index].to_text(file, row, name);
+        let (text, pair) = (text_of(&text)?, pair.as_ref().map(text_of).transpose()?);
+        rows.push(LabelledText { text, pair, label: class, row });
     }
     match unlabelled.first() {
         Some(first) if policy == Unlabelled::Error => Err(DataError::Unlabelled {
             file: table.file.clone(),
             row: *first,
-            column: label.1.to_string(),
+            column: label.1,
             count: unlabelled.len(),
         }),
         _ => Ok(rows),

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use temper_hub::{Hub, RepoKind, Resolved};
 
+use crate::columns::{ColumnChoice, Columns};
 use crate::local::{SplitTables, read_local};
 use crate::readers::is_other_data;
 use crate::{DataError, DatasetCard, Format, HeldOut, Table, Task, find_card};
@@ -28,8 +29,7 @@ pub struct DatasetTables {
 
 /// Finds, fetches and reads the files of a dataset for a task.
 ///
-/// `columns` names columns by role; the card names others, and a column that nobody names is called
-/// like its role. Nothing else of the files is kept.
+/// Of the files, only the columns of the choice and of the card are kept.
 ///
 /// A name that a card has (or its Hub id) means the card; anything that stands on disk or ends
 /// like a data file means the file or folder.
@@ -42,18 +42,18 @@ pub fn load_tables(
     name_or_path: &str,
     card_directories: &[PathBuf],
     task: Task,
-    columns: &BTreeMap<String, String>,
+    choice: &ColumnChoice,
 ) -> Result<DatasetTables, DataError> {
     let path = Path::new(name_or_path);
     match find_card(name_or_path, card_directories) {
         Ok(card) if card.task != task => {
             Err(DataError::WrongTask { name: card.name, task: card.task.name(), wanted: task.name() })
         }
-        Ok(card) => load_card(hub, card, card_directories, columns),
+        Ok(card) => load_card(hub, card, card_directories, choice),
         Err(DataError::UnknownDataset { .. }) if path.exists() || is_meant_as_path(path) => {
-            let columns = task.columns(None, columns);
-            let (tables, held_out) = read_local(path, &wanted(&columns))?;
-            let name = name_or_path.to_string();
+            let mut columns = Columns::new(task, None, choice);
+            let (tables, held_out) = columns.read(|wanted| read_local(path, wanted))?;
+            let (name, columns) = (name_or_path.to_string(), columns.names);
             Ok(DatasetTables { name, card: None, resolved: None, tables, columns, held_out })
         }
         Err(error) => Err(error),
@@ -67,15 +67,11 @@ fn is_meant_as_path(path: &Path) -> bool {
     is_rooted || Format::of_path(path).is_ok() || is_other_data(path)
 }
 
-fn wanted(columns: &BTreeMap<String, String>) -> Vec<&str> {
-    columns.values().map(String::as_str).collect()
-}
-
 fn load_card(
     hub: &Hub,
     card: DatasetCard,
     card_directories: &[PathBuf],
-    columns: &BTreeMap<String, String>,
+    choice: &ColumnChoice,
 ) -> Result<DatasetTables, DataError> {
     let stand_in = match &card.stand_in {
         Some(name) => Some(find_card(name, card_directories)?),
@@ -97,20 +93,22 @@ fn load_card(
         _ => card,
     };
     resolved.replaced.clone_from(&card.replaced);
-    let columns = card.task.columns(Some(&card), columns);
-    let read = |names: &[String]| read_files(&card, &resolved, names, &wanted(&columns));
-    let tables = SplitTables {
-        train: read(&card.splits.train)?,
-        validation: read(&card.splits.validation)?,
-        test: read(&card.splits.test)?,
-    };
+    let mut columns = Columns::new(card.task, Some(&card), choice);
+    let tables = columns.read(|wanted| {
+        let read = |names: &[String]| read_files(&card, &resolved, names, wanted);
+        Ok(SplitTables {
+            train: read(&card.splits.train)?,
+            validation: read(&card.splits.validation)?,
+            test: read(&card.splits.test)?,
+        })
+    })?;
     Ok(DatasetTables {
         name: card.name.clone(),
         held_out: card.hold_out,
         card: Some(card),
         resolved: Some(resolved),
         tables,
-        columns,
+        columns: columns.names,
     })
 }
 

@@ -8,6 +8,7 @@
 mod batch;
 mod card;
 mod classification;
+mod columns;
 mod dataset;
 mod encode;
 mod error;
@@ -27,6 +28,7 @@ pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
 pub use classification::{
     ColumnNames, DatasetRequest, LabelledText, TextClassificationData, load_text_classification,
 };
+pub use columns::ColumnChoice;
 pub use dataset::{DatasetTables, load_tables};
 pub use encode::{EncodeSettings, Encoded, EncodedSet, TextInput, Truncation, encode_all};
 pub use error::DataError;

@@ -89,7 +89,14 @@ fn who_loads_a_replaced_dataset_is_told() {
     });
     let notice = |file: &str| {
         std::fs::write(cards.join(format!("{file}.toml")), CARD).unwrap();
-        let tables = load_tables(&hub, file, std::slice::from_ref(&cards), Task::TextClassification).unwrap();
+        let tables = load_tables(
+            &hub,
+            file,
+            std::slice::from_ref(&cards),
+            Task::TextClassification,
+            &temper_data::ColumnChoice::default(),
+        )
+        .unwrap();
         tables.resolved.unwrap().notice()
     };
     let told = notice("imdb").unwrap();

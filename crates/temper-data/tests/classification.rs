@@ -283,33 +283,6 @@ fn a_dataset_of_another_task_is_refused_before_it_is_fetched() {
     assert!(matches!(error, DataError::WrongTask { .. }), "{error}");
 }
 
-#[test]
-fn columns_of_the_training_are_taken_where_they_are_and_nobody_says_otherwise() {
-    let dir = tempfile::tempdir().unwrap();
-    let rows = |header: &str| {
-        let rows = (0..60).map(|row| format!("first {row},second {row},{}\n", ["a", "b"][row % 2]));
-        format!("{header}\n{}", rows.collect::<String>())
-    };
-    let trained = ColumnNames { text: "one".into(), text_pair: Some("two".into()), label: "class".into() };
-    let load = |header: &str, asked: Option<&str>| {
-        let path = dir.path().join("data.csv");
-        std::fs::write(&path, rows(header)).unwrap();
-        let request = DatasetRequest {
-            trained_columns: Some(trained.clone()),
-            text_pair_column: asked.map(String::from),
-            ..request(path.display())
-        };
-        load_text_classification(&hub(dir.path()), &request).unwrap()
-    };
-    let data = load("one,two,class", None);
-    assert_eq!(data.columns, trained);
-    assert_eq!(data.train[0].pair.as_ref().map(|pair| &pair[..6]), Some("second"));
-    // Another table has the usual names, and no second text unless one is named.
-    let data = load("text,two2,label", None);
-    assert_eq!(data.columns, ColumnNames { text: "text".into(), text_pair: None, label: "label".into() });
-    assert_eq!(load("text,more,label", Some("more")).columns.text_pair.as_deref(), Some("more"));
-}
-
 /// Rows `text I` with the labels neg and pos, separated by a TAB.
 fn tsv_lines() -> Vec<String> {
     (0..80).map(|i| format!("text {i}\t{}\n", ["neg", "pos"][i % 2])).collect()
@@ -423,4 +396,31 @@ fn json_lines_with_keys_of_their_own_are_read() {
     // As a table of all keys this would be 20 000 x 20 002 cells.
     write(root.path(), "a.jsonl", &(0..20_000).map(row).collect::<String>());
     assert_eq!(load_path(root.path(), "a.jsonl").unwrap().files[0].rows, 20_000);
+}
+
+#[test]
+fn columns_of_the_training_are_taken_where_they_are_and_nobody_says_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = |header: &str| {
+        let rows = (0..60).map(|row| format!("first {row},second {row},{}\n", ["a", "b"][row % 2]));
+        format!("{header}\n{}", rows.collect::<String>())
+    };
+    let trained = ColumnNames { text: "one".into(), text_pair: Some("two".into()), label: "class".into() };
+    let load = |header: &str, asked: Option<&str>| {
+        let path = dir.path().join("data.csv");
+        std::fs::write(&path, rows(header)).unwrap();
+        let request = DatasetRequest {
+            trained_columns: Some(trained.clone()),
+            text_pair_column: asked.map(String::from),
+            ..request(path.display())
+        };
+        load_text_classification(&hub(dir.path()), &request).unwrap()
+    };
+    let data = load("one,two,class", None);
+    assert_eq!(data.columns, trained);
+    assert_eq!(data.train[0].pair.as_ref().map(|pair| &pair[..6]), Some("second"));
+    // Another table has the usual names, and no second text unless one is named.
+    let data = load("text,two2,label", None);
+    assert_eq!(data.columns, ColumnNames { text: "text".into(), text_pair: None, label: "label".into() });
+    assert_eq!(load("text,more,label", Some("more")).columns.text_pair.as_deref(), Some("more"));
 }

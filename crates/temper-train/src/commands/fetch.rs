@@ -1,8 +1,6 @@
 //! `temper fetch`.
 
-use std::collections::BTreeMap;
-
-use temper_data::{DataError, find_card, load_tables};
+use temper_data::{ColumnChoice, DataError, find_card, load_tables};
 
 use crate::terminal::{print_line, say};
 use crate::{LocalModel, SourceOptions, TrainError};
@@ -33,7 +31,7 @@ pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
     for name in &args.names {
         let directories = args.sources.card_directories();
         let resolved = match find_card(name, &directories) {
-            Ok(card) => load_tables(&hub, name, &directories, card.task, &BTreeMap::new())?.resolved,
+            Ok(card) => load_tables(&hub, name, &directories, card.task, &ColumnChoice::default())?.resolved,
             Err(DataError::UnknownDataset { .. }) => Some(LocalModel::find(&hub, name)?.resolved),
             Err(error) => return Err(error.into()),
         };
