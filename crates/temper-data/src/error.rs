@@ -244,11 +244,24 @@ pub enum DataError {
     },
 
     /// A tokenizer file that cannot be used.
-    #[error("tokenizer {}: {reason}; fetch the file again", file.display())]
+    #[error("tokenizer {}: this file is damaged: {reason}; fetch the file again", file.display())]
     BadTokenizer {
         /// The file.
         file: PathBuf,
         /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A setting of a tokenizer's files that would change ids and is not honoured.
+    #[error("{}: `{key}` is {value}: {reason}", file.display())]
+    TokenizerSetting {
+        /// The file.
+        file: PathBuf,
+        /// The setting.
+        key: String,
+        /// Its value.
+        value: String,
+        /// Why it is refused, and what to do.
         reason: String,
     },
 
@@ -285,13 +298,17 @@ impl DataError {
         Self::Io { path: path.to_path_buf(), source }
     }
 
+    pub(crate) fn damaged(file: &Path, reason: impl ToString) -> Self {
+        Self::BadTokenizer { file: file.to_path_buf(), reason: shortened(reason.to_string()) }
+    }
+
     pub(crate) fn broken(file: &Path, row: Option<usize>, reason: impl ToString) -> Self {
         Self::Broken { file: file.to_path_buf(), row, reason: shortened(reason.to_string()) }
     }
 }
 
 /// Decoders quote the offending bytes in full; a message of a megabyte helps nobody.
-fn shortened(reason: String) -> String {
+pub(crate) fn shortened(reason: String) -> String {
     const LONGEST: usize = 300;
     match reason.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &reason[..end]),
