@@ -7,12 +7,12 @@ use tokenizers::Tokenizer;
 /// Segments that a model can tell apart.
 const SEGMENTS: u64 = 2;
 
-/// Refuses a layout with undefined tokens, ids that the vocabulary does not have, more segments than two, or a
-/// second text where there is only one.
-pub(super) fn check(tokenizer: &Tokenizer) -> Result<(), String> {
+/// Refuses a layout with undefined tokens, more segments than two, a second text where there is only one, or ids that the
+/// vocabulary does not have; the last not where the layout is about to be replaced.
+pub(super) fn check(tokenizer: &Tokenizer, is_replaced: bool) -> Result<(), String> {
     let Some(processor) = tokenizer.get_post_processor() else { return Ok(()) };
     let json = serde_json::to_value(processor).map_err(|error| error.to_string())?;
-    check_json(&json, &|id| tokenizer.id_to_token(id).is_some())
+    check_json(&json, &|id| is_replaced || tokenizer.id_to_token(id).is_some())
 }
 
 fn check_json(processor: &Value, is_known: &dyn Fn(u32) -> bool) -> Result<(), String> {

@@ -40,6 +40,8 @@ pub struct TextTokenizer {
     sha256: String,
     /// Whether the model is given the segments that the layout names.
     has_segments: bool,
+    /// Whether decoded text loses its spaces before punctuation.
+    cleans_up: bool,
     /// Where texts may be cut before they are tokenized.
     boundaries: Option<Boundaries>,
     /// Its class and tokens, for saving.
@@ -70,6 +72,7 @@ pub fn load_tokenizer(dir: &Path) -> Result<TextTokenizer, DataError> {
         vocab_size: highest.map_or(0, |id| id as usize + 1),
         sha256: hex(&Sha256::digest(&definition)),
         has_segments: resolve::has_segments(&settings, origin.class)?,
+        cleans_up: resolve::cleans_up(&settings, &inner)?,
         boundaries: Boundaries::of(&inner),
         definition,
         inner,

@@ -1,7 +1,7 @@
 //! A tokenizer from its source and settings, as transformers makes it.
 
 use serde_json::Value;
-use tokenizers::{PostProcessorWrapper, Tokenizer};
+use tokenizers::{ModelWrapper, PostProcessorWrapper, Tokenizer};
 
 use super::class::{self, Class, Recipe};
 use super::settings::Settings;
@@ -49,13 +49,16 @@ pub(super) fn resolve(source: &Source, settings: &Settings) -> Result<Resolved, 
     inner.with_truncation(None).map_err(|error| damaged(error.to_string()))?;
     inner.with_padding(None);
     guard::caught(|| add_tokens(recipe, &tokens, &mut inner, settings)).map_err(damaged)??;
-    if let Some(layout) = recipe::layout(recipe, source, settings, &tokens, &inner)? {
+    check_listed(source, settings, &inner).map_err(damaged)?;
+    let layout = recipe::layout(recipe, source, settings, &tokens, &inner)?;
+    layout::check(&inner, layout.is_some()).map_err(damaged)?;
+    if let Some(layout) = layout {
         let layout: PostProcessorWrapper =
             serde_json::from_value(layout).map_err(|error| damaged(error.to_string()))?;
         inner.with_post_processor(Some(layout));
+        layout::check(&inner, false).map_err(damaged)?;
     }
     inner.set_encode_special_tokens(settings.flag("split_special_tokens", false)?);
-    layout::check(&inner).map_err(damaged)?;
     Ok(Resolved { inner, origin: Origin { class: source.class, tokens } })
 }
 
@@ -67,6 +70,24 @@ fn add_tokens(
 ) -> Result<(), DataError> {
     tokens.add_to(tokenizer, settings)?;
     if recipe == Recipe::Qwen2 { tokens.restate_in(tokenizer, settings) } else { Ok(()) }
+}
+
+/// Compares the ids that tokenizer.json lists for added tokens with those that they have. Where tokenizer_config.json
+/// has the list, this one does not count.
+fn check_listed(source: &Source, settings: &Settings, tokenizer: &Tokenizer) -> Result<(), String> {
+    if settings.config.contains_key("added_tokens_decoder") {
+        return Ok(());
+    }
+    for token in source.listed() {
+        let content = token["content"].as_str().unwrap_or_default();
+        if let Some(id) = tokenizer.token_to_id(content).filter(|&id| token["id"] != id) {
+            return Err(format!(
+                "it lists the added token `{content}` with the id {}, which is {id}",
+                token["id"]
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The tokenizer.json of a tokenizer.
@@ -81,4 +102,13 @@ pub(super) fn has_segments(settings: &Settings, class: Option<Class>) -> Result<
         Some(Value::Array(names)) => Ok(names.iter().any(|name| name == "token_type_ids")),
         Some(_) => Err(settings.refused("model_input_names", "a list of names is needed")),
     }
+}
+
+/// Whether decoded text loses its spaces before punctuation. Of BPE it would corrupt the text, and another setting must
+/// ask for it.
+pub(super) fn cleans_up(settings: &Settings, tokenizer: &Tokenizer) -> Result<bool, DataError> {
+    let key = "clean_up_tokenization_spaces";
+    let is_bpe = matches!(tokenizer.get_model(), ModelWrapper::BPE(_));
+    let forced = settings.flag(&format!("{key}_for_bpe_even_though_it_will_corrupt_output"), false)?;
+    Ok(settings.perhaps(key)?.unwrap_or(false) && (!is_bpe || forced))
 }

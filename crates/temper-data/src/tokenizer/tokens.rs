@@ -195,12 +195,8 @@ impl Tokens {
                      another token"
                 );
                 let value = json!(token.content);
-                let file = ["tokenizer_config.json", "added_tokens.json", "tokenizer.json"];
-                let file = if settings.config.contains_key("added_tokens_decoder") {
-                    file[0]
-                } else {
-                    file[if settings.added.contains_key(&token.content) { 1 } else { 2 }]
-                };
+                let from_config = settings.config.contains_key("added_tokens_decoder");
+                let file = if from_config { "tokenizer_config.json" } else { "added_tokens.json" };
                 return Err(settings.refused_in(file, &id.to_string(), Some(&value), &reason));
             }
         }
