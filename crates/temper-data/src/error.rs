@@ -366,11 +366,24 @@ pub enum DataError {
     },
 
     /// A tokenizer file that cannot be used.
-    #[error("tokenizer {}: {reason}; fetch the file again", file.display())]
+    #[error("tokenizer {}: this file is damaged: {reason}; fetch the file again", file.display())]
     BadTokenizer {
         /// The file.
         file: PathBuf,
         /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A setting of a tokenizer's files that would change ids and is not honoured.
+    #[error("{}: `{key}` is {value}: {reason}", file.display())]
+    TokenizerSetting {
+        /// The file.
+        file: PathBuf,
+        /// The setting.
+        key: String,
+        /// Its value.
+        value: String,
+        /// Why it is refused, and what to do.
         reason: String,
     },
 

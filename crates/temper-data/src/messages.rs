@@ -9,13 +9,17 @@ impl DataError {
         Self::Io { path: path.to_path_buf(), source }
     }
 
+    pub(crate) fn damaged(file: &Path, reason: impl ToString) -> Self {
+        Self::BadTokenizer { file: file.to_path_buf(), reason: shortened(reason.to_string()) }
+    }
+
     pub(crate) fn broken(file: &Path, row: Option<usize>, reason: impl ToString) -> Self {
         Self::Broken { file: file.to_path_buf(), row, reason: shortened(reason.to_string()) }
     }
 }
 
 /// Decoders quote the offending bytes in full; a message of a megabyte helps nobody.
-fn shortened(reason: String) -> String {
+pub(crate) fn shortened(reason: String) -> String {
     const LONGEST: usize = 300;
     match reason.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &reason[..end]),

@@ -25,6 +25,8 @@ pub struct SplitReport {
     pub truncated_percent: f64,
     /// Tokens that truncation left out.
     pub tokens_lost: usize,
+    /// Whether that number holds estimates: of long texts only the tokens that are kept are made.
+    pub lost_is_estimate: bool,
     /// Tokens kept, special tokens included.
     pub tokens_total: usize,
     /// Longest example in tokens.
@@ -55,6 +57,7 @@ impl SplitReport {
             truncated_examples: set.truncated_examples,
             truncated_percent: 100.0 * share(set.truncated_examples),
             tokens_lost: set.tokens_lost,
+            lost_is_estimate: set.lost_is_estimate,
             tokens_total: set.tokens_total,
             longest: lengths.last().copied().unwrap_or(0),
             mean: share(set.tokens_total),
@@ -113,7 +116,7 @@ impl fmt::Display for SplitReport {
         write!(
             f,
             "{:<10} {:>7} examples ({}); tokens: mean {:.0}, 95 % within {}, longest {}; \
-             cut: {} ({:.1} %), {} tokens lost",
+             cut: {} ({:.1} %), {}{} tokens lost",
             self.split,
             self.examples,
             labels.join(", "),
@@ -122,6 +125,7 @@ impl fmt::Display for SplitReport {
             self.longest,
             self.truncated_examples,
             self.truncated_percent,
+            if self.lost_is_estimate { "about " } else { "" },
             self.tokens_lost,
         )
     }
@@ -172,6 +176,7 @@ mod tests {
             ids: vec![1; length],
             type_ids: vec![0; length],
             tokens_lost,
+            lost_is_estimate: false,
         };
         let data = TextClassificationData {
             name: "reviews".into(),

@@ -68,8 +68,8 @@ fn byte_level_files_with_s_tokens_are_robertas() {
     write_bpe(dir.path(), ROBERTA);
     let tokenizer = load_tokenizer(dir.path()).unwrap();
     assert_eq!(ids(&tokenizer, "low lower new"), [0, 12, 13, 14, 9, 15, 6, 2]);
-    // The mask takes the space before it, as roberta-base's tokenizer.json has it.
-    assert_eq!(ids(&tokenizer, "low <mask>"), [0, 12, 16, 2]);
+    // Only a file can say that the mask takes the space before it, as roberta-base's tokenizer.json does.
+    assert_eq!(ids(&tokenizer, "low <mask>"), [0, 12, 9, 16, 2]);
     let pair = tokenizer.inner().encode(("low", "low"), true).unwrap();
     assert_eq!(pair.get_ids(), [0, 12, 2, 2, 12, 2]);
     assert_eq!(pair.get_type_ids(), [0; 6]);
@@ -235,7 +235,7 @@ fn bad_files_are_named() {
     };
     refused(&[("tokenizer.json", "{\"model\": ")], "tokenizer.json", "");
     refused(&[("tokenizer.json", "{}")], "tokenizer.json", "");
-    refused(&[("vocab.txt", "a\nb\n")], "vocab.txt", "[CLS]");
+    refused(&[("vocab.txt", "a\nb\n")], "vocab.txt", "[UNK]");
     refused(&[("vocab.json", "[]"), ("merges.txt", "")], "vocab.json", "JSON");
     refused(&[("vocab.json", "{\"a\": 0}"), ("merges.txt", "a\n")], "merges.txt", "line 1");
     refused(&[("vocab.json", "{\"a\": 0}"), ("merges.txt", "a b\n")], "vocab.json", "");
@@ -275,4 +275,39 @@ fn text_behind_other_text_keeps_its_space() {
     assert_eq!(tokenizer.decode_following(&[0], &[1]).unwrap(), " two");
     assert_eq!(tokenizer.stream(&[0]).push(1).unwrap(), " two");
     assert_eq!(tokenizer.stream(&[]).push(1).unwrap(), "two");
+}
+
+#[test]
+fn spaces_before_punctuation_go_where_the_folder_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let definition = r#"{"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
+        "post_processor": null, "truncation": null, "padding": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"do": 0, "n't": 1, "it": 2, ".": 3, "'": 4}, "unk_token": "it"}}"#;
+    write(dir.path(), "tokenizer.json", definition);
+    let decoded = || load_tokenizer(dir.path()).unwrap().decode(&[0, 1, 4, 2, 3]).unwrap();
+    assert_eq!(decoded(), "do n't ' it .");
+    write(dir.path(), "tokenizer_config.json", r#"{"clean_up_tokenization_spaces": true}"#);
+    // transformers gives the same.
+    assert_eq!(decoded(), "don't'it.");
+    let tokenizer = load_tokenizer(dir.path()).unwrap();
+    let mut stream = tokenizer.stream(&[]);
+    let mut text: String = [0, 1, 4, 2, 3].map(|id| stream.push(id).unwrap()).concat();
+    text += &stream.finish().unwrap();
+    assert_eq!(text, "don't'it.");
+}
+
+#[test]
+fn segments_are_those_that_the_model_is_given() {
+    let segments = |config: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        write_bert_vocab(dir.path());
+        write(dir.path(), "tokenizer_config.json", config);
+        let settings = temper_data::EncodeSettings { max_length: 16, truncation: Default::default() };
+        let tokenizer = load_tokenizer(dir.path()).unwrap();
+        let set = temper_data::encode_all(&tokenizer, &[("a", Some("b"))], &settings, None).unwrap();
+        set.items[0].type_ids.clone()
+    };
+    assert_eq!(segments("{}"), [0, 0, 0, 1, 1]);
+    assert_eq!(segments(r#"{"tokenizer_class": "DistilBertTokenizer"}"#), [0; 5]);
+    assert_eq!(segments(r#"{"model_input_names": ["input_ids", "attention_mask"]}"#), [0; 5]);
 }

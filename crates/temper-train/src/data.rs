@@ -86,7 +86,11 @@ mod tests {
     #[test]
     fn a_token_budget_thins_out_the_whole_file() {
         let rows: Vec<usize> = (0..100).collect();
-        let items = vec![Encoded { ids: vec![1; 10], type_ids: vec![0; 10], tokens_lost: 0 }; 100];
+        let items =
+            vec![
+                Encoded { ids: vec![1; 10], type_ids: vec![0; 10], tokens_lost: 0, lost_is_estimate: false };
+                100
+            ];
         let (kept, encoded) = thin_out(rows, EncodedSet::new(items, false), Some(200));
         assert_eq!((kept.len(), encoded.items.len()), (20, 20));
         assert_eq!(kept.iter().filter(|&&row| row < 50).count(), 10);

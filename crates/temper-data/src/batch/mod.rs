@@ -76,6 +76,7 @@ mod tests {
             ids: ids.to_vec(),
             type_ids: type_ids.to_vec(),
             tokens_lost: 0,
+            lost_is_estimate: false,
         };
         EncodedSet::new(
             vec![

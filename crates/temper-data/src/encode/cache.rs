@@ -1,7 +1,7 @@
 //! Encoded sets on disk.
 //!
 //! A file is little-endian: magic, version, the 32 bytes of its key, the number of examples; for
-//! each example the tokens lost, its length, its ids and its type ids (all u32); at the end the
+//! each example the tokens lost, whether that is an estimate, its length, its ids and its type ids (all u32); at the end the
 //! SHA-256 of everything before.
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::TextTokenizer;
 const MAGIC: &[u8; 8] = b"TMPRTOKS";
 
 /// Raised when the same input would be encoded differently.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The place of one encoded set.
 pub(super) struct CacheFile {
@@ -60,6 +60,7 @@ impl CacheFile {
         bytes.extend((items.len() as u32).to_le_bytes());
         for item in items {
             bytes.extend(item.tokens_lost.to_le_bytes());
+            bytes.extend(u32::from(item.lost_is_estimate).to_le_bytes());
             bytes.extend((item.ids.len() as u32).to_le_bytes());
             for number in item.ids.iter().chain(&item.type_ids) {
                 bytes.extend(number.to_le_bytes());
@@ -86,11 +87,13 @@ impl CacheFile {
         let items = (0..examples)
             .map(|_| {
                 let tokens_lost = number(&mut rest)?;
+                let lost_is_estimate = number(&mut rest)? != 0;
                 let length = number(&mut rest)? as usize;
                 Some(Encoded {
                     ids: numbers(&mut rest, length)?,
                     type_ids: numbers(&mut rest, length)?,
                     tokens_lost,
+                    lost_is_estimate,
                 })
             })
             .collect::<Option<Vec<_>>>()?;
@@ -122,6 +125,7 @@ fn key(tokenizer: &TextTokenizer, texts: &[TextInput<'_>], settings: &EncodeSett
     let mut hash = Sha256::new();
     hash.update(VERSION.to_le_bytes());
     hash.update(tokenizer.sha256());
+    hash.update([tokenizer.has_segments(), tokenizer.inner().get_encode_special_tokens()].map(u8::from));
     hash.update((settings.max_length as u64).to_le_bytes());
     hash.update([truncation]);
     for (text, pair) in texts {

@@ -30,6 +30,15 @@ impl Truncation {
             Self::Tail | Self::HeadTail => "left",
         }
     }
+
+    /// How many of the tokens that are kept come from the beginning.
+    pub(super) fn head(self, keep: usize) -> usize {
+        match self {
+            Self::Head => keep,
+            Self::Tail => 0,
+            Self::HeadTail => keep.div_ceil(4),
+        }
+    }
 }
 
 impl fmt::Display for Truncation {
@@ -77,28 +86,27 @@ pub(super) fn cut(text: Encoding, keep: usize, truncation: Truncation) -> Encodi
     if length <= keep {
         return text;
     }
-    let head = match truncation {
-        Truncation::Head => keep,
-        Truncation::Tail => 0,
-        Truncation::HeadTail => keep.div_ceil(4),
-    };
-    take(&text, [0..head, length - (keep - head)..length])
+    let head = truncation.head(keep);
+    joined([(&text, 0..head), (&text, length - (keep - head)..length)])
 }
 
-/// A text of only these ranges of tokens.
-fn take(text: &Encoding, ranges: [Range<usize>; 2]) -> Encoding {
-    fn of<T: Clone>(all: &[T], ranges: &[Range<usize>; 2]) -> Vec<T> {
-        let [head, tail] = ranges;
-        [&all[head.clone()], &all[tail.clone()]].concat()
+/// A text of ranges of tokens.
+pub(super) fn joined(parts: [(&Encoding, Range<usize>); 2]) -> Encoding {
+    fn of<T: Clone>(
+        parts: &[(&Encoding, Range<usize>); 2],
+        all: impl for<'a> Fn(&'a Encoding) -> &'a [T],
+    ) -> Vec<T> {
+        let [(first, head), (second, tail)] = parts;
+        [&all(first)[head.clone()], &all(second)[tail.clone()]].concat()
     }
     Encoding::new(
-        of(text.get_ids(), &ranges),
-        of(text.get_type_ids(), &ranges),
-        of(text.get_tokens(), &ranges),
-        of(text.get_word_ids(), &ranges),
-        of(text.get_offsets(), &ranges),
-        of(text.get_special_tokens_mask(), &ranges),
-        of(text.get_attention_mask(), &ranges),
+        of(&parts, Encoding::get_ids),
+        of(&parts, Encoding::get_type_ids),
+        of(&parts, Encoding::get_tokens),
+        of(&parts, Encoding::get_word_ids),
+        of(&parts, Encoding::get_offsets),
+        of(&parts, Encoding::get_special_tokens_mask),
+        of(&parts, Encoding::get_attention_mask),
         Vec::new(),
         Default::default(),
     )

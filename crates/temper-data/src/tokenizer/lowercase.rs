@@ -1,12 +1,11 @@
 //! Lower case before everything else that a tokenizer does.
 
 use sha2::{Digest, Sha256};
+use temper_files::hex;
 use tokenizers::NormalizerWrapper;
 use tokenizers::normalizers::{Lowercase, Sequence};
 
-use super::TextTokenizer;
-use temper_files::hex;
-
+use super::{Boundaries, TextTokenizer};
 use crate::DataError;
 
 impl TextTokenizer {
@@ -28,6 +27,7 @@ impl TextTokenizer {
         let failed = |error: tokenizers::Error| DataError::Encode { example: 0, reason: error.to_string() };
         self.inner.with_normalizer(Some(all)).map_err(failed)?;
         self.definition = self.inner.to_string(true).map_err(failed)?;
+        self.boundaries = Boundaries::of(&self.inner);
         self.sha256 = hex(&Sha256::digest(&self.definition));
         Ok(self)
     }

@@ -1,18 +1,26 @@
-//! Tokenizers from the files that checkpoints come with.
+//! Tokenizers from the files that checkpoints come with, with transformers' ids.
 
+mod class;
+mod damage;
 mod declared;
-mod definition;
 mod layout;
+mod locality;
 mod lowercase;
+mod recipe;
+mod resolve;
 mod save;
+mod settings;
+mod source;
 mod special;
 mod text;
+mod tokens;
 
 pub use declared::{DeclaredCut, declared_cut};
+pub(crate) use locality::Boundaries;
 pub use special::SpecialTokens;
 pub use text::TextStream;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -20,6 +28,9 @@ use temper_files::hex;
 use tokenizers::{PostProcessor, Tokenizer};
 
 use crate::DataError;
+use resolve::Resolved;
+use settings::Settings;
+use source::Source;
 
 /// A tokenizer with what a model needs to know of it.
 #[derive(Debug, Clone)]
@@ -29,58 +40,46 @@ pub struct TextTokenizer {
     vocab_size: usize,
     definition: String,
     sha256: String,
-    config: Map<String, Value>,
+    /// Whether the model is given the segments that the layout names.
+    has_segments: bool,
+    /// Whether decoded text loses its spaces before punctuation.
+    cleans_up: bool,
+    /// Where texts may be cut before they are tokenized.
+    boundaries: Option<Boundaries>,
+    /// Its class and tokens, for saving.
+    resolved: resolve::Origin,
+    settings: Settings,
 }
 
 /// Loads the tokenizer of a checkpoint folder: `tokenizer.json`, else BERT's `vocab.txt`, else
 /// `vocab.json` with `merges.txt`.
 ///
+/// Its ids are those of transformers 5.23 for the folder as it is: what tokenizer_config.json, special_tokens_map.json,
+/// added_tokens.json and config.json say is honoured, or refused by name.
+///
 /// Padding and truncation that a tokenizer.json carries are switched off: MiniLM's pads and cuts
 /// everything to 128 tokens, which would falsify lengths without a word.
 ///
 /// # Errors
-/// [`DataError::NoTokenizer`], [`DataError::BadTokenizer`], [`DataError::Io`].
+/// [`DataError::NoTokenizer`], [`DataError::BadTokenizer`], [`DataError::TokenizerSetting`], [`DataError::Io`].
 pub fn load_tokenizer(dir: &Path) -> Result<TextTokenizer, DataError> {
-    let file = |name: &str| dir.join(name);
-    let config_file = file("tokenizer_config.json");
-    let config = if config_file.is_file() { read_object(&config_file)? } else { Map::new() };
-    if file("tokenizer.json").is_file() {
-        let path = file("tokenizer.json");
-        let text = read_text(&path)?;
-        return build(&text, path, config);
-    }
-    if file("vocab.txt").is_file() {
-        let path = file("vocab.txt");
-        let definition = definition::wordpiece(&path, &config)?;
-        return build(&definition.to_string(), path, config);
-    }
-    if file("vocab.json").is_file() && file("merges.txt").is_file() {
-        let path = file("vocab.json");
-        let definition = definition::byte_level_bpe(&path, &file("merges.txt"), &config)?;
-        return build(&definition.to_string(), path, config);
-    }
-    Err(DataError::NoTokenizer { dir: dir.to_path_buf() })
-}
-
-fn build(definition: &str, file: PathBuf, config: Map<String, Value>) -> Result<TextTokenizer, DataError> {
-    let failed =
-        |error: tokenizers::Error| DataError::BadTokenizer { file: file.clone(), reason: error.to_string() };
-    let mut inner = Tokenizer::from_bytes(definition).map_err(failed)?;
-    inner.with_truncation(None).map_err(failed)?;
-    inner.with_padding(None);
-    if let Some(processor) = inner.get_post_processor() {
-        layout::check(processor).map_err(|reason| failed(reason.into()))?;
-    }
-    let definition = inner.to_string(true).map_err(failed)?;
+    let settings = Settings::read(dir)?;
+    let source = Source::read(dir, &settings)?;
+    let Resolved { inner, origin } = resolve::resolve(&source, &settings)?;
+    let failed = |reason: String| DataError::damaged(&source.file, reason);
+    let definition = resolve::definition(&inner).map_err(failed)?;
     let highest = inner.get_vocab(true).into_values().max();
-    let dir = file.parent().unwrap_or(Path::new("."));
     Ok(TextTokenizer {
-        special: SpecialTokens::find(&inner, &config, dir),
+        special: SpecialTokens::find(&inner, &origin.tokens),
         vocab_size: highest.map_or(0, |id| id as usize + 1),
         sha256: hex(&Sha256::digest(&definition)),
+        has_segments: resolve::has_segments(&settings, origin.class)?,
+        cleans_up: resolve::cleans_up(&settings, &inner)?,
+        boundaries: Boundaries::of(&inner),
         definition,
         inner,
-        config,
+        resolved: origin,
+        settings,
     })
 }
 
@@ -101,6 +100,16 @@ impl TextTokenizer {
         &self.sha256
     }
 
+    /// Whether the model is given the segments that the layout names.
+    pub(crate) fn has_segments(&self) -> bool {
+        self.has_segments
+    }
+
+    /// Where texts may be cut before they are tokenized.
+    pub(crate) fn boundaries(&self) -> Option<Boundaries> {
+        self.boundaries
+    }
+
     /// The id that stands for an empty text where the layout has no special tokens.
     pub(crate) fn filler_id(&self) -> u32 {
         let special = &self.special;
@@ -113,10 +122,7 @@ impl TextTokenizer {
     pub fn with_padding(mut self, id: u32) -> Self {
         if let Some(token) = self.token(id) {
             self.special.pad = Some(id);
-            self.config.insert("pad_token".into(), Value::from(token));
-            if self.config.contains_key("padding_side") {
-                self.config.insert("padding_side".into(), Value::from("right"));
-            }
+            self.settings.config.insert("pad_token".into(), Value::from(token));
         }
         self
     }

@@ -1,9 +1,8 @@
 //! The tokens that a model's layout depends on.
 
-use std::path::Path;
-
-use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
+
+use super::tokens::{Token, Tokens};
 
 /// Ids of the special tokens that a tokenizer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,16 +37,10 @@ impl SpecialTokens {
         ]
     }
 
-    /// Finds the tokens: as the files beside the tokenizer name them, else by the names that the
-    /// families use.
-    pub(super) fn find(tokenizer: &Tokenizer, config: &Map<String, Value>, dir: &Path) -> Self {
-        let map = super::read_object(&dir.join("special_tokens_map.json")).unwrap_or_default();
-        let named = |key: &str| {
-            [config, &map]
-                .into_iter()
-                .filter_map(|source| content(source.get(key)?))
-                .find_map(|token| tokenizer.token_to_id(token))
-        };
+    /// Finds the tokens: as the files name them or their class does, else by the names that the families use.
+    pub(super) fn find(tokenizer: &Tokenizer, tokens: &Tokens) -> Self {
+        let named =
+            |part: &str| tokens.part(part).map(Token::text).and_then(|text| tokenizer.token_to_id(text));
         let added = tokenizer.get_added_tokens_decoder();
         let added = |tokens: &[&str]| {
             tokens.iter().filter_map(|token| tokenizer.token_to_id(token)).find(|id| added.contains_key(id))
@@ -66,9 +59,4 @@ impl SpecialTokens {
             eos: named("eos_token").or(added(&["</s>", "<|endoftext|>"])),
         }
     }
-}
-
-/// A token in a configuration: a string, or an object with its content.
-fn content(value: &Value) -> Option<&str> {
-    value.as_str().or_else(|| value.get("content")?.as_str())
 }

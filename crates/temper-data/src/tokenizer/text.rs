@@ -2,6 +2,7 @@
 
 use super::TextTokenizer;
 use crate::DataError;
+use crate::panics::caught;
 
 /// What a decoder writes for bytes that are not a whole character.
 const INCOMPLETE: char = '\u{fffd}';
@@ -22,9 +23,10 @@ impl TextTokenizer {
     /// # Errors
     /// [`DataError::Encode`] if the decoder rejects them.
     pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| DataError::Encode { example: 0, reason: error.to_string() })
+        let failed = |reason: String| DataError::Encode { example: 0, reason };
+        let text = caught(|| self.inner.decode(ids, true)).map_err(failed)?;
+        let text = text.map_err(|error| failed(error.to_string()))?;
+        Ok(if self.cleans_up { cleaned(text) } else { text })
     }
 
     /// The text of ids behind others: a decoder may write an id otherwise at the beginning of a text, for
@@ -47,6 +49,25 @@ impl TextTokenizer {
     }
 }
 
+/// Without the spaces before punctuation, as transformers' `clean_up_tokenization_spaces` takes them away.
+fn cleaned(mut text: String) -> String {
+    for (from, to) in [
+        (" .", "."),
+        (" ?", "?"),
+        (" !", "!"),
+        (" ,", ","),
+        (" ' ", "'"),
+        (" n't", "n't"),
+        (" 'm", "'m"),
+        (" 's", "'s"),
+        (" 've", "'ve"),
+        (" 're", "'re"),
+    ] {
+        text = text.replace(from, to);
+    }
+    text
+}
+
 impl TextStream<'_> {
     /// The text that an id adds. Bytes that are not a whole character yet are held back.
     ///
@@ -55,7 +76,12 @@ impl TextStream<'_> {
     pub fn push(&mut self, id: u32) -> Result<String, DataError> {
         self.ids.push(id);
         let text = self.tokenizer.decode_following(&self.context, &self.ids)?;
-        Ok(self.give(text.trim_end_matches(INCOMPLETE)))
+        let mut text = text.trim_end_matches(INCOMPLETE);
+        if self.tokenizer.cleans_up {
+            // What follows may take the last space away.
+            text = &text[..text.rfind(' ').unwrap_or(text.len())];
+        }
+        Ok(self.give(text))
     }
 
     /// What was held back.

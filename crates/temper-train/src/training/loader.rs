@@ -278,6 +278,7 @@ mod tests {
             ids: (0..=example % 5).map(|place| 10 * example + place).collect(),
             type_ids: vec![0; example as usize % 5 + 1],
             tokens_lost: 0,
+            lost_is_estimate: false,
         };
         let encoded = Arc::new(EncodedSet::new((0..23).map(item).collect(), false));
         let examples = Examples { encoded, targets: Arc::new((0..23).collect()) };

@@ -153,8 +153,8 @@ fn decoded<R>(
     decode: impl FnOnce() -> Result<R, ParquetError>,
 ) -> Result<R, DataError> {
     match caught(decode) {
-        Some(result) => result.map_err(|error| DataError::broken(path, row, error)),
-        None => Err(DataError::broken(path, row, "damaged Parquet data")),
+        Ok(result) => result.map_err(|error| DataError::broken(path, row, error)),
+        Err(_) => Err(DataError::broken(path, row, "damaged Parquet data")),
     }
 }
 
