@@ -34,7 +34,7 @@ pub use data::{Split, SplitSet, Splits};
 pub use error::TrainError;
 pub use panics::guarded;
 pub use precision::PrecisionSetting;
-pub use record::{RunRecord, RunRequest};
+pub use record::{ResumedRecord, RunRecord, RunRequest};
 pub use results::Results;
 pub use run_folder::RunFolder;
 pub use settings::{Preset, Settings};
