@@ -22,7 +22,7 @@ fn main() -> Result<()> {
     )?;
     println!("labels {:?}; {} rows to train on", data.label_names, data.train.len());
 
-    let files = hub.model("minilm")?;
+    let files = hub.model(&arguments.next().unwrap_or_else(|| "minilm".into()))?;
     let config = files.file("config.json").context("a model has a config.json")?;
     let tokenizer = load_tokenizer(config.path.parent().context("a file stands in a folder")?)?;
     let texts: Vec<_> = data.train.iter().map(|row| row.input()).collect();

@@ -97,24 +97,8 @@ pub fn test(arguments: &[String]) -> Result<ExitCode> {
     Ok(exit_code(test.status().context("cargo could not be started")?))
 }
 
-/// Formatting, lints, tests; stops at the first that fails.
-pub fn ci() -> Result<ExitCode> {
-    let checks: [&[&str]; 2] = [
-        &["fmt", "--all", "--check"],
-        &["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"],
-    ];
-    for check in checks {
-        let status =
-            cargo().current_dir(root()).args(check).status().context("cargo could not be started")?;
-        if !status.success() {
-            return Ok(exit_code(status));
-        }
-    }
-    test(&[])
-}
-
 /// A child's exit code; 130 when a signal ended it.
-fn exit_code(status: std::process::ExitStatus) -> ExitCode {
+pub fn exit_code(status: std::process::ExitStatus) -> ExitCode {
     ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(130))
 }
 

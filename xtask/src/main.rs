@@ -4,7 +4,9 @@
 mod bench;
 mod cargo;
 mod carry;
+mod ci;
 mod fixtures;
+mod fuzz;
 mod python;
 #[cfg(target_os = "linux")]
 mod torture;
@@ -65,8 +67,10 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Check formatting and lints, then run every test
+    /// Check formatting, lints, dependencies, documentation, tests and the builds for GPUs
     Ci,
+    /// Read mutated files for longer than the tests do: cargo xtask fuzz csv parquet --minutes 10
+    Fuzz(fuzz::FuzzArgs),
     /// Write the reference values of the tests anew, with transformers
     Fixtures(python::Environment),
     /// Measure Temper beside PyTorch and write docs/BENCHMARKS.md
@@ -107,8 +111,10 @@ fn main() -> ExitCode {
 }
 
 fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
-    let builds =
-        !matches!(command, Command::Test { .. } | Command::Ci | Command::Fixtures(_) | Command::Bench(_));
+    let builds = !matches!(
+        command,
+        Command::Test { .. } | Command::Ci | Command::Fuzz(_) | Command::Fixtures(_) | Command::Bench(_)
+    );
     if cuda_offline && !builds {
         bail!("--cuda-offline says how to build for --backend cuda, which this command does not");
     }
@@ -131,7 +137,8 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Models(handed) => temper("models", handed),
         Command::Doctor(handed) => temper("doctor", handed),
         Command::Test { arguments } => cargo::test(&arguments),
-        Command::Ci => cargo::ci(),
+        Command::Ci => ci::check(),
+        Command::Fuzz(args) => fuzz::fuzz(&args),
         Command::Fixtures(environment) => fixtures::write(&environment),
         Command::Bench(args) => bench::measure(&args),
         #[cfg(target_os = "linux")]

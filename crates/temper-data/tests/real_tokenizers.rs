@@ -1,7 +1,10 @@
 //! The tokenizers of nine well-known checkpoints give transformers' ids on hard texts. Their files are other
 //! people's: the test runs where a mirror of the Hub has them. `cargo xtask fixtures` writes the ids.
 
-use std::path::{Path, PathBuf};
+#[path = "common/outside.rs"]
+mod outside;
+
+use std::path::Path;
 
 use serde::Deserialize;
 use temper_data::{EncodeSettings, Truncation, encode_all, load_tokenizer};
@@ -26,13 +29,6 @@ fn once() -> usize {
     1
 }
 
-/// The folder that TEMPER_MIRROR names, or one beside the checkout.
-fn mirror() -> Option<PathBuf> {
-    let named = std::env::var_os("TEMPER_MIRROR").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/mirror");
-    named.into_iter().chain([beside]).find(|folder| folder.join("models").is_dir())
-}
-
 fn fixtures() -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizers");
     let files = std::fs::read_dir(folder).expect("the fixtures are committed");
@@ -44,18 +40,10 @@ fn fixtures() -> Vec<Fixture> {
 fn nine_tokenizers_give_the_ids_of_transformers() {
     let fixtures = fixtures();
     assert_eq!(fixtures.len(), 9);
-    let Some(mirror) = mirror() else {
-        println!("left out: no mirror of the Hub is there (TEMPER_MIRROR)");
-        return;
-    };
     let settings = EncodeSettings { max_length: 100_000, truncation: Truncation::Head };
     for Fixture { model, cases } in fixtures {
         assert!(cases.len() > 90, "{model}");
-        let dir = mirror.join("models").join(&model);
-        if !dir.is_dir() {
-            println!("left out: the mirror has no {model}");
-            continue;
-        }
+        let Some(dir) = outside::mirrored(&model) else { continue };
         let tokenizer = load_tokenizer(&dir).expect("a tokenizer");
         let texts: Vec<String> = cases.iter().map(|case| case.text.repeat(case.repeat)).collect();
         let inputs: Vec<_> =

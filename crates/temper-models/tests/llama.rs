@@ -1,5 +1,8 @@
 //! LLaMA beyond the zoo: old spellings, refused switches, and a real model that tells a story.
 
+#[path = "../../temper-data/tests/common/outside.rs"]
+mod outside;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -80,19 +83,6 @@ fn what_would_be_computed_otherwise_is_refused() {
     }
 }
 
-/// A model of Karpathy's llama2.c, where a mirror of the Hub has it: in the folder that TEMPER_MIRROR names, or
-/// in `shared/mirror` beside the checkout.
-fn storyteller() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/mirror");
-    let mirror = std::env::var_os("TEMPER_MIRROR").map_or(beside, PathBuf::from);
-    let dir = mirror.join("models/karpathy/stories260K");
-    if !dir.join("model.safetensors").is_file() {
-        eprintln!("skipped: no mirror with karpathy/stories260K; name one in TEMPER_MIRROR");
-        return None;
-    }
-    Some(dir)
-}
-
 /// `Once upon a time`, and what transformers 5.23 makes of it: 60 tokens, each the likeliest.
 const PROMPT: [u32; 5] = [1, 403, 407, 261, 378];
 const STORY: [u32; 60] = [
@@ -129,7 +119,8 @@ fn decoded(dir: &Path, ids: &[u32]) -> String {
 
 #[test]
 fn a_real_model_tells_transformers_story() {
-    let Some(dir) = storyteller() else { return };
+    // A model of Karpathy's llama2.c.
+    let Some(dir) = outside::mirrored("karpathy/stories260K") else { return };
     let device = Device::flex();
     let loaded = Model::load(&dir, &HeadRequest::FromConfig, &device).expect("loads");
     let story = continued(&loaded.model, &PROMPT, STORY.len(), &device);

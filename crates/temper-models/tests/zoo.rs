@@ -6,8 +6,8 @@ mod zoo;
 
 use burn::tensor::Device;
 use safetensors::SafeTensors;
-use temper_models::{Backbone, HeadKind, Mode, Rows};
-use zoo::{Case, cases, gradients_of, host, largest, size};
+use temper_models::{Backbone, HeadKind, Mode, Rows, families};
+use zoo::{Case, case, cases, gradients_of, host, largest, names, size};
 
 /// Of f32 sums in another order, beside the largest value of a tensor.
 const ROUNDING: f64 = 1e-5;
@@ -105,5 +105,13 @@ fn every_checkpoint_is_written_back_as_it_was() {
             serde_json::from_slice(&std::fs::read(dir.join("config.json")).expect("a file")).expect("JSON")
         };
         assert_eq!(config(&case.dir), config(dir.path()), "{}", case.name);
+    }
+}
+
+#[test]
+fn every_family_has_a_case() {
+    let covered: Vec<String> = names().iter().map(|name| case(name).config.model_type().to_owned()).collect();
+    for family in families() {
+        assert!(covered.iter().any(|name| name == family.model_type), "{} has no case", family.model_type);
     }
 }

@@ -47,7 +47,7 @@ pub use encoding::{CutOptions, ModelDefaults, ModelEncoding, RecordedEncoding};
 pub use error::TrainError;
 pub use panics::guarded;
 pub use precision::PrecisionSetting;
-pub use record::{RunRecord, RunRequest};
+pub use record::{ResumedRecord, RunRecord, RunRequest};
 pub use results::Results;
 pub use run_folder::{RunFolder, RunName};
 pub use settings::{Preset, Settings};

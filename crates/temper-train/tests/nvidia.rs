@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "../../temper-data/tests/common/outside.rs"]
+mod outside;
 
 use std::process::Command;
 
@@ -96,7 +98,7 @@ fn a_library_of_another_kind_is_no_driver() {
 fn nvrtc_is_found_in_the_toolkit_too() {
     let bench = with_libraries(&["libcuda.so"]);
     if !examined(&bench, &[])["nvidia"]["nvrtc"]["found"].is_null() {
-        return; // The system has one of its own, which goes first.
+        return outside::skipped("the system has an NVRTC of its own, which goes first");
     }
     std::fs::create_dir_all(bench.path("toolkit/lib64")).expect("a folder");
     let inside = bench.path("toolkit/lib64/libnvrtc.so.13");

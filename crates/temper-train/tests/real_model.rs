@@ -1,5 +1,7 @@
-//! The real MiniLM weights give transformers' numbers. Skipped, and said so, where they cannot be
-//! fetched.
+//! Real weights give transformers' numbers and text. Skipped, and said so, where they cannot be fetched.
+
+#[path = "../../temper-data/tests/common/outside.rs"]
+mod outside;
 
 use std::path::Path;
 use std::process::Command;
@@ -24,12 +26,12 @@ fn reference() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/minilm_reference.safetensors")
 }
 
-/// The model, or `None` with a word on why there is none.
-fn minilm() -> Option<LocalModel> {
-    match LocalModel::find(&SourceOptions::default().hub(true), "minilm") {
+/// A model, or `None` with a word on why there is none.
+fn real(name: &str) -> Option<LocalModel> {
+    match LocalModel::find(&SourceOptions::default().hub(true), name) {
         Ok(model) => Some(model),
         Err(TrainError::Hub(error)) if error.is_unreachable() => {
-            eprintln!("skipped: the weights of MiniLM cannot be fetched here: {error}");
+            outside::skipped(format!("the weights of {name} cannot be fetched here: {error}"));
             None
         }
         Err(error) => panic!("{error}"),
@@ -38,7 +40,7 @@ fn minilm() -> Option<LocalModel> {
 
 #[test]
 fn the_hidden_states_are_transformers() {
-    let Some(model) = minilm() else { return };
+    let Some(model) = real("minilm") else { return };
     let output = Command::new(env!("CARGO_BIN_EXE_temper"))
         .arg("verify")
         .arg(&model.dir)
@@ -53,7 +55,7 @@ fn the_hidden_states_are_transformers() {
 
 #[test]
 fn the_token_ids_are_transformers() {
-    let Some(model) = minilm() else { return };
+    let Some(model) = real("minilm") else { return };
     let bytes = std::fs::read(reference()).expect("the fixture is committed");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
     let rows = |name: &str| -> Vec<Vec<u32>> {
@@ -90,7 +92,7 @@ fn embedded(model: &LocalModel, texts: &[&str]) -> Vec<Vec<f64>> {
 
 #[test]
 fn the_embeddings_are_means_of_transformers_hidden_states() {
-    let Some(model) = minilm() else { return };
+    let Some(model) = real("minilm") else { return };
     let bytes = std::fs::read(reference()).expect("the fixture is committed");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
     let (states, mask) = (
@@ -116,7 +118,7 @@ fn the_embeddings_are_means_of_transformers_hidden_states() {
 
 #[test]
 fn paraphrases_are_nearer_than_other_texts() {
-    let Some(model) = minilm() else { return };
+    let Some(model) = real("minilm") else { return };
     let texts = [
         "A man is eating food.",
         "Someone is having a meal.",
@@ -143,10 +145,7 @@ const STORY: &str = ", there was a little girl named Lily. She loved to play out
 
 #[test]
 fn a_real_llama_tells_transformers_story() {
-    let model = match LocalModel::find(&SourceOptions::default().hub(true), "karpathy/stories260K") {
-        Ok(model) => model,
-        Err(error) => return eprintln!("skipped: the weights of stories260K cannot be had here: {error}"),
-    };
+    let Some(model) = real("karpathy/stories260K") else { return };
     let output = Command::new(env!("CARGO_BIN_EXE_temper"))
         .arg("generate")
         .arg(&model.dir)

@@ -23,11 +23,19 @@ pub struct Case {
 /// Every case; with the variable TEMPER_ZOO those whose name begins so, to work on one family.
 pub fn cases() -> Vec<Case> {
     let wanted = std::env::var("TEMPER_ZOO").unwrap_or_default();
+    let known = names();
+    let picked: Vec<&String> = known.iter().filter(|name| name.starts_with(&wanted)).collect();
+    assert!(!picked.is_empty(), "TEMPER_ZOO={wanted}: no case begins so; there are {}", known.join(", "));
+    picked.into_iter().map(|name| case(name)).collect()
+}
+
+/// The names of all cases.
+pub fn names() -> Vec<String> {
     let folders = std::fs::read_dir(root()).expect("the zoo is committed");
-    let mut dirs: Vec<PathBuf> = folders.map(|entry| entry.expect("a folder").path()).collect();
-    dirs.retain(|dir| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&wanted)));
-    dirs.sort();
-    dirs.into_iter().map(Case::read).collect()
+    let names = folders.map(|entry| entry.expect("a folder").file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
 }
 
 /// The case of that name.

@@ -1,0 +1,40 @@
+//! Target: tables of a JSON object a line.
+
+mod common;
+
+use std::path::Path;
+
+use common::{answer, folder, offline, write};
+use temper_data::{DatasetRequest, Format, load_text_classification};
+use temper_fuzz::{Failures, Part, Shape, run};
+
+const PLAIN: &str = "{\"text\": \"good\", \"label\": 1}\n{\"text\": \"b\\u00e4d\", \"label\": 0}\n\
+    {\"text\": \"fine\", \"label\": 1}\n{\"text\": \"dull\", \"label\": 0}\n";
+const NESTED: &str = "{\"tokens\": [\"Ada\", \"ran\"], \"tags\": [1, 0], \"score\": 0.5}\n\
+    {\"tokens\": [], \"tags\": [], \"answers\": {\"text\": [\"x\"], \"start\": [17]}, \"none\": null}\n";
+
+fn table(bytes: &[u8], dir: &Path) -> Result<(), String> {
+    let path = folder(dir, "tables").join("table.jsonl");
+    write(&path, bytes);
+    let table = answer(Format::Jsonl.read(&path))?;
+    assert!(table.rows.iter().all(|row| row.len() == table.columns.len()), "a cell a column");
+    let request = DatasetRequest {
+        name_or_path: path.display().to_string(),
+        text_column: None,
+        text_pair_column: None,
+        label_column: None,
+        card_directories: Vec::new(),
+        seed: 1,
+        max_train_samples: None,
+        max_eval_samples: None,
+        max_test_samples: Some(1),
+    };
+    let _ = load_text_classification(&offline(dir), &request);
+    Ok(())
+}
+
+#[test]
+fn jsonl() -> Result<(), Failures> {
+    let seeds = vec![PLAIN.into(), NESTED.into()];
+    run("jsonl", 8000, &[Part { name: "rows", shape: Shape::JsonLines, seeds, check: Box::new(table) }])
+}

@@ -1,0 +1,87 @@
+//! `cargo xtask ci`: everything that is checked before a change is taken, the cheap before the dear.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::cargo::{cargo, root, target_dir};
+
+/// Where clippy and others find nothing to say, or it fails.
+const DENIED: [&str; 3] = ["--", "--deny", "warnings"];
+const RUFF: &str = "0.17.6";
+const CARGO_DENY: &str = "0.20.2";
+
+/// Runs every check; stops at the first that fails.
+pub fn check() -> Result<ExitCode> {
+    step("formatting", cargo().args(["fmt", "--all", "--check"]))?;
+    python()?;
+    dependencies()?;
+    // Of Burn and the rest only what a type check needs is compiled; the steps after the tests use it, too.
+    step(
+        "clippy",
+        cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--locked"]).args(DENIED),
+    )?;
+    let documentation = ["doc", "--release", "--no-deps", "--workspace", "--locked"];
+    step("documentation", cargo().args(documentation).env("RUSTDOCFLAGS", "--deny warnings"))?;
+    step("tests", cargo().args(["test", "--release", "--workspace", "--locked"]))?;
+    // Not linked: with LLVM, and without internet (docs/CUDA.md).
+    let cuda = ["check", "--release", "--locked", "-p", "temper-train", "--features", "cuda"];
+    step("CUDA", cargo().args(cuda).env("DOCS_RS", "1"))?;
+    let offline = ["check", "--release", "--locked", "--tests", "-p", "temper-train", "-p", "temper-bench"];
+    let offline_features = ["--features", "cuda-nvrtc", "--config", "ci/cuda-offline.toml"];
+    step("CUDA without LLVM", cargo().args(offline).args(offline_features))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A check that has to succeed, and how long it took.
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    eprintln!("== {name}");
+    let begun = Instant::now();
+    let succeeded = crate::cargo::run(command.current_dir(root()));
+    eprintln!("== {name}: {:.0} s", begun.elapsed().as_secs_f64());
+    succeeded
+}
+
+/// Lints and formatting of the scripts in xtask/reference.
+fn python() -> Result<()> {
+    let scripts = crate::python::scripts();
+    let ruff = ruff()?;
+    step("ruff check", Command::new(&ruff).arg("check").arg(&scripts))?;
+    step("ruff format", Command::new(&ruff).args(["format", "--check"]).arg(&scripts))
+}
+
+/// Ruff, in an environment of its own.
+fn ruff() -> Result<PathBuf> {
+    let venv = target_dir().join("ci/ruff");
+    let ruff = venv.join("bin/ruff");
+    if !is_version(&ruff, RUFF) {
+        step("an environment for ruff", Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        let wanted = format!("ruff=={RUFF}");
+        step("ruff", Command::new(venv.join("bin/pip")).args(["install", "--quiet", &wanted]))?;
+    }
+    Ok(ruff)
+}
+
+/// Licences, sources and forbidden crates. Advisories are in a repository of their own, which cargo-deny
+/// would fetch: no check for a machine that reaches a package registry alone.
+fn dependencies() -> Result<()> {
+    let tools = target_dir().join("ci");
+    let deny = tools.join("bin/cargo-deny");
+    if !is_version(&deny, CARGO_DENY) {
+        // Unoptimised: compiling it is what takes time, a check takes seconds.
+        let mut install = cargo();
+        install.args(["install", "--quiet", "--locked", "--debug", "cargo-deny", "--version", CARGO_DENY]);
+        step("cargo-deny", install.arg("--root").arg(&tools))?;
+    }
+    step("dependencies", Command::new(&deny).args(["--workspace", "check", "licenses", "bans", "sources"]))
+}
+
+/// Whether a program is there in a version.
+fn is_version(program: &Path, version: &str) -> bool {
+    let output = Command::new(program).arg("--version").output();
+    output.is_ok_and(|output| {
+        String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == version)
+    })
+}
