@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: everything that is checked before a change is taken, the cheap before the dear.
+//! `cargo xtask ci`: everything that is checked before a change is taken, the cheap before the expensive.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::cargo::{cargo, root, target_dir};
+use crate::cargo::{binary, cargo, root, target_dir};
 
 /// Where clippy and others find nothing to say, or it fails.
 const DENIED: [&str; 3] = ["--", "--deny", "warnings"];
@@ -26,6 +26,7 @@ pub fn check() -> Result<ExitCode> {
     let documentation = ["doc", "--release", "--no-deps", "--workspace", "--locked"];
     step("documentation", cargo().args(documentation).env("RUSTDOCFLAGS", "--deny warnings"))?;
     step("tests", cargo().args(["test", "--release", "--workspace", "--locked"]))?;
+    torture()?;
     // Not linked: with LLVM, and without internet (docs/CUDA.md).
     let cuda = ["check", "--release", "--locked", "-p", "temper-train", "--features", "cuda"];
     step("CUDA", cargo().args(cuda).env("DOCS_RS", "1"))?;
@@ -76,6 +77,18 @@ fn dependencies() -> Result<()> {
         step("cargo-deny", install.arg("--root").arg(&tools))?;
     }
     step("dependencies", Command::new(&deny).args(["--workspace", "check", "licenses", "bans", "sources"]))
+}
+
+/// Some kills, disk errors and power cuts, with the binary that the tests built.
+fn torture() -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        eprintln!("skipped: torture watches system calls with strace, which only Linux has");
+        return Ok(());
+    }
+    if Command::new("strace").arg("--version").output().is_err() {
+        step("strace", Command::new("apt-get").args(["install", "--yes", "--quiet", "strace"]))?;
+    }
+    step("torture", cargo().args(["xtask", "torture", "--temper"]).arg(binary("temper")))
 }
 
 /// Whether a program is there in a version.

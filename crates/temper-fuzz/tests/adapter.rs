@@ -13,7 +13,7 @@ use temper_models::{HeadRequest, Loaded, Model};
 /// Opens an adapter, puts it on a model and merges it.
 fn use_adapter(dir: &Path, base: &Loaded) -> Result<(), String> {
     let adapter = answer(PeftAdapter::open(dir))?;
-    let (model, _) = answer(load_peft(base.model.clone(), &base.config, &adapter))?;
+    let model = answer(load_peft(base.model.clone(), &base.config, &adapter))?.model;
     let _ = merge(model).parameters().total();
     Ok(())
 }
