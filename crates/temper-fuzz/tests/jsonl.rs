@@ -8,6 +8,7 @@ use common::{answer, folder, offline, write};
 use temper_data::{DatasetRequest, Format, load_text_classification};
 use temper_fuzz::{Failures, Part, Shape, run};
 
+const WANTED: &[&str] = &["text", "label", "tokens", "answers"];
 const PLAIN: &str = "{\"text\": \"good\", \"label\": 1}\n{\"text\": \"b\\u00e4d\", \"label\": 0}\n\
     {\"text\": \"fine\", \"label\": 1}\n{\"text\": \"dull\", \"label\": 0}\n";
 const NESTED: &str = "{\"tokens\": [\"Ada\", \"ran\"], \"tags\": [1, 0], \"score\": 0.5}\n\
@@ -16,13 +17,14 @@ const NESTED: &str = "{\"tokens\": [\"Ada\", \"ran\"], \"tags\": [1, 0], \"score
 fn table(bytes: &[u8], dir: &Path) -> Result<(), String> {
     let path = folder(dir, "tables").join("table.jsonl");
     write(&path, bytes);
-    let table = answer(Format::Jsonl.read(&path))?;
-    assert!(table.rows.iter().all(|row| row.len() == table.columns.len()), "a cell a column");
+    let table = answer(Format::Jsonl.read(&path, WANTED))?;
+    assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()), "a cell a column");
     let request = DatasetRequest {
         name_or_path: path.display().to_string(),
         text_column: None,
         text_pair_column: None,
         label_column: None,
+        trained_columns: None,
         card_directories: Vec::new(),
         seed: 1,
         max_train_samples: None,

@@ -39,8 +39,9 @@ const TOKENIZER_PARTS: [&str; 9] = [
 /// Where transformers keeps chat templates that have a name.
 const CHAT_TEMPLATES: &str = "additional_chat_templates";
 
-/// Settings of transformers and sentence-transformers, and what the model may be used for.
-const SETTINGS: [&str; 12] = [
+/// Settings of transformers, sentence-transformers and Temper, and what the model may be used for.
+const SETTINGS: [&str; 13] = [
+    "temper.json",
     "generation_config.json",
     "preprocessor_config.json",
     "processor_config.json",
