@@ -1,26 +1,38 @@
-//! Requests to the Hub, each with a limit on its time. No body of an error is read.
+//! The Hub, asked through hf-hub. Each wait has an end.
+//!
+//! Contents come from `HFRepository::download_file_stream`, which writes no file. hf-hub's own
+//! downloads to the cache are not used: they make paths of headers. What a file is (hash, commit,
+//! size) is asked in `announcing.rs`, and `watch.rs` says which answers hf-hub must not see.
 
-use std::thread;
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE};
-use reqwest::{StatusCode, redirect};
-use url::{ParseError, Url};
+use hf_hub::repository::download::HFByteStream;
+use hf_hub::{HFClient, HFError, HFRepository, RepoType, split_id};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::{Client, ClientBuilder, StatusCode};
+use tokio::runtime::{self, Runtime};
+use tokio::time::timeout;
+use url::Url;
 
-use crate::announced::{Announced, Unusable};
+use crate::announced::Announced;
+use crate::announcing::Asking;
 use crate::environment;
 use crate::error::with_causes;
 use crate::settings::HubSettings;
+use crate::source::RepoKind;
+use crate::watch::Watch;
 
-/// Tries of one request beyond the first, and the first of their growing waits: 1.4 s in all.
-const RETRIES: usize = 3;
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// As the Hub's Python client allows.
-const MOST_REDIRECTIONS: usize = 10;
+/// Tries of one request beyond the first.
+pub(crate) const RETRIES: usize = 3;
+/// hf-hub waits at random up to 2, 4 and 8 times as long between them.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// Why a request brought nothing.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// There is no such file.
     Missing,
@@ -32,11 +44,22 @@ pub(crate) enum Failure {
     Away(String),
 }
 
+/// A file of a repository at a revision. All names in it were checked before.
+pub(crate) struct HubFile<'a> {
+    pub(crate) kind: RepoKind,
+    pub(crate) id: &'a str,
+    pub(crate) revision: &'a str,
+    pub(crate) path: &'a str,
+}
+
 /// The Hub, at its address.
 pub(crate) struct HubClient {
-    /// Does not follow redirections: their own headers say what is asked for.
-    asking: Client,
-    fetching: Client,
+    hub: HFClient,
+    asking: Asking,
+    watch: Watch,
+    /// Held by the call under watch: the watch cannot tell two of them apart.
+    opening: Mutex<()>,
+    runtime: Runtime,
     endpoint: Url,
     limit: Duration,
 }
@@ -45,34 +68,32 @@ impl HubClient {
     /// # Errors
     /// Says why there can be no client: a malformed address or token, no certificates.
     pub(crate) fn new(settings: &HubSettings) -> Result<Self, String> {
-        let endpoint = settings.endpoint.clone().unwrap_or_else(environment::endpoint);
-        let address = Url::parse(&endpoint).map_err(|error| format!("{endpoint} is no address: {error}"))?;
-        let mut headers = HeaderMap::new();
-        // The announced size is that of the plain content.
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(token) = environment::token() {
-            let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-                .map_err(|_| "HF_TOKEN (or the token's file) has characters that no token has".to_string())?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+        let named = settings.endpoint.clone().unwrap_or_else(environment::endpoint);
+        let endpoint = Url::parse(&named).map_err(|error| format!("{named} is no address: {error}"))?;
+        let token = environment::token();
+        let limit = settings.timeout;
+        let watch = Watch::default();
+        let client = basis(limit).retry(watch.policy(&endpoint)).build();
+        let mut builder = HFClient::builder()
+            .endpoint(endpoint.as_str())
+            .client(client.map_err(|error| with_causes(&error))?)
+            .cache_enabled(false)
+            .retry_max_attempts(RETRIES)
+            .retry_base_delay(FIRST_WAIT);
+        if let Some(token) = &token {
+            builder = builder.token(token);
         }
-        let builder = || {
-            Client::builder()
-                .user_agent(concat!("temper/", env!("CARGO_PKG_VERSION")))
-                .default_headers(headers.clone())
-                // For each of connecting, waiting for an answer, and reading a piece of it.
-                .timeout(settings.timeout)
-                .connect_timeout(settings.timeout)
-        };
-        let failed = |error: reqwest::Error| with_causes(&error);
         Ok(Self {
-            asking: builder().redirect(redirect::Policy::none()).build().map_err(failed)?,
-            fetching: builder()
-                .redirect(redirect::Policy::limited(MOST_REDIRECTIONS))
+            hub: builder.build().map_err(|error| with_causes(&error))?,
+            asking: Asking::new(basis(limit), token.as_deref(), limit)?,
+            watch,
+            opening: Mutex::new(()),
+            runtime: runtime::Builder::new_current_thread()
+                .enable_all()
                 .build()
-                .map_err(failed)?,
-            endpoint: address,
-            limit: settings.timeout,
+                .map_err(|error| with_causes(&error))?,
+            endpoint,
+            limit,
         })
     }
 
@@ -85,120 +106,128 @@ impl HubClient {
         self.limit
     }
 
-    /// The address of a file. `prefix` is `datasets` for those.
-    pub(crate) fn address(&self, prefix: Option<&str>, id: &str, revision: &str, file: &str) -> Url {
+    /// The address of a file.
+    fn address(&self, file: &HubFile) -> Url {
+        let prefix = match file.kind {
+            RepoKind::Model => None,
+            RepoKind::Dataset => Some(file.kind.plural()),
+        };
         let mut address = self.endpoint.clone();
         if let Ok(mut segments) = address.path_segments_mut() {
-            segments.pop_if_empty().extend(prefix).extend(id.split('/'));
+            segments.pop_if_empty().extend(prefix).extend(file.id.split('/'));
             // A revision is one segment, also where it has a slash.
-            segments.extend(["resolve", revision]).extend(file.split('/'));
+            segments.extend(["resolve", file.revision]).extend(file.path.split('/'));
         }
         address
     }
 
-    /// What the Hub announces of the file at an address.
-    pub(crate) fn ask(&self, address: &Url, revision: &str) -> Result<Announced, Failure> {
-        let mut address = address.clone();
-        for _ in 0..=MOST_REDIRECTIONS {
-            let answer = self.send(|| self.asking.head(address.clone()))?;
-            // Where a repository was renamed, the Hub leads to its new name on the same machine.
-            if let Some(next) = moved(&address, &answer) {
-                address = next;
-                continue;
-            }
-            if !answer.status().is_redirection() {
-                accept(&answer)?;
-            }
-            return Announced::read(answer.headers(), revision).map_err(|unusable| match unusable {
-                Unusable::Wrong(reason) => Failure::Unusable(reason),
-                Unusable::NoHub(reason) => Failure::Away(format!("what answers there is no Hub: {reason}")),
-            });
-        }
-        Err(Failure::Unusable(format!("it redirects more than {MOST_REDIRECTIONS} times")))
+    /// What the Hub announces of a file.
+    pub(crate) fn ask(&self, file: &HubFile) -> Result<Announced, Failure> {
+        self.runtime.block_on(self.asking.ask(self.address(file), file.revision))
     }
 
-    /// The content at an address from byte `from` on, if the server serves ranges: its status is
-    /// 200 for the whole, 206 for the rest, 416 where there is none.
-    pub(crate) fn open(&self, address: &Url, from: u64) -> Result<Response, Failure> {
-        let answer = self.send(|| {
-            let request = self.fetching.get(address.clone());
-            if from > 0 { request.header(RANGE, format!("bytes={from}-")) } else { request }
-        })?;
-        if answer.status() != StatusCode::RANGE_NOT_SATISFIABLE {
-            accept(&answer)?;
+    /// The content of a file, or a part of it where the server serves parts.
+    pub(crate) fn open(&self, file: &HubFile, part: Option<Range<u64>>) -> Result<Content<'_>, Failure> {
+        let (owner, name) = split_id(file.id);
+        match file.kind {
+            RepoKind::Model => self.stream(&self.hub.model(owner, name), file, part),
+            RepoKind::Dataset => self.stream(&self.hub.dataset(owner, name), file, part),
         }
-        Ok(answer)
     }
 
-    /// Sends a request, again where the failure may pass. Silence is waited for once.
-    fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, Failure> {
-        let mut wait = FIRST_WAIT;
-        let mut attempt = 0;
-        loop {
-            let problem = match request().send() {
-                Ok(answer) if !may_pass(answer.status()) => return Ok(answer),
-                Ok(answer) => format!("it answers {}", answer.status()),
-                Err(error) if error.is_timeout() => {
-                    return Err(Failure::Away(format!("no answer within {} s", self.limit.as_secs_f64())));
-                }
-                Err(error) if error.is_builder() || error.is_redirect() => {
-                    return Err(Failure::Away(with_causes(&error)));
-                }
-                Err(error) => with_causes(&error),
-            };
-            if attempt == RETRIES {
-                return Err(Failure::Away(problem));
-            }
-            tracing::debug!(%problem, attempt, "asking again");
-            thread::sleep(wait);
-            wait *= 2;
-            attempt += 1;
+    fn stream<T: RepoType>(
+        &self,
+        repository: &HFRepository<T>,
+        file: &HubFile,
+        part: Option<Range<u64>>,
+    ) -> Result<Content<'_>, Failure> {
+        let request = repository.download_file_stream().filename(file.path).revision(file.revision);
+        // hf-hub sends two requests: HEAD, and then GET.
+        let limit = self.limit * 2;
+        let _one = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = self
+            .runtime
+            .block_on(async { timeout(limit, self.watch.over(request.maybe_range(part).send())).await });
+        let silent = |_| Failure::Away(format!("no answer within {} s", limit.as_secs_f64()));
+        let (length, stream) = opened.map_err(silent)??.map_err(failure)?;
+        Ok(Content { client: self, stream, length })
+    }
+}
+
+/// What all requests have in common.
+fn basis(limit: Duration) -> ClientBuilder {
+    let mut headers = HeaderMap::new();
+    // The announced size is that of the plain content.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Client::builder()
+        .user_agent(concat!("temper/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .connect_timeout(limit)
+}
+
+/// A content on its way.
+pub(crate) struct Content<'a> {
+    client: &'a HubClient,
+    stream: HFByteStream,
+    /// How many bytes the server says that it sends.
+    pub(crate) length: Option<u64>,
+}
+
+impl Content<'_> {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// Says why no more comes.
+    pub(crate) fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, String> {
+        let limit = self.client.limit;
+        let piece = self.client.runtime.block_on(async {
+            timeout(limit, poll_fn(|context| Pin::new(&mut *self.stream).poll_next(context))).await
+        });
+        match piece {
+            Ok(piece) => piece.transpose().map_err(|error| with_causes(&error)),
+            Err(_) => Err(format!("nothing came within {} s", limit.as_secs_f64())),
         }
     }
 }
 
-/// Where a redirection without a host leads; `None` for any other answer.
-fn moved(from: &Url, answer: &Response) -> Option<Url> {
-    if !answer.status().is_redirection() {
-        return None;
+fn failure(error: HFError) -> Failure {
+    match error {
+        HFError::EntryNotFound { .. } | HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } => {
+            Failure::Missing
+        }
+        HFError::AuthRequired { context }
+        | HFError::Forbidden { context }
+        | HFError::Conflict { context }
+        | HFError::RateLimited { context, .. }
+        | HFError::Http { context } => {
+            refusal(context.status, context.error_code.as_deref(), context.server_message.as_deref())
+        }
+        error => Failure::Away(with_causes(&error)),
     }
-    let location = answer.headers().get(LOCATION)?.to_str().ok()?;
-    if Url::parse(location) != Err(ParseError::RelativeUrlWithoutBase) {
-        return None;
-    }
-    from.join(location).ok().filter(|next| next.origin() == from.origin())
 }
 
 /// Whether a status says not now: a timeout, a rate limit, a fault of the server.
-fn may_pass(status: StatusCode) -> bool {
+pub(crate) fn may_pass(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// Makes an error of a status that is none of success.
-fn accept(answer: &Response) -> Result<(), Failure> {
-    let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
-    match answer.status() {
-        status if status.is_success() => Ok(()),
-        StatusCode::NOT_FOUND => Err(Failure::Missing),
-        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-            Err(Failure::Refused { status: status.as_u16(), hint: refusal_hint(header("x-error-code")) })
-        }
-        status if status.is_client_error() => Err(Failure::Refused {
-            status: status.as_u16(),
-            hint: header("x-error-message").unwrap_or_default().to_string(),
-        }),
-        status => Err(Failure::Away(format!("it answers {status}"))),
-    }
-}
-
-fn refusal_hint(code: Option<&str>) -> String {
+/// What a status other than success means. `code` and `message` are the Hub's, if it says any.
+pub(crate) fn refusal(status: StatusCode, code: Option<&str>, message: Option<&str>) -> Failure {
+    let refused = |hint: String| Failure::Refused { status: status.as_u16(), hint };
     let token = "put a token of an account with access into HF_TOKEN";
-    match code {
-        Some("GatedRepo") => {
-            format!("It is gated: accept its terms on its page on the Hub, then {token}")
+    match (status, code) {
+        (StatusCode::NOT_FOUND, _) => Failure::Missing,
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some("GatedRepo")) => {
+            refused(format!("It is gated: accept its terms on its page on the Hub, then {token}"))
         }
         // The Hub gives this answer for private and for missing repositories alike.
-        _ => format!("It is private or gated, or does not exist: check the name, or {token}"),
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+            refused(format!("It is private or gated, or does not exist: check the name, or {token}"))
+        }
+        _ if status.is_client_error() && !may_pass(status) => {
+            refused(message.unwrap_or_default().to_string())
+        }
+        _ => Failure::Away(format!("it answers {status}")),
     }
 }
 
@@ -212,10 +241,12 @@ mod tests {
             HubSettings { endpoint: Some("http://host/hub/".into()), ..HubSettings::from_environment() };
         let client = HubClient::new(&settings).unwrap();
         assert_eq!(client.endpoint(), "http://host/hub");
-        let dataset = client.address(Some("datasets"), "org/data", "refs/pr/1", "a b/c#d.csv");
+        let file =
+            HubFile { kind: RepoKind::Dataset, id: "org/data", revision: "refs/pr/1", path: "a b/c#d.csv" };
         let expected = "http://host/hub/datasets/org/data/resolve/refs%2Fpr%2F1/a%20b/c%23d.csv";
-        assert_eq!(dataset.as_str(), expected);
-        let model = client.address(None, "org/name", "main", "config.json");
-        assert_eq!(model.as_str(), "http://host/hub/org/name/resolve/main/config.json");
+        assert_eq!(client.address(&file).as_str(), expected);
+        let file = HubFile { kind: RepoKind::Model, id: "org/name", revision: "main", path: "config.json" };
+        let expected = "http://host/hub/org/name/resolve/main/config.json";
+        assert_eq!(client.address(&file).as_str(), expected);
     }
 }

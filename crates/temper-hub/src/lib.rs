@@ -20,6 +20,7 @@
 //! ```
 
 mod announced;
+mod announcing;
 mod archive;
 mod catalogue;
 mod client;
@@ -41,6 +42,7 @@ mod settings;
 mod source;
 mod transfer;
 mod verify;
+mod watch;
 
 pub use catalogue::{Catalogue, CatalogueEntry, NotPublicNames, catalogue};
 pub use error::HubError;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::path::PathBuf;
 
-use crate::client::{Failure, HubClient};
+use crate::client::{Failure, HubClient, HubFile};
 use crate::environment;
 use crate::error::HubError;
 use crate::files::wait_for;
@@ -163,12 +163,8 @@ impl Repository<'_> {
         cached: Option<CachedFile>,
     ) -> Result<Option<Located>, HubError> {
         let client = &self.connection.client;
-        let prefix = match self.kind {
-            RepoKind::Model => None,
-            RepoKind::Dataset => Some(self.kind.plural()),
-        };
-        let address = client.address(prefix, &self.id, revision, file);
-        let announced = match (client.ask(&address, revision), cached) {
+        let asked = HubFile { kind: self.kind, id: &self.id, revision, path: file };
+        let announced = match (client.ask(&asked), cached) {
             // Nothing to write, perhaps into a cache that cannot be written.
             (Ok(announced), Some(cached)) if cached.is(&announced) => {
                 self.revision.replace(announced.commit);
@@ -187,8 +183,7 @@ impl Repository<'_> {
         let _lock = self.cache.lock(&announced.hash, client.limit())?;
         if !blob.is_file() {
             let bar = DownloadBar::new(file, self.connection.progress);
-            let transfer =
-                Transfer { client, address: &address, announced: &announced, blob: &blob, bar: &bar };
+            let transfer = Transfer { client, file: &asked, announced: &announced, blob: &blob, bar: &bar };
             let result = transfer.run();
             bar.clear();
             result.map_err(|broken| self.explain_broken(file, broken))?;

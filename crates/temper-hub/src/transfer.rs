@@ -4,16 +4,12 @@
 //! part of, so a later attempt, in this process or another, goes on from there.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use reqwest::blocking::Response;
-use reqwest::header::CONTENT_RANGE;
-use url::Url;
-
 use crate::announced::Announced;
-use crate::client::{Failure, HubClient};
+use crate::client::{Content, Failure, HubClient, HubFile};
 use crate::error::HubError;
 use crate::progress::DownloadBar;
 use crate::verify::{Hashing, Mismatch};
@@ -21,7 +17,6 @@ use temper_files::read_in_pieces;
 
 /// A server that sends fewer bytes than this within the time-out is as good as silent.
 const LEAST: u64 = 1 << 10;
-const PIECE: usize = 1 << 17;
 
 /// Why a content is not there.
 pub(crate) enum Broken {
@@ -38,7 +33,7 @@ pub(crate) enum Broken {
 /// A content to fetch.
 pub(crate) struct Transfer<'a> {
     pub(crate) client: &'a HubClient,
-    pub(crate) address: &'a Url,
+    pub(crate) file: &'a HubFile<'a>,
     pub(crate) announced: &'a Announced,
     /// Where it goes. The caller holds its lock.
     pub(crate) blob: &'a Path,
@@ -54,7 +49,7 @@ impl Transfer<'_> {
         let began_before = self.left_over(&part)? > 0;
         match self.attempt(&part) {
             // The earlier part was of something else, or damaged: once from the start.
-            Err(Broken::Wrong(_)) if began_before => {
+            Err(Broken::Wrong(_) | Broken::Server(Failure::Unusable(_))) if began_before => {
                 tracing::debug!(part = %part.display(), "the download cannot be resumed; starting over");
                 self.attempt(&part)
             }
@@ -93,20 +88,17 @@ impl Transfer<'_> {
     /// Appends what is missing, and moves the file to its place if its content is right.
     fn fill(&self, file: &mut File, mut have: u64, mut hashing: Hashing, part: &Path) -> Result<(), Broken> {
         if have < self.announced.size {
-            let mut answer = self.client.open(self.address, have).map_err(Broken::Server)?;
-            if have > 0 && !goes_on(&answer, have) {
-                // No ranges there: from the start, with the answer at hand unless it is none.
-                if answer.status().as_u16() != 200 {
-                    answer = self.client.open(self.address, 0).map_err(Broken::Server)?;
+            let rest = if have > 0 { self.rest(have)? } else { None };
+            let content = match rest {
+                Some(content) => content,
+                None => {
+                    file.set_len(0).map_err(|error| disk(part, error))?;
+                    have = 0;
+                    hashing = self.announced.hash.hashing(self.announced.size);
+                    self.client.open(self.file, None).map_err(Broken::Server)?
                 }
-                file.set_len(0).map_err(|error| disk(part, error))?;
-                have = 0;
-                hashing = self.announced.hash.hashing(self.announced.size);
-            }
-            if !answer.status().is_success() {
-                return Err(self.unusable(format!("it answers {}", answer.status())));
-            }
-            self.receive(answer, file, have, &mut hashing, part)?;
+            };
+            self.receive(content, file, have, &mut hashing, part)?;
         }
         if let Some(mismatch) = hashing.mismatch(&self.announced.hash) {
             return Err(Broken::Wrong(mismatch));
@@ -115,39 +107,45 @@ impl Transfer<'_> {
         fs::rename(part, self.blob).map_err(|error| disk(self.blob, error))
     }
 
-    /// Writes an answer's body behind the bytes that are there: not one more than was announced.
+    /// The content from byte `have` on; `None` where the server serves no ranges. hf-hub does not
+    /// say whether the server kept to the range, but its length does; what has none is believed,
+    /// counted and hashed.
+    fn rest(&self, have: u64) -> Result<Option<Content<'_>>, Broken> {
+        let size = self.announced.size;
+        match self.client.open(self.file, Some(have..size)) {
+            Ok(content) if content.length.is_none_or(|length| length == size - have) => Ok(Some(content)),
+            Ok(_) | Err(Failure::Refused { status: 416, .. }) => Ok(None),
+            Err(failure) => Err(Broken::Server(failure)),
+        }
+    }
+
+    /// Writes a content behind the bytes that are there: not one more than was announced.
     fn receive(
         &self,
-        mut answer: Response,
+        mut content: Content,
         file: &mut File,
         mut have: u64,
         hashing: &mut Hashing,
         part: &Path,
     ) -> Result<(), Broken> {
         let size = self.announced.size;
-        if let Some(length) = answer.content_length()
+        if let Some(length) = content.length
             && have.checked_add(length) != Some(size)
         {
             return Err(self.unusable(format!("{size} bytes were announced, and {length} of them are sent")));
         }
         self.bar.start(size);
         let mut pace = Pace::new(self.client.limit());
-        let mut piece = vec![0; PIECE];
-        loop {
-            let read = match answer.read(&mut piece) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Broken::Cut(crate::error::with_causes(&error))),
-            };
-            have += read as u64;
+        while let Some(piece) = content.next().map_err(Broken::Cut)? {
+            let piece = piece.as_ref();
+            have += piece.len() as u64;
             if have > size {
                 return Err(self.unusable(format!("{size} bytes were announced, and more are sent")));
             }
-            file.write_all(&piece[..read]).map_err(|error| disk(part, error))?;
-            hashing.update(&piece[..read]);
+            file.write_all(piece).map_err(|error| disk(part, error))?;
+            hashing.update(piece);
             self.bar.at(have);
-            pace.received(read as u64).map_err(Broken::Cut)?;
+            pace.received(piece.len() as u64).map_err(Broken::Cut)?;
         }
         if have < size {
             return Err(Broken::Cut(format!("it ended after {have} of {size} bytes")));
@@ -158,13 +156,6 @@ impl Transfer<'_> {
     fn unusable(&self, reason: String) -> Broken {
         Broken::Server(Failure::Unusable(reason))
     }
-}
-
-/// Whether an answer is the rest of a content from byte `have` on.
-fn goes_on(answer: &Response, have: u64) -> bool {
-    let range = answer.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
-    answer.status().as_u16() == 206
-        && range.is_some_and(|range| range.trim().starts_with(&format!("bytes {have}-")))
 }
 
 fn disk(path: &Path, error: io::Error) -> Broken {

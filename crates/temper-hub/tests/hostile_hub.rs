@@ -173,3 +173,37 @@ fn a_revision_that_leads_out_of_the_cache_is_refused() {
     }
     assert_eq!(server.requests(&[]), 0);
 }
+
+#[test]
+fn a_store_that_the_server_names_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = folder.path().join("outside");
+    let store =
+        format!(r#"{{"accessToken": "x", "exp": 4102444800, "casUrl": "local://{}"}}"#, outside.display());
+    let token = "/api/datasets/org/data/xet-read-token/main";
+    let content = Answer::large("rows").with("X-Xet-Hash", "0a".repeat(32));
+    let server = FakeHub::start(&[(NAME, content), (token, Answer::small(&store))]);
+    let error = fetch(folder.path(), &server).unwrap_err();
+    assert!(!outside.exists());
+    assert!(matches!(&error, HubError::BadAnswer { reason, .. } if reason.contains("Xet")), "{error}");
+    assert!(server.requests(&["GET", token]) > 0);
+    assert!(!folder.path().join("hub/datasets--org--data/snapshots").exists());
+}
+
+#[test]
+fn the_body_of_an_error_is_not_waited_for() {
+    for (status, gets) in [(403, 1), (410, 1), (503, 12)] {
+        // It would never end.
+        let error_page = Answer { get_status: Some(status), silent: Silence::InBody, ..Answer::small("no") };
+        let server = FakeHub::start(&[(NAME, error_page)]);
+        let folder = tempfile::tempdir().unwrap();
+        let error = fetch(folder.path(), &server).unwrap_err();
+        let is_right = match &error {
+            HubError::Forbidden { status: said, .. } => *said == status,
+            HubError::BrokenTransfer { reason, .. } => reason.contains("it answers 503"),
+            _ => false,
+        };
+        assert!(is_right, "{status}: {error}");
+        assert_eq!(server.requests(&["GET"]), gets, "{status}");
+    }
+}

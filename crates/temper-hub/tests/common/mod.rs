@@ -181,11 +181,16 @@ fn serve(
     let elsewhere = path.strip_prefix("/elsewhere/").map(String::from);
     let host = headers.get("host").cloned().unwrap_or_default();
     let mut answers = answers.lock().unwrap();
-    let Some(name) = elsewhere.clone().or_else(|| named_in(path)) else {
-        return answer(stream, method, None, range);
-    };
+    let name = elsewhere.clone().or_else(|| named_in(path)).unwrap_or_else(|| path.to_string());
     match answers.get_mut(&name) {
         Some(known) if known.linked && elsewhere.is_none() => redirect(stream, known, &host, &name),
+        Some(known) if elsewhere.is_some() => {
+            // Only the Hub itself sends these.
+            let mut there = known.clone();
+            there.headers.retain(|(name, _)| !name.starts_with("X-Linked-"));
+            known.cut = known.cut.saturating_sub(usize::from(method == "GET"));
+            answer(stream, method, Some(&mut there), range)
+        }
         known => answer(stream, method, known, range),
     }
 }
@@ -229,10 +234,11 @@ fn answer(
     own.extend(answer.error_code.map(|code| ("X-Error-Code", code.to_string())));
     if method == "GET" {
         status = answer.get_status.unwrap_or(status);
-        if let Some(from) = range.filter(|_| answer.ranges).as_deref().and_then(beginning) {
-            own.push(("Content-Range", format!("bytes {from}-{}/{}", body.len() - 1, body.len())));
+        if let Some((from, to)) = range.filter(|_| answer.ranges).as_deref().and_then(ends) {
+            let to = to.min(body.len() - 1);
+            own.push(("Content-Range", format!("bytes {from}-{to}/{}", body.len())));
             status = if from < body.len() { 206 } else { 416 };
-            body = &body[from.min(body.len())..];
+            body = &body[from.min(body.len())..=to];
         }
     }
     own.push(("Content-Length", body.len().to_string()));
@@ -265,9 +271,10 @@ fn keep_silent(stream: TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The first byte of `bytes=a-`.
-fn beginning(range: &str) -> Option<usize> {
-    range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+/// The first and the last byte of `bytes=a-b`.
+fn ends(range: &str) -> Option<(usize, usize)> {
+    let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
+    Some((from.parse().ok()?, to.parse().ok()?))
 }
 
 /// Settings that touch nothing outside `folder` and ask the Hub at `endpoint`.
