@@ -8,6 +8,8 @@ use common::{answer, folder, folder_with, write};
 use temper_data::{EncodeSettings, Truncation, encode_all, load_tokenizer};
 use temper_fuzz::{Failures, Part, Shape, run};
 
+const CUT: EncodeSettings = EncodeSettings { max_length: 128, truncation: Truncation::Head };
+
 const VOCAB: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nfilm\nun\n##believ\n##able\ncafe\n!\n,\na\nb\n";
 const CONFIG: &str = r###"{"do_lower_case": true, "strip_accents": null, "tokenize_chinese_chars": true,
     "tokenizer_class": "BertTokenizer", "model_max_length": 128, "truncation_side": "right",
@@ -61,7 +63,7 @@ fn use_tokenizer(dir: &Path) -> Result<(), String> {
     }
     let _ = tokenizer.inner().decode(&[0, 1, 2, 3, 4, 5], false);
     let saved = folder(dir, "saved");
-    answer(tokenizer.save(&saved, 12))?;
+    answer(tokenizer.save(&saved, &CUT))?;
     load_tokenizer(&saved).map(drop).map_err(|error| panic!("what was saved does not load: {error}"))
 }
 
@@ -73,7 +75,7 @@ fn converted(files: &[(&str, &str)]) -> Vec<u8> {
     for (name, text) in files {
         write(&dir.join(name), text.as_bytes());
     }
-    load_tokenizer(&dir).expect("loads").save(&dir, 128).expect("saved");
+    load_tokenizer(&dir).expect("loads").save(&dir, &CUT).expect("saved");
     let json = common::read(&dir.join("tokenizer.json"));
     std::fs::remove_dir_all(&dir).expect("removed");
     json
