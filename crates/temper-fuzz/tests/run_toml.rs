@@ -7,7 +7,7 @@ use std::path::Path;
 use common::{answer, folder, read, run_folder, write};
 use temper_fuzz::{Failures, Part, Shape, run};
 use temper_train::settings::resolve;
-use temper_train::{Preset, ResumedRecord, RunRequest};
+use temper_train::{ModelDefaults, Preset, ResumedRecord, RunRequest};
 
 const SETTINGS: &str = "learning_rate = 1e-3\nseed = 1\nmax_steps = 5\nstrategy = \"lora\"\n\
     lora_targets = \"query,value\"\ntrunk_cache_memory = \"1 GiB\"\nprecision = \"f32\"\n";
@@ -32,7 +32,13 @@ fn request(bytes: &[u8], _: &Path) -> Result<(), String> {
 fn settings(bytes: &[u8], dir: &Path) -> Result<(), String> {
     let path = folder(dir, "settings").join("settings.toml");
     write(&path, bytes);
-    let settings = answer(resolve(Preset::Cpu, Some(&path), std::iter::empty(), &serde_json::json!({})))?;
+    let settings = answer(resolve(
+        Preset::Cpu,
+        &ModelDefaults::default(),
+        Some(&path),
+        std::iter::empty(),
+        &serde_json::json!({}),
+    ))?;
     let _ = (settings.lora(), settings.examples_per_step(), settings.tokens_per_batch());
     Ok(())
 }
