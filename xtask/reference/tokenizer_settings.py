@@ -1,8 +1,8 @@
 """Write what transformers makes of tokenizers whose other files say this or that.
 
-A family is a tokenizer's files, its texts and the ids; a case changes files and lists the ids that change with them.
-Tiny tokenizers are trained here and their files stand in the fixture; with --mirror those of well-known models are
-taken instead, whose files are only named.
+A family is a tokenizer's files, its texts and the ids; a case changes files and lists the ids that
+change with them. Tiny tokenizers are trained here and their files stand in the fixture; with
+--mirror those of well-known models are taken instead, whose files are only named.
 """
 
 import argparse
@@ -16,7 +16,16 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import AutoTokenizer
 from transformers.utils import logging
 
@@ -48,7 +57,13 @@ CORPUS = [
 
 def token(text: str, **how: bool) -> dict[str, object]:
     """Return a token as tokenizer_config.json writes one."""
-    plain = {"content": text, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+    plain = {
+        "content": text,
+        "lstrip": False,
+        "normalized": False,
+        "rstrip": False,
+        "single_word": False,
+    }
     return plain | {"special": True} | how
 
 
@@ -80,7 +95,9 @@ def bert() -> Tokenizer:
 
 def byte_level(marks: list[str]) -> Tokenizer:
     """Return a byte-level BPE."""
-    made = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="", fuse_unk=False))
+    made = Tokenizer(
+        models.BPE(continuing_subword_prefix="", end_of_word_suffix="", fuse_unk=False)
+    )
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -111,9 +128,16 @@ def roberta() -> Tokenizer:
 def llama() -> Tokenizer:
     """Return LLaMA's kind: BPE over characters, with bytes for what it does not know."""
     made = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
-    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     made.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
     )
     marks = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = trainers.BpeTrainer(vocab_size=360, special_tokens=marks, show_progress=False)
@@ -144,7 +168,9 @@ def unigram(marks: list[str], unk: str) -> Tokenizer:
 
 def t5() -> Tokenizer:
     """Return T5's kind, with ten sentinels."""
-    made = unigram(["<pad>", "</s>", "<unk>", *(f"<extra_id_{place}>" for place in range(10))], "<unk>")
+    made = unigram(
+        ["<pad>", "</s>", "<unk>", *(f"<extra_id_{place}>" for place in range(10))], "<unk>"
+    )
     made.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )
@@ -156,7 +182,9 @@ def xlm_roberta() -> Tokenizer:
     made = unigram(["<s>", "<pad>", "</s>", "<unk>"], "<unk>")
     made.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True, normalized=False)])
     made.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
     )
     return made
 
@@ -198,11 +226,34 @@ MIRRORED = {
     "karpathy/stories260K": "llama",
 }
 CONFIG = "tokenizer_config.json"
-FLAGS = ["do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "add_bos_token"]
+FLAGS = [
+    "do_lower_case",
+    "strip_accents",
+    "tokenize_chinese_chars",
+    "add_prefix_space",
+    "add_bos_token",
+]
 FLAGS += ["add_eos_token", "legacy", "split_special_tokens", "clean_up_tokenization_spaces"]
-CLASSES = ["BertTokenizer", "DistilBertTokenizerFast", "RobertaTokenizer", "BartTokenizerFast", "GPT2Tokenizer"]
-CLASSES += ["LlamaTokenizer", "LlamaTokenizerFast", "T5Tokenizer", "T5TokenizerFast", "XLMRobertaTokenizerFast"]
-CLASSES += ["CamembertTokenizer", "OpenAIGPTTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"]
+CLASSES = [
+    "BertTokenizer",
+    "DistilBertTokenizerFast",
+    "RobertaTokenizer",
+    "BartTokenizerFast",
+    "GPT2Tokenizer",
+]
+CLASSES += [
+    "LlamaTokenizer",
+    "LlamaTokenizerFast",
+    "T5Tokenizer",
+    "T5TokenizerFast",
+    "XLMRobertaTokenizerFast",
+]
+CLASSES += [
+    "CamembertTokenizer",
+    "OpenAIGPTTokenizer",
+    "PreTrainedTokenizerFast",
+    "TokenizersBackend",
+]
 CLASSES += ["Qwen2TokenizerFast", "GPTNeoXTokenizerFast", "NoSuchTokenizer", "AlbertTokenizer"]
 PARTS = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
 
@@ -230,13 +281,22 @@ def settings(tokenizer: Tokenizer) -> Iterator[Files]:
     yield {CONFIG: {"extra_special_tokens": {"image_token": "<new>"}}}
     yield {CONFIG: {"image_token": "<new>", "audio_token": marked("<ent>", lstrip=True)}}
     yield {CONFIG: {"added_tokens_decoder": {str(size): token("<new>")}}}
-    yield {CONFIG: {"added_tokens_decoder": {str(size): token("<new>", special=False, normalized=True)}}}
-    yield {CONFIG: {"added_tokens_decoder": {str(size): token("<new>"), str(size + 1): token("<ent>")}}}
+    yield {
+        CONFIG: {
+            "added_tokens_decoder": {str(size): token("<new>", special=False, normalized=True)}
+        }
+    }
+    yield {
+        CONFIG: {"added_tokens_decoder": {str(size): token("<new>"), str(size + 1): token("<ent>")}}
+    }
     yield {CONFIG: {"added_tokens_decoder": {str(size + 5): token("<new>")}}}
     yield {CONFIG: {"added_tokens_decoder": {}}}
     yield {"added_tokens.json": {"<new>": size, "<ent>": size + 1}}
     yield {"added_tokens.json": {"<new>": size}, CONFIG: {"pad_token": "<new>"}}
-    yield {"added_tokens.json": {"<new>": size}, "special_tokens_map.json": {"sep_token": token("<new>")}}
+    yield {
+        "added_tokens.json": {"<new>": size},
+        "special_tokens_map.json": {"sep_token": token("<new>")},
+    }
     yield {"config.json": None}
     yield {"config.json": None, CONFIG: {"tokenizer_class": "BertTokenizer"}}
 
@@ -288,7 +348,9 @@ def case(folder: Path, base: Path, files: Files, expected: list[list[int]]) -> d
     return {"files": files, "changed": changed}
 
 
-def family(base: Path, tokenizer: Tokenizer, older: list[Files], count: int, seed: int) -> dict[str, object]:
+def family(
+    base: Path, tokenizer: Tokenizer, older: list[Files], count: int, seed: int
+) -> dict[str, object]:
     """Return a family's cases."""
     expected = ids(base)
     assert expected is not None, base
@@ -296,7 +358,11 @@ def family(base: Path, tokenizer: Tokenizer, older: list[Files], count: int, see
     config = json.loads(own.read_text()) if own.is_file() else {}
     singles = list(settings(tokenizer))
     changes = [*singles, *combined(singles, count, seed)]
-    changes += [{**old, **change} for old in older for change in [{}, *random.Random(seed).sample(singles, 12)]]
+    changes += [
+        {**old, **change}
+        for old in older
+        for change in [{}, *random.Random(seed).sample(singles, 12)]
+    ]
     for change in changes:
         if CONFIG in change:
             change[CONFIG] = config | change[CONFIG]
@@ -340,16 +406,22 @@ def write_mirrored(mirror: Path, out: Path, count: int, seed: int) -> None:
             older = [{"tokenizer.json": None}] if (Path(folder) / "vocab.json").exists() else []
             made = family(Path(folder), tokenizer, older, count, seed)
         found = {"model": name, "dir": str(mirror / "models" / name)}
-        dump(out / f"{name.rpartition('/')[2]}.json", found | {"files": {"config.json": {"model_type": model}}} | made)
+        dump(
+            out / f"{name.rpartition('/')[2]}.json",
+            found | {"files": {"config.json": {"model_type": model}}} | made,
+        )
 
 
 def dump(path: Path, made: dict[str, object]) -> None:
     """Write a family, one case a line and ASCII only: control characters must survive editors."""
-    head = json.dumps({key: value for key, value in made.items() if key != "cases"}, separators=(",", ":"))
+    head = json.dumps(
+        {key: value for key, value in made.items() if key != "cases"}, separators=(",", ":")
+    )
     cases = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in made["cases"])
     path.write_text(f'{head[:-1]},"cases":[\n{cases}\n]}}\n', encoding="utf-8", newline="\n")
     refused = sum("refused" in entry for entry in made["cases"])
-    print(f"wrote {path}: {len(made['cases'])} cases, {refused} of them refused, {path.stat().st_size / 1e3:.0f} kB")
+    size = path.stat().st_size / 1e3
+    print(f"wrote {path}: {len(made['cases'])} cases, {refused} of them refused, {size:.0f} kB")
 
 
 def check(saved: Path) -> None:
@@ -368,8 +440,12 @@ def main() -> None:
     """Write families, or check folders that Temper saved."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="folder to write into")
-    parser.add_argument("--mirror", type=Path, help="mirror of the Hub's files, for well-known models' tokenizers")
-    parser.add_argument("--count", type=int, default=20, help="cases that change several files at once")
+    parser.add_argument(
+        "--mirror", type=Path, help="mirror of the Hub's files, for well-known models' tokenizers"
+    )
+    parser.add_argument(
+        "--count", type=int, default=20, help="cases that change several files at once"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--check", type=Path, help="folder of folders that Temper saved")
     arguments = parser.parse_args()

@@ -123,19 +123,23 @@ fn check(family: &Family, saved: Option<&Path>) -> (usize, usize) {
         }
         assert_eq!(again.special(), tokenizer.special(), "{what}: saved");
         if let Some(saved) = saved {
-            let name = format!("{}-{number}", family.model.replace('/', "-"));
-            let target = saved.join(name);
-            std::fs::create_dir_all(&target).unwrap();
-            for file in ["tokenizer.json", "tokenizer_config.json", "config.json"] {
-                if dir.path().join(file).exists() {
-                    std::fs::copy(dir.path().join(file), target.join(file)).unwrap();
-                }
-            }
-            std::fs::write(target.join("expected.json"), serde_json::to_string(&theirs).unwrap()).unwrap();
+            let target = saved.join(format!("{}-{number}", family.model.replace('/', "-")));
+            keep(dir.path(), &target, &theirs);
         }
     }
     assert!(wrong.is_empty(), "{} of {given} are wrong:\n{}", wrong.len(), wrong.join("\n"));
     (given, refused)
+}
+
+/// Keeps a saved folder, with the ids that it should give.
+fn keep(dir: &Path, target: &Path, ids: &[Vec<u32>]) {
+    std::fs::create_dir_all(target).unwrap();
+    for file in ["tokenizer.json", "tokenizer_config.json", "config.json"] {
+        if dir.join(file).exists() {
+            std::fs::copy(dir.join(file), target.join(file)).unwrap();
+        }
+    }
+    std::fs::write(target.join("expected.json"), serde_json::to_string(ids).unwrap()).unwrap();
 }
 
 fn families(folder: &Path) -> Vec<Family> {

@@ -32,6 +32,7 @@ fn model_files() -> Vec<Wanted> {
         "tokenizer.json",
         "tokenizer_config.json",
         "special_tokens_map.json",
+        "added_tokens.json",
         "vocab.txt",
         "vocab.json",
         "merges.txt",

@@ -5,7 +5,7 @@
 //! for it would be found across the splits.
 
 use serde_json::Value;
-use tokenizers::{NormalizedString, Normalizer, Tokenizer};
+use tokenizers::{ModelWrapper, NormalizedString, Normalizer, Tokenizer};
 
 use crate::panics::caught;
 
@@ -28,6 +28,9 @@ const REMOVING: [&str; 5] = ["BertNormalizer", "Nmt", "Precompiled", "Strip", "S
 /// Splits that leave out white space.
 const DROPPING: [&str; 3] = ["BertPreTokenizer", "Whitespace", "WhitespaceSplit"];
 
+/// What LLaMA's tokenizers write for a space.
+const SPACE: char = '\u{2581}';
+
 /// Splits of other characters, which leave white space as it is.
 const BEFORE: [&str; 2] = ["Digits", "Punctuation"];
 
@@ -41,6 +44,14 @@ const PATTERNS: [&str; 3] = [
 impl Boundaries {
     /// Where texts may be cut for this tokenizer; none where a text must be read as a whole.
     pub fn of(tokenizer: &Tokenizer) -> Option<Self> {
+        let added = tokenizer.get_added_tokens_decoder();
+        let mut added = added.values().flat_map(|token| token.content.chars());
+        if added.any(|character| character.is_whitespace() || is_ideograph(character) || character == SPACE) {
+            return None;
+        }
+        if marks_spaces(tokenizer) {
+            return Some(Self { line_breaks: false, ideographs: false });
+        }
         let normalizer = match tokenizer.get_normalizer() {
             Some(normalizer) => serde_json::to_value(normalizer).ok()?,
             None => Value::Null,
@@ -50,12 +61,9 @@ impl Boundaries {
         let split = parts(&splits, "pretokenizers").iter().find(|part| !is_one_of(part, &BEFORE))?;
         let drops = is_one_of(split, &DROPPING);
         let is_local = |part| is_one_of(part, &KEEPING) || drops && is_one_of(part, &REMOVING);
-        let added = tokenizer.get_added_tokens_decoder();
-        let mut added = added.values().flat_map(|token| token.content.chars());
         if !(drops || ends_words(split))
             || !parts(&normalizer, "normalizers").iter().all(is_local)
             || !keeps_spaces(tokenizer)
-            || added.any(|character| character.is_whitespace() || is_ideograph(character))
         {
             return None;
         }
@@ -94,6 +102,31 @@ impl Boundaries {
         let follows_word = previous.is_some_and(|previous| !previous.is_whitespace());
         is_space && follows_word || self.ideographs && is_ideograph(character)
     }
+}
+
+/// Whether this is LLaMA's kind: pairs of a whole text are merged, but spaces have a mark, which stands at the beginning of
+/// a token alone, so that nothing is merged across the beginning of a word.
+fn marks_spaces(tokenizer: &Tokenizer) -> bool {
+    let ModelWrapper::BPE(model) = tokenizer.get_model() else { return false };
+    let json = |part: Option<Result<Value, serde_json::Error>>| part.and_then(Result::ok).unwrap_or_default();
+    let normalizer = json(tokenizer.get_normalizer().map(serde_json::to_value));
+    let splits = json(tokenizer.get_pre_tokenizer().map(serde_json::to_value));
+    let replaces = |part: &Value| {
+        part["type"] == "Replace" && part["pattern"]["String"] == " " && part["content"] == SPACE.to_string()
+    };
+    let is_marking = match parts(&normalizer, "normalizers") {
+        [] => {
+            splits["type"] == "Metaspace"
+                && splits["split"] == false
+                && splits["replacement"] == SPACE.to_string()
+        }
+        [mark] => splits.is_null() && replaces(mark),
+        [first, mark] => splits.is_null() && first["type"] == "Prepend" && replaces(mark),
+        _ => false,
+    };
+    let vocab = if is_marking { model.get_vocab() } else { return false };
+    let starts = |token: &str| !token.trim_start_matches(SPACE).contains(SPACE);
+    vocab.contains_key(SPACE.encode_utf8(&mut [0; 4]) as &str) && vocab.keys().all(|token| starts(token))
 }
 
 /// CJK unified ideographs.

@@ -76,60 +76,28 @@ pub(super) fn definition(
 ) -> Result<Value, DataError> {
     let model = Model { recipe, source, settings, tokens };
     let prefix = |default| settings.flag("add_prefix_space", default);
-    let (model, normalizer, pre_tokenizer, decoder) = match recipe {
+    let (bytes, nfc) = (byte_level(true, true), json!({"type": "NFC"}));
+    let [model, normalizer, pre_tokenizer, decoder] = match recipe {
         Recipe::AsIs => return Ok(source.json.clone()),
-        Recipe::Bert => {
-            let unk = model.of_vocabulary("unk_token")?;
-            let model = model.of(
-                "WordPiece",
-                json!({"unk_token": unk, "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}),
-            )?;
-            let normalizer = bert_normalizer(
-                settings.flag("tokenize_chinese_chars", true)?,
-                settings.perhaps("strip_accents")?,
-                settings.flag("do_lower_case", true)?,
-            );
-            let decoder = json!({"type": "WordPiece", "prefix": "##", "cleanup": true});
-            (model, normalizer, json!({"type": "BertPreTokenizer"}), decoder)
-        }
+        Recipe::Bert => bert(&model)?,
+        Recipe::OpenAiGpt => openai_gpt(&model)?,
         Recipe::Gpt2 | Recipe::Roberta => {
-            (model.byte_pairs()?, Value::Null, byte_level(prefix(false)?, true), byte_level(true, true))
+            [model.byte_pairs()?, Value::Null, byte_level(prefix(false)?, true), bytes]
         }
-        Recipe::GptNeoX => (
-            model.byte_pairs()?,
-            json!({"type": "NFC"}),
-            byte_level(prefix(false)?, true),
-            byte_level(true, true),
-        ),
-        Recipe::Qwen2 => {
-            let words = json!({
-                "type": "Split", "pattern": {"Regex": QWEN2_WORDS}, "behavior": "Isolated", "invert": false,
-            });
-            let bytes = byte_level(settings.perhaps("add_prefix_space")?.unwrap_or(false), false);
-            let parts = json!({"type": "Sequence", "pretokenizers": [words, bytes]});
-            (model.byte_pairs()?, json!({"type": "NFC"}), parts, byte_level(true, true))
-        }
-        Recipe::OpenAiGpt => {
-            let unk = tokens.part("unk_token").map(Token::text);
-            let suffix = json!({
-                "unk_token": unk, "continuing_subword_prefix": "", "end_of_word_suffix": "</w>", "fuse_unk": false,
-            });
-            let decoder = json!({"type": "BPEDecoder", "suffix": "</w>"});
-            let words = json!({"type": "BertPreTokenizer"});
-            (model.of("BPE", suffix)?, bert_normalizer(true, None, true), words, decoder)
-        }
+        Recipe::GptNeoX => [model.byte_pairs()?, nfc, byte_level(prefix(false)?, true), bytes],
+        Recipe::Qwen2 => [model.byte_pairs()?, nfc, qwen2_words(settings)?, bytes],
         Recipe::Llama => {
             let (scheme, decoder) = llama_spaces(settings)?;
             let model = model.of("BPE", json!({"fuse_unk": true, "byte_fallback": true}))?;
-            (model, Value::Null, metaspace(scheme, false), decoder)
+            [model, Value::Null, metaspace(scheme, false), decoder]
         }
         Recipe::T5 => {
-            (model.unigram(2)?, charsmap(source), words_and_spaces("always"), metaspace("always", true))
+            [model.unigram(2)?, charsmap(source), words_and_spaces("always"), metaspace("always", true)]
         }
         Recipe::XlmRoberta | Recipe::Camembert => {
             let unk = if recipe == Recipe::Camembert { model.place_of("unk_token") } else { 3 };
             let scheme = if prefix(true)? { "always" } else { "never" };
-            (model.unigram(unk)?, charsmap(source), words_and_spaces(scheme), metaspace(scheme, true))
+            [model.unigram(unk)?, charsmap(source), words_and_spaces(scheme), metaspace(scheme, true)]
         }
     };
     Ok(json!({
@@ -141,6 +109,41 @@ pub(super) fn definition(
         "decoder": decoder,
         "model": model,
     }))
+}
+
+/// BERT's model, normalizer, words and decoder.
+fn bert(model: &Model<'_>) -> Result<[Value; 4], DataError> {
+    let (settings, unk) = (model.settings, model.of_vocabulary("unk_token")?);
+    let parameters =
+        json!({"unk_token": unk, "continuing_subword_prefix": "##", "max_input_chars_per_word": 100});
+    let normalizer = bert_normalizer(
+        settings.flag("tokenize_chinese_chars", true)?,
+        settings.perhaps("strip_accents")?,
+        settings.flag("do_lower_case", true)?,
+    );
+    let decoder = json!({"type": "WordPiece", "prefix": "##", "cleanup": true});
+    Ok([model.of("WordPiece", parameters)?, normalizer, json!({"type": "BertPreTokenizer"}), decoder])
+}
+
+/// The first GPT's, which reads words as BERT does.
+fn openai_gpt(model: &Model<'_>) -> Result<[Value; 4], DataError> {
+    let suffix = "</w>";
+    let parameters = json!({
+        "unk_token": model.tokens.part("unk_token").map(Token::text),
+        "continuing_subword_prefix": "",
+        "end_of_word_suffix": suffix,
+        "fuse_unk": false,
+    });
+    let decoder = json!({"type": "BPEDecoder", "suffix": suffix});
+    let words = json!({"type": "BertPreTokenizer"});
+    Ok([model.of("BPE", parameters)?, bert_normalizer(true, None, true), words, decoder])
+}
+
+fn qwen2_words(settings: &Settings) -> Result<Value, DataError> {
+    let pattern = json!({"Regex": QWEN2_WORDS});
+    let words = json!({"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false});
+    let bytes = byte_level(settings.perhaps("add_prefix_space")?.unwrap_or(false), false);
+    Ok(json!({"type": "Sequence", "pretokenizers": [words, bytes]}))
 }
 
 /// The layout that a class gives a text, where it does not keep the file's.

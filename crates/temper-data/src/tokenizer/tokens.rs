@@ -74,40 +74,16 @@ impl Tokens {
         // transformers takes these before those that it read as texts.
         let mut others = take_others(&mut values, |value| value.is_string() || is_marked(value));
         others.extend(named);
-        let refused = |key: &str, value: &Value| {
-            settings.refused_in(
-                "tokenizer_config.json",
-                key,
-                Some(value),
-                "a token is needed: a text, or an object \
-                with `__type` and `content`",
-            )
-        };
-        let read = |key: &str, value: &Value| token(value).ok_or_else(|| refused(key, value));
-        let mut parts = Vec::new();
-        for part in PARTS {
-            match values.get(part) {
-                None => {}
-                Some(Value::Null) => parts.push((part.into(), None)),
-                Some(value) => {
-                    let named = read(part, value)?;
-                    let known = added.values().rev().find(|token| token.content == named.text()).cloned();
-                    parts.push((part.into(), Some(known.map_or(named, Token::Full))));
-                }
-            }
-        }
-        let others = others.iter().map(|(key, value)| Ok((key.clone(), read(key, value)?)));
-        let others = others.collect::<Result<Vec<_>, DataError>>()?;
-        // A list under the older name counts only where the newer name is missing altogether.
-        let key = if values.contains_key(EXTRA) { EXTRA } else { OLDER_EXTRA };
-        let extra = match values.get(key) {
-            None | Some(Value::Null) => None,
-            Some(Value::Array(list)) => {
-                Some(list.iter().map(|value| read(key, value)).collect::<Result<Vec<_>, _>>()?)
-            }
-            Some(value) => return Err(refused(key, value)),
-        };
-        Ok(Self { parts, others, extra, added })
+        let parts = PARTS.iter().filter(|part| values.contains_key(**part));
+        let parts =
+            parts.map(|part| Ok((part.to_string(), read_part(settings, part, &values[*part], &added)?)));
+        let others = others.iter().map(|(key, value)| Ok((key.clone(), read_token(settings, key, value)?)));
+        Ok(Self {
+            parts: parts.collect::<Result<_, DataError>>()?,
+            others: others.collect::<Result<_, DataError>>()?,
+            extra: read_extra(settings, &values)?,
+            added,
+        })
     }
 
     /// Names a token where no file says anything of its part.
@@ -206,6 +182,38 @@ impl Tokens {
 
 const EXTRA: &str = "extra_special_tokens";
 const OLDER_EXTRA: &str = "additional_special_tokens";
+
+/// A token, which is matched as the list of added tokens says where that has it; none of null.
+fn read_part(
+    settings: &Settings,
+    part: &str,
+    value: &Value,
+    added: &BTreeMap<u32, AddedToken>,
+) -> Result<Option<Token>, DataError> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let named = read_token(settings, part, value)?;
+    let known = added.values().rev().find(|token| token.content == named.text()).cloned();
+    Ok(Some(known.map_or(named, Token::Full)))
+}
+
+fn read_token(settings: &Settings, key: &str, value: &Value) -> Result<Token, DataError> {
+    let reason = "a token is needed: a text, or an object with `__type` and `content`";
+    token(value).ok_or_else(|| settings.refused_in("tokenizer_config.json", key, Some(value), reason))
+}
+
+/// The extra tokens. A list under the older name counts only where the newer name is missing altogether.
+fn read_extra(settings: &Settings, values: &Map<String, Value>) -> Result<Option<Vec<Token>>, DataError> {
+    let key = if values.contains_key(EXTRA) { EXTRA } else { OLDER_EXTRA };
+    match values.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(list)) => {
+            list.iter().map(|value| read_token(settings, key, value)).collect::<Result<_, _>>().map(Some)
+        }
+        Some(_) => Err(settings.refused(key, "a list of tokens is needed")),
+    }
+}
 
 /// The list under its older name.
 fn move_extra(values: &mut Map<String, Value>) {
