@@ -48,7 +48,7 @@ fn checkpoint() -> Result<(), Failures> {
     let seed = |path: &Path| vec![read(path)];
     run(
         "checkpoint",
-        4000,
+        20000,
         &[
             Part {
                 name: "state",

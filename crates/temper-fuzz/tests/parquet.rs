@@ -86,5 +86,5 @@ fn parquet() -> Result<(), Failures> {
         .into_iter()
         .flat_map(|schema| written.map(|(compression, version)| seed(schema, compression, version)));
     let seeds = seeds.collect();
-    run("parquet", 8000, &[Part { name: "table", shape: Shape::Bytes, seeds, check: Box::new(table) }])
+    run("parquet", 20000, &[Part { name: "table", shape: Shape::Bytes, seeds, check: Box::new(table) }])
 }
