@@ -29,7 +29,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fine-tune a model: cargo xtask finetune bert imdb [FLAGS]
+    /// Fine-tune a model: cargo xtask finetune bert imdb FLAGS
     Finetune(Handed),
     /// Score a fine-tuned model on a split
     Evaluate(Handed),

@@ -86,8 +86,7 @@ fn change_keys(map: &mut Map<String, Value>, donor: Value, random: &mut Random) 
         1 if !key.contains(['"', '\\']) => drop(map.insert(format!("{MARK}{key}"), donor)),
         2 => {
             let value = map.shift_remove(&key).unwrap_or_default();
-            let trouble = String::from_utf8_lossy(*random.pick(&TROUBLE));
-            map.insert(format!("{key}{trouble}"), value);
+            map.insert(format!("{key}{}", trouble(random)), value);
         }
         _ => drop(map.insert(key, donor)),
     }
@@ -117,8 +116,13 @@ fn extreme_number(random: &mut Random) -> Value {
     }
 }
 
+fn trouble(random: &mut Random) -> String {
+    let bytes: &&[u8] = random.pick(&TROUBLE);
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 fn any_value(random: &mut Random) -> Value {
-    let trouble = String::from_utf8_lossy(*random.pick(&TROUBLE)).into_owned();
+    let trouble = trouble(random);
     let values =
         [Value::Null, json!(true), json!(0), json!(""), json!([]), json!({}), json!([null]), json!(trouble)];
     random.pick(&values).clone()

@@ -55,7 +55,7 @@ fn adapter() -> Result<(), Failures> {
     let part = |name, shape, seed: &[u8], check| Part { name, shape, seeds: vec![seed.to_vec()], check };
     run(
         "adapter",
-        4000,
+        20000,
         &[
             part("config", Shape::Json, &bert.config, bert.check(ADAPTER_CONFIG)),
             part("weights", Shape::Safetensors, &bert.weights, bert.check(ADAPTER_WEIGHTS)),

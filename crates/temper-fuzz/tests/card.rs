@@ -23,5 +23,5 @@ fn card() -> Result<(), Failures> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
     let seeds = paths.iter().map(|path| common::read(path)).collect();
-    run("card", 8000, &[Part { name: "card", shape: Shape::Toml, seeds, check: Box::new(parse) }])
+    run("card", 20000, &[Part { name: "card", shape: Shape::Toml, seeds, check: Box::new(parse) }])
 }

@@ -55,7 +55,7 @@ fn csv() -> Result<(), Failures> {
     };
     run(
         "csv",
-        8000,
+        20000,
         &[
             part("csv", "table.csv", Format::Csv, &[CSV, QUOTED]),
             part("tsv", "table.tsv", Format::Tsv, &[TSV]),

@@ -38,5 +38,5 @@ fn table(bytes: &[u8], dir: &Path) -> Result<(), String> {
 #[test]
 fn jsonl() -> Result<(), Failures> {
     let seeds = vec![PLAIN.into(), NESTED.into()];
-    run("jsonl", 8000, &[Part { name: "rows", shape: Shape::JsonLines, seeds, check: Box::new(table) }])
+    run("jsonl", 20000, &[Part { name: "rows", shape: Shape::JsonLines, seeds, check: Box::new(table) }])
 }

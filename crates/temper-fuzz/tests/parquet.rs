@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use ::parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use ::parquet::file::metadata::KeyValue;
-use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::properties::{WriterProperties, WriterVersion};
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
 use common::{answer, folder, write};
@@ -23,11 +23,16 @@ const TAGS: &str = "message tags {
 const FEATURES: &str =
     r#"{"info": {"features": {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}}}"#;
 
-/// A file of three texts and three numbers, in two groups of rows.
-fn seed(schema: &str, compression: Compression) -> Vec<u8> {
+/// A file of three texts and three numbers, in two groups of rows; version 2 has a page for each row.
+fn seed(schema: &str, compression: Compression, version: WriterVersion) -> Vec<u8> {
     let metadata = vec![KeyValue::new("huggingface".into(), FEATURES.to_owned())];
-    let properties =
-        WriterProperties::builder().set_key_value_metadata(Some(metadata)).set_compression(compression);
+    let mut properties = WriterProperties::builder()
+        .set_key_value_metadata(Some(metadata))
+        .set_compression(compression)
+        .set_writer_version(version);
+    if version == WriterVersion::PARQUET_2_0 {
+        properties = properties.set_data_page_row_count_limit(1).set_write_batch_size(1);
+    }
     let schema = Arc::new(parse_message_type(schema).expect("a schema"));
     let mut bytes = Vec::new();
     let mut file =
@@ -67,12 +72,20 @@ fn table(bytes: &[u8], dir: &Path) -> Result<(), String> {
 
 #[test]
 fn parquet() -> Result<(), Failures> {
-    let seeds = [REVIEWS, TAGS].into_iter().flat_map(|schema| {
-        let gzip = Compression::GZIP(GzipLevel::default());
-        let zstd = Compression::ZSTD(ZstdLevel::default());
-        [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip, zstd, Compression::LZ4_RAW]
-            .map(|compression| seed(schema, compression))
-    });
+    let gzip = Compression::GZIP(GzipLevel::default());
+    let zstd = Compression::ZSTD(ZstdLevel::default());
+    let (old, new) = (WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0);
+    let written = [
+        (Compression::UNCOMPRESSED, old),
+        (Compression::UNCOMPRESSED, new),
+        (Compression::SNAPPY, new),
+        (gzip, old),
+        (zstd, new),
+        (Compression::LZ4_RAW, old),
+    ];
+    let seeds = [REVIEWS, TAGS]
+        .into_iter()
+        .flat_map(|schema| written.map(|(compression, version)| seed(schema, compression, version)));
     let seeds = seeds.collect();
-    run("parquet", 8000, &[Part { name: "table", shape: Shape::Bytes, seeds, check: Box::new(table) }])
+    run("parquet", 20000, &[Part { name: "table", shape: Shape::Bytes, seeds, check: Box::new(table) }])
 }

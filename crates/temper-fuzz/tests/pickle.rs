@@ -56,7 +56,7 @@ fn pickle() -> Result<(), Failures> {
     let pickle = |bytes: &[u8], dir: &Path| read_all(&with_pickle(&files, bytes), dir);
     run(
         "pickle",
-        6000,
+        20000,
         &[
             Part {
                 name: "archive",

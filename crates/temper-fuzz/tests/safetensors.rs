@@ -50,7 +50,7 @@ fn safetensors() -> Result<(), Failures> {
     let seeds = vec![mixed(), lora("bert"), lora("falcon-40b")];
     run(
         "safetensors",
-        6000,
+        20000,
         &[
             Part { name: "file", shape: Shape::Safetensors, seeds, check: Box::new(file) },
             Part { name: "index", shape: Shape::Json, seeds: vec![names.into()], check: Box::new(index) },

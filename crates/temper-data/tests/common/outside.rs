@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub fn skipped(why: impl Display) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
+    let why = why.to_string().replace('\n', " ");
     let _ = writeln!(std::io::stderr(), "skipped: {why} ({test})");
 }
 

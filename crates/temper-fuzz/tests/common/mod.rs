@@ -51,7 +51,7 @@ pub fn offline(cache: &Path) -> Hub {
 
 const WORDS: &str = "[PAD] [UNK] [CLS] [SEP] [MASK] the film is was very good fine bad dull .";
 
-/// The folder of a run of a few steps, made by this program's `finetune`; workers read that of their leader.
+/// The folder of a run of the head for a few steps, made by this program's `finetune`; workers read that of their leader.
 pub fn run_folder(target: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target);
     let run = dir.join("runs/run");
@@ -74,8 +74,8 @@ pub fn run_folder(target: &str) -> PathBuf {
     let path = |name: &str| dir.join(name).display().to_string();
     let (model, data, runs) = (path("model"), path("reviews.csv"), path("runs"));
     let what = ["temper", "finetune", &model, &data, "--output-dir", &runs, "--run-name", "run", "--offline"];
-    let how = ["--max-steps", "4", "--save-steps", "2", "--max-seq-length", "16", "--learning-rate", "1e-3"];
-    temper_train::cli::run(what.into_iter().chain(how).map(Into::into));
+    let how = "--strategy head --max-steps 4 --save-steps 2 --max-seq-length 16 --learning-rate 1e-3";
+    temper_train::cli::run(what.into_iter().chain(how.split(' ')).map(Into::into));
     assert!(run.join("results.json").is_file(), "the run ended");
     run
 }

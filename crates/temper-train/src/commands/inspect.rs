@@ -16,6 +16,7 @@ use crate::{LocalModel, Settings, SourceOptions, TrainError};
 pub struct InspectArgs {
     /// Name (bert), Hub id (org/name), folder or run of a model
     pub model: String,
+    #[allow(rustdoc::broken_intra_doc_links)] // Help on a command line: the brackets are no links.
     /// What would train: all, head, last:K, layers:A-B, embeddings, freeze-embeddings, norms+head, biases+head,
     /// lora, gradual[:STEPS], pattern:REGEX[,REGEX] or a TOML file; several times to compare strategies
     #[arg(long = "strategy", value_name = "STRATEGY", default_value = "all")]

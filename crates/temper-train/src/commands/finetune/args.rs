@@ -179,6 +179,7 @@ pub struct SettingFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subset_seed: Option<u64>,
+    #[allow(rustdoc::broken_intra_doc_links)] // Help on a command line: the brackets are no links.
     /// What trains: all, head, last:K, layers:A-B, norms+head, biases+head, lora, gradual[:STEPS],
     /// gradual:EPOCHSepoch, embeddings, freeze-embeddings, pattern:REGEX[,REGEX], or a TOML file
     #[arg(long)]
