@@ -60,6 +60,23 @@ pub fn load_tables(
     }
 }
 
+/// Refuses a name that is neither a card's nor a file or folder, before anything is fetched.
+///
+/// # Errors
+/// [`DataError::NoFile`] for what can only be a path, else those of [`find_card`].
+pub fn check_dataset_name(name_or_path: &str, card_directories: &[PathBuf]) -> Result<(), DataError> {
+    let path = Path::new(name_or_path);
+    if path.exists() {
+        return Ok(());
+    }
+    match find_card(name_or_path, card_directories) {
+        Err(DataError::UnknownDataset { .. }) if is_meant_as_path(path) => {
+            Err(DataError::NoFile { path: path.to_path_buf() })
+        }
+        result => result.map(|_| ()),
+    }
+}
+
 /// Whether a name that no card has can only be a path.
 fn is_meant_as_path(path: &Path) -> bool {
     let start = path.components().next();

@@ -29,7 +29,7 @@ pub use classification::{
     ColumnNames, DatasetRequest, LabelledText, TextClassificationData, load_text_classification,
 };
 pub use columns::ColumnChoice;
-pub use dataset::{DatasetTables, load_tables};
+pub use dataset::{DatasetTables, check_dataset_name, load_tables};
 pub use encode::{EncodeSettings, Encoded, EncodedSet, TextInput, Truncation, encode_all};
 pub use error::DataError;
 pub use local::{SplitTables, read_local};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use temper_data::{
-    ColumnNames, DataError, DatasetRequest, LabelledText, TextClassificationData, load_text_classification,
-    unit_hash,
+    ColumnNames, DataError, DatasetRequest, LabelledText, TextClassificationData, check_dataset_name,
+    load_text_classification, unit_hash,
 };
 use temper_hub::{Hub, HubSettings};
 
@@ -272,6 +272,8 @@ fn a_missing_column_and_a_missing_file_are_named() {
     for path in ["./missing/data.csv", "./missing", "data.csv.gz"] {
         let root = tempfile::tempdir().unwrap();
         let error = load_text_classification(&hub(root.path()), &request(path)).unwrap_err();
+        assert!(matches!(error, DataError::NoFile { .. }), "{error}");
+        let error = check_dataset_name(path, &[]).unwrap_err();
         assert!(matches!(error, DataError::NoFile { .. }), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! The one way in which Temper writes: a file or a folder is complete or absent, also after a crash or a power cut.
 //!
-//! - [`write`] and [`fill`] make a file: a temporary file in the same folder, fsync, rename, fsync of the folder.
+//! - [`write()`] and [`fill`] make a file: a temporary file in the same folder, fsync, rename, fsync of the folder.
 //! - [`publish`] makes a folder: everything in it is synced, then one rename puts it into its place. What was there
 //!   before is removed afterwards.
 //! - [`Owner`] is the one process that works in a folder.

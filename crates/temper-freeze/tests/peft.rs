@@ -288,7 +288,7 @@ fn damaged_files_are_errors_and_no_panics() {
 /// Changes, cuts or repeats a few bytes, more often at the beginning, where a header is.
 fn damage(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
     for _ in 0..1 + random.next_u32() % 3 {
-        let end = if random.next_u32() % 2 == 0 { bytes.len().min(200) } else { bytes.len() };
+        let end = if random.next_u32().is_multiple_of(2) { bytes.len().min(200) } else { bytes.len() };
         let at = random.next_u32() as usize % end.max(1);
         match random.next_u32() % 5 {
             0 => bytes[at] ^= 1 << (random.next_u32() % 8),

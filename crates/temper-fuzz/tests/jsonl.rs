@@ -4,11 +4,12 @@ mod common;
 
 use std::path::Path;
 
-use common::{answer, folder, offline, write};
+use common::{columns, folder, offline, write};
 use temper_data::{DatasetRequest, Format, load_text_classification};
 use temper_fuzz::{Failures, Part, Shape, run};
 
-const WANTED: &[&str] = &["text", "label", "tokens", "answers"];
+/// Columns of one seed or another.
+const WANTED: &[&[&str]] = &[&["text", "label"], &["tokens", "tags"]];
 const PLAIN: &str = "{\"text\": \"good\", \"label\": 1}\n{\"text\": \"b\\u00e4d\", \"label\": 0}\n\
     {\"text\": \"fine\", \"label\": 1}\n{\"text\": \"dull\", \"label\": 0}\n";
 const NESTED: &str = "{\"tokens\": [\"Ada\", \"ran\"], \"tags\": [1, 0], \"score\": 0.5}\n\
@@ -17,7 +18,7 @@ const NESTED: &str = "{\"tokens\": [\"Ada\", \"ran\"], \"tags\": [1, 0], \"score
 fn table(bytes: &[u8], dir: &Path) -> Result<(), String> {
     let path = folder(dir, "tables").join("table.jsonl");
     write(&path, bytes);
-    let table = answer(Format::Jsonl.read(&path, WANTED))?;
+    let table = columns(Format::Jsonl, &path, WANTED)?;
     assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()), "a cell a column");
     let request = DatasetRequest {
         name_or_path: path.display().to_string(),

@@ -57,10 +57,7 @@ impl RunRequest {
     /// # Errors
     /// [`TrainError::Data`].
     pub fn check_dataset(&self) -> Result<(), TrainError> {
-        if !Path::new(&self.dataset).exists() {
-            temper_data::find_card(&self.dataset, &self.sources.card_directories())?;
-        }
-        Ok(())
+        Ok(temper_data::check_dataset_name(&self.dataset, &self.sources.card_directories())?)
     }
 
     /// The same with the precision that `auto` stands for on its backend.

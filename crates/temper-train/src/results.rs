@@ -35,7 +35,7 @@ pub struct Results {
     pub peak_memory_bytes: Option<u64>,
     /// What the GPU's allocator held at the end of training; it gives little back before.
     pub device_memory_bytes: Option<u64>,
-    /// What one step, measured ahead, had foretold.
+    /// The estimate from one step that was measured ahead.
     pub predicted: Option<Prediction>,
     /// What the training proof found.
     pub proof: ProofReport,

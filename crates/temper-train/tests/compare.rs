@@ -275,7 +275,7 @@ fn two_comparisons_do_not_work_in_one_folder() {
         assert!(child.try_wait().unwrap().is_none());
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    assert_fails(&compare(&bench, &flags), 2, &["another temper is at work"]);
+    assert_fails(&compare(&bench, &flags), 2, &["is in use by process"]);
     assert_eq!(interrupt(&bench, &mut child, run), Some(130));
 }
 

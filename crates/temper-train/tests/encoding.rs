@@ -28,7 +28,7 @@ fn pairs(rows: usize) -> String {
     let (nouns, adverbs) = (["film", "plot", "cast", "story"], ["so", "very", "and"]);
     let row = |row: usize| {
         let first = row / 2 % 6;
-        let second = if row % 2 == 0 { first } else { (first + 1 + row / 12 % 5) % 6 };
+        let second = if row.is_multiple_of(2) { first } else { (first + 1 + row / 12 % 5) % 6 };
         let (noun, adverb) = (nouns[row / 7 % 4], adverbs[row / 5 % 3]);
         let label = ["same", "other"][row % 2];
         format!("the {noun} is {},{adverb} {},{label}\n", words[first], words[second])

@@ -30,6 +30,11 @@ fn bench() -> Bench {
         "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},
     });
     bench.write("gpt2/tokenizer.json", &tokenizer.to_string());
+    // GPT-2's own class has a BPE vocabulary.
+    bench.write(
+        "gpt2/tokenizer_config.json",
+        &json!({"tokenizer_class": "PreTrainedTokenizerFast"}).to_string(),
+    );
     bench
 }
 

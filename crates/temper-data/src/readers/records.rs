@@ -245,7 +245,10 @@ mod tests {
 
     use super::*;
 
-    fn records(bytes: &[u8]) -> Result<(Vec<(u64, Vec<String>)>, FileReport), DataError> {
+    /// Records with their lines.
+    type Numbered = Vec<(u64, Vec<String>)>;
+
+    fn records(bytes: &[u8]) -> Result<(Numbered, FileReport), DataError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.csv");
         std::fs::write(&path, bytes).unwrap();

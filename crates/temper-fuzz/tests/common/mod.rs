@@ -5,11 +5,18 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use temper_data::{Format, Table};
 use temper_hub::{Hub, HubSettings};
 
 /// A reader's answer as the runner takes it.
 pub fn answer<T>(result: Result<T, impl Display>) -> Result<T, String> {
     result.map_err(|error| error.to_string())
+}
+
+/// The first of some sets of columns that a file has.
+pub fn columns(format: Format, path: &Path, wanted: &[&[&str]]) -> Result<Table, String> {
+    let mut read = wanted.iter().map(|wanted| answer(format.read(path, wanted)));
+    read.find(Result::is_ok).unwrap_or_else(|| Err("no set of columns can be read".into()))
 }
 
 /// A folder `name` in the folder of the runner.

@@ -1,4 +1,4 @@
-//! What a fine-tuned classifier has to beat: the commonest label, and words counted.
+//! What a fine-tuned classifier has to beat: the most common label, and words counted.
 
 mod lbfgs;
 mod logistic;

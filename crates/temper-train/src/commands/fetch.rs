@@ -41,10 +41,8 @@ pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
             say(&notice);
         }
         if args.json {
-            print_line(&format!(
-                "{}",
-                serde_json::to_string(&resolved).map_err(|error| TrainError::file("stdout", error))?
-            ))?;
+            let text = serde_json::to_string(&resolved);
+            print_line(&text.map_err(|error| TrainError::file("stdout", error))?)?;
             continue;
         }
         print_line(&format!("{} ({:?})", resolved.id, resolved.origin))?;

@@ -113,7 +113,7 @@ impl TextOptions {
             let texts = std::iter::from_fn(move || {
                 let next = texts.next();
                 if next.is_none() {
-                    texts.notice().iter().for_each(|notice| eprintln!("note: {notice}"));
+                    texts.notice().iter().for_each(|notice| say(&format!("note: {notice}")));
                 }
                 next.map(|text| text.map_err(TrainError::from))
             });

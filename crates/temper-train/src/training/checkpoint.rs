@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::optim::OptimizerRecord;
+use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use serde::{Deserialize, Serialize};
 use temper_files::{Checksums, FileError, publish, remove_folder};
 use temper_models::{Model, ModelConfig};
 
 use super::trunk::TrunkReports;
 use super::window::Window;
+use crate::panics::{Refusal, caught};
 use crate::{TrainError, adapters};
 
 /// What a run needs to know besides weights and optimiser to go on exactly.
@@ -117,7 +118,8 @@ impl Checkpoints {
         publish(&self.best_dir(), |folder| {
             adapters::save(model, config, folder)?;
             write_json(&folder.join(BEST), &BestMark { step })?;
-            Ok(drop(Checksums::write(folder)?))
+            Checksums::write(folder)?;
+            Ok(())
         })
     }
 
@@ -201,13 +203,22 @@ impl Checkpoints {
         }
     }
 
-    /// The optimiser's state in a checkpoint.
+    /// An optimiser with the state that a checkpoint has.
     ///
     /// # Errors
-    /// [`TrainError::File`].
-    pub fn optimizer(checkpoint: &Path) -> Result<OptimizerRecord, TrainError> {
+    /// [`TrainError::File`], also where Burn panics on a damaged state.
+    pub fn restored(checkpoint: &Path, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer, TrainError> {
         let path = checkpoint.join(OPTIMIZER);
-        OptimizerRecord::load(&path).map_err(|error| TrainError::content(&path, error))
+        let restore = || OptimizerRecord::load(&path).map(|record| optimizer.load_record(record));
+        match caught(restore) {
+            Ok(restored) => restored.map_err(|error| TrainError::content(&path, error)),
+            Err(Refusal::Other(reason)) => {
+                Err(TrainError::content(&path, format!("the file is damaged: {reason}")))
+            }
+            Err(Refusal::NoMemory(_)) => {
+                Err(TrainError::content(&path, "the file asks for more memory than there is"))
+            }
+        }
     }
 
     /// Removes what only an unfinished run needs. Checkpoints stay.

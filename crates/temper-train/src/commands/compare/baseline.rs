@@ -27,7 +27,7 @@ pub(super) fn read_or_compute(
 ) -> Result<Vec<Baseline>, TrainError> {
     let path = place(folder);
     if let Some(prepared) = prepared.filter(|_| !path.exists()) {
-        progress.line("baselines: the commonest label, and words counted (TF-IDF, logistic regression)");
+        progress.line("baselines: the most common label, and words counted (TF-IDF, logistic regression)");
         let computed = baselines(prepared.task(), prepared.splits());
         RunFolder::existing(folder).write_json(&path, &computed)?;
         return Ok(computed);

@@ -185,7 +185,7 @@ impl<T: Task> Job<T> {
         let state = checkpoint.as_ref().map(|checkpoint| checkpoint.state.clone()).unwrap_or_default();
         let model = self.task_model(loaded.model, plan, state.step, &clip);
         match &checkpoint {
-            Some(checkpoint) => optimizer = optimizer.load_record(Checkpoints::optimizer(&checkpoint.dir)?),
+            Some(checkpoint) => optimizer = Checkpoints::restored(&checkpoint.dir, optimizer)?,
             None => {
                 let prediction = self.measure(&model, plan)?;
                 self.say(&prediction);

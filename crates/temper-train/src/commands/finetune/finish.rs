@@ -160,7 +160,7 @@ impl<T: Task> Finish<'_, T> {
         Ok(temper_files::write(&self.run.predictions(), lines.as_bytes())?)
     }
 
-    /// What was foretold when the run began; a run from before there were predictions has none.
+    /// The estimate when the run began; a run from before there were estimates has none.
     fn prediction(&self) -> Option<Prediction> {
         let text = std::fs::read_to_string(self.run.prediction()).ok()?;
         serde_json::from_str(&text).ok()
@@ -193,7 +193,7 @@ impl<T: Task> Finish<'_, T> {
         let say = |text: &str| self.progress.line(text);
         say(&format!("test: {}", metrics.join("  ")));
         say(&format!(
-            "      {} is between {low:.4} and {high:.4} (95 %); always the commonest label: {:.4}",
+            "      {} is between {low:.4} and {high:.4} (95 %); always the most common label: {:.4}",
             test.headline_name(),
             test.baseline
         ));
@@ -215,7 +215,7 @@ impl<T: Task> Finish<'_, T> {
             let memory =
                 |bytes: Option<u64>| bytes.map_or("?".into(), |bytes| format!("{} MiB", bytes >> 20));
             say(&format!(
-                "foretold: training {:.0} s, peak memory {}; it was {:.0} s, {}",
+                "estimated: training {:.0} s, peak memory {}; it was {:.0} s, {}",
                 predicted.training_seconds,
                 memory(predicted.peak_memory_bytes),
                 results.training_seconds,
