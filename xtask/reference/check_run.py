@@ -123,7 +123,9 @@ def verdict(differences: list[float], tolerance: float, faults: list[str]) -> in
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, nargs="+", required=True, help="model folders of runs")
+    parser.add_argument(
+        "--model", type=Path, nargs="+", required=True, help="model folders of runs"
+    )
     parser.add_argument(
         "--reference", type=Path, nargs="+", required=True, help="of each, JSON lines: text, logits"
     )

@@ -1,10 +1,11 @@
 """Write adapters with unusual settings as PEFT saves them, and what PEFT computes with them.
 
-The base models and batches are those of `zoo/`. Every case has a folder `peft/CASE` with the adapter, the
-base's name (`base.txt`) and `reference.safetensors`: the logits of the adapter beside the base, at real tokens
-alone. All is seeded. PEFT's own merged model, saved and loaded again, has to compute the same, except where
-it is known to be wrong: a low-rank path on an output that is tied goes into the token embedding, too, and
-transformers does not save the second name of an untied masked head's bias.
+The base models and batches are those of `zoo/`. Every case has a folder `peft/CASE` with the
+adapter, the base's name (`base.txt`) and `reference.safetensors`: the logits of the adapter beside
+the base, at real tokens alone. All is seeded. PEFT's own merged model, saved and loaded again, has
+to compute the same, except where it is known to be wrong: a low-rank path on an output that is tied
+goes into the token embedding, too, and transformers does not save the second name of an untied
+masked head's bias.
 """
 
 import argparse
@@ -93,9 +94,7 @@ CASES = {
         GPT2,
         {"r": 2, "lora_alpha": 2, "target_modules": ["c_attn", "c_fc"], "bias": "lora_only"},
     ),
-    "output-path": Case(
-        LLAMA, {"r": 2, "lora_alpha": 2, "target_modules": ["q_proj", "lm_head"]}
-    ),
+    "output-path": Case(LLAMA, {"r": 2, "lora_alpha": 2, "target_modules": ["q_proj", "lm_head"]}),
     "tied-output-path": Case(
         GPT2,
         {"r": 2, "lora_alpha": 2, "target_modules": ["c_attn", "lm_head"]},

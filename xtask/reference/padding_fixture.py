@@ -1,7 +1,7 @@
 """Write where transformers reads texts that contain the padding token, or end in it.
 
-Models are the classifiers of the zoo, with `pad_token_id` as it is, with another one and without one. Each row is
-computed alone and, where transformers can, padded in a batch; both must agree.
+Models are the classifiers of the zoo, with `pad_token_id` as it is, with another one and without
+one. Each row is computed alone and, where transformers can, padded in a batch; both must agree.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Write the vectors that sentence-transformers gives for texts, with a tiny model and several module files.
+"""Write the vectors of sentence-transformers for texts, with a tiny model and module files.
 
 Needs sentence-transformers 6.2, which requirements.txt does not have.
 """
@@ -9,13 +9,21 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from embedding_fixture import MODEL, VOCABULARY
 from sentence_transformers import SentenceTransformer
 from transformers import BertTokenizer
 
+from embedding_fixture import MODEL, VOCABULARY
+
 TEXTS = ["the film is good.", "This story, so very dull and so very weak, is not fun.", "fine"]
 PROMPTS = {"query": "a film and ", "document": ""}
-LEGACY = ["cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"]
+LEGACY = [
+    "cls_token",
+    "max_tokens",
+    "mean_tokens",
+    "mean_sqrt_len_tokens",
+    "weightedmean_tokens",
+    "lasttoken",
+]
 
 
 def legacy(*modes: str) -> dict[str, object]:
@@ -53,10 +61,17 @@ CASES = {
 def write_model(folder: Path, case: str) -> dict[str, object]:
     """Write a folder of sentence-transformers, and return the files that it adds to the model's."""
     pooling, normalize, transformer, whole = CASES[case]
-    modules = [("", "Transformer"), ("1_Pooling", "Pooling")] + [("2_Normalize", "Normalize")] * normalize
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")] + [
+        ("2_Normalize", "Normalize")
+    ] * normalize
     files = {
         "modules.json": [
-            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            {
+                "idx": index,
+                "name": str(index),
+                "path": path,
+                "type": f"sentence_transformers.models.{kind}",
+            }
             for index, (path, kind) in enumerate(modules)
         ],
         "1_Pooling/config.json": pooling,
@@ -85,7 +100,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             files = write_model(Path(folder), case)
             vectors = SentenceTransformer(folder, device="cpu").encode(TEXTS)
-            cases[case] = {"files": files, "vectors": [[round(float(value), 7) for value in row] for row in vectors]}
+            cases[case] = {
+                "files": files,
+                "vectors": [[round(float(value), 7) for value in row] for row in vectors],
+            }
     fixture = {"vocabulary": VOCABULARY, "texts": TEXTS, "cases": cases}
     path = arguments.out / "sentences.json"
     path.write_text(json.dumps(fixture) + "\n", encoding="utf-8", newline="\n")
