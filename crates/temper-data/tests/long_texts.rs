@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use temper_data::{EncodeSettings, TextInput, TextTokenizer, Truncation, encode_all, load_tokenizer};
-use tokenizers::{TruncationDirection, TruncationParams};
+use tokenizers::{Encoding, TruncationDirection, TruncationParams};
 
 /// Texts from here on are long.
 const LONG: usize = 1 << 16;
@@ -65,6 +65,10 @@ fn text(seed: u64, bytes: usize) -> String {
     let mut text = String::new();
     while text.len() < bytes {
         let snippet = SNIPPETS[(first + draw(of)) % SNIPPETS.len()];
+        if snippet.contains("<mask>") && draw(20) > 0 {
+            // Before a token that takes the space in front of it the library searches all of the text.
+            continue;
+        }
         let times = if draw(30) == 0 { 1 + draw(repeats) } else { 1 };
         text.extend(std::iter::repeat_n(snippet, times));
     }
@@ -140,6 +144,9 @@ fn reference(tokenizer: &TextTokenizer, (text, pair): TextInput<'_>, settings: &
         assert_eq!(pair, None);
         let ids = inner.encode_fast(text, false).unwrap().get_ids().to_vec();
         let room = settings.max_length - tokenizer.special_count(false);
+        if ids.len() <= room {
+            return ids;
+        }
         let head = room.div_ceil(4);
         return [&ids[..head], &ids[ids.len() - (room - head)..]].concat();
     }
@@ -148,18 +155,49 @@ fn reference(tokenizer: &TextTokenizer, (text, pair): TextInput<'_>, settings: &
         _ => TruncationDirection::Left,
     };
     let cut = TruncationParams { direction, max_length: settings.max_length, ..TruncationParams::default() };
-    inner.with_truncation(Some(cut)).unwrap();
-    let encoding = match pair {
-        Some(pair) => inner.encode_fast((text, pair), true),
-        None => inner.encode_fast(text, true),
+    let Some(pair) = pair else {
+        inner.with_truncation(Some(cut)).unwrap();
+        return inner.encode_fast(text, true).unwrap().get_ids().to_vec();
     };
-    encoding.unwrap().get_ids().to_vec()
+    // The library would keep what it cuts off of each text in all combinations.
+    let room = settings.max_length - tokenizer.special_count(true);
+    let whole = [text, pair].map(|text| inner.encode_fast(text, false).unwrap());
+    inner.with_truncation(Some(cut)).unwrap();
+    let reached = [text, pair].map(|text| {
+        let encoding = inner.encode_fast(text, false).unwrap();
+        encoding.len() + encoding.get_overflowing().iter().map(Encoding::len).sum::<usize>()
+    });
+    let shares = longest_first(reached, room);
+    let [first, second] = [0, 1].map(|place| {
+        let mut encoding = whole[place].clone();
+        encoding.truncate(shares[place], 0, direction);
+        encoding.take_overflowing();
+        encoding
+    });
+    inner.with_truncation(None).unwrap();
+    inner.post_process(first, Some(second), true).unwrap().get_ids().to_vec()
+}
+
+/// What each text of a pair keeps, as the library's `LongestFirst` computes it.
+fn longest_first([first, second]: [usize; 2], room: usize) -> [usize; 2] {
+    if first + second <= room {
+        return [first, second];
+    }
+    let (mut shorter, is_swapped) = (first.min(second), first > second);
+    let mut longer = if shorter > room { shorter } else { shorter.max(room - shorter) };
+    if shorter + longer > room {
+        shorter = room / 2;
+        longer = shorter + room % 2;
+    }
+    if is_swapped { [longer, shorter] } else { [shorter, longer] }
 }
 
 fn check(tokenizer: &TextTokenizer, input: TextInput<'_>, settings: EncodeSettings) -> Result<(), String> {
     let set = encode_all(tokenizer, &[input], &settings, None).map_err(|error| error.to_string())?;
     let (ours, whole) = (&set.items[0].ids, reference(tokenizer, input, &settings));
     let is_same = match settings.truncation {
+        // A text without tokens has one that fills its place.
+        _ if whole.is_empty() => ours.len() == tokenizer.special_count(input.1.is_some()).max(1),
         Truncation::HeadTail => ours.windows(whole.len()).any(|ids| ids == whole),
         _ => *ours == whole,
     };

@@ -70,16 +70,23 @@ pub(super) fn reached(
     };
     if let Some(Window { encoding, part, certain, .. }) = window {
         let tokens = words_up_to(tokenizer, part, &encoding, limit, end);
-        if tokens <= certain {
+        if let Some(tokens) = tokens.filter(|&tokens| tokens <= certain) {
             return Ok(tokens);
         }
     }
     let encoding = tokenizer.inner().encode(text, false)?;
-    Ok(words_up_to(tokenizer, text, &encoding, limit, end))
+    Ok(words_up_to(tokenizer, text, &encoding, limit, end).unwrap_or(encoding.len()))
 }
 
-/// Tokens of whole words, from an end on, until there are so many; a word that is an added token does not end them.
-fn words_up_to(tokenizer: &TextTokenizer, text: &str, encoding: &Encoding, limit: usize, end: End) -> usize {
+/// Tokens of whole words, from an end on, until there are so many; a word that is an added token does not end them. None
+/// where there are fewer.
+fn words_up_to(
+    tokenizer: &TextTokenizer,
+    text: &str,
+    encoding: &Encoding,
+    limit: usize,
+    end: End,
+) -> Option<usize> {
     let (ids, words, offsets) = (encoding.get_ids(), encoding.get_word_ids(), encoding.get_offsets());
     let is_added = |token: usize| {
         let (from, to) = offsets[token];
@@ -88,13 +95,11 @@ fn words_up_to(tokenizer: &TextTokenizer, text: &str, encoding: &Encoding, limit
     };
     let count = ids.len();
     let place = |token: usize| if end == End::First { token } else { count - 1 - token };
-    for token in 0..count {
-        let ends_word = token + 1 == count || words[place(token)] != words[place(token + 1)];
-        if token + 1 >= limit && ends_word && !is_added(place(token)) {
-            return token + 1;
-        }
-    }
-    count
+    (limit.max(1)..=count).find(|&tokens| {
+        let last = place(tokens - 1);
+        let ends_word = tokens == count || words[last] != words[place(tokens)];
+        ends_word && !is_added(last)
+    })
 }
 
 /// An end of a text.
