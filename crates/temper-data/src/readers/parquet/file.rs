@@ -1,7 +1,9 @@
 //! A Parquet file whose headers are checked before the parquet crate reads them.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
@@ -22,13 +24,15 @@ const LARGEST_RATIO: i64 = 1000;
 pub(super) struct CheckedFile {
     file: File,
     size: u64,
+    /// Where contents of pages begin whose headers were checked: a header that was peeked at is not read again.
+    contents: Mutex<HashSet<u64>>,
 }
 
 impl CheckedFile {
     /// Checks the file's metadata.
     pub fn new(file: File) -> Result<Self> {
         let size = file.metadata()?.len();
-        let checked = Self { file, size };
+        let checked = Self { file, size, contents: Mutex::default() };
         if let Some(start) = size.checked_sub(TAIL) {
             let mut length = [0; 4];
             checked.file.get_read(start)?.read_exact(&mut length)?;
@@ -42,14 +46,24 @@ impl CheckedFile {
     }
 
     fn check_page(&self, start: u64) -> Result<()> {
-        let numbers = thrift::walk_page(self.file.get_read(start)?, self.size.saturating_sub(start))
+        let header = thrift::walk_page(self.file.get_read(start)?, self.size.saturating_sub(start))
             .map_err(damaged)?;
-        let size = |id| numbers.get(&id).copied().unwrap_or(0);
+        let size = |id| header.numbers.get(&id).copied().unwrap_or(0);
+        // Behind a page without content is the next header.
+        if size(COMPRESSED_SIZE) > 0 {
+            self.contents().insert(start + header.length);
+        }
         let limit = PAGE_FREELY.saturating_add(size(COMPRESSED_SIZE).saturating_mul(LARGEST_RATIO));
         match size(UNCOMPRESSED_SIZE) {
             size if size > limit => Err(ParquetError::General(format!("a page of {size} bytes in too few"))),
             _ => Ok(()),
         }
+    }
+}
+
+impl CheckedFile {
+    fn contents(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,9 +76,9 @@ impl Length for CheckedFile {
 impl ChunkReader for CheckedFile {
     type T = Endless;
 
-    /// The crate reads the file's tail and the headers of pages in this way.
+    /// The crate reads the file's tail, the headers of pages, and what follows a header that it peeked at, in this way.
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        if self.size.checked_sub(TAIL) != Some(start) {
+        if self.size.checked_sub(TAIL) != Some(start) && !self.contents().remove(&start) {
             self.check_page(start)?;
         }
         self.file.get_read(start).map(Endless)

@@ -19,11 +19,20 @@ pub(super) fn walk(source: impl Read, size: u64) -> Result<()> {
     Walker { source, left: size, numbers: BTreeMap::new() }.structure(DEEPEST, Place::Anywhere)
 }
 
-/// Walks over the header of a page; gives the whole numbers among its own fields by their ids.
-pub(super) fn walk_page(source: impl Read, size: u64) -> Result<BTreeMap<i64, i64>> {
+/// The header of a page.
+#[derive(Debug)]
+pub(super) struct PageHeader {
+    /// The whole numbers among its own fields, by their ids.
+    pub numbers: BTreeMap<i64, i64>,
+    /// Its bytes.
+    pub length: u64,
+}
+
+/// Walks over the header of a page.
+pub(super) fn walk_page(source: impl Read, size: u64) -> Result<PageHeader> {
     let mut walker = Walker { source, left: size, numbers: BTreeMap::new() };
     walker.structure(DEEPEST, Place::Page)?;
-    Ok(walker.numbers)
+    Ok(PageHeader { numbers: walker.numbers, length: size - walker.left })
 }
 
 /// Which structure it is.
@@ -194,7 +203,9 @@ mod tests {
         // 1: 0, 2: 20, 3: 10, 5: a data page of 4 values.
         let head = [0x15, 0x00, 0x15, 0x28, 0x15, 0x14];
         let good = [&head[..], &[0x2c, 0x15, 0x08, 0, 0]].concat();
-        assert_eq!(page(&good).unwrap(), BTreeMap::from([(1, 0), (2, 20), (3, 10)]));
+        let header = page(&good).unwrap();
+        assert_eq!(header.numbers, BTreeMap::from([(1, 0), (2, 20), (3, 10)]));
+        assert_eq!(header.length, good.len() as u64);
         // A string for the data page, a string for its count, and a list.
         for bad in [&[0x28, 0x01, b'x', 0][..], &[0x2c, 0x18, 0x01, b'x', 0, 0], &[0x69, 0x13, 9, 0]] {
             assert!(page(&[&head[..], bad].concat()).is_err(), "{bad:x?}");
