@@ -202,7 +202,7 @@ pub enum ModelError {
         /// Positions that there are.
         max_positions: usize,
     },
-    /// A model whose scores are no numbers.
+    /// A model whose scores are NaN or infinite.
     #[error(
         "the model's scores for prompt {prompt} are not finite: its weights are damaged, or too large for the precision"
     )]

@@ -66,7 +66,7 @@ pub(super) enum Texts {
     Stdin(Receiver<Result<UnlabelledText, TrainError>>),
 }
 
-/// What there is to read.
+/// The input of a command.
 pub(super) enum Next {
     Text(UnlabelledText),
     /// Nothing yet.
