@@ -1,5 +1,6 @@
 //! Mutations of text: its numbers, its delimiters, its lines, and characters that are trouble.
 
+use crate::shape::LARGEST;
 use crate::{Random, bytes};
 
 /// Numbers at which programs err, and what only looks like one.
@@ -75,6 +76,8 @@ pub(crate) fn mutated(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8>
             6 => with_long_run(input, random),
             _ => bytes::mutated(&input, other, random),
         };
+        // Lines that are repeated several times over would fill the memory.
+        input.truncate(LARGEST);
     }
     input
 }
