@@ -1,5 +1,6 @@
 //! Checks of a tokenizer.json that the tokenizers crate does not make (0.23): it panics on merges that the vocabulary
-//! does not have, loses one of two tokens with the same id, and reserves room up to the highest id.
+//! does not have, loses one of two tokens with the same id, reserves room up to the highest id, and overflows the stack
+//! with a long token of a Unigram model.
 
 use std::collections::HashSet;
 
@@ -7,6 +8,10 @@ use serde_json::{Map, Value};
 
 /// Ids from here on are damage: fifteen times the largest vocabulary of a published model.
 const ID_LIMIT: u64 = 1 << 24;
+
+/// Bytes of a Unigram token at most: the library frees a trie with one level for each byte by recursion
+/// (models/unigram/trie.rs). sentencepiece makes tokens of at most 16 characters unless told otherwise.
+const UNIGRAM_TOKEN_LIMIT: usize = 1024;
 
 /// Refuses a definition that no tokenizer can have.
 pub(super) fn check(definition: &Value) -> Result<(), String> {
@@ -20,6 +25,9 @@ pub(super) fn check(definition: &Value) -> Result<(), String> {
                 .enumerate()
                 .try_for_each(|(place, merge)| check_merge(vocab, merge, prefix, place))?;
         }
+    }
+    if let Some(vocab) = model["vocab"].as_array() {
+        check_lengths(vocab)?;
     }
     // Ids of added tokens are compared with the vocabulary's once both are known.
     for token in definition["added_tokens"].as_array().into_iter().flatten() {
@@ -46,6 +54,17 @@ fn check_ids(vocab: &Map<String, Value>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A Unigram model lists its tokens with their scores.
+fn check_lengths(vocab: &[Value]) -> Result<(), String> {
+    let lengths = vocab.iter().map(|entry| entry[0].as_str().map_or(0, str::len));
+    match lengths.enumerate().find(|&(_, length)| length > UNIGRAM_TOKEN_LIMIT) {
+        Some((id, length)) => {
+            Err(format!("its token {id} has {length} bytes; the limit is {UNIGRAM_TOKEN_LIMIT}"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A merge joins two tokens to a third; a prefix of the second is left out.
@@ -96,6 +115,16 @@ mod tests {
             let reason = check(&bad).unwrap_err();
             assert!(reason.contains(part), "{reason}");
         }
+    }
+
+    #[test]
+    fn a_unigram_token_is_of_a_limited_length() {
+        let of_length = |length: usize| {
+            json!({"model": {"type": "Unigram", "vocab": [["a", 0.0], ["b".repeat(length), -1.0]]}})
+        };
+        assert_eq!(check(&of_length(UNIGRAM_TOKEN_LIMIT)), Ok(()));
+        let reason = check(&of_length(UNIGRAM_TOKEN_LIMIT + 1)).unwrap_err();
+        assert!(reason.contains("token 1 has 1025 bytes"), "{reason}");
     }
 
     #[test]
