@@ -34,7 +34,8 @@ pub fn fuzz(args: &FuzzArgs) -> Result<ExitCode> {
     let chosen = if args.targets.is_empty() { &known } else { &args.targets };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut test = cargo();
-    test.current_dir(root()).args(["test", "--release", "--package", "temper-fuzz", "--no-fail-fast"]);
+    // With the whole workspace's features, as the tests are built: Burn is compiled once.
+    test.current_dir(root()).args(["test", "--release", "--workspace", "--no-fail-fast"]);
     for target in chosen {
         test.args(["--test", target]);
     }

@@ -119,9 +119,7 @@ mod tests {
 
     #[test]
     fn a_unigram_token_is_of_a_limited_length() {
-        let of_length = |length: usize| {
-            json!({"model": {"type": "Unigram", "vocab": [["a", 0.0], ["b".repeat(length), -1.0]]}})
-        };
+        let of_length = |length: usize| json!({"model": {"type": "Unigram", "vocab": [["a", 0.0], ["b".repeat(length), -1.0]]}});
         assert_eq!(check(&of_length(UNIGRAM_TOKEN_LIMIT)), Ok(()));
         let reason = check(&of_length(UNIGRAM_TOKEN_LIMIT + 1)).unwrap_err();
         assert!(reason.contains("token 1 has 1025 bytes"), "{reason}");

@@ -1,7 +1,7 @@
 //! A tokenizer from its source and settings, as transformers makes it.
 
 use serde_json::Value;
-use tokenizers::{ModelWrapper, PostProcessorWrapper, Tokenizer};
+use tokenizers::{Model, ModelWrapper, PostProcessorWrapper, Tokenizer};
 
 use super::class::{self, Class, Recipe};
 use super::settings::Settings;
@@ -51,6 +51,7 @@ pub(super) fn resolve(source: &Source, settings: &Settings) -> Result<Resolved, 
     inner.with_padding(None);
     caught(|| add_tokens(recipe, &tokens, &mut inner, settings)).map_err(damaged)??;
     check_listed(source, settings, &inner).map_err(damaged)?;
+    check_distinct(&inner).map_err(damaged)?;
     let layout = recipe::layout(recipe, source, settings, &tokens, &inner)?;
     layout::check(&inner, layout.is_some()).map_err(damaged)?;
     if let Some(layout) = layout {
@@ -85,6 +86,20 @@ fn check_listed(source: &Source, settings: &Settings, tokenizer: &Tokenizer) -> 
             return Err(format!(
                 "it lists the added token `{content}` with the id {}, which is {id}",
                 token["id"]
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses an added token with the id of another token. The library counts added tokens from the number of tokens on,
+/// which is an id of the vocabulary where that leaves ids out, as a vocab.txt with a repeated line does.
+fn check_distinct(tokenizer: &Tokenizer) -> Result<(), String> {
+    for (added, &id) in tokenizer.get_added_vocabulary().get_vocab() {
+        if let Some(other) = tokenizer.get_model().id_to_token(id).filter(|other| other != added) {
+            return Err(format!(
+                "the added token `{added}` gets the id {id}, which the vocabulary gives to `{other}`: the vocabulary \
+                 leaves out ids, or has a token twice"
             ));
         }
     }
