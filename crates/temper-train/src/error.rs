@@ -212,6 +212,15 @@ fn list(violations: &[Violation]) -> String {
 }
 
 impl TrainError {
+    /// What is computed for a text is no number: where the text is, and how it begins with control characters as
+    /// escapes.
+    pub(crate) fn not_finite(what: &'static str, place: &str, text: &str) -> Self {
+        const SHOWN: usize = 60;
+        let shown: String = text.chars().take(SHOWN).collect();
+        let more = if text.chars().nth(SHOWN).is_some() { "..." } else { "" };
+        Self::NotFinite { what, place: format!("{place}, {shown:?}{more}") }
+    }
+
     /// A file that the system refused.
     pub fn file(path: impl Into<PathBuf>, error: impl std::fmt::Display) -> Self {
         Self::File { path: path.into(), reason: error.to_string(), bad_data: false }

@@ -13,9 +13,9 @@ mod backend;
 pub mod baselines;
 pub mod cli;
 pub mod commands;
-mod data;
 mod encoding;
 mod error;
+pub mod examples;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod memory;
@@ -42,9 +42,9 @@ pub mod training;
 pub const BURN_VERSION: &str = "0.22.1";
 
 pub use backend::Backend;
-pub use data::{Split, SplitSet, Splits};
 pub use encoding::{CutOptions, ModelDefaults, ModelEncoding, RecordedEncoding};
 pub use error::TrainError;
+pub use examples::Split;
 pub use panics::guarded;
 pub use precision::PrecisionSetting;
 pub use record::{ResumedRecord, RunRecord, RunRequest};

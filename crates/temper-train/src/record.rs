@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use temper_data::{ColumnNames, DatasetRequest};
-use temper_hub::Resolved;
+use temper_data::{ColumnNames, DatasetRequest, TextTokenizer};
+use temper_hub::{Hub, Resolved};
 
 use crate::backend::Backend;
+use crate::examples::Split;
 use crate::settings::{self, Preset, Settings};
+use crate::tasks::LoadRequest;
 use crate::{ColumnOptions, PrecisionSetting, ReadFile, SourceOptions, TrainError};
 
 /// What a run was asked to do, resolved: enough to do it again.
@@ -50,6 +52,18 @@ impl RunRequest {
             max_eval_samples: self.settings.max_eval_samples,
             max_test_samples: self.settings.max_test_samples,
         }
+    }
+
+    /// What to read of the dataset, and how.
+    pub fn load_request<'a>(
+        &'a self,
+        hub: &'a Hub,
+        tokenizer: &'a TextTokenizer,
+        wanted: &'a [Split],
+    ) -> LoadRequest<'a> {
+        let cache = self.sources.cache().join("encoded");
+        let (dataset, settings) = (self.dataset_request(), &self.settings);
+        LoadRequest { hub, dataset, tokenizer, settings, cache, wanted }
     }
 
     /// Refuses a dataset's name that nobody knows: before a model is downloaded for it.

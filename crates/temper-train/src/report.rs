@@ -74,10 +74,11 @@ const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em aut
 fn scores(results: &Results) -> String {
     let test = &results.test;
     let mut rows: Vec<(String, String)> =
-        test.metrics.iter().map(|(name, value)| ((*name).to_owned(), format!("{value:.4}"))).collect();
-    let [low, high] = test.interval;
-    rows.push((format!("{}, 95 % interval", test.headline_name()), format!("{low:.4} to {high:.4}")));
-    rows.push(("majority baseline".into(), format!("{:.4}", test.baseline)));
+        test.metrics.iter().map(|(name, value)| (name.clone(), format!("{value:.4}"))).collect();
+    if let Some([low, high]) = test.interval {
+        rows.push((format!("{}, 95 % interval", test.headline_name()), format!("{low:.4} to {high:.4}")));
+    }
+    rows.push((test.baseline_name.into(), format!("{:.4}", test.baseline)));
     rows.push(("strategy".into(), escape(&results.strategy)));
     let share = 100.0 * results.trainable_parameters as f64 / results.total_parameters.max(1) as f64;
     rows.push(("parameters that trained".into(), format!("{} ({share:.2} %)", results.trainable_parameters)));

@@ -12,69 +12,38 @@ pub use tfidf::TfIdf;
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
-use crate::Splits;
-use crate::tasks::{Classified, Task, TextClassification};
-
-/// How a baseline does on the test split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Baseline {
+/// A baseline, fitted to training texts.
+#[derive(Clone, Debug)]
+pub struct Fitted {
     /// Its name.
     pub name: String,
-    /// Name and value, the same as a model's and in the same order.
-    pub metrics: Vec<(String, f64)>,
-    /// 95 % interval of the first metric over the test examples.
-    pub interval: [f64; 2],
+    /// Logarithms of the probabilities of the labels, a row for each test text.
+    pub log_probabilities: Vec<Vec<f64>>,
     /// Wall time of training in seconds.
     pub training_seconds: f64,
-    /// Whether each test example is right, in the split's order.
-    pub right: Vec<bool>,
 }
 
-impl Baseline {
-    /// The first metric.
-    pub fn headline(&self) -> f64 {
-        self.metrics.first().map_or(0.0, |&(_, value)| value)
-    }
-}
-
-/// Trains the baselines on the raw training texts and scores them on the test split.
-pub fn baselines(task: &TextClassification, splits: &Splits<TextClassification>) -> Vec<Baseline> {
-    let score = |name: &str, started: Instant, predict: &dyn Fn() -> Vec<Classified>| {
+/// Fits the baselines to texts with their labels, which are ids below `labels`, and applies them to other texts.
+pub fn fitted(train: &[String], train_labels: &[usize], labels: usize, test: &[String]) -> Vec<Fitted> {
+    let fitted = |name: &str, started: Instant, apply: &dyn Fn() -> Vec<Vec<f64>>| {
         let training_seconds = started.elapsed().as_secs_f64();
-        let (predictions, targets) = (predict(), &splits.test.examples.targets);
-        let scores = task.score(&predictions, targets);
-        let right = |(prediction, target)| task.is_right(prediction, target);
-        Baseline {
-            name: name.into(),
-            metrics: scores.metrics.iter().map(|&(name, value)| (name.to_owned(), value)).collect(),
-            interval: scores.interval,
-            training_seconds,
-            right: predictions.iter().zip(targets.iter()).map(right).collect(),
-        }
+        Fitted { name: name.into(), log_probabilities: apply(), training_seconds }
     };
-    let (train, test) = (&splits.train, &splits.test);
     let started = Instant::now();
-    let prior = log_shares(&train.examples.targets, task.labels.len());
-    let majority = score("majority", started, &|| vec![prior.clone(); test.texts.len()]);
+    let prior = log_shares(train_labels, labels);
+    let majority = fitted("majority", started, &|| vec![prior.clone(); test.len()]);
     let started = Instant::now();
-    let words = TfIdf::fit(&train.texts);
-    let regression = LogisticRegression::fit(&words.transform(&train.texts), &train.examples.targets);
-    let counted = score("tf-idf + logistic regression", started, &|| {
-        let rows = regression.log_probabilities(&words.transform(&test.texts), task.labels.len());
-        rows.into_iter().map(classified).collect()
+    let words = TfIdf::fit(train);
+    let regression = LogisticRegression::fit(&words.transform(train), train_labels);
+    let counted = fitted("tf-idf + logistic regression", started, &|| {
+        regression.log_probabilities(&words.transform(test), labels)
     });
     vec![majority, counted]
 }
 
 /// What the majority says of every text: the shares of the labels in training, so that its loss is
 /// the best of any constant.
-fn log_shares(labels: &[usize], count: usize) -> Classified {
+fn log_shares(labels: &[usize], count: usize) -> Vec<f64> {
     let of = |label| labels.iter().filter(|&&other| other == label).count() as f64;
-    classified((0..count).map(|label| (of(label) / labels.len() as f64).ln()).collect())
-}
-
-fn classified(logarithms: Vec<f64>) -> Classified {
-    Classified { logits: logarithms.into_iter().map(|value| value as f32).collect() }
+    (0..count).map(|label| (of(label) / labels.len() as f64).ln()).collect()
 }

@@ -13,7 +13,7 @@ use temper_models::{Backbone, HeadRequest, Model, TextPooling, TokenBatch, embed
 
 use super::texts::Pairs;
 use super::windows::{Window, Windows};
-use super::{TextOptions, compute_on, place_of};
+use super::{TextOptions, compute_on};
 use crate::backend::Backend;
 use crate::sentence::SentenceModel;
 use crate::terminal::{print, say};
@@ -235,10 +235,11 @@ impl<B: Backbone> Embedder<'_, B> {
         let bad = embeddings.iter().position(|embedding| embedding.iter().any(|value| !value.is_finite()));
         let end = match bad {
             Some(row) => {
-                let place = place_of(&format!("row {}", texts[row].row), &texts[row].text);
+                let place = format!("row {}", texts[row].row);
+                let error = TrainError::not_finite("the model's vectors", &place, &texts[row].text);
                 texts.truncate(row);
                 embeddings.truncate(row);
-                Err(TrainError::NotFinite { what: "the model's vectors", place })
+                Err(error)
             }
             None => Ok(()),
         };

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use temper_data::ColumnNames;
 
-use super::{Predictor, compute_on, place_of};
+use super::{Predictor, compute_on};
 use crate::backend::Backend;
 use crate::record::ResumedRecord;
 use crate::settings::{Preset, Settings};
 use crate::sources::files_of;
-use crate::tasks::{Scores, Task, TextClassification};
+use crate::tasks::{self, Scores};
 use crate::terminal::{print_line, say};
 use crate::training::{EvaluationLoader, Progress, evaluate as run};
 use crate::{ColumnOptions, CutOptions, PrecisionSetting, RunRequest, SourceOptions, Split, TrainError};
@@ -58,12 +58,8 @@ pub struct EvaluateArgs {
 /// # Errors
 /// See [`TrainError`].
 pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
-    evaluate_for::<TextClassification>(args)
-}
-
-fn evaluate_for<T: Task>(args: &EvaluateArgs) -> Result<(), TrainError> {
     let on = compute_on(args.backend, args.precision)?;
-    let predictor = Predictor::<T>::load(&args.model, &args.sources, on, &args.cut, args.quiet)?;
+    let predictor = Predictor::load(&args.model, &args.sources, on, &args.cut, args.quiet)?;
     let (request, recorded) = match &args.dataset {
         Some(dataset) => (named(args, dataset, &predictor), None),
         None => {
@@ -74,7 +70,7 @@ fn evaluate_for<T: Task>(args: &EvaluateArgs) -> Result<(), TrainError> {
     let request = with_flags(request, args, &predictor);
     let dataset_files = files_of(Path::new(&request.dataset))?;
     let hub = request.sources.hub(args.quiet);
-    let (task, splits) = T::load(&hub, &request, &predictor.tokenizer, &[args.split])?;
+    let splits = tasks::load(&request.load_request(&hub, &predictor.tokenizer, &[args.split]))?;
     if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
         say(&notice);
     }
@@ -82,21 +78,17 @@ fn evaluate_for<T: Task>(args: &EvaluateArgs) -> Result<(), TrainError> {
         recorded.check_data(splits.resolved.as_ref(), &dataset_files)?;
     }
     check_pairs(predictor.encoding.columns(), &splits.columns)?;
-    predictor.task.check_data(&task)?;
-    let split = splits.split(args.split);
-    let loader = EvaluationLoader::new(split.examples.clone(), args.max_tokens_per_batch);
-    let evaluation = run(&predictor.model, &loader, &Progress::new(args.quiet));
-    for (index, (prediction, text)) in evaluation.predictions.iter().zip(&split.texts).enumerate() {
-        if let Some(what) = predictor.task.not_finite(prediction) {
-            let place = place_of(&format!("example {} of the split", index + 1), text);
-            return Err(TrainError::NotFinite { what, place });
-        }
-    }
+    predictor.task.check_data(splits.task.as_ref())?;
+    let loader = EvaluationLoader::new(splits.features(args.split).clone(), args.max_tokens_per_batch);
+    let examples = (&splits.examples, args.split);
+    let evaluation = run(&predictor.model, &loader, examples, &Progress::new(args.quiet), || false)?;
+    // Nothing stops it.
+    let Some(evaluation) = evaluation else { return Ok(()) };
     if args.json {
         let text = serde_json::to_string(&evaluation.scores);
         print_line(&text.map_err(|error| TrainError::file("stdout", error))?)?;
     } else {
-        print_scores(split.examples.len(), &evaluation.scores)?;
+        print_scores(loader.features().example_count(), &evaluation.scores)?;
     }
     Ok(())
 }
@@ -119,13 +111,14 @@ fn print_scores(count: usize, scores: &Scores) -> Result<(), TrainError> {
     for (name, value) in &scores.metrics {
         print_line(&format!("{name:<10} {value:.4}"))?;
     }
-    let [low, high] = scores.interval;
-    print_line(&format!("{} lies between {low:.4} and {high:.4} (95 %)", scores.headline_name()))?;
-    print_line(&format!("baseline   {:.4} (always the most common label)", scores.baseline))
+    if let Some([low, high]) = scores.interval {
+        print_line(&format!("{} lies between {low:.4} and {high:.4} (95 %)", scores.headline_name()))?;
+    }
+    print_line(&format!("baseline   {:.4} ({})", scores.baseline, scores.baseline_name))
 }
 
 /// What to load for a dataset that is named.
-fn named<T: Task>(args: &EvaluateArgs, dataset: &str, predictor: &Predictor<T>) -> RunRequest {
+fn named(args: &EvaluateArgs, dataset: &str, predictor: &Predictor) -> RunRequest {
     RunRequest {
         model: args.model.clone(),
         dataset: dataset.to_owned(),
@@ -139,7 +132,7 @@ fn named<T: Task>(args: &EvaluateArgs, dataset: &str, predictor: &Predictor<T>) 
     }
 }
 
-fn with_flags<T: Task>(mut request: RunRequest, args: &EvaluateArgs, predictor: &Predictor<T>) -> RunRequest {
+fn with_flags(mut request: RunRequest, args: &EvaluateArgs, predictor: &Predictor) -> RunRequest {
     if args.sources != SourceOptions::default() {
         request.sources = args.sources.clone();
     }

@@ -42,12 +42,14 @@ pub use verify::{
     verify_fixtures,
 };
 
+use std::sync::Arc;
+
 use burn::tensor::Device;
 use temper_data::{EncodeSettings, TextTokenizer};
 use temper_models::{HeadRequest, Model, Precision};
 
 use crate::backend::Backend;
-use crate::tasks::Task;
+use crate::tasks::{self, Task};
 use crate::terminal::say;
 use crate::training::TaskModel;
 use crate::{
@@ -55,16 +57,16 @@ use crate::{
 };
 
 /// A fine-tuned model, loaded to predict.
-struct Predictor<T: Task> {
-    model: TaskModel<T>,
-    task: T,
+struct Predictor {
+    model: TaskModel,
+    task: Arc<dyn Task>,
     tokenizer: TextTokenizer,
     encoding: ModelEncoding,
     /// How texts are cut.
     cut: EncodeSettings,
 }
 
-impl<T: Task> Predictor<T> {
+impl Predictor {
     /// Loads a model; texts are cut as the options say, else as in training. Without `quiet`, what is
     /// unusual is said.
     fn load(
@@ -80,7 +82,7 @@ impl<T: Task> Predictor<T> {
         }
         let encoding = local.encoding()?;
         let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
-        let task = T::of_model(&loaded.model, &loaded.config)?;
+        let task = tasks::of_model(&loaded.model, &loaded.config)?;
         let bounds = loaded.config.bounds();
         let (cut, mut notices) = encoding.cut(cut, bounds.max_positions)?;
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
@@ -93,14 +95,6 @@ impl<T: Task> Predictor<T> {
         let model = TaskModel::new(loaded.model.with_precision(precision), task.clone());
         Ok(Self { model, task, tokenizer, encoding, cut })
     }
-}
-
-/// Where a text is, and how it begins; control characters are written as escapes.
-fn place_of(what: &str, text: &str) -> String {
-    const SHOWN: usize = 60;
-    let shown: String = text.chars().take(SHOWN).collect();
-    let more = if text.chars().nth(SHOWN).is_some() { "..." } else { "" };
-    format!("{what}, {shown:?}{more}")
 }
 
 fn backend(asked: Option<Backend>) -> Result<Backend, TrainError> {

@@ -7,7 +7,7 @@ use super::finetune::job::Job;
 use super::finetune::measure::{Prediction, duration};
 use super::finetune::{FinetuneArgs, request};
 use crate::TrainError;
-use crate::tasks::{Task, TextClassification};
+
 use crate::terminal::{print, print_line};
 use crate::training::Progress;
 
@@ -31,7 +31,7 @@ pub struct PlanArgs {
 /// See [`TrainError`].
 pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
     if args.measure {
-        let prediction = measure::<TextClassification>(&args.finetune)?;
+        let prediction = measure(&args.finetune)?;
         print_line(&to_json(&prediction)?)?;
         return Ok(());
     }
@@ -47,8 +47,8 @@ pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
     print(&table(&predictions))
 }
 
-fn measure<T: Task>(args: &FinetuneArgs) -> Result<Prediction, TrainError> {
-    let job = Job::<T>::prepare(request(args, Progress::new(true))?, Progress::new(true))?;
+fn measure(args: &FinetuneArgs) -> Result<Prediction, TrainError> {
+    let job = Job::prepare(request(args, Progress::new(true))?, Progress::new(true))?;
     let loaded = job.new_model()?;
     let plan = job.plan(&loaded, &loaded.new)?;
     let (clip, _) = job.optimizer(&plan);

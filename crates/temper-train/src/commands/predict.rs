@@ -2,9 +2,9 @@
 
 use super::texts::Pairs;
 use super::windows::{Window, Windows};
-use super::{Predictor, TextOptions, compute_on, place_of};
+use super::{Predictor, TextOptions, compute_on};
 use crate::backend::Backend;
-use crate::tasks::{Task, TextClassification};
+use crate::examples::Features;
 use crate::terminal::{field, print, say};
 use crate::training::{EvaluationLoader, predict as run};
 use crate::{CutOptions, PrecisionSetting, SourceOptions, TrainError};
@@ -43,12 +43,8 @@ pub struct PredictArgs {
 /// # Errors
 /// See [`TrainError`].
 pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
-    predict_for::<TextClassification>(args)
-}
-
-fn predict_for<T: Task>(args: &PredictArgs) -> Result<(), TrainError> {
     let on = compute_on(args.backend, args.precision)?;
-    let predictor = Predictor::<T>::load(&args.model, &args.sources, on, &args.cut, false)?;
+    let predictor = Predictor::load(&args.model, &args.sources, on, &args.cut, false)?;
     let columns = predictor.encoding.columns();
     let texts = args.texts.open(columns, Pairs::of(columns))?;
     let mut windows = Windows::new(texts, &predictor.tokenizer, predictor.cut, args.max_tokens_per_batch);
@@ -60,19 +56,21 @@ fn predict_for<T: Task>(args: &PredictArgs) -> Result<(), TrainError> {
 }
 
 /// Prints the predictions of a window; those before one that is no number are printed, too.
-fn answer<T: Task>(predictor: &Predictor<T>, window: Window, args: &PredictArgs) -> Result<(), TrainError> {
+fn answer(predictor: &Predictor, window: Window, args: &PredictArgs) -> Result<(), TrainError> {
     let Window { texts, encoded } = window;
-    let loader = EvaluationLoader::new(predictor.task.unlabelled(encoded), args.max_tokens_per_batch);
+    let loader = EvaluationLoader::new(Features::unlabelled(encoded), args.max_tokens_per_batch);
+    let outputs = run(&predictor.model, &loader);
+    let bad = outputs.iter().position(|output| !output.is_finite());
+    let mut predictions = predictor.task.unlabelled(texts.len());
+    outputs.into_iter().enumerate().for_each(|(feature, output)| predictions.add(feature, output));
     let mut lines = String::new();
-    for (text, prediction) in texts.iter().zip(run(&predictor.model, &loader)) {
-        if let Some(what) = predictor.task.not_finite(&prediction) {
+    for (example, text) in texts.iter().enumerate() {
+        if bad == Some(example) {
             print(&lines)?;
-            return Err(TrainError::NotFinite {
-                what,
-                place: place_of(&format!("row {}", text.row), &text.text),
-            });
+            let place = format!("row {}", text.row);
+            return Err(TrainError::not_finite("the model's logits", &place, &text.text));
         }
-        let decoded = predictor.task.decode(&prediction);
+        let decoded = predictions.decode(example);
         if args.json {
             let mut row = serde_json::Map::from_iter([("text".to_owned(), text.text.clone().into())]);
             row.extend(text.pair.iter().map(|pair| ("text_pair".to_owned(), pair.clone().into())));

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::finetune::job::Job;
 use crate::record::ResumedRecord;
-use crate::tasks::{Task, TextClassification};
 use crate::terminal::{print_line, say};
 use crate::training::{Checkpoint, Checkpoints, JournalRow, Progress, read_journal};
 use crate::{RunFolder, SourceOptions, TrainError};
@@ -40,10 +39,6 @@ fn steps(text: &str) -> Result<(usize, usize), String> {
 /// # Errors
 /// See [`TrainError`]; [`TrainError::Replay`] where something differs.
 pub fn replay(args: &ReplayArgs) -> Result<(), TrainError> {
-    replay_for::<TextClassification>(args)
-}
-
-fn replay_for<T: Task>(args: &ReplayArgs) -> Result<(), TrainError> {
     let run = RunFolder::existing(&args.run);
     let mut recorded = ResumedRecord::read(&run.record())?;
     if args.sources != SourceOptions::default() {
@@ -66,7 +61,7 @@ fn replay_for<T: Task>(args: &ReplayArgs) -> Result<(), TrainError> {
     }
     let scratch = tempfile::tempdir().map_err(|error| TrainError::file(std::env::temp_dir(), error))?;
     let scratch = RunFolder::existing(scratch.path());
-    let job = Job::<T>::prepare(recorded.request.clone(), Progress::new(args.quiet))?;
+    let job = Job::prepare(recorded.request.clone(), Progress::new(args.quiet))?;
     job.replay(&scratch, &recorded, checkpoint, to)?;
     let again = comparable(read_journal(&scratch.journal())?, from, to);
     if let Some(step) = first_difference(&before, &again) {

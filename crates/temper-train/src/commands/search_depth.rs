@@ -7,7 +7,6 @@ use super::compare::{Grid, NamedStrategy, Outcomes, Table, folder, mean, shared_
 use super::finetune::Prepared;
 use crate::record::RunRequest;
 use crate::statistics::Sample;
-use crate::tasks::TextClassification;
 use crate::terminal::print;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};
@@ -80,7 +79,7 @@ pub fn search_depth(args: &SearchDepthArgs) -> Result<(), TrainError> {
     }
     let progress = Progress::new(args.run.quiet);
     let request = request(args)?;
-    let prepared = Prepared::<TextClassification>::new(&request, progress)?;
+    let prepared = Prepared::new(&request, progress)?;
     let layers = prepared.layers()?;
     // The runs need the memory.
     drop(prepared);

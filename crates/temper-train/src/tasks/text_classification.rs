@@ -1,24 +1,23 @@
 //! A label of each text; of checkpoints that were trained elsewhere also several labels, or numbers.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use serde_json::{Map, Value, json};
 use temper_data::{
-    DataReport, EncodeSettings, EncodedSet, LabelledText, TextInput, TextTokenizer, encode_all,
-    load_text_classification,
+    DataReport, EncodeSettings, EncodedSet, LabelledText, Task as Kind, TextClassificationData, TextInput,
+    encode_all, load_text_classification,
 };
-use temper_hub::Hub;
 use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
 use super::classified::Classified;
-use super::{Decoded, Scores, Task};
-use crate::data::{Split, SplitSet, Splits, thin_out};
+use super::list::OfModel;
+use super::{Baseline, Decoded, Examples, LoadRequest, Output, Predictions, Scores, Splits, Task};
+use crate::baselines::{Fitted, fitted};
+use crate::examples::{Features, Split, Target, within_budget};
 use crate::metrics::{ConfusionMatrix, share_interval};
 use crate::terminal::field;
-use crate::training::Examples;
-use crate::{RunRequest, Settings, TrainError};
+use crate::{Settings, TrainError};
 
 /// One label a text; a checkpoint from elsewhere may give several, or numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,19 +47,29 @@ impl TextClassification {
         }
     }
 
-    fn meaning_in_words(&self) -> &'static str {
-        match self.meaning {
-            OutputMeaning::SingleLabel => "probabilities of labels of which one is right (softmax)",
-            OutputMeaning::MultiLabel => {
-                "probabilities of labels that are right or not each by itself (sigmoid)"
-            }
-            OutputMeaning::Regression => "numbers, not probabilities (problem_type regression)",
-        }
-    }
-
     fn by_name(&self, values: &[f64]) -> Value {
         let named = values.iter().enumerate().map(|(id, value)| (self.name(id), json!(value)));
         Value::Object(named.collect())
+    }
+
+    /// A prediction in words.
+    fn decode(&self, prediction: &Classified) -> Decoded {
+        match self.meaning {
+            OutputMeaning::SingleLabel => self.decode_label(prediction),
+            OutputMeaning::MultiLabel => {
+                let probabilities = prediction.independent_probabilities();
+                let labels = probabilities.iter().enumerate().filter(|(_, probability)| **probability >= 0.5);
+                let labels: Vec<String> = labels.map(|(id, _)| self.name(id)).collect();
+                let mut fields = Map::from_iter([("labels".to_owned(), json!(labels))]);
+                fields.insert("probabilities".into(), self.by_name(&probabilities));
+                self.decode_each(&probabilities, fields, prediction)
+            }
+            OutputMeaning::Regression => {
+                let values: Vec<f64> = prediction.logits.iter().map(|&logit| f64::from(logit)).collect();
+                let fields = Map::from_iter([("values".to_owned(), self.by_name(&values))]);
+                self.decode_each(&values, fields, prediction)
+            }
+        }
     }
 
     /// The label with the highest probability.
@@ -92,112 +101,99 @@ impl TextClassification {
     }
 }
 
-fn encode(
-    rows: &[LabelledText],
-    tokenizer: &TextTokenizer,
-    settings: &Settings,
-    cache: &Path,
-) -> Result<EncodedSet, TrainError> {
-    let texts: Vec<TextInput<'_>> = rows.iter().map(LabelledText::input).collect();
-    let encode = EncodeSettings { max_length: settings.max_seq_length, truncation: settings.truncation };
-    Ok(encode_all(tokenizer, &texts, &encode, Some(cache))?)
+/// Reads and encodes a dataset for this task.
+///
+/// # Errors
+/// [`TrainError::Data`].
+pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
+    let mut data = load_text_classification(request.hub, &request.dataset)?;
+    for (split, rows) in Split::ALL.into_iter().zip([&mut data.train, &mut data.validation, &mut data.test]) {
+        if !request.wanted.contains(&split) {
+            rows.clear();
+        }
+    }
+    let train = encode(&data.train, request)?;
+    let validation = encode(&data.validation, request)?;
+    let test = encode(&data.test, request)?;
+    let mean = train.tokens_total as f64 / train.items.len().max(1) as f64;
+    let full_train_tokens = (mean * data.full_train_rows as f64) as usize;
+    let train = thin_out(&mut data, train, request.settings.max_train_tokens);
+    let report = DataReport::new(&data, [&train, &validation, &test]);
+    let task = TextClassification::new(data.label_names);
+    let features = |rows: &[LabelledText], encoded| {
+        Features::one_each(encoded, rows.iter().map(|row| Target::Ids(vec![row.label as i32])).collect())
+    };
+    Ok(Splits {
+        task: Arc::new(task.clone()),
+        name: data.name,
+        columns: data.columns,
+        resolved: data.resolved,
+        train: features(&data.train, train),
+        validation: features(&data.validation, validation),
+        test: features(&data.test, test),
+        examples: Arc::new(Texts { task, rows: [data.train, data.validation, data.test] }),
+        full_train_tokens,
+        report,
+    })
 }
 
-fn split(rows: Vec<LabelledText>, encoded: EncodedSet) -> SplitSet<TextClassification> {
-    let targets = Arc::new(rows.iter().map(|row| row.label).collect());
-    let text = |row: LabelledText| match row.pair {
-        Some(pair) => format!("{}\t{pair}", row.text),
-        None => row.text,
-    };
-    let texts = rows.into_iter().map(text).collect();
-    SplitSet { texts, examples: Examples { encoded: Arc::new(encoded), targets } }
+fn encode(rows: &[LabelledText], request: &LoadRequest<'_>) -> Result<EncodedSet, TrainError> {
+    let texts: Vec<TextInput<'_>> = rows.iter().map(LabelledText::input).collect();
+    let Settings { max_seq_length, truncation, .. } = *request.settings;
+    let encode = EncodeSettings { max_length: max_seq_length, truncation };
+    Ok(encode_all(request.tokenizer, &texts, &encode, Some(&request.cache))?)
+}
+
+/// Keeps the training rows that a token budget leaves.
+fn thin_out(data: &mut TextClassificationData, train: EncodedSet, budget: Option<usize>) -> EncodedSet {
+    let from_cache = train.from_cache;
+    let kept = within_budget(train.tokens_total, train.items.len(), budget);
+    let rows = std::mem::take(&mut data.train).into_iter().zip(train.items).zip(kept);
+    let (rows, items) = rows.filter(|(_, kept)| *kept).map(|(pair, _)| pair).unzip();
+    data.train = rows;
+    EncodedSet::new(items, from_cache)
+}
+
+/// The task of a model with a head for labels of texts.
+///
+/// # Errors
+/// [`TrainError::Model`] for labels or a `problem_type` that cannot be understood.
+pub(super) fn of_model(model: &Model, config: &ModelConfig) -> OfModel {
+    if !matches!(model.head, Some(Head::SequenceClassification(_))) {
+        return Ok(None);
+    }
+    let labels = config.labels()?;
+    // transformers has two labels where nothing is said.
+    let outputs = if labels.is_empty() { 2 } else { labels.len() };
+    let meaning = config.output_meaning(outputs)?;
+    Ok(Some(Arc::new(TextClassification { labels, meaning })))
 }
 
 impl Task for TextClassification {
-    type Target = usize;
-    type Prediction = Classified;
+    fn kind(&self) -> Kind {
+        Kind::TextClassification
+    }
 
-    fn load(
-        hub: &Hub,
-        request: &RunRequest,
-        tokenizer: &TextTokenizer,
-        wanted: &[Split],
-    ) -> Result<(Self, Splits<Self>), TrainError> {
-        let mut data = load_text_classification(hub, &request.dataset_request())?;
-        for (split, rows) in
-            Split::ALL.into_iter().zip([&mut data.train, &mut data.validation, &mut data.test])
-        {
-            if !wanted.contains(&split) {
-                rows.clear();
+    fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    fn targets_in_words(&self) -> &'static str {
+        match self.meaning {
+            OutputMeaning::SingleLabel => "one label a text",
+            OutputMeaning::MultiLabel => "any number of labels a text",
+            OutputMeaning::Regression => "numbers for a text",
+        }
+    }
+
+    fn outputs_in_words(&self) -> &'static str {
+        match self.meaning {
+            OutputMeaning::SingleLabel => "probabilities of labels of which one is right (softmax)",
+            OutputMeaning::MultiLabel => {
+                "probabilities of labels that are right or not each by itself (sigmoid)"
             }
+            OutputMeaning::Regression => "numbers, not probabilities (problem_type regression)",
         }
-        let settings = &request.settings;
-        let cache = request.sources.cache().join("encoded");
-        let train = encode(&data.train, tokenizer, settings, &cache)?;
-        let validation = encode(&data.validation, tokenizer, settings, &cache)?;
-        let test = encode(&data.test, tokenizer, settings, &cache)?;
-        let mean = train.tokens_total as f64 / train.items.len().max(1) as f64;
-        let full_train_tokens = (mean * data.full_train_rows as f64) as usize;
-        let (rows, train) = thin_out(std::mem::take(&mut data.train), train, settings.max_train_tokens);
-        data.train = rows;
-        let report = DataReport::new(&data, [&train, &validation, &test]);
-        let splits = Splits {
-            name: data.name,
-            columns: data.columns,
-            resolved: data.resolved,
-            train: split(data.train, train),
-            validation: split(data.validation, validation),
-            test: split(data.test, test),
-            full_train_tokens,
-            report,
-        };
-        Ok((Self::new(data.label_names), splits))
-    }
-
-    fn of_model(model: &Model, config: &ModelConfig) -> Result<Self, TrainError> {
-        match model.head {
-            Some(Head::SequenceClassification(_)) => {
-                let labels = config.labels()?;
-                // transformers has two labels where nothing is said.
-                let outputs = if labels.is_empty() { 2 } else { labels.len() };
-                Ok(Self { meaning: config.output_meaning(outputs)?, labels })
-            }
-            _ => Err(TrainError::Usage(
-                "the model has no classification head; fine-tune it first: temper finetune MODEL DATASET"
-                    .into(),
-            )),
-        }
-    }
-
-    fn check_data(&self, data: &Self) -> Result<(), TrainError> {
-        if self.meaning != data.meaning {
-            return Err(TrainError::Usage(format!(
-                "the dataset has one label a text, and the model is not for that: its outputs are {}",
-                self.meaning_in_words()
-            )));
-        }
-        if self.labels != data.labels {
-            return Err(TrainError::Usage(format!(
-                "the dataset has the labels {:?}, the model {:?}: they belong to different tasks",
-                data.labels, self.labels
-            )));
-        }
-        Ok(())
-    }
-
-    fn unlabelled(&self, encoded: EncodedSet) -> Examples<Self> {
-        // Prediction has no targets; the loader wants one an example.
-        let targets = Arc::new(vec![0; encoded.items.len()]);
-        Examples { encoded: Arc::new(encoded), targets }
-    }
-
-    fn notice(&self) -> Option<String> {
-        let words = self.meaning_in_words();
-        (self.meaning != OutputMeaning::SingleLabel).then(|| format!("the model's outputs are {words}"))
-    }
-
-    fn not_finite(&self, prediction: &Classified) -> Option<&'static str> {
-        prediction.logits.iter().any(|logit| !logit.is_finite()).then_some("the model's logits")
     }
 
     fn head(&self, settings: &Settings) -> HeadRequest {
@@ -209,9 +205,14 @@ impl Task for TextClassification {
         }
     }
 
-    fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[usize], mode: Mode) -> Tensor<1> {
+    fn notice(&self) -> Option<String> {
+        let words = self.outputs_in_words();
+        (self.meaning != OutputMeaning::SingleLabel).then(|| format!("the model's outputs are {words}"))
+    }
+
+    fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1> {
         let logits = self.logits(model, tokens, mode);
-        let ids: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
+        let ids: Vec<i32> = targets.iter().flat_map(|target| ids_of(target).iter().copied()).collect();
         let rows = ids.len();
         let device = logits.device().inner();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(ids, [rows]), &device);
@@ -219,83 +220,150 @@ impl Task for TextClassification {
         temper_kernels::cross_entropy(logits, targets).sum()
     }
 
-    fn predict(&self, model: &Model, tokens: &TokenBatch) -> Vec<Classified> {
+    fn outputs(&self, model: &Model, tokens: &TokenBatch) -> Vec<Output> {
         let logits = self.logits(model, tokens, Mode::Evaluate);
-        let labels = logits.dims()[1];
+        let columns = logits.dims()[1];
         let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
-        values.chunks(labels).map(|row| Classified { logits: row.to_vec() }).collect()
+        values.chunks(columns).map(|row| Output { columns, logits: row.to_vec() }).collect()
     }
 
-    fn score(&self, predictions: &[Classified], targets: &[usize]) -> Scores {
-        let pairs = targets.iter().copied().zip(predictions.iter().map(Classified::label));
-        let confusion = ConfusionMatrix::new(&self.labels, pairs);
-        let losses = predictions.iter().zip(targets).map(|(prediction, &target)| prediction.loss(target));
+    fn unlabelled(&self, examples: usize) -> Box<dyn Predictions> {
+        Box::new(Classifications { task: self.clone(), rows: vec![None; examples], targets: Vec::new() })
+    }
+}
+
+/// The ids of a target; none of one that is not known.
+fn ids_of(target: &Target) -> &[i32] {
+    match target {
+        Target::Ids(ids) => ids,
+        _ => &[],
+    }
+}
+
+/// The labelled texts of a dataset.
+#[derive(Debug)]
+struct Texts {
+    task: TextClassification,
+    /// By split.
+    rows: [Vec<LabelledText>; 3],
+}
+
+impl Texts {
+    fn split(&self, split: Split) -> &[LabelledText] {
+        &self.rows[split as usize]
+    }
+
+    fn texts(&self, split: Split) -> Vec<String> {
+        self.split(split).iter().map(in_words).collect()
+    }
+
+    fn labels(&self, split: Split) -> Vec<usize> {
+        self.split(split).iter().map(|row| row.label).collect()
+    }
+}
+
+/// A text; those of a pair with a TAB between.
+fn in_words(row: &LabelledText) -> String {
+    match &row.pair {
+        Some(pair) => format!("{}\t{pair}", row.text),
+        None => row.text.clone(),
+    }
+}
+
+impl Examples for Texts {
+    fn text(&self, split: Split, example: usize) -> String {
+        in_words(&self.split(split)[example])
+    }
+
+    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn Predictions> {
+        let targets = self.labels(split);
+        Box::new(Classifications { task: self.task.clone(), rows: vec![None; targets.len()], targets })
+    }
+
+    fn baselines(&self) -> Vec<Baseline> {
+        let labels = self.task.labels.len();
+        let (train, test) = (self.texts(Split::Train), self.texts(Split::Test));
+        let scored = |Fitted { name, log_probabilities, training_seconds }: Fitted| {
+            let classified =
+                |row: Vec<f64>| Classified { logits: row.iter().map(|&value| value as f32).collect() };
+            let rows = log_probabilities.into_iter().map(classified).map(Some).collect();
+            let predictions =
+                Classifications { task: self.task.clone(), rows, targets: self.labels(Split::Test) };
+            let scores = predictions.scores();
+            let (metrics, interval) = (scores.metrics, scores.interval);
+            Baseline { name, metrics, interval, training_seconds, scores: predictions.example_scores() }
+        };
+        fitted(&train, &self.labels(Split::Train), labels, &test).into_iter().map(scored).collect()
+    }
+}
+
+/// What a model says of some texts.
+struct Classifications {
+    task: TextClassification,
+    /// By text, as far as they came.
+    rows: Vec<Option<Classified>>,
+    /// The right labels; none where they are not known.
+    targets: Vec<usize>,
+}
+
+impl Classifications {
+    /// Those that came, with what they should be.
+    fn pairs(&self) -> impl Iterator<Item = (usize, &Classified, usize)> {
+        let rows = self.rows.iter().zip(&self.targets).enumerate();
+        rows.filter_map(|(example, (row, &target))| Some((example, row.as_ref()?, target)))
+    }
+}
+
+impl Predictions for Classifications {
+    fn add(&mut self, feature: usize, output: Output) {
+        self.rows[feature] = Some(Classified { logits: output.logits });
+    }
+
+    fn scores(&self) -> Scores {
+        let pairs = self.pairs().map(|(_, row, target)| (target, row.label()));
+        let confusion = ConfusionMatrix::new(&self.task.labels, pairs);
+        let loss: f64 = self.pairs().map(|(_, row, target)| row.loss(target)).sum();
+        let count = self.targets.len();
+        let metrics = [
+            ("accuracy", confusion.accuracy()),
+            ("macro_f1", confusion.macro_f1()),
+            ("mcc", confusion.mcc()),
+            ("loss", loss / count.max(1) as f64),
+        ];
         Scores {
-            metrics: vec![
-                ("accuracy", confusion.accuracy()),
-                ("macro_f1", confusion.macro_f1()),
-                ("mcc", confusion.mcc()),
-                ("loss", losses.sum::<f64>() / targets.len().max(1) as f64),
-            ],
-            interval: share_interval(confusion.correct(), targets.len()),
+            metrics: metrics.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            lower_is_better: false,
+            interval: Some(share_interval(confusion.correct(), count)),
             baseline: confusion.majority(),
+            baseline_name: "always the most common label",
             confusion: Some(confusion),
         }
     }
 
-    fn is_right(&self, prediction: &Classified, target: &usize) -> bool {
-        prediction.label() == *target
+    fn example_scores(&self) -> Vec<f64> {
+        self.pairs().map(|(_, row, target)| f64::from(u8::from(row.label() == target))).collect()
     }
 
-    fn worst(&self, predictions: &[Classified], targets: &[usize]) -> Vec<(usize, String)> {
-        let mut wrong: Vec<(usize, f64)> = predictions
-            .iter()
-            .zip(targets)
-            .enumerate()
-            .filter(|(_, (prediction, target))| prediction.label() != **target)
-            .map(|(example, (prediction, &target))| (example, prediction.loss(target)))
-            .collect();
-        wrong.sort_by(|left, right| right.1.total_cmp(&left.1));
-        let explain = |example: usize| {
-            let prediction = &predictions[example];
-            let label = prediction.label();
+    fn worst(&self, count: usize) -> Vec<(usize, String)> {
+        let wrong = self.pairs().filter(|(_, row, target)| row.label() != *target);
+        let mut wrong: Vec<(usize, &Classified, usize)> = wrong.collect();
+        wrong.sort_by(|left, right| right.1.loss(right.2).total_cmp(&left.1.loss(left.2)));
+        let explain = |row: &Classified, target: usize| {
             format!(
                 "{} ({:.0} %), should be {}",
-                self.labels[label],
-                100.0 * prediction.probabilities()[label],
-                self.labels[targets[example]]
+                self.task.labels[row.label()],
+                100.0 * row.probabilities()[row.label()],
+                self.task.labels[target]
             )
         };
-        wrong.into_iter().take(10).map(|(example, _)| (example, explain(example))).collect()
+        wrong.into_iter().take(count).map(|(example, row, target)| (example, explain(row, target))).collect()
     }
 
-    fn decode(&self, prediction: &Classified) -> Decoded {
-        match self.meaning {
-            OutputMeaning::SingleLabel => self.decode_label(prediction),
-            OutputMeaning::MultiLabel => {
-                let probabilities = prediction.independent_probabilities();
-                let labels = probabilities.iter().enumerate().filter(|(_, probability)| **probability >= 0.5);
-                let labels: Vec<String> = labels.map(|(id, _)| self.name(id)).collect();
-                let mut fields = Map::from_iter([("labels".to_owned(), json!(labels))]);
-                fields.insert("probabilities".into(), self.by_name(&probabilities));
-                self.decode_each(&probabilities, fields, prediction)
-            }
-            OutputMeaning::Regression => {
-                let values: Vec<f64> = prediction.logits.iter().map(|&logit| f64::from(logit)).collect();
-                let fields = Map::from_iter([("values".to_owned(), self.by_name(&values))]);
-                self.decode_each(&values, fields, prediction)
-            }
+    fn decode(&self, example: usize) -> Decoded {
+        match &self.rows[example] {
+            Some(row) => self.task.decode(row),
+            None => Decoded { line: String::new(), fields: Map::new() },
         }
-    }
-
-    fn difference(&self, first: &[Classified], second: &[Classified]) -> f64 {
-        let logits = |predictions: &[Classified]| {
-            predictions.iter().flat_map(|prediction| prediction.logits.clone()).collect::<Vec<_>>()
-        };
-        let (first, second) = (logits(first), logits(second));
-        let differences = first.iter().zip(&second).map(|(left, right)| f64::from((left - right).abs()));
-        // A NaN must not hide behind max, which ignores it.
-        differences.fold(0.0, |most, next| if next.is_nan() { f64::INFINITY } else { most.max(next) })
     }
 }
 
@@ -310,13 +378,16 @@ mod tests {
     #[test]
     fn scores_and_worst_errors() {
         let task = TextClassification::new(vec!["neg".into(), "pos".into()]);
-        let predictions = [classified(&[2.0, 0.0]), classified(&[9.0, 0.0]), classified(&[0.0, 1.0])];
-        let scores = task.score(&predictions, &[0, 1, 0]);
+        let rows = [classified(&[2.0, 0.0]), classified(&[9.0, 0.0]), classified(&[0.0, 1.0])];
+        let predictions = Classifications { task, rows: rows.map(Some).to_vec(), targets: vec![0, 1, 0] };
+        let scores = predictions.scores();
         assert!((scores.headline() - 1.0 / 3.0).abs() < 1e-9);
         assert!((scores.baseline - 2.0 / 3.0).abs() < 1e-9);
-        let worst = task.worst(&predictions, &[0, 1, 0]);
+        assert_eq!(predictions.example_scores(), [1.0, 0.0, 0.0]);
+        let worst = predictions.worst(10);
         assert_eq!(worst.iter().map(|(example, _)| *example).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(worst[0].1, "neg (100 %), should be pos");
+        assert_eq!(predictions.worst(1).len(), 1);
     }
 
     #[test]
@@ -340,15 +411,6 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_none_are_seen() {
-        let task = TextClassification::new(Vec::new());
-        assert_eq!(task.not_finite(&classified(&[1.0, 2.0])), None);
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            assert!(task.not_finite(&classified(&[1.0, bad])).is_some());
-        }
-    }
-
-    #[test]
     fn data_for_other_outputs_or_labels_is_refused() {
         let data = TextClassification::new(vec!["a".into(), "b".into()]);
         assert!(data.check_data(&data).is_ok());
@@ -360,12 +422,5 @@ mod tests {
         }
         let other = TextClassification::new(vec!["a".into(), "c".into()]);
         assert!(other.check_data(&data).unwrap_err().to_string().contains("different tasks"));
-    }
-
-    #[test]
-    fn a_nan_is_an_infinite_difference() {
-        let task = TextClassification::new(Vec::new());
-        let difference = task.difference(&[classified(&[1.0, f32::NAN])], &[classified(&[1.5, 0.0])]);
-        assert_eq!(difference, f64::INFINITY);
     }
 }

@@ -1,94 +1,82 @@
 //! Predictions of a split, and their scores.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::data::dataloader::DataLoader;
 use burn::module::Module;
 use burn::train::InferenceStep;
 
-use super::learner::{MicroBatch, TaskModel};
+use super::learner::{BatchOutputs, TaskModel};
 use super::loader::EvaluationLoader;
 use super::progress::Progress;
-use crate::tasks::{Scores, Task};
+use crate::TrainError;
+use crate::examples::Split;
+use crate::tasks::{Examples, Output, Predictions, Scores};
 
-/// A split's predictions, in the split's order, and their scores.
-#[derive(Clone, Debug)]
-pub struct Evaluation<T: Task> {
-    /// One an example.
-    pub predictions: Vec<T::Prediction>,
+/// A split's predictions and their scores.
+pub struct Evaluation {
+    /// Of each example.
+    pub predictions: Box<dyn Predictions>,
     /// Over all of them.
     pub scores: Scores,
     /// Wall time in seconds.
     pub seconds: f64,
 }
 
-/// Predicts a split and scores it.
-pub fn evaluate<T: Task>(
-    model: &TaskModel<T>,
-    loader: &EvaluationLoader<T>,
-    progress: &Progress,
-) -> Evaluation<T> {
-    let started = Instant::now();
-    let bar = progress.evaluation(loader.num_items());
-    let predictions = predict_with(model, loader, |done| bar.inc(done as u64));
-    bar.finish_and_clear();
-    scored(model, loader, predictions, started)
-}
-
-/// As [`evaluate`]; nothing where `stopped` says so after a batch.
-pub fn evaluate_unless<T: Task>(
-    model: &TaskModel<T>,
-    loader: &EvaluationLoader<T>,
+/// Predicts a split and scores it; nothing where `stopped` says so after a batch.
+///
+/// Outputs are handed on batch by batch: those of a whole split are never held.
+///
+/// # Errors
+/// [`TrainError::NotFinite`] with the example.
+pub fn evaluate(
+    model: &TaskModel,
+    loader: &EvaluationLoader,
+    (examples, split): (&Arc<dyn Examples>, Split),
     progress: &Progress,
     stopped: impl Fn() -> bool,
-) -> Option<Evaluation<T>> {
+) -> Result<Option<Evaluation>, TrainError> {
     let started = Instant::now();
     let bar = progress.evaluation(loader.num_items());
-    let mut batches = loader.iter().flatten().take_while(|_| !stopped());
-    let predictions = predicted(model, loader, &mut batches, |done| bar.inc(done as u64));
+    let mut predictions = examples.clone().predictions(split);
+    let mut count = 0;
+    for batch in outputs(model, loader).take_while(|_| !stopped()) {
+        for (feature, output) in batch.features.into_iter().zip(batch.outputs) {
+            if !output.is_finite() {
+                let example = loader.features().examples[feature];
+                let place = format!("example {} of the split", example + 1);
+                let text = examples.text(split, example);
+                return Err(TrainError::not_finite("the model's logits", &place, &text));
+            }
+            predictions.add(feature, output);
+            count += 1;
+        }
+        bar.set_position(count as u64);
+    }
     bar.finish_and_clear();
-    (predictions.len() == loader.num_items()).then(|| scored(model, loader, predictions, started))
+    if count < loader.num_items() {
+        return Ok(None);
+    }
+    let scores = predictions.scores();
+    Ok(Some(Evaluation { predictions, scores, seconds: started.elapsed().as_secs_f64() }))
 }
 
-fn scored<T: Task>(
-    model: &TaskModel<T>,
-    loader: &EvaluationLoader<T>,
-    predictions: Vec<T::Prediction>,
-    started: Instant,
-) -> Evaluation<T> {
-    let scores = model.task.score(&predictions, loader.targets());
-    Evaluation { predictions, scores, seconds: started.elapsed().as_secs_f64() }
-}
-
-/// Predicts without autodiff, in the split's order.
-pub fn predict<T: Task>(model: &TaskModel<T>, loader: &EvaluationLoader<T>) -> Vec<T::Prediction> {
-    predict_with(model, loader, |_| {})
-}
-
-fn predict_with<T: Task>(
-    model: &TaskModel<T>,
-    loader: &EvaluationLoader<T>,
-    on_batch: impl Fn(usize),
-) -> Vec<T::Prediction> {
-    // The loader holds its data in memory: no batch fails. Its plan visits every example once.
-    predicted(model, loader, &mut loader.iter().flatten(), on_batch)
-}
-
-/// Only predictions are kept, never a split's hidden states.
-fn predicted<T: Task>(
-    model: &TaskModel<T>,
-    loader: &EvaluationLoader<T>,
-    batches: &mut dyn Iterator<Item = MicroBatch<T>>,
-    on_batch: impl Fn(usize),
-) -> Vec<T::Prediction> {
-    let model = model.valid();
-    let mut predictions: Vec<Option<T::Prediction>> = vec![None; loader.num_items()];
-    for batch in batches {
-        let output = InferenceStep::step(&model, batch);
-        on_batch(output.examples.len());
-        for (example, prediction) in output.examples.into_iter().zip(output.predictions) {
-            predictions[example] = Some(prediction);
+/// What a model gives for each feature, in their order.
+pub fn predict(model: &TaskModel, loader: &EvaluationLoader) -> Vec<Output> {
+    let mut all: Vec<Option<Output>> = vec![None; loader.num_items()];
+    for batch in outputs(model, loader) {
+        for (feature, output) in batch.features.into_iter().zip(batch.outputs) {
+            all[feature] = Some(output);
         }
     }
-    predictions.into_iter().flatten().collect()
+    // The plan visits every feature once.
+    all.into_iter().flatten().collect()
+}
+
+/// The outputs of one batch after the other, without autodiff.
+fn outputs(model: &TaskModel, loader: &EvaluationLoader) -> impl Iterator<Item = BatchOutputs> {
+    let model = model.valid();
+    // The loader holds its data in memory: no batch fails.
+    loader.iter().flatten().map(move |batch| InferenceStep::step(&model, batch))
 }

@@ -1,3 +1,7 @@
+//! A model with its task, as burn-train's Learner takes it: one step of training, one of prediction.
+
+use std::sync::Arc;
+
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
@@ -9,24 +13,25 @@ use temper_models::{Mode, Model, Tape, TokenBatch};
 
 use super::exchange::StepExchange;
 use super::trunk::SplitTrunk;
-use crate::tasks::Task;
+use crate::examples::Target;
+use crate::tasks::{Output, Task};
 
 /// Where the masks of other devices' shares are counted from: beyond every micro-batch of one.
 const FIRST_SHARE: usize = 1 << 24;
 
 /// A part of an optimiser step that fits the token budget.
 #[derive(Clone, Debug)]
-pub struct MicroBatch<T: Task> {
+pub struct MicroBatch {
     /// Packed token ids.
     pub tokens: Batch,
     /// One a sequence.
-    pub targets: Vec<T::Target>,
-    /// What frozen layers make of the examples of its split, where that is kept.
+    pub targets: Vec<Target>,
+    /// What frozen layers make of the features of its split, where that is kept.
     pub trunk: Option<SplitTrunk>,
 }
 
-impl<T: Task> MicroBatch<T> {
-    /// Its first examples and its last ones, each at least one of two.
+impl MicroBatch {
+    /// Its first features and its last ones, each at least one of two.
     pub(super) fn halves(self) -> [Self; 2] {
         let count = self.targets.len() / 2;
         let [first, last] = self.tokens.split_at(count);
@@ -40,10 +45,10 @@ impl<T: Task> MicroBatch<T> {
 
     /// The batch as a model reads it, with what its frozen layers make of it where that is kept.
     fn to_device(&self, model: &Model, device: &Device) -> TokenBatch {
-        let Batch { ids, type_ids, lengths, examples } = &self.tokens;
+        let Batch { ids, type_ids, lengths, examples: features } = &self.tokens;
         let batch = TokenBatch::new(ids, type_ids, lengths, device);
         match &self.trunk {
-            Some(trunk) => trunk.attach(model, batch, examples, device),
+            Some(trunk) => trunk.attach(model, batch, features, device),
             None => batch,
         }
     }
@@ -51,11 +56,13 @@ impl<T: Task> MicroBatch<T> {
 
 /// Everything that one optimiser step computes on.
 #[derive(Clone, Debug)]
-pub struct TrainingStep<T: Task> {
+pub struct TrainingStep {
     /// Its parts; their gradients add up to those of one big batch.
-    pub batches: Vec<MicroBatch<T>>,
-    /// Examples in all parts.
-    pub examples: usize,
+    pub batches: Vec<MicroBatch>,
+    /// Features in all parts.
+    pub features: usize,
+    /// The weights of their targets together: what the sum of their losses is divided by.
+    pub weight: f64,
     /// Seed of the dropout masks.
     pub dropout_seed: u64,
     /// Which part of a step that several devices compute this is.
@@ -65,10 +72,10 @@ pub struct TrainingStep<T: Task> {
 /// A step's mean loss and what it worked on.
 #[derive(Clone, Debug)]
 pub struct StepOutput {
-    /// Mean over the examples, `[1]`, on the device and outside of autodiff: to read it is to wait.
+    /// Mean over the targets, `[1]`, on the device and outside of autodiff: to read it is to wait.
     pub loss: Tensor<1>,
-    /// Examples.
-    pub examples: usize,
+    /// Features.
+    pub features: usize,
     /// Tokens.
     pub tokens: usize,
     /// Which part of a step that several devices compute it is.
@@ -77,9 +84,9 @@ pub struct StepOutput {
 
 impl StepOutput {
     /// A step that has not begun.
-    pub(super) fn none(examples: usize, device: &Device) -> Self {
+    pub(super) fn none(features: usize, device: &Device) -> Self {
         let loss = Tensor::zeros([1], &device.clone().inner());
-        Self { loss, examples, tokens: 0, share: 0 }
+        Self { loss, features, tokens: 0, share: 0 }
     }
 }
 
@@ -89,16 +96,16 @@ impl ItemLazy for StepOutput {
     }
 }
 
-/// The predictions of a batch, on the host.
+/// What a model gives for a batch, on the host.
 #[derive(Debug)]
-pub struct BatchPredictions<T: Task> {
+pub struct BatchOutputs {
     /// One a sequence.
-    pub predictions: Vec<T::Prediction>,
+    pub outputs: Vec<Output>,
     /// Each sequence's index in its split.
-    pub examples: Vec<usize>,
+    pub features: Vec<usize>,
 }
 
-impl<T: Task> ItemLazy for BatchPredictions<T> {
+impl ItemLazy for BatchOutputs {
     fn sync(self) -> Result<Self, ExecutionError> {
         Ok(self)
     }
@@ -106,11 +113,11 @@ impl<T: Task> ItemLazy for BatchPredictions<T> {
 
 /// A model with its task, as burn-train's Learner takes it.
 #[derive(Module, Debug)]
-pub struct TaskModel<T: Task> {
+pub struct TaskModel {
     /// The model.
     pub model: Model,
     #[module(skip)]
-    pub(super) task: T,
+    pub(super) task: Arc<dyn Task>,
     #[module(skip)]
     pub(super) exchange: StepExchange,
     #[module(skip)]
@@ -123,9 +130,9 @@ pub struct TaskModel<T: Task> {
     pub(super) checkpointing: bool,
 }
 
-impl<T: Task> TaskModel<T> {
+impl TaskModel {
     /// Joins a model and a task.
-    pub fn new(model: Model, task: T) -> Self {
+    pub fn new(model: Model, task: Arc<dyn Task>) -> Self {
         let (exchange, clip) = (StepExchange::default(), ClipFactor::default());
         Self {
             model,
@@ -154,11 +161,11 @@ impl<T: Task> TaskModel<T> {
     }
 }
 
-impl<T: Task> TrainStep for TaskModel<T> {
-    type Input = TrainingStep<T>;
+impl TrainStep for TaskModel {
+    type Input = TrainingStep;
     type Output = StepOutput;
 
-    fn step(&self, item: TrainingStep<T>) -> TrainOutput<StepOutput> {
+    fn step(&self, item: TrainingStep) -> TrainOutput<StepOutput> {
         let device = self.devices()[0].clone();
         // Backends without kernels of their own draw masks from the device's generator.
         device.seed(item.dropout_seed);
@@ -166,7 +173,7 @@ impl<T: Task> TrainStep for TaskModel<T> {
             true => Mode::train(item.dropout_seed),
             false => Mode::train(item.dropout_seed).without_frozen_dropout(),
         };
-        let mut output = StepOutput { share: item.share, ..StepOutput::none(item.examples, &device) };
+        let mut output = StepOutput { share: item.share, ..StepOutput::none(item.features, &device) };
         let mut accumulator = GradientsAccumulator::new();
         // Parts that several devices compute draw masks of their own.
         let mode = if item.share == 0 { mode } else { mode.child(FIRST_SHARE + item.share) };
@@ -175,7 +182,7 @@ impl<T: Task> TrainStep for TaskModel<T> {
             let tokens = batch.to_device(&self.model, &device);
             let tokens = tape.iter().fold(tokens, TokenBatch::with_tape);
             let sum = self.task.loss(&self.model, &tokens, &batch.targets, mode.child(index));
-            let loss = sum / item.examples as f64;
+            let loss = sum / item.weight;
             output.loss = output.loss + loss.clone().inner();
             output.tokens += batch.tokens.tokens();
             let gradients = match tape {
@@ -204,13 +211,13 @@ impl<T: Task> TrainStep for TaskModel<T> {
     }
 }
 
-impl<T: Task> InferenceStep for TaskModel<T> {
-    type Input = MicroBatch<T>;
-    type Output = BatchPredictions<T>;
+impl InferenceStep for TaskModel {
+    type Input = MicroBatch;
+    type Output = BatchOutputs;
 
-    fn step(&self, item: MicroBatch<T>) -> BatchPredictions<T> {
+    fn step(&self, item: MicroBatch) -> BatchOutputs {
         let device = self.devices()[0].clone();
-        let predictions = self.task.predict(&self.model, &item.to_device(&self.model, &device));
-        BatchPredictions { predictions, examples: item.tokens.examples }
+        let outputs = self.task.outputs(&self.model, &item.to_device(&self.model, &device));
+        BatchOutputs { outputs, features: item.tokens.examples }
     }
 }

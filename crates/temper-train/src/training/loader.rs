@@ -1,130 +1,103 @@
+//! The batches of a split, for training and for evaluation.
+
 use std::sync::Arc;
 
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
-use temper_data::{BatchSettings, EncodedSet, Step, collate, plan_epoch, plan_evaluation};
+use temper_data::{BatchSettings, Step, collate, plan_epoch, plan_evaluation};
 
 use super::ahead::Ahead;
 use super::learner::{MicroBatch, TrainingStep};
 use super::trunk::SplitTrunk;
-use crate::tasks::Task;
+use crate::examples::Features;
+use crate::tasks::{Draw, Task};
 
-/// The encoded examples of a split with their targets.
-#[derive(Clone, Debug)]
-pub struct Examples<T: Task> {
-    /// Token ids.
-    pub encoded: Arc<EncodedSet>,
-    /// One an example.
-    pub targets: Arc<Vec<T::Target>>,
-}
-
-impl<T: Task> Examples<T> {
-    /// Number of examples.
-    pub fn len(&self) -> usize {
-        self.targets.len()
-    }
-
-    /// True when there is none.
-    pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
-    }
-
-    /// The first examples, `count` at most.
-    pub fn first(&self, count: usize) -> Self {
-        let count = count.min(self.len());
-        let items = self.encoded.items[..count].to_vec();
-        Self {
-            encoded: Arc::new(EncodedSet::new(items, self.encoded.from_cache)),
-            targets: Arc::new(self.targets[..count].to_vec()),
-        }
-    }
-
-    fn batch(&self, indices: &[usize]) -> MicroBatch<T> {
-        MicroBatch {
-            tokens: collate(&self.encoded, indices),
-            targets: indices.iter().map(|&index| self.targets[index].clone()).collect(),
-            trunk: None,
-        }
+/// Some features in one batch.
+fn batch(features: &Features, indices: &[usize], trunk: Option<&SplitTrunk>) -> MicroBatch {
+    MicroBatch {
+        tokens: collate(&features.encoded, indices),
+        targets: indices.iter().map(|&index| features.targets[index].clone()).collect(),
+        trunk: trunk.cloned(),
     }
 }
 
-/// The batches of an evaluation, longest examples first.
+/// The batches of an evaluation, longest features first.
 #[derive(Clone, Debug)]
-pub struct EvaluationLoader<T: Task> {
-    examples: Examples<T>,
+pub struct EvaluationLoader {
+    features: Features,
     plan: Arc<Vec<Vec<usize>>>,
     trunk: Option<SplitTrunk>,
 }
 
-impl<T: Task> EvaluationLoader<T> {
+impl EvaluationLoader {
     /// Batches of at most `tokens_per_batch` tokens.
-    pub fn new(examples: Examples<T>, tokens_per_batch: usize) -> Self {
-        let plan = Arc::new(plan_evaluation(&examples.encoded.lengths(), tokens_per_batch));
-        Self { examples, plan, trunk: None }
+    pub fn new(features: Features, tokens_per_batch: usize) -> Self {
+        let plan = Arc::new(plan_evaluation(&features.lengths(), tokens_per_batch));
+        Self { features, plan, trunk: None }
     }
 
-    /// The same with what frozen layers make of its examples.
+    /// The same with what frozen layers make of its features.
     pub fn with_trunk(self, trunk: Option<SplitTrunk>) -> Self {
         Self { trunk, ..self }
     }
 
-    /// What the examples should yield.
-    pub fn targets(&self) -> &[T::Target] {
-        &self.examples.targets
+    /// The features.
+    pub fn features(&self) -> &Features {
+        &self.features
     }
 }
 
-impl<T: Task> DataLoader<MicroBatch<T>> for EvaluationLoader<T> {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<MicroBatch<T>> + 'a> {
+impl DataLoader<MicroBatch> for EvaluationLoader {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<MicroBatch> + 'a> {
         Box::new(EvaluationBatches { loader: self, next: 0 })
     }
 
     fn num_items(&self) -> usize {
-        self.examples.len()
+        self.features.len()
     }
 
-    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<MicroBatch<T>>> {
+    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<MicroBatch>> {
         Arc::new(self.clone())
     }
 
-    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<MicroBatch<T>>> {
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<MicroBatch>> {
         let plan = self.plan[start..end.min(self.plan.len())].to_vec();
         Arc::new(Self { plan: Arc::new(plan), ..self.clone() })
     }
 }
 
-struct EvaluationBatches<'a, T: Task> {
-    loader: &'a EvaluationLoader<T>,
+struct EvaluationBatches<'a> {
+    loader: &'a EvaluationLoader,
     next: usize,
 }
 
-impl<T: Task> Iterator for EvaluationBatches<'_, T> {
-    type Item = Result<MicroBatch<T>, DatasetError>;
+impl Iterator for EvaluationBatches<'_> {
+    type Item = Result<MicroBatch, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let indices = self.loader.plan.get(self.next)?;
         self.next += 1;
-        let batch = self.loader.examples.batch(indices);
-        Some(Ok(MicroBatch { trunk: self.loader.trunk.clone(), ..batch }))
+        Some(Ok(batch(&self.loader.features, indices, self.loader.trunk.as_ref())))
     }
 }
 
-impl<T: Task> DataLoaderIterator<MicroBatch<T>> for EvaluationBatches<'_, T> {
+impl DataLoaderIterator<MicroBatch> for EvaluationBatches<'_> {
     fn progress(&self) -> Progress {
         Progress::new(self.next, self.loader.plan.len(), Some("batches".into()))
     }
 }
 
 /// Optimiser steps in one pass over the data; the last may be short.
-pub fn steps_per_epoch(examples: usize, examples_per_step: usize) -> usize {
-    examples.div_ceil(examples_per_step)
+pub fn steps_per_epoch(features: usize, features_per_step: usize) -> usize {
+    features.div_ceil(features_per_step)
 }
 
 /// Optimiser steps, epoch after epoch, planned from the seed alone.
 #[derive(Clone, Debug)]
-pub struct StepLoader<T: Task> {
-    examples: Examples<T>,
+pub struct StepLoader {
+    task: Arc<dyn Task>,
+    features: Features,
     settings: BatchSettings,
     seed: u64,
     first_step: usize,
@@ -132,10 +105,16 @@ pub struct StepLoader<T: Task> {
     trunk: Option<SplitTrunk>,
 }
 
-impl<T: Task> StepLoader<T> {
+impl StepLoader {
     /// The steps from `first_step` (counted from 0) up to `total_steps`.
-    pub fn new(examples: Examples<T>, settings: BatchSettings, seed: u64, total_steps: usize) -> Self {
-        Self { examples, settings, seed, first_step: 0, total_steps, trunk: None }
+    pub fn new(
+        task: Arc<dyn Task>,
+        features: Features,
+        settings: BatchSettings,
+        seed: u64,
+        total_steps: usize,
+    ) -> Self {
+        Self { task, features, settings, seed, first_step: 0, total_steps, trunk: None }
     }
 
     /// The same steps without the first ones.
@@ -150,20 +129,25 @@ impl<T: Task> StepLoader<T> {
         self
     }
 
-    /// The same with what frozen layers make of its examples.
+    /// The same with what frozen layers make of its features.
     pub fn with_trunk(self, trunk: Option<SplitTrunk>) -> Self {
         Self { trunk, ..self }
     }
 
-    /// The same examples in micro-batches of other size.
+    /// The same features in micro-batches of other size.
     pub fn with_tokens_per_batch(mut self, tokens: usize) -> Self {
         self.settings.tokens_per_batch = tokens;
         self
     }
 
-    /// Tokens of each example.
+    /// Tokens of each feature.
     pub fn lengths(&self) -> Vec<u32> {
-        self.examples.encoded.lengths()
+        self.features.lengths()
+    }
+
+    /// Optimiser steps in one pass over the data.
+    pub fn steps_per_epoch(&self) -> usize {
+        steps_per_epoch(self.features.len(), self.settings.examples_per_step)
     }
 
     /// The steps of one epoch.
@@ -171,18 +155,21 @@ impl<T: Task> StepLoader<T> {
         plan_epoch(&self.lengths(), &self.settings, self.seed, epoch as u64)
     }
 
-    /// One step, ready to be computed.
-    pub fn step(&self, plan: &Step, number: usize) -> TrainingStep<T> {
+    /// One step, ready to be computed; `number` is counted from 0 over all epochs.
+    pub fn step(&self, plan: &Step, number: usize) -> TrainingStep {
+        let epoch = (number / self.steps_per_epoch().max(1)) as u64;
+        let drawn = |indices: &Vec<usize>| {
+            let mut batch = batch(&self.features, indices, self.trunk.as_ref());
+            self.task.redraw(&mut batch.tokens, &mut batch.targets, Draw { seed: self.seed, epoch });
+            batch
+        };
         TrainingStep {
-            batches: plan.batches.iter().map(|indices| self.batch(indices)).collect(),
-            examples: plan.examples(),
+            batches: plan.batches.iter().map(drawn).collect(),
+            features: plan.examples(),
+            weight: self.features.weight(plan.batches.iter().flatten().copied()),
             dropout_seed: self.dropout_seed(number),
             share: 0,
         }
-    }
-
-    fn batch(&self, indices: &[usize]) -> MicroBatch<T> {
-        MicroBatch { trunk: self.trunk.clone(), ..self.examples.batch(indices) }
     }
 
     /// Dropout depends on the seed and the step's number alone, so that a resumed run draws what
@@ -192,8 +179,8 @@ impl<T: Task> StepLoader<T> {
     }
 }
 
-impl<T: Task> DataLoader<TrainingStep<T>> for StepLoader<T> {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TrainingStep<T>> + 'a> {
+impl DataLoader<TrainingStep> for StepLoader {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TrainingStep> + 'a> {
         let steps = Steps { loader: self.clone(), next: self.first_step, epoch: None };
         Box::new(StepsAhead { steps: Ahead::new(steps), done: self.first_step, total: self.total_steps })
     }
@@ -203,11 +190,11 @@ impl<T: Task> DataLoader<TrainingStep<T>> for StepLoader<T> {
     }
 
     // Steps are host data until the model computes them.
-    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<TrainingStep<T>>> {
+    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<TrainingStep>> {
         Arc::new(self.clone())
     }
 
-    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<TrainingStep<T>>> {
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<TrainingStep>> {
         let first_step = self.first_step + start;
         let total_steps = (self.first_step + end).min(self.total_steps);
         Arc::new(Self { first_step, total_steps, ..self.clone() })
@@ -216,21 +203,20 @@ impl<T: Task> DataLoader<TrainingStep<T>> for StepLoader<T> {
 
 /// Steps, made when they are asked for.
 #[derive(Clone)]
-struct Steps<T: Task> {
-    loader: StepLoader<T>,
+struct Steps {
+    loader: StepLoader,
     next: usize,
     epoch: Option<(usize, Vec<Step>)>,
 }
 
-impl<T: Task> Iterator for Steps<T> {
-    type Item = TrainingStep<T>;
+impl Iterator for Steps {
+    type Item = TrainingStep;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next >= self.loader.total_steps {
             return None;
         }
-        let examples_per_step = self.loader.settings.examples_per_step;
-        let steps_per_epoch = steps_per_epoch(self.loader.examples.len(), examples_per_step);
+        let steps_per_epoch = self.loader.steps_per_epoch();
         let (epoch, index) = (self.next / steps_per_epoch, self.next % steps_per_epoch);
         if self.epoch.as_ref().is_none_or(|(planned, _)| *planned != epoch) {
             self.epoch = Some((epoch, self.loader.plan(epoch)));
@@ -243,14 +229,14 @@ impl<T: Task> Iterator for Steps<T> {
 }
 
 /// The same steps, made while others are computed.
-struct StepsAhead<T: Task> {
-    steps: Ahead<Steps<T>>,
+struct StepsAhead {
+    steps: Ahead<Steps>,
     done: usize,
     total: usize,
 }
 
-impl<T: Task> Iterator for StepsAhead<T> {
-    type Item = Result<TrainingStep<T>, DatasetError>;
+impl Iterator for StepsAhead {
+    type Item = Result<TrainingStep, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.steps.next()?;
@@ -259,7 +245,7 @@ impl<T: Task> Iterator for StepsAhead<T> {
     }
 }
 
-impl<T: Task> DataLoaderIterator<TrainingStep<T>> for StepsAhead<T> {
+impl DataLoaderIterator<TrainingStep> for StepsAhead {
     fn progress(&self) -> Progress {
         Progress::new(self.done, self.total, Some("steps".into()))
     }
@@ -267,29 +253,33 @@ impl<T: Task> DataLoaderIterator<TrainingStep<T>> for StepsAhead<T> {
 
 #[cfg(test)]
 mod tests {
-    use temper_data::Encoded;
+    use burn::tensor::Tensor;
+    use temper_data::{Batch, Encoded, EncodedSet};
+    use temper_models::{HeadRequest, Mode, Model, TokenBatch};
 
     use super::*;
-    use crate::tasks::TextClassification;
+    use crate::Settings;
+    use crate::examples::Target;
+    use crate::tasks::{Output, Predictions, TextClassification};
 
-    /// Examples that differ in length and content.
-    fn loader() -> StepLoader<TextClassification> {
+    /// Features that differ in length and content.
+    fn loader() -> StepLoader {
         let item = |example: u32| Encoded {
             ids: (0..=example % 5).map(|place| 10 * example + place).collect(),
             type_ids: vec![0; example as usize % 5 + 1],
             tokens_lost: 0,
             lost_is_estimate: false,
         };
-        let encoded = Arc::new(EncodedSet::new((0..23).map(item).collect(), false));
-        let examples = Examples { encoded, targets: Arc::new((0..23).collect()) };
+        let encoded = EncodedSet::new((0..23).map(item).collect(), false);
+        let features = Features::one_each(encoded, (0..23).map(|id| Target::Ids(vec![id])).collect());
         let settings = BatchSettings { examples_per_step: 4, tokens_per_batch: 6, shuffle: true };
-        StepLoader::new(examples, settings, 42, 17)
+        StepLoader::new(Arc::new(TextClassification::new(Vec::new())), features, settings, 42, 17)
     }
 
     /// Token ids and targets of each micro-batch, and the seed of the masks.
-    type Content = (Vec<(Vec<u32>, Vec<usize>)>, u64);
+    type Content = (Vec<(Vec<u32>, Vec<Target>)>, u64);
 
-    fn content(step: &TrainingStep<TextClassification>) -> Content {
+    fn content(step: &TrainingStep) -> Content {
         let batches = step.batches.iter().map(|batch| (batch.tokens.ids.clone(), batch.targets.clone()));
         (batches.collect(), step.dropout_seed)
     }
@@ -308,6 +298,92 @@ mod tests {
             let made: Vec<_> = steps.by_ref().map(|step| content(&step.unwrap())).collect();
             assert_eq!(made, planned[first..]);
             assert_eq!(steps.progress().items_processed, 17);
+        }
+    }
+
+    /// A task of which everything but the draw is that of texts: it draws the first token.
+    #[derive(Debug)]
+    struct Drawing(TextClassification);
+
+    impl Task for Drawing {
+        fn kind(&self) -> temper_data::Task {
+            self.0.kind()
+        }
+
+        fn labels(&self) -> &[String] {
+            self.0.labels()
+        }
+
+        fn targets_in_words(&self) -> &'static str {
+            self.0.targets_in_words()
+        }
+
+        fn outputs_in_words(&self) -> &'static str {
+            self.0.outputs_in_words()
+        }
+
+        fn head(&self, settings: &Settings) -> HeadRequest {
+            self.0.head(settings)
+        }
+
+        fn notice(&self) -> Option<String> {
+            None
+        }
+
+        fn redraw(&self, tokens: &mut Batch, targets: &mut [Target], draw: Draw) {
+            let mut place = 0;
+            for ((length, feature), target) in tokens.lengths.iter().zip(&tokens.examples).zip(targets) {
+                tokens.ids[place] = 1000 * (draw.epoch as u32 + 1) + draw.seed as u32 + *feature as u32;
+                *target = Target::Ids(vec![tokens.ids[place] as i32]);
+                place += *length as usize;
+            }
+        }
+
+        fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1> {
+            self.0.loss(model, tokens, targets, mode)
+        }
+
+        fn outputs(&self, model: &Model, tokens: &TokenBatch) -> Vec<Output> {
+            self.0.outputs(model, tokens)
+        }
+
+        fn unlabelled(&self, examples: usize) -> Box<dyn Predictions> {
+            self.0.unlabelled(examples)
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_depends_on_seed_epoch_and_feature_alone() {
+        let drawing = StepLoader { task: Arc::new(Drawing(TextClassification::new(Vec::new()))), ..loader() };
+        // By epoch and feature.
+        let drawn = |loader: &StepLoader| {
+            let mut drawn = std::collections::BTreeMap::new();
+            for (number, step) in loader.iter().enumerate() {
+                let epoch = (loader.first_step + number) / 6;
+                for batch in step.unwrap().batches {
+                    for (feature, target) in batch.tokens.examples.iter().zip(batch.targets) {
+                        drawn.insert((epoch, *feature), target);
+                    }
+                }
+            }
+            drawn
+        };
+        let all = drawn(&drawing);
+        assert_eq!(all[&(0, 7)], Target::Ids(vec![1049]));
+        assert_eq!(all[&(1, 7)], Target::Ids(vec![2049]));
+        let other_batches = drawn(&drawing.clone().with_tokens_per_batch(3));
+        assert_eq!(other_batches, all);
+        let resumed = drawn(&drawing.after(8));
+        assert!(resumed.len() > 20 && resumed.iter().all(|(place, target)| all[place] == *target));
+    }
+
+    #[test]
+    fn a_step_weighs_what_its_features_weigh() {
+        let mut loader = loader();
+        loader.features.weights = Arc::new((0..23).map(|feature| f64::from(feature) / 2.0).collect());
+        for (number, plan) in loader.plan(0).iter().enumerate() {
+            let weights = plan.batches.iter().flatten().map(|&feature| feature as f64 / 2.0);
+            assert_eq!(loader.step(plan, number).weight, weights.sum::<f64>());
         }
     }
 

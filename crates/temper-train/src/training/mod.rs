@@ -18,10 +18,10 @@ mod trunk;
 mod window;
 
 pub use checkpoint::{Checkpoint, CheckpointState, Checkpoints, Trained};
-pub use evaluation::{Evaluation, evaluate, evaluate_unless, predict};
+pub use evaluation::{Evaluation, evaluate, predict};
 pub use journal::{CheckpointRow, EvaluationRow, Journal, JournalRow, StepRow, read_journal};
-pub use learner::{BatchPredictions, MicroBatch, StepOutput, TaskModel, TrainingStep};
-pub use loader::{EvaluationLoader, Examples, StepLoader, steps_per_epoch};
+pub use learner::{BatchOutputs, MicroBatch, StepOutput, TaskModel, TrainingStep};
+pub use loader::{EvaluationLoader, StepLoader, steps_per_epoch};
 pub use progress::Progress;
 pub use strategy::{Outcome, Schedule, Stepwise, train};
 pub use trunk::{SplitTrunk, TrunkReport, TrunkReports, Trunks};

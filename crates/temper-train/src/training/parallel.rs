@@ -14,15 +14,14 @@ use burn::train::TrainOutput;
 use burn::train::train::MultiDevicesTrainStep;
 
 use super::learner::{MicroBatch, StepOutput, TaskModel, TrainingStep};
-use crate::tasks::Task;
 
 /// The devices that share every step.
-pub(super) struct Workers<T: Task> {
-    step: MultiDevicesTrainStep<TaskModel<T>>,
+pub(super) struct Workers {
+    step: MultiDevicesTrainStep<TaskModel>,
     devices: Vec<Device>,
 }
 
-impl<T: Task> Workers<T> {
+impl Workers {
     /// A thread for each device; the first is the one that the model lies on.
     pub(super) fn new(devices: &[Device]) -> Self {
         Self { step: MultiDevicesTrainStep::new(devices), devices: devices.into() }
@@ -32,10 +31,10 @@ impl<T: Task> Workers<T> {
     ///
     /// # Panics
     /// When a device panicked, as a step on one device does.
-    pub(super) fn train_step(&self, model: &TaskModel<T>, step: TrainingStep<T>) -> TrainOutput<StepOutput> {
-        let examples = step.examples;
+    pub(super) fn train_step(&self, model: &TaskModel, step: TrainingStep) -> TrainOutput<StepOutput> {
+        let features = step.features;
         let shares = divide(step, self.devices.len()).into_iter().enumerate();
-        let mut shares: Vec<Box<dyn DataLoaderIterator<TrainingStep<T>>>> = shares
+        let mut shares: Vec<Box<dyn DataLoaderIterator<TrainingStep>>> = shares
             .map(|(number, share)| Box::new(Share(Some(TrainingStep { share: number, ..share }))) as Box<_>)
             .collect();
         let result = self.step.step(&mut shares, model);
@@ -46,7 +45,7 @@ impl<T: Task> Workers<T> {
         // They come as they are done; sums of floats depend on the order.
         outputs.sort_by_key(|output| output.item.share);
         let mut accumulator = GradientsAccumulator::new();
-        let mut total = StepOutput::none(examples, main);
+        let mut total = StepOutput::none(features, main);
         for TrainOutput { grads, item } in outputs {
             accumulator.accumulate(model, grads.to_device(main, model));
             total.loss = total.loss + item.loss.to_device(&main.clone().inner());
@@ -57,25 +56,25 @@ impl<T: Task> Workers<T> {
 }
 
 /// A loader of one step, as Burn's workers want it.
-struct Share<T: Task>(Option<TrainingStep<T>>);
+struct Share(Option<TrainingStep>);
 
-impl<T: Task> Iterator for Share<T> {
-    type Item = Result<TrainingStep<T>, DatasetError>;
+impl Iterator for Share {
+    type Item = Result<TrainingStep, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.take().map(Ok)
     }
 }
 
-impl<T: Task> DataLoaderIterator<TrainingStep<T>> for Share<T> {
+impl DataLoaderIterator<TrainingStep> for Share {
     fn progress(&self) -> Progress {
         Progress::new(usize::from(self.0.is_none()), 1, Some("steps".into()))
     }
 }
 
-/// A step in parts of about as many tokens; their losses are still divided by the examples of the whole.
-fn divide<T: Task>(step: TrainingStep<T>, parts: usize) -> Vec<TrainingStep<T>> {
-    let TrainingStep { mut batches, examples, dropout_seed, share } = step;
+/// A step in parts of about as many tokens; their losses are still divided by the weight of the whole.
+fn divide(step: TrainingStep, parts: usize) -> Vec<TrainingStep> {
+    let TrainingStep { mut batches, features, weight, dropout_seed, share } = step;
     while batches.len() < parts
         && let Some(largest) = largest_divisible(&batches)
     {
@@ -83,10 +82,10 @@ fn divide<T: Task>(step: TrainingStep<T>, parts: usize) -> Vec<TrainingStep<T>> 
         batches.extend(halves);
     }
     batches.sort_by_key(|batch| std::cmp::Reverse(batch.tokens.tokens()));
-    let empty = || TrainingStep { batches: Vec::new(), examples, dropout_seed, share };
-    let mut shares: Vec<TrainingStep<T>> = std::iter::repeat_with(empty).take(parts).collect();
+    let empty = || TrainingStep { batches: Vec::new(), features, weight, dropout_seed, share };
+    let mut shares: Vec<TrainingStep> = std::iter::repeat_with(empty).take(parts).collect();
     for batch in batches {
-        let tokens = |share: &&mut TrainingStep<T>| -> usize {
+        let tokens = |share: &&mut TrainingStep| -> usize {
             share.batches.iter().map(|batch| batch.tokens.tokens()).sum()
         };
         if let Some(least) = shares.iter_mut().min_by_key(tokens) {
@@ -96,8 +95,8 @@ fn divide<T: Task>(step: TrainingStep<T>, parts: usize) -> Vec<TrainingStep<T>> 
     shares
 }
 
-/// The batch with the most tokens of those with more than one example.
-fn largest_divisible<T: Task>(batches: &[MicroBatch<T>]) -> Option<usize> {
+/// The batch with the most tokens of those with more than one feature.
+fn largest_divisible(batches: &[MicroBatch]) -> Option<usize> {
     let divisible = batches.iter().enumerate().filter(|(_, batch)| batch.targets.len() > 1);
     divisible.max_by_key(|(_, batch)| batch.tokens.tokens()).map(|(index, _)| index)
 }
@@ -113,12 +112,12 @@ mod tests {
     use temper_models::{HeadRequest, Model};
 
     use super::*;
+    use crate::examples::Target;
     use crate::panics::{Refusal, caught};
-    use crate::tasks::TextClassification;
 
     const LENGTHS: [u32; 5] = [7, 2, 5, 3, 4];
 
-    fn batch(sequences: std::ops::Range<usize>) -> MicroBatch<TextClassification> {
+    fn batch(sequences: std::ops::Range<usize>) -> MicroBatch {
         let lengths = &LENGTHS[sequences.clone()];
         let tokens: u32 = lengths.iter().sum();
         MicroBatch {
@@ -128,24 +127,31 @@ mod tests {
                 lengths: lengths.to_vec(),
                 examples: sequences.clone().collect(),
             },
-            targets: sequences.map(|sequence| sequence % 2).collect(),
+            targets: sequences.map(|sequence| Target::Ids(vec![sequence as i32 % 2])).collect(),
             trunk: None,
         }
     }
 
-    fn step() -> TrainingStep<TextClassification> {
-        TrainingStep { batches: vec![batch(0..3), batch(3..5)], examples: 5, dropout_seed: 7, share: 0 }
+    fn step() -> TrainingStep {
+        TrainingStep {
+            batches: vec![batch(0..3), batch(3..5)],
+            features: 5,
+            // What divides the losses need not be their number.
+            weight: 3.5,
+            dropout_seed: 7,
+            share: 0,
+        }
     }
 
     /// The fixture has no dropout.
-    fn model(device: &Device) -> TaskModel<TextClassification> {
+    fn model(device: &Device) -> TaskModel {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/bert");
         let loaded = Model::load(&dir, &HeadRequest::FromConfig, device).unwrap();
-        let task = TextClassification::of_model(&loaded.model, &loaded.config).unwrap();
+        let task = crate::tasks::of_model(&loaded.model, &loaded.config).unwrap();
         TaskModel::new(loaded.model, task)
     }
 
-    fn norms(model: &TaskModel<TextClassification>, gradients: &GradientsParams) -> Vec<f32> {
+    fn norms(model: &TaskModel, gradients: &GradientsParams) -> Vec<f32> {
         GradientSquares::of(model, gradients).read().each.into_iter().map(|(_, norm)| norm).collect()
     }
 
@@ -159,7 +165,7 @@ mod tests {
             let workers = Workers::new(&vec![device.clone(); devices]);
             let together = workers.train_step(&model, step());
             assert!((together.item.loss.into_scalar::<f32>() - loss).abs() < 1e-6, "{devices} devices");
-            assert_eq!((together.item.examples, together.item.tokens), (5, alone.item.tokens));
+            assert_eq!((together.item.features, together.item.tokens), (5, alone.item.tokens));
             let found = norms(&model, &together.grads);
             assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(&expected) {

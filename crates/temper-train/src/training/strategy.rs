@@ -15,7 +15,7 @@ use temper_freeze::{FreezePlan, TrainingProof, trunk_depth};
 use temper_models::ModelConfig;
 
 use super::checkpoint::{CheckpointState, Checkpoints};
-use super::evaluation::evaluate_unless;
+use super::evaluation::evaluate;
 use super::exchange::Unfreezing;
 use super::finite::first_not_finite;
 use super::journal::{CheckpointRow, EvaluationRow, Journal, JournalRow};
@@ -28,8 +28,9 @@ use super::renderer::Silent;
 use super::trunk::Trunks;
 use super::window::{RowPlace, Window, losses_with};
 use crate::TrainError;
+use crate::examples::Split;
 use crate::signals::{Signals, Stop};
-use crate::tasks::Task;
+use crate::tasks::Examples;
 
 /// The step after which the training proof is checked for the first time; the last is the other.
 const FIRST_PROOF: usize = 3;
@@ -99,11 +100,13 @@ pub struct Outcome {
 }
 
 /// burn-train's loop in optimiser steps: logs, evaluates, saves and proves as it goes.
-pub struct Stepwise<T: Task> {
+pub struct Stepwise {
     /// When what happens.
     pub schedule: Schedule,
     /// The split that chooses the best model.
-    pub validation: EvaluationLoader<T>,
+    pub validation: EvaluationLoader,
+    /// What its examples are.
+    pub examples: Arc<dyn Examples>,
     /// Written beside every saved model.
     pub config: ModelConfig,
     /// What should train.
@@ -131,12 +134,12 @@ pub struct Stepwise<T: Task> {
 /// # Errors
 /// Whatever ended the run early: [`TrainError::Diverged`], [`TrainError::ProofFailed`],
 /// [`TrainError::File`].
-pub fn train<T: Task>(
-    learner: Learner<TaskModel<T>>,
-    steps: StepLoader<T>,
-    strategy: Stepwise<T>,
+pub fn train(
+    learner: Learner<TaskModel>,
+    steps: StepLoader,
+    strategy: Stepwise,
     dir: &Path,
-) -> Result<(TaskModel<T>, Outcome), TrainError> {
+) -> Result<(TaskModel, Outcome), TrainError> {
     let strategy = Arc::new(strategy);
     let result = SupervisedTraining::new(dir, Arc::new(steps), Arc::new(strategy.validation.clone()))
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
@@ -151,15 +154,15 @@ pub fn train<T: Task>(
     Ok((result.model, outcome))
 }
 
-impl<T: Task> SupervisedLearningStrategy<TaskModel<T>> for Stepwise<T> {
+impl SupervisedLearningStrategy<TaskModel> for Stepwise {
     fn fit(
         &self,
-        components: TrainingComponents<TaskModel<T>>,
-        mut learner: Learner<TaskModel<T>>,
-        steps: TrainLoader<TaskModel<T>>,
-        _validation: ValidLoader<TaskModel<T>>,
+        components: TrainingComponents<TaskModel>,
+        mut learner: Learner<TaskModel>,
+        steps: TrainLoader<TaskModel>,
+        _validation: ValidLoader<TaskModel>,
         _starting_epoch: usize,
-    ) -> (TaskModel<T>, SupervisedTrainingEventProcessor<TaskModel<T>>) {
+    ) -> (TaskModel, SupervisedTrainingEventProcessor<TaskModel>) {
         let outcome = self.run(&mut learner, &steps);
         *self.outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(outcome);
         (learner.model(), components.event_processor)
@@ -167,19 +170,19 @@ impl<T: Task> SupervisedLearningStrategy<TaskModel<T>> for Stepwise<T> {
 }
 
 /// What changes from step to step.
-struct Running<T: Task> {
+struct Running {
     state: CheckpointState,
     proof: TrainingProof,
     unread: Unreads,
-    workers: Option<Workers<T>>,
+    workers: Option<Workers>,
     bar: ProgressBar,
 }
 
-impl<T: Task> Stepwise<T> {
+impl Stepwise {
     fn run(
         &self,
-        learner: &mut Learner<TaskModel<T>>,
-        steps: &TrainLoader<TaskModel<T>>,
+        learner: &mut Learner<TaskModel>,
+        steps: &TrainLoader<TaskModel>,
     ) -> Result<Outcome, TrainError> {
         let mut run = Running {
             state: self.resumed.clone(),
@@ -218,7 +221,7 @@ impl<T: Task> Stepwise<T> {
     }
 
     /// Tells the step, before it is computed, what else it has to do.
-    fn prepare_step(&self, learner: &Learner<TaskModel<T>>, due: &Due, number: usize) {
+    fn prepare_step(&self, learner: &Learner<TaskModel>, due: &Due, number: usize) {
         let exchange = learner.model().exchange;
         if due.unfreezes {
             exchange.unfreeze(Unfreezing { plan: self.plan.clone(), step: number });
@@ -232,9 +235,9 @@ impl<T: Task> Stepwise<T> {
     /// What is due after a step; says whether the run ends here.
     fn follow_up(
         &self,
-        learner: &Learner<TaskModel<T>>,
+        learner: &Learner<TaskModel>,
         due: &Due,
-        run: &mut Running<T>,
+        run: &mut Running,
     ) -> Result<bool, TrainError> {
         let model = learner.model();
         let record = model.exchange.take_record();
@@ -272,7 +275,7 @@ impl<T: Task> Stepwise<T> {
     /// Writes a checkpoint; one that every run of these settings has gets a row of metrics.jsonl.
     fn save(
         &self,
-        model: &TaskModel<T>,
+        model: &TaskModel,
         record: OptimizerRecord,
         state: &CheckpointState,
         is_scheduled: bool,
@@ -292,9 +295,9 @@ impl<T: Task> Stepwise<T> {
     /// One optimiser step; a GPU may still be at it afterwards.
     fn step(
         &self,
-        learner: &mut Learner<TaskModel<T>>,
-        step: TrainingStep<T>,
-        run: &mut Running<T>,
+        learner: &mut Learner<TaskModel>,
+        step: TrainingStep,
+        run: &mut Running,
     ) -> Result<(), TrainError> {
         let started = Instant::now();
         let output = match &run.workers {
@@ -311,7 +314,7 @@ impl<T: Task> Stepwise<T> {
     }
 
     /// Waits for the steps so far; all their losses and gradients are finite.
-    fn read(&self, run: &mut Running<T>) -> Result<(), TrainError> {
+    fn read(&self, run: &mut Running) -> Result<(), TrainError> {
         let started = Instant::now();
         let readings = run.unread.read();
         run.state.training_seconds += started.elapsed().as_secs_f64();
@@ -325,7 +328,7 @@ impl<T: Task> Stepwise<T> {
     }
 
     /// Keeps what the layers make that are frozen in that step, counted from 0, and no others.
-    fn prepare_trunks(&self, learner: &Learner<TaskModel<T>>, step: usize) {
+    fn prepare_trunks(&self, learner: &Learner<TaskModel>, step: usize) {
         let depth = trunk_depth(&self.plan, step);
         for line in self.trunks.at_depth(&learner.model().model, depth) {
             self.progress.line(&line);
@@ -347,14 +350,14 @@ impl<T: Task> Stepwise<T> {
     }
 
     /// The last step's update shows in no loss any more.
-    fn check_parameters(&self, model: &TaskModel<T>, step: usize) -> Result<(), TrainError> {
+    fn check_parameters(&self, model: &TaskModel, step: usize) -> Result<(), TrainError> {
         match first_not_finite(&model.model) {
             None => Ok(()),
             Some(path) => Err(TrainError::Diverged { step, what: format!("the parameter {path}") }),
         }
     }
 
-    fn prove(&self, proof: &TrainingProof, model: &TaskModel<T>, step: usize) -> Result<(), TrainError> {
+    fn prove(&self, proof: &TrainingProof, model: &TaskModel, step: usize) -> Result<(), TrainError> {
         let violations = if step == self.schedule.total_steps {
             proof.violations(model, &self.plan, step)
         } else {
@@ -371,7 +374,7 @@ impl<T: Task> Stepwise<T> {
         self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(&row)
     }
 
-    fn log(&self, run: &mut Running<T>, learning_rate: f64) -> Result<(), TrainError> {
+    fn log(&self, run: &mut Running, learning_rate: f64) -> Result<(), TrainError> {
         let (step, seconds) = (run.state.step, run.state.training_seconds);
         let window = std::mem::replace(&mut run.state.window, Window::starting(seconds));
         let row =
@@ -386,27 +389,25 @@ impl<T: Task> Stepwise<T> {
     }
 
     /// Scores the validation split and keeps the best model. Says whether it came to its end: a signal breaks it off.
-    fn evaluate(&self, model: &TaskModel<T>, run: &mut Running<T>) -> Result<bool, TrainError> {
+    fn evaluate(&self, model: &TaskModel, run: &mut Running) -> Result<bool, TrainError> {
         let stopped = || self.signals.stop().is_some();
-        let Some(evaluation) = evaluate_unless(model, &self.validation, &self.progress, stopped) else {
-            return Ok(false);
-        };
+        let examples = (&self.examples, Split::Validation);
+        let evaluation = evaluate(model, &self.validation, examples, &self.progress, stopped)?;
+        let Some(evaluation) = evaluation else { return Ok(false) };
         let (scores, state) = (evaluation.scores, &mut run.state);
         self.trunks.check()?;
-        let best = state.best.is_none_or(|(before, _)| scores.headline() > before);
+        let best = state.best.is_none_or(|(before, _)| scores.is_better_than(before));
         if best {
             self.checkpoints.save_best(&model.model, &self.config, state.step)?;
             state.best = Some((scores.headline(), state.step));
         }
         state.evaluation_due = false;
-        let metrics: Vec<String> =
-            scores.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         let mark = if best { "  (best so far)" } else { "" };
-        self.progress.line_above(&run.bar, &format!("validation: {}{mark}", metrics.join("  ")));
+        self.progress.line_above(&run.bar, &format!("validation: {}{mark}", scores.in_words()));
         self.write(JournalRow::Eval(EvaluationRow {
             step: state.step,
             epoch: self.epoch(state.step),
-            metrics: scores.metrics.iter().map(|&(name, value)| (name.to_owned(), value)).collect(),
+            metrics: scores.metrics,
             best,
         }))?;
         Ok(true)

@@ -1,8 +1,9 @@
+//! The baselines of a comparison.
+
 use std::path::{Path, PathBuf};
 
-use crate::baselines::{Baseline, baselines};
 use crate::commands::finetune::Prepared;
-use crate::tasks::TextClassification;
+use crate::tasks::Baseline;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};
 
@@ -22,13 +23,13 @@ pub(super) fn are_written(folder: &Path) -> bool {
 /// [`TrainError::File`].
 pub(super) fn read_or_compute(
     folder: &Path,
-    prepared: Option<&Prepared<TextClassification>>,
+    prepared: Option<&Prepared>,
     progress: Progress,
 ) -> Result<Vec<Baseline>, TrainError> {
     let path = place(folder);
     if let Some(prepared) = prepared.filter(|_| !path.exists()) {
         progress.line("baselines: the most common label, and words counted (TF-IDF, logistic regression)");
-        let computed = baselines(prepared.task(), prepared.splits());
+        let computed = prepared.splits().examples.baselines();
         RunFolder::existing(folder).write_json(&path, &computed)?;
         return Ok(computed);
     }

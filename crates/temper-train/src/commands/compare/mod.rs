@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use super::FinetuneArgs;
 use super::finetune::{Prepared, default_name, request};
 use crate::record::RunRequest;
-use crate::tasks::TextClassification;
 use crate::terminal::print;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};
@@ -69,7 +68,7 @@ pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
     // With every run there is nothing to refuse and nothing to compute.
     let mut prepared = None;
     if !grid.is_done() || !baseline::are_written(grid.folder()) {
-        let mut refusing = Prepared::<TextClassification>::new(grid.request(), progress)?;
+        let mut refusing = Prepared::new(grid.request(), progress)?;
         grid.strategies().iter().try_for_each(|named| refusing.check(&named.strategy))?;
         prepared = Some(refusing);
     }

@@ -1,3 +1,5 @@
+//! What the runs of a grid came to.
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -44,9 +46,8 @@ pub(in crate::commands) struct Outcome {
     /// The name of its folder.
     pub(in crate::commands) cell: String,
     pub(in crate::commands) results: CellResults,
-    /// Whether each test example is right, in the split's order; not known of runs without
-    /// predictions.jsonl.
-    pub(in crate::commands) right: Option<Vec<bool>>,
+    /// The score of each test example, in the split's order; not known of runs without predictions.jsonl.
+    pub(in crate::commands) scores: Option<Vec<f64>>,
     record: ResumedRecord,
 }
 
@@ -71,17 +72,24 @@ pub(in crate::commands) struct CellResults {
 #[derive(Deserialize)]
 struct TestScores {
     metrics: Vec<(String, f64)>,
+    #[serde(default)]
+    lower_is_better: bool,
 }
 
 #[derive(Deserialize)]
 struct Prediction {
-    right: bool,
+    score: f64,
 }
 
 impl CellResults {
     /// The metric that counts, on the test split.
     pub(in crate::commands) fn score(&self) -> f64 {
         self.test.metrics.first().map_or(0.0, |&(_, value)| value)
+    }
+
+    /// Whether a lower value of it is better.
+    pub(in crate::commands) fn lower_is_better(&self) -> bool {
+        self.test.lower_is_better
     }
 
     /// Its name.
@@ -105,14 +113,14 @@ impl Outcome {
         let text = std::fs::read_to_string(&path).map_err(|error| TrainError::file(&path, error))?;
         let results = serde_json::from_str(&text).map_err(|error| TrainError::content(&path, error))?;
         let record = ResumedRecord::read(&run.record())?;
-        Ok(Self { strategy: strategy.into(), seed, cell: cell.into(), results, right: right(run)?, record })
+        Ok(Self { strategy: strategy.into(), seed, cell: cell.into(), results, scores: scores(run)?, record })
     }
 }
 
-fn right(run: &RunFolder) -> Result<Option<Vec<bool>>, TrainError> {
+fn scores(run: &RunFolder) -> Result<Option<Vec<f64>>, TrainError> {
     let path = run.predictions();
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
-    let rows = text.lines().map(|line| serde_json::from_str(line).map(|row: Prediction| row.right));
+    let rows = text.lines().map(|line| serde_json::from_str(line).map(|row: Prediction| row.score));
     rows.collect::<Result<_, _>>().map(Some).map_err(|error| TrainError::content(&path, error))
 }
 

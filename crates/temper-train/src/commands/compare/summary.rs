@@ -1,3 +1,5 @@
+//! The runs of a grid side by side.
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -8,8 +10,9 @@ use super::outcome::{Outcome, Outcomes};
 use super::strategies::NamedStrategy;
 use super::table::{self, Table};
 use crate::TrainError;
-use crate::baselines::Baseline;
+
 use crate::statistics::{Sample, paired_t_test, sign_test};
+use crate::tasks::Baseline;
 
 /// compare.json.
 #[derive(Clone, Debug, Serialize)]
@@ -67,7 +70,7 @@ pub struct BaselineRow {
     /// All metrics on the test split.
     pub metrics: Vec<(String, f64)>,
     /// 95 % interval of the first metric over the test examples.
-    pub interval: [f64; 2],
+    pub interval: Option<[f64; 2]>,
     /// From the best strategy.
     pub difference: ScoreDifference,
     /// Wall time of training in seconds.
@@ -81,8 +84,8 @@ pub struct ScoreDifference {
     pub mean: f64,
     /// p of the paired t-test over those seeds; none of fewer than two.
     pub seeds_p: Option<f64>,
-    /// p of the exact sign test over the test examples: each counts for the one that got it right
-    /// under more seeds. With one seed it is McNemar's test.
+    /// p of the exact sign test over the test examples: each counts for the one with the higher score of it over all
+    /// seeds. Where an example is right or wrong and there is one seed, it is McNemar's test.
     pub examples_p: Option<f64>,
 }
 
@@ -90,7 +93,7 @@ pub struct ScoreDifference {
 #[derive(Clone, Copy)]
 struct Scored<'a> {
     score: f64,
-    right: Option<&'a [bool]>,
+    examples: Option<&'a [f64]>,
 }
 
 type BySeed<'a> = BTreeMap<u64, Scored<'a>>;
@@ -113,8 +116,9 @@ impl StrategyComparison {
             grid.strategies().iter().map(of).filter(|group| !group.is_empty()).collect();
         let mut rows: Vec<StrategyRow> = groups.iter().filter_map(|group| row(group)).collect();
         // The first of equals.
-        let better =
-            |best: usize, next: usize| if rows[next].test.mean > rows[best].test.mean { next } else { best };
+        let sign = if first.results.lower_is_better() { -1.0 } else { 1.0 };
+        let value = |row: usize| sign * rows[row].test.mean;
+        let better = |best: usize, next: usize| if value(next) > value(best) { next } else { best };
         let best = (0..rows.len()).reduce(better).unwrap_or(0);
         let of_best = by_seed(&groups[best]);
         for (number, (row, group)) in rows.iter_mut().zip(&groups).enumerate() {
@@ -231,14 +235,14 @@ fn row(group: &[&Outcome]) -> Option<StrategyRow> {
 
 fn by_seed<'a>(group: &[&'a Outcome]) -> BySeed<'a> {
     let scored = |outcome: &&'a Outcome| {
-        (outcome.seed, Scored { score: outcome.results.score(), right: outcome.right.as_deref() })
+        (outcome.seed, Scored { score: outcome.results.score(), examples: outcome.scores.as_deref() })
     };
     group.iter().map(scored).collect()
 }
 
 /// A baseline knows no seed: it stands beside each of them.
 fn repeated<'a>(baseline: &'a Baseline, seeds: &BySeed<'_>) -> BySeed<'a> {
-    let scored = Scored { score: baseline.headline(), right: Some(&baseline.right) };
+    let scored = Scored { score: baseline.headline(), examples: Some(&baseline.scores) };
     seeds.keys().map(|&seed| (seed, scored)).collect()
 }
 
@@ -254,20 +258,20 @@ fn difference(ours: &BySeed<'_>, best: &BySeed<'_>) -> ScoreDifference {
 }
 
 fn examples_p(pairs: &[(Scored<'_>, Scored<'_>)]) -> Option<f64> {
-    let known: Vec<(&[bool], &[bool])> =
-        pairs.iter().map(|(ours, best)| Some((ours.right?, best.right?))).collect::<Option<_>>()?;
+    let known: Vec<(&[f64], &[f64])> =
+        pairs.iter().map(|(ours, best)| Some((ours.examples?, best.examples?))).collect::<Option<_>>()?;
     let examples = known.first()?.0.len();
-    let mut balance = vec![0_i64; examples];
+    let mut balance = vec![0.0; examples];
     for (ours, best) in known {
         if ours.len() != examples || best.len() != examples {
             return None;
         }
-        for (balance, (&ours, &best)) in balance.iter_mut().zip(ours.iter().zip(best)) {
-            *balance += i64::from(ours) - i64::from(best);
+        for (balance, (ours, best)) in balance.iter_mut().zip(ours.iter().zip(best)) {
+            *balance += ours - best;
         }
     }
-    let wins = balance.iter().filter(|&&balance| balance > 0).count();
-    let losses = balance.iter().filter(|&&balance| balance < 0).count();
+    let wins = balance.iter().filter(|&&balance| balance > 0.0).count();
+    let losses = balance.iter().filter(|&&balance| balance < 0.0).count();
     Some(sign_test(wins, losses))
 }
 
@@ -275,12 +279,12 @@ fn examples_p(pairs: &[(Scored<'_>, Scored<'_>)]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    const TRUE: &[bool] = &[true; 8];
-    const MIXED: &[bool] = &[false, false, false, false, false, false, true, true];
+    const TRUE: &[f64] = &[1.0; 8];
+    const MIXED: &[f64] = &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
 
-    fn scored(values: &[(u64, f64, &'static [bool])]) -> BySeed<'static> {
-        let one = |&(seed, score, right): &(u64, f64, &'static [bool])| {
-            (seed, Scored { score, right: Some(right) })
+    fn scored(values: &[(u64, f64, &'static [f64])]) -> BySeed<'static> {
+        let one = |&(seed, score, right): &(u64, f64, &'static [f64])| {
+            (seed, Scored { score, examples: Some(right) })
         };
         values.iter().map(one).collect()
     }
@@ -308,7 +312,7 @@ mod tests {
     fn unknown_examples_are_not_tested() {
         let mut ours = scored(&[(1, 0.5, MIXED)]);
         let best = scored(&[(1, 1.0, TRUE)]);
-        ours.insert(1, Scored { score: 0.5, right: None });
+        ours.insert(1, Scored { score: 0.5, examples: None });
         assert_eq!(difference(&ours, &best).examples_p, None);
         assert_eq!(difference(&ours, &best).seeds_p, None);
         assert_eq!(difference(&scored(&[(1, 0.5, &MIXED[..4])]), &best).examples_p, None);

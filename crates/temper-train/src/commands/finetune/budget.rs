@@ -7,9 +7,8 @@ use temper_models::{Backbone, Model};
 use super::job::Job;
 use super::measure::{Prediction, duration};
 use crate::TrainError;
-use crate::tasks::Task;
 
-impl<T: Task> Job<T> {
+impl Job {
     /// Sets the strategy to the deepest of `all`, `last:K` and `head` whose training and evaluation fit the
     /// time, and says why.
     ///

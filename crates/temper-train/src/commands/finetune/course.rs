@@ -13,12 +13,11 @@ use crate::panics::caught;
 use crate::record::{ResumedRecord, RunRecord};
 use crate::settings::Preset;
 use crate::signals;
-use crate::tasks::Task;
 use crate::terminal::{print_line, say};
 use crate::training::{Checkpoint, Checkpoints, EvaluationLoader, Journal, Stepwise, Trained, train};
 use crate::{BURN_VERSION, RunFolder, RunName, TrainError, adapters, memory, precision};
 
-impl<T: Task> Job<T> {
+impl Job {
     /// Makes the folder of a new run, with run.toml.
     pub(super) fn create(
         &self,
@@ -128,7 +127,7 @@ impl<T: Task> Job<T> {
         {
             say(&notice);
         }
-        let (used, full) = (self.splits.train.examples.len(), self.splits.report.full_train_rows);
+        let (used, full) = (self.splits.train.example_count(), self.splits.report.full_train_rows);
         if self.request.preset == Preset::Cpu {
             say(&format!(
                 "preset cpu: {used} of {full} training examples, {} epoch(s); the full job is --preset full",
@@ -196,6 +195,7 @@ impl<T: Task> Job<T> {
         let strategy = Stepwise {
             schedule: self.schedule,
             validation: self.validation().with_trunk(trunks.validation.clone()),
+            examples: self.splits.examples.clone(),
             config: loaded.config,
             plan: plan.clone(),
             trunks: trunks.clone(),
@@ -225,9 +225,9 @@ impl<T: Task> Job<T> {
         }
     }
 
-    fn validation(&self) -> EvaluationLoader<T> {
+    fn validation(&self) -> EvaluationLoader {
         let settings = &self.request.settings;
-        EvaluationLoader::new(self.splits.validation.examples.clone(), settings.tokens_per_batch())
+        EvaluationLoader::new(self.splits.validation.clone(), settings.tokens_per_batch())
     }
 
     fn finish(
@@ -242,7 +242,6 @@ impl<T: Task> Job<T> {
             request: &self.request,
             local: &self.local,
             tokenizer: &self.tokenizer,
-            task: &self.task,
             splits: &self.splits,
             progress: self.progress,
         };

@@ -12,30 +12,31 @@ use crate::memory;
 use crate::record::RunRequest;
 use crate::report::{ReportInput, write_report};
 use crate::results::ProofReport;
-use crate::tasks::Task;
+use crate::tasks::{Output, Splits};
 use crate::training::{
     Checkpoints, Evaluation, EvaluationLoader, Progress, TaskModel, Trained, TrunkReports, evaluate, predict,
 };
 use crate::{
-    LocalModel, RecordedEncoding, Results, RunFolder, Settings, Splits, TrainError, adapters, padding,
+    LocalModel, RecordedEncoding, Results, RunFolder, Settings, Split, TrainError, adapters, padding,
 };
 
 /// The largest difference of logits that saving and loading again may make.
 const RELOAD_TOLERANCE: f64 = 1e-5;
+/// Errors that the report shows.
+const WORST: usize = 10;
 
 /// The end of a run: test scores, the model's folder, results and report.
-pub(super) struct Finish<'a, T: Task> {
+pub(super) struct Finish<'a> {
     pub(super) run: &'a RunFolder,
     pub(super) request: &'a RunRequest,
     pub(super) local: &'a LocalModel,
     /// As it was read when the run began.
     pub(super) tokenizer: &'a TextTokenizer,
-    pub(super) task: &'a T,
-    pub(super) splits: &'a Splits<T>,
+    pub(super) splits: &'a Splits,
     pub(super) progress: Progress,
 }
 
-impl<T: Task> Finish<'_, T> {
+impl Finish<'_> {
     /// Takes the best checkpoint, scores it on the test split, and writes everything; results.json last, since a run
     /// with it is finished.
     pub(super) fn write(
@@ -46,8 +47,11 @@ impl<T: Task> Finish<'_, T> {
     ) -> Result<Results, TrainError> {
         let (best, config) = self.load(&checkpoints.best_dir())?;
         let settings = &self.request.settings;
-        let loader = EvaluationLoader::new(self.splits.test.examples.clone(), settings.tokens_per_batch());
-        let test = evaluate(&best, &loader, &self.progress);
+        let loader = EvaluationLoader::new(self.splits.test.clone(), settings.tokens_per_batch());
+        let examples = (&self.splits.examples, Split::Test);
+        let test = evaluate(&best, &loader, examples, &self.progress, || false)?;
+        // Nothing stops it.
+        let test = test.ok_or_else(|| TrainError::Learner("the test came to no end".into()))?;
         let (saved, merge_difference) = self.plain(best, &config, plan)?;
         self.save_model(&saved.model, &config)?;
         let reload_difference = self.reload(&saved)?;
@@ -61,11 +65,11 @@ impl<T: Task> Finish<'_, T> {
         Ok(results)
     }
 
-    fn load(&self, dir: &std::path::Path) -> Result<(TaskModel<T>, ModelConfig), TrainError> {
+    fn load(&self, dir: &std::path::Path) -> Result<(TaskModel, ModelConfig), TrainError> {
         let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
         let loaded = adapters::load(dir, &self.request.settings, &backend.device()?)?;
         let model = loaded.model.with_precision(self.request.settings.precision.named());
-        Ok((TaskModel::new(model, self.task.clone()), loaded.config))
+        Ok((TaskModel::new(model, self.splits.task.clone()), loaded.config))
     }
 
     fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
@@ -83,10 +87,10 @@ impl<T: Task> Finish<'_, T> {
     /// merged; then also the difference that this makes.
     fn plain(
         &self,
-        best: TaskModel<T>,
+        best: TaskModel,
         config: &ModelConfig,
         plan: &FreezePlan,
-    ) -> Result<(TaskModel<T>, Option<f64>), TrainError> {
+    ) -> Result<(TaskModel, Option<f64>), TrainError> {
         if !best.model.has_adapters() {
             return Ok((best, None));
         }
@@ -96,17 +100,17 @@ impl<T: Task> Finish<'_, T> {
         publish(&self.run.adapter(), |dir| adapters::give(&best.model, config, &request, dir))?;
         let merged = merge(best.model.clone());
         let difference = adapters::compare_merged(&best.model, &merged, config.bounds())?;
-        Ok((TaskModel::new(merged, self.task.clone()), Some(difference)))
+        Ok((TaskModel::new(merged, self.splits.task.clone()), Some(difference)))
     }
 
     /// Loads what was saved and compares predictions on part of the test split.
-    fn reload(&self, saved: &TaskModel<T>) -> Result<f64, TrainError> {
+    fn reload(&self, saved: &TaskModel) -> Result<f64, TrainError> {
         const COMPARED: usize = 32;
         let (reloaded, _) = self.load(&self.run.model())?;
-        let first = self.splits.test.examples.first(COMPARED);
+        let first = self.splits.test.first(COMPARED);
         let loader = EvaluationLoader::new(first, self.request.settings.tokens_per_batch());
         let [before, again] = [saved, &reloaded].map(|model| predict(model, &loader));
-        let difference = self.task.difference(&before, &again);
+        let difference = Output::difference(&before, &again);
         if difference > RELOAD_TOLERANCE {
             return Err(TrainError::Verification {
                 what: "the saved model's logits after loading it again".into(),
@@ -121,7 +125,7 @@ impl<T: Task> Finish<'_, T> {
         &self,
         plan: &FreezePlan,
         trained: &Trained,
-        test: &Evaluation<T>,
+        test: &Evaluation,
         reload_difference: f64,
     ) -> Results {
         let state = &trained.state;
@@ -149,12 +153,11 @@ impl<T: Task> Finish<'_, T> {
     }
 
     /// What `temper compare` tests differences by, example by example.
-    fn write_predictions(&self, test: &Evaluation<T>) -> Result<(), TrainError> {
+    fn write_predictions(&self, test: &Evaluation) -> Result<(), TrainError> {
         let mut lines = String::new();
-        for (prediction, target) in test.predictions.iter().zip(self.splits.test.examples.targets.iter()) {
-            let right = self.task.is_right(prediction, target);
-            let mut row = serde_json::Map::from_iter([("right".to_owned(), right.into())]);
-            row.extend(self.task.decode(prediction).fields);
+        for (example, score) in test.predictions.example_scores().into_iter().enumerate() {
+            let mut row = serde_json::Map::from_iter([("score".to_owned(), score.into())]);
+            row.extend(test.predictions.decode(example).fields);
             lines += &(serde_json::Value::Object(row).to_string() + "\n");
         }
         Ok(temper_files::write(&self.run.predictions(), lines.as_bytes())?)
@@ -169,16 +172,14 @@ impl<T: Task> Finish<'_, T> {
     fn write_report(
         &self,
         results: &Results,
-        test: &Evaluation<T>,
+        test: &Evaluation,
         plan: &FreezePlan,
     ) -> Result<(), TrainError> {
         let rows = crate::training::read_journal(&self.run.journal())?;
-        let worst: Vec<(String, String)> = self
-            .task
-            .worst(&test.predictions, &self.splits.test.examples.targets)
-            .into_iter()
-            .map(|(example, explanation)| (self.splits.test.texts[example].clone(), explanation))
-            .collect();
+        let examples = &self.splits.examples;
+        let worst = test.predictions.worst(WORST).into_iter();
+        let worst: Vec<(String, String)> =
+            worst.map(|(example, explanation)| (examples.text(Split::Test, example), explanation)).collect();
         let title = format!("{} on {}", self.local.resolved.id, self.splits.name);
         let figure = plan_figure(plan, &self.local.resolved.id, &results.strategy);
         let input = ReportInput { title: &title, results, rows: &rows, figure: &figure, worst: &worst };
@@ -187,16 +188,12 @@ impl<T: Task> Finish<'_, T> {
 
     fn say(&self, results: &Results) {
         let test = &results.test;
-        let metrics: Vec<String> =
-            test.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-        let [low, high] = test.interval;
         let say = |text: &str| self.progress.line(text);
-        say(&format!("test: {}", metrics.join("  ")));
-        say(&format!(
-            "      {} is between {low:.4} and {high:.4} (95 %); always the most common label: {:.4}",
-            test.headline_name(),
-            test.baseline
-        ));
+        say(&format!("test: {}", test.in_words()));
+        let interval = test.interval.map_or(String::new(), |[low, high]| {
+            format!("{} is between {low:.4} and {high:.4} (95 %); ", test.headline_name())
+        });
+        say(&format!("      {interval}{}: {:.4}", test.baseline_name, test.baseline));
         say(&format!("proof: {}", results.proof.statement));
         for (name, cache) in results.trunk_cache.iter().flat_map(TrunkReports::each) {
             say(&format!("trunk cache, {name}: {cache}"));
@@ -251,9 +248,10 @@ impl<T: Task> Finish<'_, T> {
             None => String::new(),
         };
         format!(
-            "---\nlibrary_name: transformers\npipeline_tag: text-classification\n---\n\n# {} fine-tuned on {}\n\n\
+            "---\nlibrary_name: transformers\npipeline_tag: {}\n---\n\n# {} fine-tuned on {}\n\n\
              Base model: {}{stand_in}. Trained with Temper {}: strategy {}, learning rate {}, batch {}, at most {} \
              tokens a text ({} of longer ones), seed {}. Scores are in results.json of the run.\n{reading}{truncation}",
+            self.splits.task.kind().name(),
             self.local.resolved.id,
             self.splits.name,
             self.local.resolved.id,

@@ -13,13 +13,13 @@ use crate::encoding::too_long;
 use crate::record::RunRequest;
 use crate::settings::Settings;
 use crate::sources::{ReadFile, files_of};
-use crate::tasks::Task;
+use crate::tasks::{self, Splits};
 use crate::terminal::say;
 use crate::training::{Progress, Schedule, StepLoader, TaskModel, steps_per_epoch};
-use crate::{LocalModel, Split, Splits, TrainError, adapters, padding};
+use crate::{LocalModel, Split, TrainError, adapters, padding};
 
 /// A run whose files are there and whose data is encoded.
-pub(in crate::commands) struct Job<T: Task> {
+pub(in crate::commands) struct Job {
     pub(in crate::commands) request: RunRequest,
     pub(in crate::commands) progress: Progress,
     pub(super) local: LocalModel,
@@ -28,15 +28,14 @@ pub(in crate::commands) struct Job<T: Task> {
     pub(super) tokenizer: TextTokenizer,
     /// The files of a dataset that is a path.
     pub(super) dataset_files: Vec<ReadFile>,
-    pub(super) task: T,
-    pub(in crate::commands) splits: Splits<T>,
+    pub(in crate::commands) splits: Splits,
     /// What computes; models are loaded onto the first.
     pub(super) devices: Vec<Device>,
-    pub(super) steps: StepLoader<T>,
+    pub(super) steps: StepLoader,
     pub(super) schedule: Schedule,
 }
 
-impl<T: Task> Job<T> {
+impl Job {
     pub(in crate::commands) fn prepare(request: RunRequest, progress: Progress) -> Result<Self, TrainError> {
         // A record of before there was this setting names none.
         let request = request.resolved()?;
@@ -57,17 +56,18 @@ impl<T: Task> Job<T> {
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
         let config = padding::settled(config, &tokenizer)?;
         let dataset_files = files_of(Path::new(&request.dataset))?;
-        let (task, splits) = T::load(&hub, &request, &tokenizer, &Split::ALL)?;
+        let splits = tasks::load(&request.load_request(&hub, &tokenizer, &Split::ALL))?;
         if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
             say(&notice);
         }
         if let Some(notice) = columns_notice(&request, &splits.columns) {
             progress.line(&notice);
         }
-        let schedule = schedule(&request.settings, splits.train.examples.len());
+        let schedule = schedule(&request.settings, splits.train.len());
         adapters::check_steps(&request.settings, schedule.total_steps)?;
         let steps = StepLoader::new(
-            splits.train.examples.clone(),
+            splits.task.clone(),
+            splits.train.clone(),
             batch_settings(&request.settings),
             request.settings.seed,
             schedule.total_steps,
@@ -79,7 +79,6 @@ impl<T: Task> Job<T> {
             config,
             tokenizer,
             dataset_files,
-            task,
             splits,
             devices,
             steps,
@@ -88,7 +87,7 @@ impl<T: Task> Job<T> {
     }
 
     pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
-        let head = self.task.head(&self.request.settings);
+        let head = self.splits.task.head(&self.request.settings);
         let loaded = Model::load_with(self.config.clone(), &self.local.dir, &head, &self.devices[0])?;
         padding::check_end(&loaded.model, &self.tokenizer)?;
         let loaded = self.in_precision(adapters::with_adapters(loaded, &self.request.settings)?);
@@ -118,8 +117,8 @@ impl<T: Task> Job<T> {
         plan: &FreezePlan,
         step: usize,
         clip: &ClipFactor,
-    ) -> TaskModel<T> {
-        TaskModel::new(plan.apply_at(model, step), self.task.clone())
+    ) -> TaskModel {
+        TaskModel::new(plan.apply_at(model, step), self.splits.task.clone())
             .with_clipping(self.request.settings.max_grad_norm, clip)
             .with_frozen_dropout(self.request.settings.frozen_dropout)
             .with_checkpointing(self.request.settings.gradient_checkpointing)
@@ -154,8 +153,8 @@ fn columns_notice(request: &RunRequest, read: &ColumnNames) -> Option<String> {
     })
 }
 
-fn schedule(settings: &Settings, examples: usize) -> Schedule {
-    let steps_per_epoch = steps_per_epoch(examples, settings.examples_per_step());
+fn schedule(settings: &Settings, features: usize) -> Schedule {
+    let steps_per_epoch = steps_per_epoch(features, settings.examples_per_step());
     Schedule {
         total_steps: settings.max_steps.unwrap_or(settings.num_train_epochs * steps_per_epoch),
         steps_per_epoch,

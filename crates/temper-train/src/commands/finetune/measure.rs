@@ -14,7 +14,6 @@ use super::job::Job;
 use crate::TrainError;
 use crate::memory::{self, peak_of_process};
 use crate::settings::{Preset, Settings};
-use crate::tasks::Task;
 use crate::training::{EvaluationLoader, StepLoader, TaskModel, TrainingStep};
 
 /// Steps that are measured; the first pages memory in.
@@ -71,7 +70,7 @@ struct Kept {
     in_memory: u64,
 }
 
-impl<T: Task> Job<T> {
+impl Job {
     /// Measures the first step of a model, prepared for a plan, and works out the run from it.
     ///
     /// A gradual strategy is measured at its beginning and at its end; the run is taken to cost the mean. With a
@@ -82,7 +81,7 @@ impl<T: Task> Job<T> {
     /// [`TrainError::Usage`] for a trunk cache that is asked for but would not be sound.
     pub(in crate::commands) fn measure(
         &self,
-        model: &TaskModel<T>,
+        model: &TaskModel,
         plan: &FreezePlan,
     ) -> Result<Prediction, TrainError> {
         // Forward only, before anything trains: the end of the run needs as much.
@@ -124,9 +123,9 @@ impl<T: Task> Job<T> {
     /// The optimiser is kept from step to step: its moments are there while the next step needs the most memory.
     fn training_pace(
         &self,
-        model: &TaskModel<T>,
+        model: &TaskModel,
         plan: &FreezePlan,
-        steps: &StepLoader<T>,
+        steps: &StepLoader,
         numbered: impl Iterator<Item = (usize, Step)>,
     ) -> f64 {
         let (_, mut optimizer) = self.optimizer(plan);
@@ -139,7 +138,7 @@ impl<T: Task> Job<T> {
     }
 
     /// What the trunk cache makes of a step whose states it holds; nothing where there is none.
-    fn kept_trunk(&self, model: &TaskModel<T>, plan: &FreezePlan) -> Result<Option<Kept>, TrainError> {
+    fn kept_trunk(&self, model: &TaskModel, plan: &FreezePlan) -> Result<Option<Kept>, TrainError> {
         let decision = self.trunk_decision(&model.model, plan)?;
         let trunks = self.trunks(&decision, &std::env::temp_dir())?;
         trunks.at_depth(&model.model, trunk_depth(plan, 0));
@@ -161,7 +160,7 @@ impl<T: Task> Job<T> {
     }
 
     /// Seconds of a step with its optimiser.
-    fn one_step(&self, model: &TaskModel<T>, optimizer: &mut ModuleOptimizer, step: TrainingStep<T>) -> f64 {
+    fn one_step(&self, model: &TaskModel, optimizer: &mut ModuleOptimizer, step: TrainingStep) -> f64 {
         let model = model.clone();
         let started = Instant::now();
         let output = TrainStep::step(&model, step);
@@ -171,9 +170,9 @@ impl<T: Task> Job<T> {
         started.elapsed().as_secs_f64()
     }
 
-    fn evaluation_pace(&self, model: &TaskModel<T>) -> f64 {
-        let examples = self.splits.validation.examples.clone();
-        let loader = EvaluationLoader::new(examples, self.request.settings.tokens_per_batch());
+    fn evaluation_pace(&self, model: &TaskModel) -> f64 {
+        let features = self.splits.validation.clone();
+        let loader = EvaluationLoader::new(features, self.request.settings.tokens_per_batch());
         let Some(Ok(batch)) = loader.iter().next() else { return 0.0 };
         let model = model.valid();
         let tokens = batch.tokens.tokens();

@@ -22,7 +22,6 @@ use super::backend;
 use super::differences::same_settings;
 use crate::record::{ResumedRecord, RunRequest};
 use crate::settings::{self, Preset};
-use crate::tasks::{Task, TextClassification};
 use crate::terminal::say;
 use crate::training::{Checkpoints, Progress};
 use crate::{LocalModel, ModelDefaults, RunFolder, RunName, Settings, TrainError, signals};
@@ -34,23 +33,18 @@ use temper_freeze::Strategy;
 /// # Errors
 /// See [`TrainError`]; [`TrainError::Interrupted`] after Ctrl-C.
 pub fn finetune(args: &FinetuneArgs) -> Result<(), TrainError> {
-    // The one task there is; another is chosen here, by the dataset's card.
-    finetune_for::<TextClassification>(args)
-}
-
-fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
     signals::listen();
     match &args.resume {
         Some(Resume::Run(run)) => {
             args.refuse_beside_resume()?;
-            resume::<T>(args, run)
+            resume(args, run)
         }
         Some(Resume::Auto) => {
             let request = request(args, Progress::new(args.quiet))?;
             let name = args.run_name.clone().unwrap_or_else(|| default_name(&request));
             let path = args.output_dir.join(&name);
             if !path.join("run.toml").is_file() {
-                return start::<T>(args, request, Some(&name));
+                return start(args, request, Some(&name));
             }
             let mut recorded = ResumedRecord::read(&path.join("run.toml"))?.request;
             if args.budget.is_some() {
@@ -58,19 +52,19 @@ fn finetune_for<T: Task>(args: &FinetuneArgs) -> Result<(), TrainError> {
                 recorded.settings.strategy.clone_from(&request.settings.strategy);
             }
             same_settings(&path, &recorded, &request)?;
-            resume::<T>(args, &path)
+            resume(args, &path)
         }
-        None => start::<T>(args, request(args, Progress::new(args.quiet))?, args.run_name.as_deref()),
+        None => start(args, request(args, Progress::new(args.quiet))?, args.run_name.as_deref()),
     }
 }
 
-fn start<T: Task>(args: &FinetuneArgs, request: RunRequest, name: Option<&str>) -> Result<(), TrainError> {
+fn start(args: &FinetuneArgs, request: RunRequest, name: Option<&str>) -> Result<(), TrainError> {
     let default = default_name(&request);
     let name =
         RunName { root: &args.output_dir, name, default: &default, replace: args.overwrite_output_dir };
     // Refused before anything is fetched or computed.
     name.check()?;
-    let mut job = Job::<T>::prepare(request, Progress::new(args.quiet))?;
+    let mut job = Job::prepare(request, Progress::new(args.quiet))?;
     if let Some(budget) = args.budget {
         job.choose_within(budget)?;
     }
@@ -83,7 +77,7 @@ fn start<T: Task>(args: &FinetuneArgs, request: RunRequest, name: Option<&str>) 
     job.start(&run, loaded, plan, args.json)
 }
 
-fn resume<T: Task>(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
+fn resume(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
     let mut recorded = ResumedRecord::read(&path.join("run.toml"))?;
     if args.sources != crate::SourceOptions::default() {
         // What files are is compared by their hashes, wherever they come from now.
@@ -100,7 +94,7 @@ fn resume<T: Task>(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
         }
         return Err(TrainError::Usage(finished));
     }
-    let job = Job::<T>::prepare(recorded.request.clone(), Progress::new(args.quiet))?;
+    let job = Job::prepare(recorded.request.clone(), Progress::new(args.quiet))?;
     job.resume(&run, &recorded, args.json)
 }
 

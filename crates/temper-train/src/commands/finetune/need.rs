@@ -10,7 +10,6 @@ use super::measure::{MOMENTS, PARAMETER};
 use crate::backend::Backend;
 use crate::memory::{self, OutOfMemory};
 use crate::settings::Settings;
-use crate::tasks::Task;
 use crate::training::{TaskModel, TrainingStep};
 use crate::{TrainError, allocator};
 
@@ -59,7 +58,7 @@ fn judge(needed: u64, available: u64) -> Verdict {
     }
 }
 
-impl<T: Task> Job<T> {
+impl Job {
     /// Refuses a run whose memory clearly does not suffice, and warns of one where that is uncertain.
     ///
     /// An eighth of the largest micro-batch is computed, and the rest worked out from that.
@@ -106,7 +105,7 @@ impl<T: Task> Job<T> {
     }
 
     /// Bytes that a token needs, from a step on about so many; `fixed` is what it needs beside.
-    fn bytes_per_token(&self, model: &TaskModel<T>, plan: &FreezePlan, tokens: usize, fixed: u64) -> f64 {
+    fn bytes_per_token(&self, model: &TaskModel, plan: &FreezePlan, tokens: usize, fixed: u64) -> f64 {
         let small = self.steps.clone().with_tokens_per_batch(tokens);
         let Some(batch) = small.plan(0).into_iter().next().and_then(|step| step.batches.into_iter().next())
         else {
@@ -116,7 +115,7 @@ impl<T: Task> Job<T> {
         // Loading the model may have taken more than this step does: then nothing is known of it.
         let before = memory::peak(&self.devices[0]).unwrap_or(fixed).max(fixed);
         let (_, mut optimizer) = self.optimizer(plan);
-        let step: TrainingStep<T> = small.step(&Step { batches: vec![batch] }, 0);
+        let step: TrainingStep = small.step(&Step { batches: vec![batch] }, 0);
         let gradients = TrainStep::step(model, step).grads;
         let rate = self.request.settings.learning_rate.into();
         let _ = model.clone().optimize(&mut optimizer, rate, gradients);

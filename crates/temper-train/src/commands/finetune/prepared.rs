@@ -1,16 +1,16 @@
 use super::job::Job;
 use crate::record::RunRequest;
-use crate::tasks::Task;
+use crate::tasks::Splits;
 use crate::training::Progress;
-use crate::{Splits, TrainError, adapters};
+use crate::{TrainError, adapters};
 
 /// A request whose model is found and whose data is read: what can be refused before any of
 /// several runs starts is refused here.
-pub(in crate::commands) struct Prepared<T: Task> {
-    job: Job<T>,
+pub(in crate::commands) struct Prepared {
+    job: Job,
 }
 
-impl<T: Task> Prepared<T> {
+impl Prepared {
     /// Finds the model, reads and encodes the data.
     ///
     /// # Errors
@@ -39,13 +39,8 @@ impl<T: Task> Prepared<T> {
         Ok(temper_freeze::layer_count(&self.job.new_model()?.model.parameters()))
     }
 
-    /// The task.
-    pub(in crate::commands) fn task(&self) -> &T {
-        &self.job.task
-    }
-
     /// The data.
-    pub(in crate::commands) fn splits(&self) -> &Splits<T> {
+    pub(in crate::commands) fn splits(&self) -> &Splits {
         &self.job.splits
     }
 }

@@ -7,13 +7,13 @@ use temper_freeze::{FreezePlan, TrunkLimits, trunk_depth};
 use temper_models::{Backbone, Model};
 
 use super::job::Job;
+use crate::TrainError;
+use crate::examples::Features;
 use crate::memory::free_memory;
 use crate::settings::{Settings, TrunkCacheMode, bytes};
-use crate::tasks::Task;
 use crate::training::{Schedule, SplitTrunk, Trunks};
-use crate::{SplitSet, TrainError};
 
-impl<T: Task> Job<T> {
+impl Job {
     /// Which splits keep what frozen layers make of them.
     ///
     /// # Errors
@@ -35,9 +35,7 @@ impl<T: Task> Job<T> {
     /// # Errors
     /// [`TrainError::Usage`] for a size that cannot be read.
     pub(super) fn trunks(&self, decision: &Decision, dir: &Path) -> Result<Trunks, TrainError> {
-        let cache = |wanted: bool, split: &SplitSet<T>| {
-            wanted.then(|| SplitTrunk::new(split.examples.encoded.lengths()))
-        };
+        let cache = |wanted: bool, split: &Features| wanted.then(|| SplitTrunk::new(split.lengths()));
         Ok(Trunks {
             training: cache(decision.training, &self.splits.train),
             validation: cache(decision.validation, &self.splits.validation),

@@ -1,0 +1,137 @@
+//! Examples as a model takes them: features, which are token ids with their targets, in splits.
+
+use std::sync::Arc;
+
+use temper_data::EncodedSet;
+
+/// A part of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Split {
+    /// What a run trains on.
+    Train,
+    /// What chooses the best checkpoint.
+    Validation,
+    /// What is reported.
+    Test,
+}
+
+impl Split {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+}
+
+/// What a model should give for a feature. The task that makes it knows what it means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// Nobody knows: the feature is there to be predicted on.
+    Unknown,
+    /// Ids, such as one label, or one for each token.
+    Ids(Vec<i32>),
+    /// Numbers, such as one for each output.
+    Values(Vec<f32>),
+}
+
+/// The features of a split. An example has one or, where it is spread over windows, several, one after the other.
+#[derive(Clone, Debug)]
+pub struct Features {
+    /// Token ids of each feature.
+    pub encoded: Arc<EncodedSet>,
+    /// Target of each feature.
+    pub targets: Arc<Vec<Target>>,
+    /// How much each feature's loss counts in the mean of a step: the number of its targets.
+    pub weights: Arc<Vec<f64>>,
+    /// The example that each feature is of, ascending.
+    pub examples: Arc<Vec<usize>>,
+}
+
+impl Features {
+    /// A feature for each example, with one target each.
+    pub fn one_each(encoded: EncodedSet, targets: Vec<Target>) -> Self {
+        let count = encoded.items.len();
+        Self {
+            encoded: Arc::new(encoded),
+            targets: Arc::new(targets),
+            weights: Arc::new(vec![1.0; count]),
+            examples: Arc::new((0..count).collect()),
+        }
+    }
+
+    /// A feature for each example, without targets.
+    pub fn unlabelled(encoded: EncodedSet) -> Self {
+        let targets = vec![Target::Unknown; encoded.items.len()];
+        Self::one_each(encoded, targets)
+    }
+
+    /// Number of features.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// Number of examples.
+    pub fn example_count(&self) -> usize {
+        self.examples.last().map_or(0, |last| last + 1)
+    }
+
+    /// Tokens of each feature.
+    pub fn lengths(&self) -> Vec<u32> {
+        self.encoded.lengths()
+    }
+
+    /// The weights of some features together. 1 where none of them has a target: their loss is 0.
+    pub fn weight(&self, features: impl Iterator<Item = usize>) -> f64 {
+        let sum: f64 = features.map(|feature| self.weights[feature]).sum();
+        if sum > 0.0 { sum } else { 1.0 }
+    }
+
+    /// The first features, `count` at most.
+    pub fn first(&self, count: usize) -> Self {
+        let count = count.min(self.len());
+        let items = self.encoded.items[..count].to_vec();
+        Self {
+            encoded: Arc::new(EncodedSet::new(items, self.encoded.from_cache)),
+            targets: Arc::new(self.targets[..count].to_vec()),
+            weights: Arc::new(self.weights[..count].to_vec()),
+            examples: Arc::new(self.examples[..count].to_vec()),
+        }
+    }
+}
+
+/// Which rows a token budget leaves, evenly over the whole file: the first rows alone would leave a label out where a
+/// file is sorted by label. All of them without a budget, or with one that suffices.
+pub(crate) fn within_budget(tokens: usize, rows: usize, budget: Option<usize>) -> Vec<bool> {
+    let Some(budget) = budget.filter(|&budget| budget < tokens) else { return vec![true; rows] };
+    let share = budget as f64 / tokens as f64;
+    // Row i is taken where the running count of i * share reaches a new whole number.
+    (0..rows).map(|row| ((row + 1) as f64 * share) as usize > (row as f64 * share) as usize).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use temper_data::Encoded;
+
+    use super::*;
+
+    #[test]
+    fn a_token_budget_thins_out_the_whole_file() {
+        let kept = within_budget(1000, 100, Some(200));
+        assert_eq!(kept.iter().filter(|&&kept| kept).count(), 20);
+        assert_eq!(kept[..50].iter().filter(|&&kept| kept).count(), 10);
+        assert_eq!(within_budget(1000, 3, Some(1000)), [true; 3]);
+        assert_eq!(within_budget(1000, 3, None), [true; 3]);
+    }
+
+    #[test]
+    fn features_without_a_target_weigh_nothing() {
+        let item = Encoded { ids: vec![1], type_ids: vec![0], tokens_lost: 0, lost_is_estimate: false };
+        let encoded = EncodedSet::new(vec![item; 3], false);
+        let features = Features { weights: Arc::new(vec![2.0, 0.0, 0.5]), ..Features::unlabelled(encoded) };
+        assert_eq!(features.weight([0, 1, 2].into_iter()), 2.5);
+        assert_eq!(features.weight([1].into_iter()), 1.0);
+        assert_eq!((features.len(), features.example_count(), features.first(2).len()), (3, 3, 2));
+    }
+}

@@ -1,0 +1,100 @@
+//! A dataset as a task reads it.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use temper_data::{ColumnNames, DataReport, DatasetRequest, TextTokenizer};
+use temper_hub::{Hub, Resolved};
+
+use super::{Predictions, Task};
+use crate::Settings;
+use crate::examples::{Features, Split};
+
+/// What to read, and how it is encoded.
+pub struct LoadRequest<'a> {
+    /// Where files come from.
+    pub hub: &'a Hub,
+    /// Which rows.
+    pub dataset: DatasetRequest,
+    /// What encodes them.
+    pub tokenizer: &'a TextTokenizer,
+    /// How they are encoded.
+    pub settings: &'a Settings,
+    /// A folder for encoded rows.
+    pub cache: PathBuf,
+    /// The splits that are encoded.
+    pub wanted: &'a [Split],
+}
+
+/// A dataset, encoded for a task; splits that were not asked for are empty.
+#[derive(Clone, Debug)]
+pub struct Splits {
+    /// The task that the data is for.
+    pub task: Arc<dyn Task>,
+    /// The dataset's name (the stand-in's, where one was used), or its path.
+    pub name: String,
+    /// Where the files came from, unless a path was given.
+    pub resolved: Option<Resolved>,
+    /// The columns that were read.
+    pub columns: ColumnNames,
+    /// What the examples are and should be.
+    pub examples: Arc<dyn Examples>,
+    /// To train on.
+    pub train: Features,
+    /// To choose by.
+    pub validation: Features,
+    /// To report.
+    pub test: Features,
+    /// Tokens of the whole training split, before any limit, estimated from the part that was
+    /// encoded.
+    pub full_train_tokens: usize,
+    /// The dataset as the run sees it.
+    pub report: DataReport,
+}
+
+impl Splits {
+    /// One of the splits.
+    pub fn features(&self, split: Split) -> &Features {
+        match split {
+            Split::Train => &self.train,
+            Split::Validation => &self.validation,
+            Split::Test => &self.test,
+        }
+    }
+}
+
+/// What the examples of a dataset are and should be.
+pub trait Examples: Debug + Send + Sync {
+    /// An example in words.
+    fn text(&self, split: Split, example: usize) -> String;
+
+    /// Begins to predict a split.
+    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn Predictions>;
+
+    /// What a model has to beat on the test split, trained on the training split.
+    fn baselines(&self) -> Vec<Baseline>;
+}
+
+/// How a baseline does on the test split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Its name.
+    pub name: String,
+    /// Name and value, the same as a model's and in the same order.
+    pub metrics: Vec<(String, f64)>,
+    /// 95 % interval of the first metric over the test examples.
+    pub interval: Option<[f64; 2]>,
+    /// Wall time of training in seconds.
+    pub training_seconds: f64,
+    /// The score of each test example, in the split's order.
+    pub scores: Vec<f64>,
+}
+
+impl Baseline {
+    /// The first metric.
+    pub fn headline(&self) -> f64 {
+        self.metrics.first().map_or(0.0, |&(_, value)| value)
+    }
+}

@@ -1,0 +1,140 @@
+//! What a model gives for examples, and how good that is.
+
+use serde::Serialize;
+
+use crate::metrics::ConfusionMatrix;
+
+/// What a model gives for one sequence, on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Numbers of a row.
+    pub columns: usize,
+    /// `[rows, columns]`: a row for the sequence, or one for each of its tokens.
+    pub logits: Vec<f32>,
+}
+
+impl Output {
+    /// Whether all of them are numbers.
+    pub fn is_finite(&self) -> bool {
+        self.logits.iter().all(|logit| logit.is_finite())
+    }
+
+    /// Largest absolute difference between two sets of outputs.
+    pub fn difference(first: &[Self], second: &[Self]) -> f64 {
+        let logits =
+            |outputs: &[Self]| outputs.iter().flat_map(|output| output.logits.clone()).collect::<Vec<_>>();
+        let (first, second) = (logits(first), logits(second));
+        let differences = first.iter().zip(&second).map(|(left, right)| f64::from((left - right).abs()));
+        // A NaN must not hide behind max, which ignores it.
+        differences.fold(0.0, |most, next| if next.is_nan() { f64::INFINITY } else { most.max(next) })
+    }
+}
+
+/// The predictions of examples: of outputs, as they come, they keep what is asked of them afterwards.
+///
+/// Scores may be asked for where it is known what the examples should be.
+pub trait Predictions: Send {
+    /// Takes the output of a feature. They come in any order, each once.
+    fn add(&mut self, feature: usize, output: Output);
+
+    /// Scores over all examples.
+    fn scores(&self) -> Scores;
+
+    /// The score of each example, the higher the better: what paired tests compare.
+    fn example_scores(&self) -> Vec<f64>;
+
+    /// The predictions that were wrong with the highest confidence, `count` at most: example and explanation.
+    fn worst(&self, count: usize) -> Vec<(usize, String)>;
+
+    /// The prediction of an example in words.
+    fn decode(&self, example: usize) -> Decoded;
+}
+
+/// A prediction in words.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// Columns of a line, separated by tabs.
+    pub line: String,
+    /// The same and more, by name.
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Scores of one split.
+#[derive(Clone, Debug, Serialize)]
+pub struct Scores {
+    /// Name and value, the one that chooses the best checkpoint first.
+    pub metrics: Vec<(String, f64)>,
+    /// Whether a lower value of the first metric is better.
+    pub lower_is_better: bool,
+    /// 95 % interval of the first metric.
+    pub interval: Option<[f64; 2]>,
+    /// What the simplest guess reaches in the first metric.
+    pub baseline: f64,
+    /// What that guess is.
+    pub baseline_name: &'static str,
+    /// Counts by true and predicted label, where an example has one label.
+    pub confusion: Option<ConfusionMatrix>,
+}
+
+impl Scores {
+    /// The metric that chooses the best checkpoint.
+    pub fn headline(&self) -> f64 {
+        self.metrics.first().map_or(0.0, |&(_, value)| value)
+    }
+
+    /// Its name.
+    pub fn headline_name(&self) -> &str {
+        self.metrics.first().map_or("", |(name, _)| name)
+    }
+
+    /// Whether the headline is better than another value of it.
+    pub fn is_better_than(&self, other: f64) -> bool {
+        if self.lower_is_better { self.headline() < other } else { self.headline() > other }
+    }
+
+    /// The metrics in a line.
+    pub fn in_words(&self) -> String {
+        let metrics: Vec<String> =
+            self.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        metrics.join("  ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(logits: &[f32]) -> Output {
+        Output { columns: logits.len(), logits: logits.to_vec() }
+    }
+
+    #[test]
+    fn a_nan_is_an_infinite_difference() {
+        let difference = Output::difference(&[output(&[1.0, f32::NAN])], &[output(&[1.5, 0.0])]);
+        assert_eq!(difference, f64::INFINITY);
+        assert_eq!(Output::difference(&[output(&[1.0, 2.0])], &[output(&[1.5, 2.0])]), 0.5);
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_seen() {
+        assert!(output(&[1.0, 2.0]).is_finite());
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(!output(&[1.0, bad]).is_finite());
+        }
+    }
+
+    #[test]
+    fn better_is_higher_or_lower_as_the_metric_has_it() {
+        let scores = |lower_is_better| Scores {
+            metrics: vec![("loss".into(), 0.5), ("accuracy".into(), 0.9)],
+            lower_is_better,
+            interval: None,
+            baseline: 1.0,
+            baseline_name: "",
+            confusion: None,
+        };
+        assert!(scores(true).is_better_than(0.6) && !scores(true).is_better_than(0.5));
+        assert!(scores(false).is_better_than(0.4) && !scores(false).is_better_than(0.5));
+        assert_eq!(scores(false).in_words(), "loss 0.5000  accuracy 0.9000");
+    }
+}
