@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::{answer, folder, read, run_folder, write};
 use temper_fuzz::{Failures, Part, Shape, run};
-use temper_train::settings::resolve;
+use temper_train::settings::{SettingFlags, resolve};
 use temper_train::{ModelDefaults, Preset, ResumedRecord, RunRequest};
 
 const SETTINGS: &str = "learning_rate = 1e-3\nseed = 1\nmax_steps = 5\nstrategy = \"lora\"\n\
@@ -37,7 +37,7 @@ fn settings(bytes: &[u8], dir: &Path) -> Result<(), String> {
         &ModelDefaults::default(),
         Some(&path),
         std::iter::empty(),
-        &serde_json::json!({}),
+        &SettingFlags::default(),
     ))?;
     let _ = (settings.lora(), settings.examples_per_step(), settings.tokens_per_batch());
     Ok(())

@@ -77,7 +77,7 @@ fn the_flag_is_a_switch_with_a_value() {
     assert_succeeds(&bench.run(&compare));
     assert!(bench.read("runs/both/head-seed42/run.toml").contains("gradient_checkpointing = true"));
     let wrong = bench.finetune("wrong", &["--gradient-checkpointing", "often"]);
-    assert_fails(&wrong, 2, &["--gradient-checkpointing", "often"]);
+    assert_fails(&wrong, 2, &["gradient_checkpointing", "often"]);
 }
 
 /// A row of reviews whose text is there twenty times.

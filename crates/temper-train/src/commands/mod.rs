@@ -27,7 +27,7 @@ pub use doctor::{DoctorArgs, doctor};
 pub use embed::{EmbedArgs, Pooled, embed, embeddings};
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use fetch::{FetchArgs, fetch};
-pub use finetune::{FinetuneArgs, Prediction, SettingFlags, finetune};
+pub use finetune::{FinetuneArgs, Prediction, finetune};
 pub use generate::{GenerateArgs, generate};
 pub use inspect::{InspectArgs, inspect};
 pub use merge::{MergeArgs, UnmergeArgs, merge, unmerge};

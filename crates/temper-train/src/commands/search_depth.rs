@@ -110,7 +110,9 @@ pub fn search_depth(args: &SearchDepthArgs) -> Result<(), TrainError> {
 /// and what is always the same is computed once.
 fn request(args: &SearchDepthArgs) -> Result<RunRequest, TrainError> {
     let mut request = shared_request(&args.run, "--depths")?;
-    request.settings.frozen_dropout = args.run.settings.frozen_dropout.unwrap_or(false);
+    if !args.run.settings.given.contains_key("frozen_dropout") {
+        request.settings.frozen_dropout = false;
+    }
     Ok(request)
 }
 

@@ -96,7 +96,7 @@ pub(super) fn shared_request(args: &FinetuneArgs, instead: &str) -> Result<RunRe
     if args.budget.is_some() {
         return Err(TrainError::Usage(format!("--budget chooses one strategy; give {instead}")));
     }
-    if args.settings.strategy.is_some() {
+    if args.settings.given.contains_key("strategy") {
         return Err(TrainError::Usage(format!("--strategy is for a single run; give {instead}")));
     }
     let mut request = request(args, Progress::new(args.quiet))?;

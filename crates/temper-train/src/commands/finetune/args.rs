@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::backend::Backend;
-use crate::settings::Preset;
-use crate::{ColumnOptions, PrecisionSetting, RunRequest, SourceOptions, TrainError};
+use crate::settings::{Preset, SettingFlags};
+use crate::{ColumnOptions, RunRequest, SourceOptions, TrainError};
 
 /// Which run to go on with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,12 +85,8 @@ pub struct FinetuneArgs {
 impl FinetuneArgs {
     /// A run goes on with its own settings: everything else that `--resume RUN` comes with is refused by name.
     pub(super) fn refuse_beside_resume(&self) -> Result<(), TrainError> {
-        let mut given: Vec<String> = match serde_json::to_value(&self.settings) {
-            Ok(serde_json::Value::Object(flags)) => {
-                flags.keys().map(|key| format!("--{}", key.replace('_', "-"))).collect()
-            }
-            _ => Vec::new(),
-        };
+        let settings = self.settings.given.keys();
+        let mut given: Vec<String> = settings.map(|key| format!("--{}", key.replace('_', "-"))).collect();
         let columns = &self.columns;
         for (name, is_given) in [
             ("a model", self.model.is_some()),
@@ -121,148 +115,4 @@ impl FinetuneArgs {
             given.join(", ")
         )))
     }
-}
-
-/// Settings given as flags; what is absent is left to the layers below.
-#[derive(Clone, Debug, Default, Serialize, clap::Args)]
-#[serde(rename_all = "snake_case")]
-pub struct SettingFlags {
-    /// Passes over the training data
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_train_epochs: Option<usize>,
-    /// Optimiser steps; replaces the number of epochs
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_steps: Option<usize>,
-    /// The highest learning rate
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub learning_rate: Option<f64>,
-    /// Examples a batch
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub per_device_train_batch_size: Option<usize>,
-    /// Batches an optimiser step
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gradient_accumulation_steps: Option<usize>,
-    /// Tokens computed at once (batch size times length by default)
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_tokens_per_batch: Option<usize>,
-    /// Tokens an example, special tokens included
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_seq_length: Option<usize>,
-    /// Which part of a longer text is kept: head, tail or head-tail
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub truncation: Option<String>,
-    /// AdamW's decay of matrices
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight_decay: Option<f64>,
-    /// Share of the steps that warm the learning rate up
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warmup_ratio: Option<f64>,
-    /// Largest norm of all gradients together
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_grad_norm: Option<f64>,
-    /// Seed of head, order and dropout
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    /// Seed of the choice of examples for a subset
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subset_seed: Option<u64>,
-    #[allow(rustdoc::broken_intra_doc_links)] // Help on a command line: the brackets are no links.
-    /// What trains: all, head, last:K, layers:A-B, norms+head, biases+head, lora, gradual[:STEPS],
-    /// gradual:EPOCHSepoch, embeddings, freeze-embeddings, pattern:REGEX[,REGEX], or a TOML file
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<String>,
-    /// Factor of each layer's learning rate on that of the layer above (discriminative rates)
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub layer_decay: Option<f64>,
-    /// Rank of the adapters of --strategy lora
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lora_rank: Option<usize>,
-    /// What an adapter adds is multiplied by this, divided by the rank
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lora_alpha: Option<f64>,
-    /// Dropout on the input of an adapter
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lora_dropout: Option<f64>,
-    /// Linear maps with an adapter: ends of paths (query,ffn.inner), regexes over whole paths, or all-linear
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lora_targets: Option<String>,
-    /// What the head reads: pooler, or cls as textbooks do
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pooling: Option<String>,
-    /// Steps between two logged rows
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub logging_steps: Option<usize>,
-    /// Steps between two evaluations (an epoch by default)
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub eval_steps: Option<usize>,
-    /// Steps between two checkpoints (an epoch by default)
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub save_steps: Option<usize>,
-    /// Checkpoints kept
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub save_total_limit: Option<usize>,
-    /// Training examples used at most
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_train_samples: Option<usize>,
-    /// Training tokens an epoch at most
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_train_tokens: Option<usize>,
-    /// Validation examples used at most
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_eval_samples: Option<usize>,
-    /// Test examples used at most
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_test_samples: Option<usize>,
-    /// Compute layers again in the backward pass: less memory, a third to a half more time
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gradient_checkpointing: Option<bool>,
-    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub precision: Option<PrecisionSetting>,
-    /// Whether frozen layers drop out in training as in transformers: true or false
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub frozen_dropout: Option<bool>,
-    /// Where the output of frozen lowest layers is kept: auto, memory, file or off
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trunk_cache: Option<String>,
-    /// Memory for it, such as 2GB (half of what is free by default)
-    #[arg(long, value_name = "BYTES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trunk_cache_memory: Option<String>,
-    /// Disk for it, such as 20GB (half of what is free by default)
-    #[arg(long, value_name = "BYTES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trunk_cache_disk: Option<String>,
 }

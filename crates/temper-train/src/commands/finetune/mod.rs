@@ -12,7 +12,7 @@ mod prepared;
 mod refused;
 mod trunk;
 
-pub use args::{FinetuneArgs, Resume, SettingFlags};
+pub use args::{FinetuneArgs, Resume};
 pub use measure::Prediction;
 pub(super) use prepared::Prepared;
 

@@ -1,0 +1,325 @@
+//! Where the values of settings come from: defaults < preset < the model that a run starts from < file < `TEMPER_*`
+//! environment < flags.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use clap::builder::ValueParser;
+use clap::error::ContextKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use config::{Config, ConfigError, Environment, File};
+use serde::{Deserialize, Serialize};
+use temper_hub::near_names;
+
+use super::Settings;
+use crate::{ModelDefaults, TrainError};
+
+/// A named set of settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// A first run on a laptop: about five minutes of training on two cores.
+    Cpu,
+    /// The whole dataset, three epochs.
+    Full,
+}
+
+impl Preset {
+    /// The settings that it changes.
+    fn values(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            // Measured with MiniLM on two cores (docs/BENCHMARKS.md).
+            Self::Cpu => &[
+                ("num_train_epochs", "1"),
+                ("learning_rate", "5e-5"),
+                ("max_train_samples", "8000"),
+                ("max_train_tokens", "160000"),
+                ("max_eval_samples", "500"),
+                ("max_test_samples", "2000"),
+            ],
+            Self::Full => &[],
+        }
+    }
+}
+
+/// Settings by their names, as they are written.
+type Values = BTreeMap<String, String>;
+
+/// The settings that flags give; what is absent is left to the layers below.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SettingFlags {
+    /// By name.
+    pub given: Values,
+}
+
+impl Args for SettingFlags {
+    /// The flags of all settings, with their help and defaults. Any value is taken here: what cannot work is told all
+    /// at once, with that of other layers.
+    fn augment_args(command: Command) -> Command {
+        let settings = Settings::augment_args(Command::new("settings"));
+        let taken = settings.get_arguments().map(|flag| flag.clone().value_parser(ValueParser::string()));
+        command.args(taken.collect::<Vec<_>>())
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = known_keys().into_iter().filter_map(|key| {
+            let is_given = matches.value_source(&key) == Some(ValueSource::CommandLine);
+            let value = is_given.then(|| matches.get_raw(&key)?.next_back()).flatten()?;
+            Some((key, value.to_string_lossy().into_owned()))
+        });
+        Ok(Self { given: given.collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.given.extend(Self::from_arg_matches(matches)?.given);
+        Ok(())
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::of(&Values::new()).expect("defaults are within the limits, as a test shows")
+    }
+}
+
+impl Settings {
+    /// The settings with these values, and the default for others.
+    fn of(values: &Values) -> Result<Self, clap::Error> {
+        let flags = values.iter().map(|(key, value)| format!("--{}={value}", key.replace('_', "-")));
+        let command = Self::augment_args(Command::new("settings").no_binary_name(true));
+        Self::from_arg_matches(&command.try_get_matches_from(flags)?)
+    }
+
+    /// Refuses values that cannot work, all at once.
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        let written = value.as_object().into_iter().flatten().filter_map(|(key, value)| match value {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(text) => Some((key.clone(), text.clone())),
+            value => Some((key.clone(), value.to_string())),
+        });
+        checked(&written.collect()).map(drop)
+    }
+}
+
+/// The settings with these values.
+///
+/// # Errors
+/// [`TrainError::Usage`] with all that cannot work.
+fn checked(values: &Values) -> Result<Settings, TrainError> {
+    let refusal = |(key, value): (&String, &String)| {
+        let error = Settings::of(&Values::from([(key.clone(), value.clone())])).err()?;
+        Some(format!("  {key} {value}: {}", reason(&error)))
+    };
+    let wrong: Vec<String> = values.iter().filter_map(refusal).collect();
+    if !wrong.is_empty() {
+        return Err(TrainError::Usage(format!("settings that cannot work:\n{}", wrong.join("\n"))));
+    }
+    Settings::of(values).map_err(|error| TrainError::Usage(reason(&error)))
+}
+
+/// Why a value is refused, without what clap says to people at a command line.
+fn reason(error: &clap::Error) -> String {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    let allowed = || match error.get(ContextKind::ValidValue)? {
+        clap::error::ContextValue::Strings(names) => Some(format!("it must be one of {}", names.join(", "))),
+        _ => None,
+    };
+    source.or_else(allowed).unwrap_or_else(|| error.kind().to_string())
+}
+
+/// Merges the layers.
+///
+/// `environment` holds pairs such as `("TEMPER_LEARNING_RATE", "3e-5")`; names that are no setting
+/// are left to others (`TEMPER_MIRROR`).
+///
+/// # Errors
+/// [`TrainError::Usage`] for a key that is no setting, with near names, and for values that cannot work.
+pub fn resolve(
+    preset: Preset,
+    model: &ModelDefaults,
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    flags: &SettingFlags,
+) -> Result<Settings, TrainError> {
+    let usage = |error: ConfigError| TrainError::Usage(error.to_string());
+    let known = known_keys();
+    let mut layers = Config::builder();
+    for (key, value) in preset.values() {
+        layers = layers.set_default(key, *value).map_err(usage)?;
+    }
+    layers = layers.add_source(Config::try_from(model).map_err(usage)?);
+    if let Some(file) = file {
+        check_file(file)?;
+        layers = layers.add_source(File::from(file));
+    }
+    let own = environment.filter(|(name, _)| {
+        name.strip_prefix("TEMPER_").is_some_and(|key| known.contains(&key.to_lowercase()))
+    });
+    let environment = Environment::with_prefix("TEMPER").source(Some(own.collect()));
+    let layers = layers.add_source(environment).add_source(Config::try_from(&flags.given).map_err(usage)?);
+    let values: BTreeMap<String, config::Value> =
+        layers.build().and_then(Config::try_deserialize).map_err(usage)?;
+    let written = values.into_iter().map(|(key, value)| {
+        let text = value.into_string();
+        text.map(|text| (key.clone(), text)).map_err(|error| TrainError::Usage(format!("{key}: {error}")))
+    });
+    checked(&written.collect::<Result<_, _>>()?)
+}
+
+/// The names of all settings.
+fn known_keys() -> Vec<String> {
+    let command = Settings::augment_args(Command::new("settings"));
+    command.get_arguments().map(|argument| argument.get_id().to_string()).collect()
+}
+
+fn check_file(file: &Path) -> Result<(), TrainError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| TrainError::Usage(format!("{}: {error}", file.display())))?;
+    let table: toml::Table =
+        toml::from_str(&text).map_err(|error| TrainError::Usage(format!("{}: {error}", file.display())))?;
+    check_keys(file, table.keys())
+}
+
+/// Refuses names in a file that are no settings, with near names.
+///
+/// # Errors
+/// [`TrainError::Usage`].
+pub(crate) fn check_keys<'a>(file: &Path, keys: impl Iterator<Item = &'a String>) -> Result<(), TrainError> {
+    let known = known_keys();
+    let unknown: Vec<String> = keys
+        .filter(|key| !known.contains(key))
+        .map(|key| {
+            let near = near_names(key, known.iter().map(String::as_str));
+            match near.first() {
+                Some(near) => format!("  {key} (did you mean {near}?)"),
+                None => format!("  {key}"),
+            }
+        })
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(TrainError::Usage(format!(
+        "{} has keys that are no setting:\n{}",
+        file.display(),
+        unknown.join("\n")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    fn flags(pairs: &[(&str, &str)]) -> SettingFlags {
+        let given = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        SettingFlags { given: given.collect() }
+    }
+
+    #[test]
+    fn defaults_are_within_the_limits() {
+        Settings::default().check().unwrap();
+        assert_eq!(Settings::default().max_seq_length, 128);
+        assert!(Settings::default().frozen_dropout && !Settings::default().gradient_checkpointing);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let values = [
+            ("max_steps", "7"),
+            ("truncation", "head-tail"),
+            ("pooling", "cls"),
+            ("trunk_cache", "file"),
+            ("precision", "bf16"),
+            ("max_grad_norm", "inf"),
+            ("gradient_checkpointing", "true"),
+            ("strategy", "pattern:a,b"),
+        ];
+        let settings = checked(&flags(&values).given).unwrap();
+        settings.check().unwrap();
+        let text = toml::to_string(&settings).unwrap();
+        assert_eq!(toml::from_str::<Settings>(&text).unwrap(), settings);
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("run.toml");
+        std::fs::write(&file, "learning_rate = 1e-3\nseed = 1\nmax_steps = 5\n").unwrap();
+        let variables =
+            environment(&[("TEMPER_SEED", "2"), ("TEMPER_MAX_STEPS", "6"), ("TEMPER_MIRROR", "/m")]);
+        let settings = resolve(
+            Preset::Cpu,
+            &ModelDefaults::default(),
+            Some(&file),
+            variables,
+            &flags(&[("max_steps", "7")]),
+        )
+        .unwrap();
+        assert_eq!(settings.num_train_epochs, 1, "preset over default");
+        assert_eq!(settings.learning_rate, 1e-3, "file over preset");
+        assert_eq!(settings.seed, 2, "environment over file");
+        assert_eq!(settings.max_steps, Some(7), "flag over environment");
+        assert_eq!(settings.max_seq_length, 128, "default");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_a_near_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("run.toml");
+        std::fs::write(&file, "lerning_rate = 1e-3\n").unwrap();
+        let error =
+            resolve(Preset::Full, &ModelDefaults::default(), Some(&file), environment(&[]), &flags(&[]))
+                .unwrap_err();
+        assert!(error.to_string().contains("lerning_rate (did you mean learning_rate?)"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_recorded_setting_that_is_no_more_is_passed_over() {
+        let mut recorded = serde_json::to_value(Settings::default()).unwrap();
+        recorded["padding"] = json!("longest");
+        assert_eq!(serde_json::from_value::<Settings>(recorded).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn impossible_values_are_listed_together() {
+        let flags = flags(&[("learning_rate", "-1"), ("num_train_epochs", "0"), ("warmup_ratio", "2")]);
+        let error = resolve(Preset::Full, &ModelDefaults::default(), None, environment(&[]), &flags)
+            .unwrap_err()
+            .to_string();
+        for name in ["learning_rate", "num_train_epochs", "warmup_ratio"] {
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_refused() {
+        let error = resolve(
+            Preset::Full,
+            &ModelDefaults::default(),
+            None,
+            environment(&[("TEMPER_SEED", "many")]),
+            &flags(&[]),
+        )
+        .unwrap_err();
+        assert!(error.to_string().contains("seed"), "{error}");
+    }
+}

@@ -1,0 +1,222 @@
+//! What a run can be told: each setting with its name, help, default and limits.
+
+mod layers;
+
+pub(crate) use layers::check_keys;
+pub use layers::{Preset, SettingFlags, resolve};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use temper_data::Truncation;
+use temper_freeze::lora::LoraSettings;
+use temper_models::Pooling;
+
+use crate::PrecisionSetting;
+
+/// The settings of a fine-tuning run; names are Hugging Face's where it has one.
+///
+/// A field is a flag of the command line, a key of a settings file, and a variable of the environment; its help, its
+/// default and what it may be stand beside it and nowhere else. What a run.toml of an earlier version records beyond
+/// these is passed over, and what it lacks is the default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
+pub struct Settings {
+    /// Passes over the training data
+    #[arg(long, default_value_t = 3, value_parser = count)]
+    pub num_train_epochs: usize,
+    /// Optimiser steps; replaces the number of epochs
+    #[arg(long, value_parser = count)]
+    pub max_steps: Option<usize>,
+    /// The highest learning rate
+    #[arg(long, default_value_t = 2e-5, value_parser = above_zero)]
+    pub learning_rate: f64,
+    /// Examples a batch
+    #[arg(long, default_value_t = 32, value_parser = count)]
+    pub per_device_train_batch_size: usize,
+    /// Batches an optimiser step
+    #[arg(long, default_value_t = 1, value_parser = count)]
+    pub gradient_accumulation_steps: usize,
+    /// Tokens computed at once (batch size times length by default)
+    #[arg(long, value_parser = count)]
+    pub max_tokens_per_batch: Option<usize>,
+    /// Tokens an example, special tokens included
+    #[arg(long, default_value_t = 128, value_parser = count)]
+    pub max_seq_length: usize,
+    /// Which part of a longer text is kept: head, tail or head-tail
+    #[arg(long, default_value_t = Truncation::Head)]
+    pub truncation: Truncation,
+    /// AdamW's decay of matrices
+    #[arg(long, default_value_t = 0.01, value_parser = not_negative)]
+    pub weight_decay: f64,
+    /// Share of the steps that warm the learning rate up
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    pub warmup_ratio: f64,
+    /// Largest norm of all gradients together
+    #[arg(long, default_value_t = 1.0, value_parser = above_zero_or_infinite)]
+    pub max_grad_norm: f64,
+    /// Seed of head, order of batches and dropout
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Seed of the choice of examples for a subset
+    #[arg(long, default_value_t = 42)]
+    pub subset_seed: u64,
+    #[allow(rustdoc::broken_intra_doc_links)] // Help on a command line: the brackets are no links.
+    /// What trains: all, head, last:K, layers:A-B, norms+head, biases+head, lora, gradual[:STEPS],
+    /// gradual:EPOCHSepoch, embeddings, freeze-embeddings, pattern:REGEX[,REGEX], or a TOML file
+    #[arg(long, default_value = "all")]
+    pub strategy: String,
+    /// Factor of each layer's learning rate on that of the layer above (discriminative rates)
+    #[arg(long, default_value_t = 1.0, value_parser = factor)]
+    pub layer_decay: f64,
+    /// Rank of the adapters of --strategy lora
+    #[arg(long, default_value_t = LoraSettings::default().r, value_parser = count)]
+    pub lora_rank: usize,
+    /// What an adapter adds is multiplied by this, divided by the rank
+    #[arg(long, default_value_t = LoraSettings::default().lora_alpha, value_parser = above_zero)]
+    pub lora_alpha: f64,
+    /// Dropout on the input of an adapter
+    #[arg(long, default_value_t = LoraSettings::default().lora_dropout, value_parser = below_one)]
+    pub lora_dropout: f64,
+    /// Linear maps with an adapter: ends of paths (query,ffn.inner), regexes over whole paths, or all-linear
+    #[arg(long, default_value_t = LoraSettings::default().target_modules.join(","))]
+    pub lora_targets: String,
+    /// What the head reads: pooler, or cls as textbooks do
+    #[arg(long, default_value = "pooler", value_parser = named::<Pooling>)]
+    pub pooling: Pooling,
+    /// Steps between two logged rows
+    #[arg(long, default_value_t = 10, value_parser = count)]
+    pub logging_steps: usize,
+    /// Steps between two evaluations (an epoch by default)
+    #[arg(long, value_parser = count)]
+    pub eval_steps: Option<usize>,
+    /// Steps between two checkpoints (an epoch by default)
+    #[arg(long, value_parser = count)]
+    pub save_steps: Option<usize>,
+    /// Checkpoints kept
+    #[arg(long, default_value_t = 1, value_parser = count)]
+    pub save_total_limit: usize,
+    /// Training examples used at most
+    #[arg(long, value_parser = count)]
+    pub max_train_samples: Option<usize>,
+    /// Training tokens an epoch at most
+    #[arg(long, value_parser = count)]
+    pub max_train_tokens: Option<usize>,
+    /// Validation examples used at most
+    #[arg(long, value_parser = count)]
+    pub max_eval_samples: Option<usize>,
+    /// Test examples used at most
+    #[arg(long, value_parser = count)]
+    pub max_test_samples: Option<usize>,
+    /// Compute layers again in the backward pass: less memory, a third to a half more time
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(action = clap::ArgAction::Set)]
+    pub gradient_checkpointing: bool,
+    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
+    #[arg(long, default_value_t)]
+    pub precision: PrecisionSetting,
+    /// Whether frozen layers drop out in training as in transformers: true or false
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub frozen_dropout: bool,
+    /// Where the output of frozen lowest layers is kept: auto, memory, file or off
+    #[arg(long, default_value = "auto", value_parser = named::<TrunkCacheMode>)]
+    pub trunk_cache: TrunkCacheMode,
+    /// Memory for it, such as 2GB (half of what is free by default)
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub trunk_cache_memory: Option<String>,
+    /// Disk for it, such as 20GB (half of what is free by default)
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub trunk_cache_disk: Option<String>,
+}
+
+fn number<T: std::str::FromStr<Err: std::fmt::Display>>(
+    text: &str,
+    allowed: impl Fn(&T) -> bool,
+    limits: &str,
+) -> Result<T, String> {
+    let value: T = text.parse().map_err(|error: T::Err| error.to_string())?;
+    if allowed(&value) { Ok(value) } else { Err(limits.to_owned()) }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    number(text, |&value| value > 0, "it must be above 0")
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    number(text, |value: &f64| value.is_finite() && *value > 0.0, "it must be above 0")
+}
+
+fn above_zero_or_infinite(text: &str) -> Result<f64, String> {
+    number(text, |&value| value > 0.0, "it must be above 0")
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    number(text, |value: &f64| value.is_finite() && *value >= 0.0, "it must be finite and not negative")
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, |value| (0.0..=1.0).contains(value), "it must be between 0 and 1")
+}
+
+fn below_one(text: &str) -> Result<f64, String> {
+    number(text, |value| (0.0..1.0).contains(value), "it must be at least 0 and below 1")
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    number(text, |&value| value > 0.0 && value <= 1.0, "it must be above 0 and at most 1")
+}
+
+/// One of an enum's names, as files have them.
+fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
+fn size(text: &str) -> Result<String, String> {
+    bytes(text).map(|_| text.to_owned())
+}
+
+/// Where what frozen lowest layers make of an example is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrunkCacheMode {
+    /// In memory or else in a file, exactly where it is always the same and read again.
+    Auto,
+    /// In memory or not at all.
+    Memory,
+    /// In a temporary file in the run's folder.
+    File,
+    /// Nowhere.
+    Off,
+}
+
+/// Reads a size: bytes, or a number with a unit such as `2GB` or `512 MiB`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let size: Result<bytesize::ByteSize, String> = text.parse();
+    size.map(|size| size.as_u64())
+        .map_err(|_| format!("{text} is not a size; write bytes, or a unit as in 2GB"))
+}
+
+impl Settings {
+    /// What the adapters of the strategy `lora` are made from.
+    pub fn lora(&self) -> LoraSettings {
+        let targets = self.lora_targets.split(',').map(str::trim).filter(|target| !target.is_empty());
+        LoraSettings {
+            r: self.lora_rank,
+            lora_alpha: self.lora_alpha,
+            lora_dropout: self.lora_dropout,
+            target_modules: targets.map(str::to_owned).collect(),
+        }
+    }
+
+    /// Examples an optimiser step.
+    pub fn examples_per_step(&self) -> usize {
+        self.per_device_train_batch_size * self.gradient_accumulation_steps
+    }
+
+    /// Tokens a micro-batch at most.
+    pub fn tokens_per_batch(&self) -> usize {
+        self.max_tokens_per_batch.unwrap_or(self.per_device_train_batch_size * self.max_seq_length)
+    }
+}
