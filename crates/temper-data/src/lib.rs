@@ -30,7 +30,10 @@ pub use classification::{
 };
 pub use columns::ColumnChoice;
 pub use dataset::{DatasetTables, check_dataset_name, load_tables};
-pub use encode::{EncodeSettings, Encoded, EncodedSet, TextInput, Truncation, encode_all};
+pub use encode::{
+    EncodeSettings, Encoded, EncodedSet, TextInput, TokenPlace, Truncation, WhichText, Window, WindowError,
+    WindowInput, WindowSettings, best_windows, encode_all, encode_windows,
+};
 pub use error::DataError;
 pub use local::{SplitTables, read_local};
 pub use readers::{FileReport, Format};
