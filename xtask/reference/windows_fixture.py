@@ -3,8 +3,8 @@
 The tokenizers are those in the files that `tokenizer_settings.py` wrote, one a family: to train
 them again would make others. Of each input the fixture lists the distinct tokens, each with its id,
 segment, text, word and place in characters; a window is runs of such tokens: the first one's place
-in the list and how many there are. `decides` has for each token of the text that is spread the window
-which BERT's run_squad.py takes it from, as runs, too. Null in place of windows says that transformers
+in the list and how many there are. `decides` says from which window BERT's run_squad.py takes each
+token of the text that is spread, as runs, too. Null in place of windows says that transformers
 raises.
 """
 

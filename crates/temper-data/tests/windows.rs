@@ -1,22 +1,16 @@
-//! Windows: transformers' for tiny tokenizers of ten families, and what holds for all.
-
-mod common;
+//! Windows are transformers', and the one that decides a token BERT's, for tiny tokenizers of ten families.
+//! `xtask/reference/windows_fixture.py` writes them.
 
 use std::path::Path;
 
-use common::{letter, write_bert_vocab};
-use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 use temper_data::{
-    DataError, Encoded, EncodedSet, TextTokenizer, TokenPlace, WhichText, Window, WindowError, WindowInput,
-    WindowSettings, best_windows, collate, encode_windows, load_tokenizer,
+    DataError, TextTokenizer, TokenPlace, WhichText, Window, WindowError, WindowInput, WindowSettings,
+    best_windows, encode_windows, load_tokenizer,
 };
 
-const CLS: u32 = 2;
-const SEP: u32 = 3;
-
-/// What `xtask/reference/windows_fixture.py` writes of a family.
+/// What the script writes of a family.
 #[derive(Deserialize)]
 struct Family {
     model: String,
