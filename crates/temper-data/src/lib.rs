@@ -3,7 +3,8 @@
 //! tokens.
 //!
 //! The way of the data: [`load_text_classification`] -> [`encode_all`] -> [`plan_epoch`] ->
-//! [`collate`].
+//! [`collate`]. For labels of words or spans, and answers within a text, [`encode_windows`] takes the place of
+//! [`encode_all`].
 
 mod batch;
 mod card;

@@ -202,7 +202,28 @@ fn a_tokenizer_that_reads_single_words_otherwise_is_refused() {
     assert!(encode_windows(&tokenizer, &inputs[..1], &settings).is_ok());
 }
 
-/// Windows of one input without a pair cover the tokens of `whole`, its only window.
+#[test]
+fn a_layout_that_repeats_or_drops_a_text_is_refused() {
+    let sequence = |text: &str| json!({"Sequence": {"id": text, "type_id": 0}});
+    let text = WindowInput::Text("the movie");
+    let pair = WindowInput::Pair { first: "the movie", second: "was" };
+    for (template, pieces, input) in [
+        ("single", vec!["A", "A"], text),
+        ("single", vec![], text),
+        ("pair", vec!["A"], pair),
+        ("pair", vec!["A", "B", "A"], pair),
+    ] {
+        let mut files = files("llama");
+        files["tokenizer.json"]["post_processor"][template] = pieces.into_iter().map(sequence).collect();
+        let tokenizer = load(&files);
+        for spread in [WhichText::First, WhichText::Second] {
+            let error = encode_windows(&tokenizer, &[input], &settings(16, 2, spread)).unwrap_err();
+            assert!(error.to_string().contains("each text once"), "{template}: {error}");
+        }
+    }
+}
+
+/// Windows of an input cover the tokens of `whole`, which is its only window where there is room.
 fn check(windows: &[Window], whole: &Window, settings: &WindowSettings) -> Result<(), TestCaseError> {
     let spread = |window: &Window| window.ids[window.spread.clone()].to_vec();
     let mut ids: Vec<u32> = Vec::new();

@@ -42,8 +42,10 @@ impl<'a> Layout<'a> {
             let range = if which == spread { range.clone() } else { 0..tokens.len() };
             Some(joined([(&tokens.encoding, range)]))
         };
-        let (first, second) = (part(WhichText::First), part(WhichText::Second));
-        let encoding = self.process(first.unwrap_or_default(), second)?;
+        let (first, second) = (part(WhichText::First).unwrap_or_default(), part(WhichText::Second));
+        let special = self.tokenizer.special_count(second.is_some());
+        let length = first.len() + second.as_ref().map_or(0, Encoding::len) + special;
+        let encoding = self.process(first, second)?;
         let places = self.places(&encoding);
         let mut window = Window {
             input: 0,
@@ -53,7 +55,7 @@ impl<'a> Layout<'a> {
             places,
             from: range.start,
         };
-        if window.spread.len() != range.len() {
+        if window.spread.len() != range.len() || window.ids.len() != length {
             return Err("its layout does not give each text once and in one piece".into());
         }
         if !self.tokenizer.has_segments() {

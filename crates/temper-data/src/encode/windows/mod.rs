@@ -54,7 +54,7 @@ pub enum WhichText {
 pub struct WindowSettings {
     /// Tokens of a window at most, special tokens included.
     pub max_length: usize,
-    /// Tokens that a window has in common with the next one.
+    /// Tokens that a window has in common with the next one; transformers' `stride`.
     pub stride: usize,
     /// The text of a pair that is spread over windows; the other one stands whole in each. transformers'
     /// `truncation="only_first"` or `"only_second"`. An input of one text has only that to spread.
@@ -110,25 +110,54 @@ impl From<&Window> for Encoded {
     }
 }
 
-/// Encodes inputs in parallel: one window, or as many as hold every token, in the order of the inputs and from the
-/// beginning of a text to its end.
+/// Encodes inputs in parallel: of each input one window, or as many as hold every token of the text that is spread, in the
+/// order of the inputs and from the beginning of a text to its end.
 ///
-/// Ids, type ids, words and places are those of transformers 5.23 for a batch of such inputs with
+/// Ids, type ids, words and places are those of transformers 5.23 for a batch of such inputs with `truncation`,
 /// `return_overflowing_tokens=True` and `return_offsets_mapping=True`, with these differences:
 ///
-/// - Places are bytes, at the boundaries of characters, so that they can slice a text; transformers counts characters.
+/// - Places are in bytes, at the boundaries of characters, so that they can slice a text; transformers counts characters.
 /// - Windows go from the left also where `truncation_side` is left, for none of them is dropped.
-/// - tokenizers 0.23.2, which transformers may have installed, ends after `max_length` tokens, and its windows with it;
-///   those of 0.23.3 are meant.
-/// - The bytes of words in a tokenizer that tells a word behind a space from one at the beginning (GPT-2, RoBERTa): all
-///   words are read as behind a space. transformers' do so after `from_pretrained(..., add_prefix_space=True)`, which
-///   `run_ner.py` passes for them, and otherwise are glued to each other. Classes that take tokenizer.json as it is
-///   (Falcon, LLaMA 3) do not heed that argument in transformers. A tokenizer where a space does not help either is
-///   refused.
-/// - An input without tokens has a window of the layout's special tokens, or of the token that [`encode_all`] puts where
-///   there are none.
+/// - The tokenizers library that transformers uses is meant in version 0.23.3: with 0.23.2 it ends after `max_length`
+///   tokens, so that windows are missing.
+/// - Where a tokenizer tells a word behind a space from one at the beginning of a text (GPT-2, RoBERTa), all
+///   words of [`WindowInput::Words`] are read as behind a space. transformers does so after
+///   `from_pretrained(..., add_prefix_space=True)`, which its example `run_ner.py` passes for such models; without it words
+///   are read as if nothing stood between them. Classes that take tokenizer.json as it is (Falcon's) do not heed that
+///   argument. A tokenizer that reads a word by itself otherwise with such a space, too, is refused.
+/// - An input without tokens has a window of the layout's special tokens alone, or of the token that [`encode_all`]
+///   puts where there are none.
 ///
 /// A word may have no token, for example one of control characters.
+///
+/// ```
+/// use temper_data::{
+///     Encoded, EncodedSet, WhichText, WindowInput, WindowSettings, best_windows, collate, encode_windows, load_tokenizer,
+/// };
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "who", "ran", "?", "then", "ada", "home", "."];
+/// # std::fs::write(dir.path().join("vocab.txt"), vocabulary.join("\n"))?;
+/// let tokenizer = load_tokenizer(dir.path())?;
+/// let (question, text) = ("Who ran?", "Then Ada ran home.");
+/// let settings = WindowSettings { max_length: 9, stride: 1, spread: WhichText::Second };
+/// let inputs = [WindowInput::Pair { first: question, second: text }];
+/// let windows = encode_windows(&tokenizer, &inputs, &settings)?;
+/// assert_eq!(windows.len(), 2);
+///
+/// // A batch for a model.
+/// let set = EncodedSet::new(windows.iter().map(Encoded::from).collect(), false);
+/// assert_eq!(collate(&set, &[0, 1]).lengths, [9, 9]);
+///
+/// // What a model says of a token counts in the window where most of its context is.
+/// let mut words = Vec::new();
+/// for (window, decides) in windows.iter().zip(best_windows(&windows)) {
+///     let places = window.places.iter().zip(decides).filter(|(_, decides)| *decides);
+///     words.extend(places.filter_map(|(place, _)| text.get(place.as_ref()?.range())));
+/// }
+/// assert_eq!(words, ["Then", "Ada", "ran", "home", "."]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// [`encode_all`]: crate::encode_all
 ///
