@@ -162,7 +162,8 @@ impl From<&Window> for Encoded {
 /// [`encode_all`]: crate::encode_all
 ///
 /// # Errors
-/// [`DataError::Window`] for settings or an input that leave no room; [`DataError::Encode`] with the input.
+/// [`DataError::MaxLengthTooSmall`]; [`DataError::Window`] for a stride or an input that leaves no room;
+/// [`DataError::Encode`] with the input.
 pub fn encode_windows(
     tokenizer: &TextTokenizer,
     inputs: &[WindowInput<'_>],
