@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use temper_files::FileError;
 use temper_hub::HubError;
 
+use crate::WindowError;
 use crate::messages::{at_row, did_you_mean, missing_folder, quoted};
 
 /// Everything that can go wrong between a dataset's name and its batches.
@@ -407,6 +408,10 @@ pub enum DataError {
         /// Special tokens added to each example.
         special: usize,
     },
+
+    /// Windows that cannot hold a text.
+    #[error(transparent)]
+    Window(#[from] WindowError),
 }
 
 impl From<FileError> for DataError {

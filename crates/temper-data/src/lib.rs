@@ -3,7 +3,8 @@
 //! tokens.
 //!
 //! The way of the data: [`load_text_classification`] -> [`encode_all`] -> [`plan_epoch`] ->
-//! [`collate`].
+//! [`collate`]. For labels of words or spans, and answers within a text, [`encode_windows`] takes the place of
+//! [`encode_all`].
 
 mod batch;
 mod card;
@@ -30,7 +31,10 @@ pub use classification::{
 };
 pub use columns::ColumnChoice;
 pub use dataset::{DatasetTables, check_dataset_name, load_tables};
-pub use encode::{EncodeSettings, Encoded, EncodedSet, TextInput, Truncation, encode_all};
+pub use encode::{
+    EncodeSettings, Encoded, EncodedSet, TextInput, TokenPlace, Truncation, WhichText, Window, WindowError,
+    WindowInput, WindowSettings, best_windows, encode_all, encode_windows,
+};
 pub use error::DataError;
 pub use local::{SplitTables, read_local};
 pub use readers::{FileReport, Format};

@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
-use temper_data::{DataError, EncodeSettings, Truncation, encode_all, load_tokenizer};
+use temper_data::{
+    DataError, EncodeSettings, TextTokenizer, Truncation, WhichText, WindowInput, WindowSettings, encode_all,
+    encode_windows, load_tokenizer,
+};
 
 /// Mutations of each file; TEMPER_MUTATIONS has more for longer trials.
 const MUTATIONS: usize = 5_000;
@@ -151,10 +154,40 @@ fn attempt(dir: &Path, is_saved: bool) -> Result<(), DataError> {
         let _ = tokenizer.decode(&item.ids);
     }
     if is_saved {
-        tokenizer.save(&dir.join("saved"), &EncodeSettings { max_length: 64, truncation: Truncation::Head })
-    } else {
-        Ok(())
+        tokenizer
+            .save(&dir.join("saved"), &EncodeSettings { max_length: 64, truncation: Truncation::Head })?;
     }
+    attempt_windows(&tokenizer)
+}
+
+/// Windows of a text, a pair and words, with places that slice them.
+fn attempt_windows(tokenizer: &TextTokenizer) -> Result<(), DataError> {
+    let (first, second) = ("the Movie, 電影 <s>[MASK] \u{e9}\u{301}", "unaffable 😀");
+    let words = ["the", "", "電影", "[MASK]😀"].map(String::from);
+    let inputs = [WindowInput::Pair { first, second }, WindowInput::Text(first), WindowInput::Words(&words)];
+    let max_length = 8 + tokenizer.special_count(true).max(tokenizer.special_count(false));
+    for input in inputs {
+        let settings = WindowSettings { max_length, stride: 2, spread: WhichText::First };
+        let windows = match encode_windows(tokenizer, &[input], &settings) {
+            Ok(windows) => windows,
+            // The second text may have any number of tokens.
+            Err(DataError::Window(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        for window in &windows {
+            assert!(window.ids.len() <= max_length, "a window is too long");
+            assert!(window.type_ids.iter().all(|&id| id < 2), "a segment is unknown");
+            for place in window.places.iter().flatten() {
+                let text = match (input, place.text) {
+                    (WindowInput::Words(words), _) => &words[place.word as usize],
+                    (_, WhichText::First) => first,
+                    (_, WhichText::Second) => second,
+                };
+                assert!(text.get(place.range()).is_some(), "{place:?} is not in its text");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A file beside a tokenizer that says much.

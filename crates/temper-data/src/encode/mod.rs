@@ -3,8 +3,12 @@
 mod cache;
 mod long;
 mod truncate;
+mod windows;
 
 pub use truncate::Truncation;
+pub use windows::{
+    TokenPlace, WhichText, Window, WindowError, WindowInput, WindowSettings, best_windows, encode_windows,
+};
 
 use std::path::Path;
 

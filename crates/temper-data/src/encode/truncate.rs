@@ -91,13 +91,12 @@ pub(super) fn cut(text: Encoding, keep: usize, truncation: Truncation) -> Encodi
 }
 
 /// A text of ranges of tokens.
-pub(super) fn joined(parts: [(&Encoding, Range<usize>); 2]) -> Encoding {
+pub(super) fn joined<const N: usize>(parts: [(&Encoding, Range<usize>); N]) -> Encoding {
     fn of<T: Clone>(
-        parts: &[(&Encoding, Range<usize>); 2],
+        parts: &[(&Encoding, Range<usize>)],
         all: impl for<'a> Fn(&'a Encoding) -> &'a [T],
     ) -> Vec<T> {
-        let [(first, head), (second, tail)] = parts;
-        [&all(first)[head.clone()], &all(second)[tail.clone()]].concat()
+        parts.iter().flat_map(|(text, range)| &all(text)[range.clone()]).cloned().collect()
     }
     Encoding::new(
         of(&parts, Encoding::get_ids),

@@ -1,0 +1,65 @@
+//! The space before words that are given one by one.
+
+use serde_json::Value;
+use tokenizers::PostProcessorWrapper;
+
+use super::tokens::Tokens;
+use crate::TextTokenizer;
+use crate::panics::caught;
+
+/// Words to try; one decides.
+const PROBES: [&str; 3] = ["a", "the", "1"];
+
+/// What makes a word by itself read like one behind another word.
+pub(super) enum Spaces {
+    /// Nothing: the tokenizer puts a space before each text, or spaces do not count.
+    Own,
+    /// A space before it, and the layout that knows of such a space, which is of no token's place.
+    Added(Option<PostProcessorWrapper>),
+}
+
+impl Spaces {
+    /// Which of these a tokenizer needs: two words in a text must be the tokens of each word by itself.
+    pub fn of(tokenizer: &TextTokenizer) -> Result<Self, String> {
+        for word in PROBES {
+            let whole = ids(|| Tokens::of_text(tokenizer, &format!("{word} {word}"), 0))?;
+            let first = ids(|| Tokens::of_text(tokenizer, word, 0))?;
+            for is_spaced in [false, true] {
+                let alone = ids(|| Tokens::of_words(tokenizer, &[word.to_owned()], is_spaced))?;
+                if [&first[..], &alone].concat() == whole {
+                    return if is_spaced { Self::added(tokenizer) } else { Ok(Self::Own) };
+                }
+            }
+        }
+        Err("this tokenizer reads a word by itself otherwise than behind another word, with and without a space \
+             before it; encode texts, not words"
+            .into())
+    }
+
+    pub fn are_added(&self) -> bool {
+        matches!(self, Self::Added(_))
+    }
+
+    fn added(tokenizer: &TextTokenizer) -> Result<Self, String> {
+        let Some(layout) = tokenizer.inner().get_post_processor() else { return Ok(Self::Added(None)) };
+        let mut json = serde_json::to_value(layout).map_err(|error| error.to_string())?;
+        expect_space(&mut json);
+        let layout = serde_json::from_value(json).map_err(|error| error.to_string())?;
+        Ok(Self::Added(Some(layout)))
+    }
+}
+
+fn ids(tokens: impl FnOnce() -> tokenizers::Result<Tokens>) -> Result<Vec<u32>, String> {
+    let tokens = caught(tokens)?.map_err(|error| error.to_string())?;
+    Ok(tokens.encoding.get_ids().to_vec())
+}
+
+/// Tells a layout, and those that it consists of, that the space before a text was added.
+fn expect_space(layout: &mut Value) {
+    if let Some(flag) = layout.get_mut("add_prefix_space") {
+        *flag = true.into();
+    }
+    for part in layout["processors"].as_array_mut().into_iter().flatten() {
+        expect_space(part);
+    }
+}
