@@ -25,12 +25,13 @@ pub fn share_interval(right: usize, of: usize) -> [f64; 2] {
     [(middle - half).max(0.0), (middle + half).min(1.0)]
 }
 
-/// A 95 % interval of the mean of example scores, by Student's t; none of fewer than two. For metrics that are
-/// means over examples, such as F1 of answers.
+/// A 95 % interval of the mean of example scores, by Student's t. For metrics that are means over examples, such as
+/// F1 of answers; of scores that are 0 or 1 alone, [`share_interval`] is better.
 ///
-/// Equals `scipy.stats.t.interval(0.95, n - 1, mean, sem)` of scipy 1.17.
+/// Equals `scipy.stats.t.interval(0.95, n - 1, mean, sem)` of scipy 1.17; where all scores are equal it is a point,
+/// and scipy has NaN. None of fewer than two scores, and where one is not finite.
 pub fn mean_interval(scores: &[f64]) -> Option<[f64; 2]> {
-    Sample::of(scores.to_vec())?.interval
+    Sample::of(scores.to_vec())?.interval.filter(|ends| ends.iter().all(|end| end.is_finite()))
 }
 
 /// A 95 % interval of a metric that is no mean of example scores, such as macro F1 or a correlation: by the
@@ -116,6 +117,8 @@ mod tests {
         assert_eq!(bootstrap_interval(0, 7, |_| 0.5), None);
         assert_eq!(bootstrap_interval(3, 7, |places| if places[0] == 1 { f64::NAN } else { 0.5 }), None);
         assert_eq!(mean_interval(&[0.5]), None);
+        assert_eq!(mean_interval(&[0.5, f64::NAN]), None);
+        assert_eq!(mean_interval(&[0.5, 0.5]), Some([0.5, 0.5]));
     }
 
     #[test]

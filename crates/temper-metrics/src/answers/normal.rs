@@ -12,7 +12,8 @@ static WORD: LazyLock<Regex> =
 /// An answer in small letters, without punctuation (ASCII alone), without the articles "a", "an" and "the", and with
 /// single spaces between its words: `normalize_answer` of evaluate-v1.1.py and evaluate-v2.0.py.
 ///
-/// Text is handled as Python handles it. Letters that Unicode got after version 14 may differ from Python 3.11.
+/// Text is handled as Python handles it. Characters that Unicode added or put into another category after version 14
+/// may differ from Python 3.11.
 pub fn normalize_answer(answer: &str) -> String {
     let lower = answer.to_lowercase();
     let plain: String = lower.chars().filter(|character| !character.is_ascii_punctuation()).collect();

@@ -20,8 +20,7 @@ fn read(tag: &str) -> (char, &str) {
 pub fn lenient_entities(tags: &[impl AsRef<str>]) -> Vec<Entity> {
     let mut entities = Vec::new();
     let mut start = 0;
-    // The kind before the first tag differs from all others.
-    let mut previous = ('O', "");
+    let mut previous = ('O', NO_KIND);
     for place in 0..=tags.len() {
         let tag = tags.get(place).map_or(('O', NO_KIND), |tag| read(tag.as_ref()));
         if ends(previous, tag) {
