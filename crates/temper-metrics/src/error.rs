@@ -1,0 +1,27 @@
+//! What can be wrong with what is scored.
+
+/// What can be wrong with values that are to be scored.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum MetricError {
+    /// Two lists that should go together and do not.
+    #[error("{what}: {truth} true values but {predicted} predicted ones; give one for each")]
+    Lengths {
+        /// What is scored, such as "labels of example 3".
+        what: String,
+        /// Length of the true list.
+        truth: usize,
+        /// Length of the predicted list.
+        predicted: usize,
+    },
+    /// Nothing to score.
+    #[error("there are no examples to score; give at least one")]
+    NoExamples,
+    /// A value that no metric is defined for.
+    #[error("{what} is {value}, which is not a finite number; leave the example out or mend the model")]
+    NotFinite {
+        /// Which value, such as "prediction 3".
+        what: String,
+        /// The value.
+        value: f64,
+    },
+}
