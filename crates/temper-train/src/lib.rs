@@ -19,7 +19,6 @@ pub mod examples;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod memory;
-pub mod metrics;
 mod model_files;
 pub mod nvidia;
 mod padding;
@@ -33,7 +32,6 @@ mod sentence;
 pub mod settings;
 pub mod signals;
 mod sources;
-pub mod statistics;
 pub mod tasks;
 mod terminal;
 pub mod training;

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use crate::metrics::ConfusionMatrix;
 use crate::tasks::Scores;
 use crate::training::JournalRow;
 use crate::{Results, TrainError};
+use temper_metrics::ConfusionMatrix;
 
 /// What a report shows beside the results.
 pub(crate) struct ReportInput<'a> {

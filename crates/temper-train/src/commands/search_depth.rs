@@ -6,10 +6,10 @@ use super::FinetuneArgs;
 use super::compare::{Grid, NamedStrategy, Outcomes, Table, folder, mean, shared_request};
 use super::finetune::Prepared;
 use crate::record::RunRequest;
-use crate::statistics::Sample;
 use crate::terminal::print;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};
+use temper_metrics::Sample;
 
 /// Find how few layers have to train for the best validation score
 ///

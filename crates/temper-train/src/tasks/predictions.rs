@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::metrics::ConfusionMatrix;
+use temper_metrics::ConfusionMatrix;
 
 /// What a model gives for one sequence, on the host.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,9 +15,9 @@ use super::list::OfModel;
 use super::{Baseline, Decoded, Examples, LoadRequest, Output, Predictions, Scores, Splits, Task};
 use crate::baselines::{Fitted, fitted};
 use crate::examples::{Features, Split, Target, within_budget};
-use crate::metrics::{ConfusionMatrix, share_interval};
 use crate::terminal::field;
 use crate::{Settings, TrainError};
+use temper_metrics::{ConfusionMatrix, share_interval};
 
 /// One label a text; a checkpoint from elsewhere may give several, or numbers.
 #[derive(Clone, Debug, PartialEq)]

@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::commands::compare::ScoreDifference;
-    use crate::statistics::Sample;
+    use temper_metrics::Sample;
 
     #[test]
     fn every_strategy_is_in_the_figure() {

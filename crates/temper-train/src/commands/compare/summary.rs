@@ -11,8 +11,8 @@ use super::strategies::NamedStrategy;
 use super::table::{self, Table};
 use crate::TrainError;
 
-use crate::statistics::{Sample, paired_t_test, sign_test};
 use crate::tasks::Baseline;
+use temper_metrics::{Sample, paired_t_test, sign_test};
 
 /// compare.json.
 #[derive(Clone, Debug, Serialize)]

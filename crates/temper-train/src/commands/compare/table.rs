@@ -1,4 +1,4 @@
-use crate::statistics::Sample;
+use temper_metrics::Sample;
 
 /// Stands for what there is not.
 pub(super) const DASH: &str = "-";
