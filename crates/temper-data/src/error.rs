@@ -310,13 +310,27 @@ pub enum DataError {
     /// Training on one class teaches nothing.
     #[error(
         "dataset `{dataset}`: every training row has the label `{label}`; \
-         a classifier needs at least two classes: check the label column and --max-train-samples"
+         a classifier needs at least two classes: check the label column"
     )]
     OneClass {
         /// The dataset.
         dataset: String,
         /// The only label.
         label: String,
+    },
+
+    /// A subset of one class, of training rows that have several.
+    #[error(
+        "dataset `{dataset}`: the {rows} training rows that --max-train-samples keeps all have the label \
+         `{label}`; a classifier needs at least two classes: keep more rows, or others with another --seed"
+    )]
+    OneClassInSubset {
+        /// The dataset.
+        dataset: String,
+        /// The only label.
+        label: String,
+        /// Rows kept.
+        rows: usize,
     },
 
     /// A dataset card that does not say what it must.

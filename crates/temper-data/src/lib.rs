@@ -3,7 +3,7 @@
 //! tokens.
 //!
 //! The way of the data: [`load_text_classification`] -> [`encode_all`] -> [`plan_epoch`] ->
-//! [`collate`].
+//! [`collate`]. What every task shares of the first step is [`load_rows`].
 
 mod batch;
 mod card;
@@ -18,6 +18,7 @@ mod messages;
 mod panics;
 pub mod readers;
 mod report;
+mod rows;
 mod split;
 mod table;
 mod tokenizer;
@@ -35,6 +36,7 @@ pub use error::DataError;
 pub use local::{SplitTables, read_local};
 pub use readers::{FileReport, Format};
 pub use report::{DataReport, SplitReport};
+pub use rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
 pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};
 pub use tokenizer::{DeclaredCut, SpecialTokens, TextStream, TextTokenizer, declared_cut, load_tokenizer};
