@@ -21,6 +21,7 @@ mod report;
 mod rows;
 mod split;
 mod table;
+mod token_labels;
 mod tokenizer;
 mod unlabelled;
 
@@ -34,10 +35,14 @@ pub use dataset::{DatasetTables, check_dataset_name, load_tables};
 pub use encode::{EncodeSettings, Encoded, EncodedSet, TextInput, Truncation, encode_all};
 pub use error::DataError;
 pub use local::{SplitTables, read_local};
-pub use readers::{FileReport, Format};
+pub use readers::{FileReport, Format, split_tag};
 pub use report::{DataReport, SplitReport};
 pub use rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
 pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};
+pub use token_labels::{
+    TagError, TagRequest, TagScheme, TaggedText, TokenClassificationData, load_token_classification,
+    split_words,
+};
 pub use tokenizer::{DeclaredCut, SpecialTokens, TextStream, TextTokenizer, declared_cut, load_tokenizer};
 pub use unlabelled::{UnlabelledText, UnlabelledTexts, read_unlabelled, stream_unlabelled};
