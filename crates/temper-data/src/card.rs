@@ -51,20 +51,45 @@ impl Task {
         }
     }
 
-    /// The roles that a card's columns must fill, then those that they may.
-    fn roles(self) -> (&'static [&'static str], &'static [&'static str]) {
-        match self {
-            Self::TextClassification => (&["text", "label"], &["text_pair"]),
-            Self::TokenClassification => (&["tokens", "tags"], &[]),
-            Self::QuestionAnswering => (&["question", "context", "answers"], &["id", "title"]),
-            Self::LanguageModeling => (&["text"], &[]),
-            Self::TextToText => (&["source", "target"], &[]),
-        }
+    /// The roles that columns of the task's datasets have.
+    pub(crate) fn roles(self) -> Roles {
+        let (required, optional): (&[&[&str]], &[&str]) = match self {
+            Self::TextClassification => (&[&["text", "label"]], &["text_pair"]),
+            Self::TokenClassification => (&[&["tokens", "tags"], &["text", "spans"]], &[]),
+            Self::QuestionAnswering => (&[&["question", "context", "answers"]], &["id", "title"]),
+            Self::LanguageModeling => (&[&["text"]], &[]),
+            Self::TextToText => (&[&["source", "target"]], &[]),
+        };
+        Roles { required, optional }
     }
 
-    /// The roles that every dataset of the task has.
-    pub(crate) fn required_roles(self) -> &'static [&'static str] {
-        self.roles().0
+    /// What to do about a missing column, unless flags name it.
+    pub(crate) fn column_remedy(self) -> Option<&'static str> {
+        match self {
+            Self::TextClassification => None,
+            Self::TokenClassification => Some(
+                "name them `tokens` and `tags` (or `ner_tags`), or `text` and `spans` (or `entities`), or name \
+                 them in [columns] of a dataset card",
+            ),
+            _ => Some("rename it, or name another in [columns] of a dataset card"),
+        }
+    }
+}
+
+/// The roles of columns for a task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Roles {
+    /// Sets of roles; a dataset fills one of them.
+    pub required: &'static [&'static [&'static str]],
+    /// Roles that may be filled.
+    pub optional: &'static [&'static str],
+}
+
+impl Roles {
+    /// The set that these roles fill, or come nearest to.
+    fn nearest(self, given: &BTreeMap<String, String>) -> &'static [&'static str] {
+        let missing = |set: &&&[&str]| set.iter().filter(|role| !given.contains_key(**role)).count();
+        self.required.iter().min_by_key(missing).copied().unwrap_or_default()
     }
 }
 
@@ -120,7 +145,7 @@ pub struct DatasetCard {
     pub source: Source,
     /// The files of each split.
     pub splits: SplitFiles,
-    /// Columns by role: text, text_pair, label; tokens, tags; question, context, answers.
+    /// Columns by role: text, text_pair, label; tokens, tags; text, spans; question, context, answers.
     pub columns: BTreeMap<String, String>,
     /// Splits that are cut from train by a hash of the text.
     #[serde(default)]
@@ -174,18 +199,16 @@ impl DatasetCard {
                 return Err(format!("`{split}` has files of its own and a share in [hold_out]"));
             }
         }
-        let (required, optional) = self.task.roles();
+        let (roles, task) = (self.task.roles(), self.task.name());
+        let required = roles.nearest(&self.columns);
         if let Some(role) = required.iter().find(|role| !self.columns.contains_key(**role)) {
-            return Err(format!("[columns] needs `{role}` for {}", self.task.name()));
+            return Err(format!("[columns] needs `{role}` for {task}"));
         }
-        let mut given = self.columns.keys();
-        let known = |role: &str| required.contains(&role) || optional.contains(&role);
-        match given.find(|role| !known(role)) {
-            Some(role) => Err(format!(
-                "[columns] has `{role}`, which {} does not use; it uses {}",
-                self.task.name(),
-                [required, optional].concat().join(", ")
-            )),
+        let used = [required, roles.optional].concat();
+        match self.columns.keys().find(|role| !used.contains(&role.as_str())) {
+            Some(role) => {
+                Err(format!("[columns] has `{role}`, which {task} does not use; it uses {}", used.join(", ")))
+            }
             None => Ok(()),
         }
     }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::card::Roles;
 use crate::{DataError, DatasetCard, Task};
 
-/// Names of columns by role, from those who may choose them. What nobody chooses is called like
-/// its role.
+/// Names of columns by role, from those who may choose them. What nobody chooses is called as
+/// usual: like its role, mostly.
 #[derive(Debug, Clone, Default)]
 pub struct ColumnChoice {
     /// The user's; they come before the card's.
@@ -17,38 +18,129 @@ pub struct ColumnChoice {
 /// The columns to read, by role.
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
-    pub names: BTreeMap<String, String>,
-    /// Roles whose names come from a training.
-    trained: BTreeSet<String>,
-    /// Roles that the task cannot do without.
-    required: &'static [&'static str],
+    task: Task,
+    /// The card's and the user's.
+    chosen: BTreeMap<String, String>,
+    trained: BTreeMap<String, String>,
 }
 
 impl Columns {
     pub fn new(task: Task, card: Option<&DatasetCard>, choice: &ColumnChoice) -> Self {
-        let mut names = card.map(|card| card.columns.clone()).unwrap_or_default();
-        names.extend(choice.asked.clone());
+        let mut chosen = card.map(|card| card.columns.clone()).unwrap_or_default();
+        chosen.extend(choice.asked.clone());
+        Self { task, chosen, trained: choice.trained.clone() }
+    }
+
+    /// Reads files by the first of the possible names that they have; also says which these are.
+    ///
+    /// # Errors
+    /// Those of `read`; the first missing column where no names fit.
+    pub fn read<T>(
+        &self,
+        read: impl Fn(&[&str]) -> Result<T, DataError>,
+    ) -> Result<(T, BTreeMap<String, String>), DataError> {
+        let mut missing = None;
+        for usual in self.usual() {
+            match self.names(usual).read(&read) {
+                Err(error @ DataError::MissingColumn { .. }) => {
+                    missing.get_or_insert(error);
+                }
+                result => return result,
+            }
+        }
+        Err(self.with_remedy(missing))
+    }
+
+    /// The names that the task's roles may have where nobody chooses them: of each set of roles that the chosen
+    /// ones are part of, all combinations.
+    fn usual(&self) -> Vec<BTreeMap<String, String>> {
+        let Roles { required, .. } = self.task.roles();
+        let is_of_a_set = |role: &&String| required.iter().any(|set| set.contains(&role.as_str()));
+        let fits = |set: &&&[&'static str]| {
+            self.chosen.keys().filter(is_of_a_set).all(|role| set.contains(&role.as_str()))
+        };
+        let mut sets: Vec<_> = required.iter().filter(fits).collect();
+        if sets.is_empty() {
+            sets.extend(required.first());
+        }
+        sets.into_iter().flat_map(|set| combinations(set)).collect()
+    }
+
+    fn names(&self, usual: BTreeMap<String, String>) -> Names {
+        let mut names = self.chosen.clone();
+        let optional = self.task.roles().optional;
         let mut trained = BTreeSet::new();
-        for (role, name) in &choice.trained {
-            if !names.contains_key(role) {
+        for (role, name) in &self.trained {
+            let has_role = usual.contains_key(role) || optional.contains(&role.as_str());
+            if has_role && !names.contains_key(role) {
                 names.insert(role.clone(), name.clone());
                 trained.insert(role.clone());
             }
         }
-        let required = task.required_roles();
-        for role in required {
-            names.entry(role.to_string()).or_insert_with(|| role.to_string());
+        for (role, name) in &usual {
+            names.entry(role.clone()).or_insert_with(|| name.clone());
         }
-        Self { names, trained, required }
+        Names { names, trained, usual }
     }
 
+    fn with_remedy(&self, missing: Option<DataError>) -> DataError {
+        match (missing, self.task.column_remedy()) {
+            (Some(DataError::MissingColumn { file, column, available, near, .. }), Some(remedy)) => {
+                DataError::MissingColumn { file, column, available, near, remedy }
+            }
+            (Some(error), _) => error,
+            (None, _) => DataError::Card {
+                origin: self.task.name().to_string(),
+                reason: "the task has no columns".into(),
+            },
+        }
+    }
+}
+
+/// What a role's column is called where nobody names it.
+fn usual_names(role: &'static str) -> &'static [&'static str] {
+    match role {
+        "tags" => &["tags", "ner_tags"],
+        "spans" => &["spans", "entities"],
+        _ => &[],
+    }
+}
+
+fn combinations(set: &[&'static str]) -> Vec<BTreeMap<String, String>> {
+    set.iter().fold(vec![BTreeMap::new()], |found, role| {
+        let usual = match usual_names(role) {
+            [] => std::slice::from_ref(role),
+            names => names,
+        };
+        let with = |names: &BTreeMap<String, String>, name: &str| {
+            let mut names = names.clone();
+            names.insert(role.to_string(), name.to_string());
+            names
+        };
+        found.iter().flat_map(|names| usual.iter().map(move |name| with(names, name))).collect()
+    })
+}
+
+/// One choice of names.
+struct Names {
+    names: BTreeMap<String, String>,
+    /// Roles whose names come from a training.
+    trained: BTreeSet<String>,
+    /// What roles that the task cannot do without are called else.
+    usual: BTreeMap<String, String>,
+}
+
+impl Names {
     /// Reads files; a column of a training that they do not have is given up.
-    pub fn read<T>(&mut self, read: impl Fn(&[&str]) -> Result<T, DataError>) -> Result<T, DataError> {
+    fn read<T>(
+        mut self,
+        read: impl Fn(&[&str]) -> Result<T, DataError>,
+    ) -> Result<(T, BTreeMap<String, String>), DataError> {
         loop {
             let wanted: Vec<&str> = self.names.values().map(String::as_str).collect();
             match read(&wanted) {
                 Err(DataError::MissingColumn { column, .. }) if self.give_up(&column) => {}
-                result => return result,
+                result => return result.map(|found| (found, self.names)),
             }
         }
     }
@@ -59,10 +151,75 @@ impl Columns {
             return false;
         };
         self.trained.remove(&role);
-        match self.required.contains(&role.as_str()) {
-            true => self.names.insert(role.clone(), role),
-            false => self.names.remove(&role),
+        match self.usual.get(&role) {
+            Some(name) => self.names.insert(role, name.clone()),
+            None => self.names.remove(&role),
         };
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a file that has these columns.
+    fn read(columns: &Columns, has: &[&str]) -> Result<BTreeMap<String, String>, DataError> {
+        let missing = |column: &str| DataError::MissingColumn {
+            file: "a".into(),
+            column: column.into(),
+            available: has.iter().map(|name| name.to_string()).collect(),
+            near: Vec::new(),
+            remedy: "",
+        };
+        let read = |wanted: &[&str]| match wanted.iter().find(|name| !has.contains(name)) {
+            Some(name) => Err(missing(name)),
+            None => Ok(()),
+        };
+        columns.read(read).map(|(_, names)| names)
+    }
+
+    fn roles(names: &[(&str, &str)]) -> BTreeMap<String, String> {
+        names.iter().map(|(role, name)| (role.to_string(), name.to_string())).collect()
+    }
+
+    fn tagged(asked: &[(&str, &str)], trained: &[(&str, &str)]) -> Columns {
+        let choice = ColumnChoice { asked: roles(asked), trained: roles(trained) };
+        Columns::new(Task::TokenClassification, None, &choice)
+    }
+
+    #[test]
+    fn the_first_set_of_usual_names_that_a_file_has_is_read() {
+        let columns = tagged(&[], &[]);
+        for (has, found) in [
+            (&["tokens", "tags", "text"][..], &[("tokens", "tokens"), ("tags", "tags")][..]),
+            (&["tokens", "ner_tags"], &[("tokens", "tokens"), ("tags", "ner_tags")]),
+            (&["text", "spans", "tags"], &[("text", "text"), ("spans", "spans")]),
+            (&["text", "entities"], &[("text", "text"), ("spans", "entities")]),
+        ] {
+            assert_eq!(read(&columns, has).unwrap(), roles(found), "{has:?}");
+        }
+        let message = read(&columns, &["text", "ents"]).unwrap_err().to_string();
+        assert!(message.contains("`text` and `spans` (or `entities`)"), "{message}");
+        assert!(!message.contains("--text-column"), "{message}");
+    }
+
+    #[test]
+    fn chosen_roles_decide_the_set_and_trained_ones_are_given_up() {
+        let columns = tagged(&[("spans", "marks")], &[("tokens", "words"), ("text", "body")]);
+        assert_eq!(
+            read(&columns, &["text", "marks", "tokens", "tags"]).unwrap(),
+            roles(&[("text", "text"), ("spans", "marks")])
+        );
+        assert_eq!(read(&columns, &["body", "marks"]).unwrap()["text"], "body");
+        let columns = tagged(&[], &[("tokens", "words"), ("tags", "marks")]);
+        assert_eq!(
+            read(&columns, &["words", "ner_tags"]).unwrap(),
+            roles(&[("tokens", "words"), ("tags", "ner_tags")])
+        );
+        assert_eq!(
+            read(&columns, &["text", "spans"]).unwrap(),
+            roles(&[("text", "text"), ("spans", "spans")])
+        );
     }
 }

@@ -51,9 +51,9 @@ pub fn load_tables(
         }
         Ok(card) => load_card(hub, card, card_directories, choice),
         Err(DataError::UnknownDataset { .. }) if path.exists() || is_meant_as_path(path) => {
-            let mut columns = Columns::new(task, None, choice);
-            let (tables, held_out) = columns.read(|wanted| read_local(path, wanted))?;
-            let (name, columns) = (name_or_path.to_string(), columns.names);
+            let columns = Columns::new(task, None, choice);
+            let ((tables, held_out), columns) = columns.read(|wanted| read_local(path, wanted))?;
+            let name = name_or_path.to_string();
             Ok(DatasetTables { name, card: None, resolved: None, tables, columns, held_out })
         }
         Err(error) => Err(error),
@@ -110,8 +110,7 @@ fn load_card(
         _ => card,
     };
     resolved.replaced.clone_from(&card.replaced);
-    let mut columns = Columns::new(card.task, Some(&card), choice);
-    let tables = columns.read(|wanted| {
+    let (tables, columns) = Columns::new(card.task, Some(&card), choice).read(|wanted| {
         let read = |names: &[String]| read_files(&card, &resolved, names, wanted);
         Ok(SplitTables {
             train: read(&card.splits.train)?,
@@ -125,7 +124,7 @@ fn load_card(
         card: Some(card),
         resolved: Some(resolved),
         tables,
-        columns: columns.names,
+        columns,
     })
 }
 

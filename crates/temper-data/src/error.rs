@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use temper_files::FileError;
 use temper_hub::HubError;
 
-use crate::WindowError;
 use crate::messages::{at_row, did_you_mean, missing_folder, quoted};
+use crate::{TagError, WindowError};
 
 /// Everything that can go wrong between a dataset's name and its batches.
 ///
@@ -32,7 +32,7 @@ pub enum DataError {
 
     /// The file's name does not say what it is.
     #[error(
-        "{}: a file with this ending cannot be read (.csv, .tsv, .jsonl, .parquet and .txt can); {remedy}",
+        "{}: a file with this ending cannot be read (.csv, .tsv, .jsonl, .parquet, .conll and .txt can); {remedy}",
         path.display()
     )]
     UnknownFormat {
@@ -70,7 +70,7 @@ pub enum DataError {
 
     /// A folder holds neither split files nor an aclImdb tree.
     #[error(
-        "{}: no training data here; expected files named train.csv (or .tsv, .jsonl, .parquet) \
+        "{}: no training data here; expected files named train.csv (or .tsv, .jsonl, .parquet, .conll) \
          or a folder train/ with one folder of .txt files a class; it has {}",
         path.display(), if found.is_empty() { "nothing".into() } else { quoted(found) }
     )]
@@ -83,8 +83,7 @@ pub enum DataError {
 
     /// The file has no column of this name.
     #[error(
-        "{}: no column `{column}`{}; its columns are {}; name another with --text-column, \
-         --text-pair-column or --label-column",
+        "{}: no column `{column}`{}; its columns are {}; {remedy}",
         file.display(), did_you_mean(near), quoted(available)
     )]
     MissingColumn {
@@ -96,6 +95,8 @@ pub enum DataError {
         available: Vec<String>,
         /// Those that look like the one asked for.
         near: Vec<String>,
+        /// What to do.
+        remedy: &'static str,
     },
 
     /// A row has more or fewer fields than the header.
@@ -186,6 +187,21 @@ pub enum DataError {
         /// Row, from 1, where one is known.
         row: Option<usize>,
         /// What the reader found.
+        reason: String,
+    },
+
+    /// A line of a CoNLL file that is no word with its tags.
+    #[error(
+        "{}, line {line}: {reason}; each line has a word and its tags in the same columns, and blank lines \
+         stand between sentences: correct the line",
+        file.display()
+    )]
+    ConllLine {
+        /// The file.
+        file: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong with it.
         reason: String,
     },
 
@@ -311,7 +327,7 @@ pub enum DataError {
     /// Training on one class teaches nothing.
     #[error(
         "dataset `{dataset}`: every training row has the label `{label}`; \
-         a classifier needs at least two classes: check the label column and --max-train-samples"
+         a classifier needs at least two classes: check the label column"
     )]
     OneClass {
         /// The dataset.
@@ -319,6 +335,24 @@ pub enum DataError {
         /// The only label.
         label: String,
     },
+
+    /// A subset of one class, of training rows that have several.
+    #[error(
+        "dataset `{dataset}`: the {rows} training rows that --max-train-samples keeps all have the label \
+         `{label}`; a classifier needs at least two classes: keep more rows, or others with another --seed"
+    )]
+    OneClassInSubset {
+        /// The dataset.
+        dataset: String,
+        /// The only label.
+        label: String,
+        /// Rows kept.
+        rows: usize,
+    },
+
+    /// Words and their tags.
+    #[error(transparent)]
+    Tags(#[from] Box<TagError>),
 
     /// A dataset card that does not say what it must.
     #[error("dataset card {origin}: {reason}")]
@@ -426,5 +460,11 @@ impl From<FileError> for DataError {
 impl From<HubError> for DataError {
     fn from(error: HubError) -> Self {
         Self::Hub(Box::new(error))
+    }
+}
+
+impl From<TagError> for DataError {
+    fn from(error: TagError) -> Self {
+        Self::Tags(Box::new(error))
     }
 }

@@ -3,8 +3,8 @@
 //! tokens.
 //!
 //! The way of the data: [`load_text_classification`] -> [`encode_all`] -> [`plan_epoch`] ->
-//! [`collate`]. For labels of words or spans, and answers within a text, [`encode_windows`] takes the place of
-//! [`encode_all`].
+//! [`collate`]. What every task shares of the first step is [`load_rows`]. Texts that are spread over windows, with
+//! the place of each token: [`encode_windows`].
 
 mod batch;
 mod card;
@@ -19,8 +19,10 @@ mod messages;
 mod panics;
 pub mod readers;
 mod report;
+mod rows;
 mod split;
 mod table;
+mod token_labels;
 mod tokenizer;
 mod unlabelled;
 
@@ -37,9 +39,14 @@ pub use encode::{
 };
 pub use error::DataError;
 pub use local::{SplitTables, read_local};
-pub use readers::{FileReport, Format};
+pub use readers::{FileReport, Format, split_tag};
 pub use report::{DataReport, SplitReport};
+pub use rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
 pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};
+pub use token_labels::{
+    TagError, TagRequest, TagScheme, TaggedText, TokenClassificationData, load_token_classification,
+    split_words,
+};
 pub use tokenizer::{DeclaredCut, SpecialTokens, TextStream, TextTokenizer, declared_cut, load_tokenizer};
 pub use unlabelled::{UnlabelledText, UnlabelledTexts, read_unlabelled, stream_unlabelled};

@@ -1,6 +1,7 @@
 //! Which row belongs to which split: decided by hashes of the text, never by a generator, so that
 //! every machine and every language agrees.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde::Deserialize;
@@ -58,15 +59,19 @@ impl HeldOut {
 }
 
 /// Drops the rows whose text also stands in the test split; returns how many.
-pub(crate) fn drop_leaked<T>(rows: &mut Vec<T>, test: &HashSet<String>, key: impl Fn(&T) -> String) -> usize {
+pub(crate) fn drop_leaked<T>(
+    rows: &mut Vec<T>,
+    test: &HashSet<Cow<'_, str>>,
+    key: impl Fn(&T) -> Cow<'_, str>,
+) -> usize {
     let before = rows.len();
-    rows.retain(|row| !test.contains(&key(row)));
+    rows.retain(|row| !test.contains(&*key(row)));
     before - rows.len()
 }
 
 /// Keeps `count` rows, those with the smallest SHA-256 of `seed:text` (ties: the earlier row), in
 /// their original order.
-pub(crate) fn keep_subset<T>(rows: &mut Vec<T>, count: usize, seed: u64, key: impl Fn(&T) -> String) {
+pub(crate) fn keep_subset<T>(rows: &mut Vec<T>, count: usize, seed: u64, key: impl Fn(&T) -> Cow<'_, str>) {
     if count >= rows.len() {
         return;
     }
@@ -128,7 +133,7 @@ mod tests {
         let texts = ["alpha", "beta", "gamma", "delta", "epsilon", "beta", "zeta", "eta"];
         let subset = |count, seed| {
             let mut rows: Vec<usize> = (0..texts.len()).collect();
-            keep_subset(&mut rows, count, seed, |row| texts[*row].to_string());
+            keep_subset(&mut rows, count, seed, |row| texts[*row].into());
             rows
         };
         assert_eq!(subset(3, 42), [1, 3, 6]);
@@ -141,9 +146,9 @@ mod tests {
 
     #[test]
     fn leaked_rows_are_dropped_and_counted() {
-        let test = HashSet::from(["b".to_string()]);
+        let test = HashSet::from([Cow::from("b")]);
         let mut rows = vec!["a", "b", "c", "b"];
-        let dropped = drop_leaked(&mut rows, &test, |row| row.to_string());
+        let dropped = drop_leaked(&mut rows, &test, |row| (*row).into());
         assert_eq!((rows, dropped), (vec!["a", "c"], 2));
     }
 }

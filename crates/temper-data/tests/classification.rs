@@ -362,13 +362,30 @@ fn blank_lines_are_passed_over_and_told() {
 }
 
 #[test]
-fn a_subset_of_one_class_is_refused() {
+fn a_subset_of_one_class_is_refused_by_its_own_name() {
     let root = tempfile::tempdir().unwrap();
     write(root.path(), "a.csv", &csv_of(0..40));
     let request =
         DatasetRequest { max_train_samples: Some(1), ..request(root.path().join("a.csv").display()) };
     let error = load_text_classification(&hub(root.path()), &request).unwrap_err();
+    assert!(matches!(error, DataError::OneClassInSubset { rows: 1, .. }), "{error}");
+    assert!(error.to_string().contains("--max-train-samples"), "{error}");
+
+    // Where all rows are of one class, the subset is not to blame.
+    write(root.path(), "a.csv", &csv_of((0..80).step_by(2)));
+    let error = load_text_classification(&hub(root.path()), &request).unwrap_err();
     assert!(matches!(error, DataError::OneClass { .. }), "{error}");
+}
+
+#[test]
+fn a_subset_of_nothing_says_which_numbers_to_raise_even_where_rows_leaked() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "d/train.csv", &csv_of(0..40));
+    write(root.path(), "d/test.csv", &csv_of(0..3));
+    let request = DatasetRequest { max_train_samples: Some(0), ..request(root.path().join("d").display()) };
+    let error = load_text_classification(&hub(root.path()), &request).unwrap_err();
+    assert!(matches!(error, DataError::EmptySplit { split: "train", .. }), "{error}");
+    assert!(error.to_string().contains("must be at least 1"), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use self::cell::{Cell, number_of, read};
 use self::observed::Found;
-use crate::{DataError, Table, Value};
+use crate::{DataError, DatasetTables, Table, Value};
 
 /// The classes of a dataset.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,25 @@ pub(crate) struct Place<'a> {
     pub column: &'a str,
     /// Whether the file tells numbers from text.
     pub typed: bool,
+}
+
+/// The names that a card gives to the classes, or else the schema of the first training file; all files have to
+/// agree with it.
+pub(crate) fn given_names(dataset: &DatasetTables, column: &str) -> Result<Option<Vec<String>>, DataError> {
+    let of_table =
+        |table: &Table| table.column(column).and_then(|index| table.columns[index].class_names.clone());
+    let tables = &dataset.tables;
+    let of_card = dataset.card.as_ref().and_then(|card| card.labels.clone());
+    let Some(names) = of_card.or_else(|| tables.train.first().and_then(of_table)) else {
+        return Ok(None);
+    };
+    for table in [&tables.train, &tables.validation, &tables.test].into_iter().flatten() {
+        if let Some(schema) = of_table(table).filter(|schema| *schema != names) {
+            let reason = format!("its classes are {schema:?}, those of the dataset {names:?}");
+            return Err(DataError::broken(&table.file, None, reason));
+        }
+    }
+    Ok(Some(names))
 }
 
 impl Labels {

@@ -1,5 +1,6 @@
 //! Files to tables, one reader a format. Each gives one row after another.
 
+mod conll;
 mod delimited;
 pub(crate) mod folder;
 mod jsonl;
@@ -10,6 +11,7 @@ mod report;
 mod snippets;
 mod source;
 
+pub use conll::split_tag;
 pub use report::{FileReport, LeftOut, SwallowedLines};
 pub use source::Encoding;
 
@@ -22,6 +24,9 @@ use crate::{Column, DataError, Table, Value};
 
 /// Columns that a message may name, and characters of each.
 const NAMES: usize = 100;
+
+/// What to do about a missing column where no task says more.
+const NAME_ANOTHER: &str = "name another with --text-column, --text-pair-column or --label-column";
 
 /// How a dataset's files are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,12 +46,15 @@ pub enum Format {
     Snippets,
     /// Plain text, a row a line.
     Text,
+    /// A word and its tags a line, blank lines between sentences.
+    Conll,
 }
 
 /// A row of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Its number, from 1 and without a header: the line in text and JSON lines, else the count.
+    /// Its number, from 1 and without a header: the line in text and JSON lines, the line of the first word in a
+    /// CoNLL file, else the count.
     pub number: usize,
     /// Its cells, in the order of the columns asked for.
     pub cells: Vec<Value>,
@@ -87,6 +95,7 @@ impl Format {
             "tsv" => Ok(Self::Tsv),
             "jsonl" | "ndjson" => Ok(Self::Jsonl),
             "txt" => Ok(Self::Text),
+            "conll" | "iob" | "bio" => Ok(Self::Conll),
             end => Err(DataError::UnknownFormat { path: path.to_path_buf(), remedy: remedy(end) }),
         }
     }
@@ -101,6 +110,7 @@ impl Format {
             Self::Folder => "folder",
             Self::Snippets => "snippets",
             Self::Text => "text",
+            Self::Conll => "conll",
         }
     }
 
@@ -116,6 +126,7 @@ impl Format {
             Self::Folder => Box::new(folder::FolderRows::open(path, wanted)?),
             Self::Snippets => Box::new(snippets::SnippetRows::open(path, wanted)?),
             Self::Text => Box::new(lines::TextRows::open(path, wanted)?),
+            Self::Conll => Box::new(conll::ConllRows::open(path, wanted)?),
         })
     }
 
@@ -160,7 +171,7 @@ fn remedy(ending: &str) -> &'static str {
         "arrow" | "feather" | "pkl" | "pickle" | "db" | "sqlite" => {
             "write it as Parquet or CSV, for example with pandas"
         }
-        _ => "use a .csv, .tsv, .jsonl, .parquet or .txt file",
+        _ => "use a .csv, .tsv, .jsonl, .parquet, .conll or .txt file",
     }
 }
 
@@ -192,5 +203,6 @@ fn missing_column(file: &Path, column: &str, names: &[String]) -> DataError {
         column: column.to_string(),
         near: near_names(column, available.iter().map(String::as_str)),
         available,
+        remedy: NAME_ANOTHER,
     }
 }

@@ -59,6 +59,9 @@ pub struct FileReport {
     pub delimiter: Option<char>,
     /// Blank lines passed over.
     pub blank_lines: usize,
+    /// Lines of a CoNLL file that are no words: comments and `-DOCSTART-`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub passed_over: usize,
     /// Fields with text behind their closing quote; the quotes are dropped and the text kept.
     pub loose_quotes: usize,
     /// What was left out of a folder.
@@ -78,6 +81,7 @@ impl FileReport {
             encoding: None,
             delimiter: None,
             blank_lines: 0,
+            passed_over: 0,
             loose_quotes: 0,
             left_out: LeftOut::default(),
             swallowed: Vec::new(),
@@ -98,6 +102,11 @@ impl FileReport {
     }
 }
 
+/// Records of other formats do not have the count.
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.file.display(), self.format.name())?;
@@ -112,6 +121,9 @@ impl fmt::Display for FileReport {
         write!(f, ", {} rows", self.rows)?;
         if self.blank_lines > 0 {
             write!(f, "; blank lines left out: {}", self.blank_lines)?;
+        }
+        if self.passed_over > 0 {
+            write!(f, "; comments and lines of -DOCSTART- passed over: {}", self.passed_over)?;
         }
         if self.loose_quotes > 0 {
             write!(
@@ -150,6 +162,10 @@ mod tests {
             report.to_string(),
             "reviews.csv: csv separated by `;`, quotes \", UTF-16LE, 80 rows; blank lines left out: 2"
         );
+        assert!(serde_json::to_value(&report).unwrap().get("passed_over").is_none());
+        report.passed_over = 3;
+        assert!(report.to_string().ends_with("-DOCSTART- passed over: 3"), "{report}");
+        assert_eq!(serde_json::to_value(&report).unwrap()["passed_over"], 3);
         (0..12).for_each(|index| report.left_out.add(format!("{index}.md")));
         let text = report.to_string();
         assert!(

@@ -16,18 +16,32 @@ pub fn skipped(why: impl Display) {
     let _ = writeln!(std::io::stderr(), "skipped: {why} ({test})");
 }
 
-/// The folder of a model in a mirror of the Hub: the one that TEMPER_MIRROR names, else `shared/mirror` beside
-/// the checkout. Says so where there is none, and fails where TEMPER_MIRROR names no mirror.
+/// The mirror of the Hub that TEMPER_MIRROR names, else `shared/mirror` beside the checkout. Fails where
+/// TEMPER_MIRROR names no mirror.
+fn mirror() -> PathBuf {
+    let Some(named) = std::env::var_os("TEMPER_MIRROR").map(PathBuf::from) else {
+        return Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/mirror");
+    };
+    assert!(named.join("models").is_dir(), "TEMPER_MIRROR={}: no folder with models/", named.display());
+    named
+}
+
+/// The folder of a model in the mirror of the Hub. Says so where there is none.
 pub fn mirrored(model: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/mirror");
-    let named = std::env::var_os("TEMPER_MIRROR").map(PathBuf::from);
-    if let Some(named) = &named {
-        assert!(named.join("models").is_dir(), "TEMPER_MIRROR={}: no folder with models/", named.display());
-    }
-    let dir = named.unwrap_or(beside).join("models").join(model);
+    let dir = mirror().join("models").join(model);
     if dir.is_dir() {
         return Some(dir);
     }
     skipped(format!("no mirror of the Hub with {model}; name one in TEMPER_MIRROR"));
+    None
+}
+
+/// A mirror of the Hub that has a dataset. Says so where there is none.
+pub fn mirror_with(dataset: &str) -> Option<PathBuf> {
+    let mirror = mirror();
+    if mirror.join("datasets").join(dataset).is_dir() {
+        return Some(mirror);
+    }
+    skipped(format!("no mirror of the Hub with the dataset {dataset}; name one in TEMPER_MIRROR"));
     None
 }

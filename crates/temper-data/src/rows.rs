@@ -1,0 +1,230 @@
+//! Tables to the records of a task in three splits: what is held out, what leaks, what a subset keeps.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+
+use temper_hub::{Hub, Resolved};
+
+use crate::dataset::{DatasetTables, load_tables};
+use crate::readers::FileReport;
+use crate::split::{Place, drop_leaked, keep_subset};
+use crate::{ColumnChoice, DataError, DatasetCard, HeldOut, Table, Task};
+
+/// What to do where the files leave a split empty.
+const MORE_FILES: &str = "give it files of its own, or more rows to hold out from";
+/// What to do where a subset does.
+const LARGER_SUBSETS: &str =
+    "--max-train-samples, --max-eval-samples and --max-test-samples must be at least 1";
+
+/// What a row of a dataset becomes for a task.
+pub trait Record {
+    /// What leaks and subsets compare: two records with the same key are the same text.
+    fn key(&self) -> Cow<'_, str>;
+
+    /// What decides which split a row is held out for: records of one group stay together. The key by default.
+    fn group(&self) -> Cow<'_, str> {
+        self.key()
+    }
+}
+
+/// What to load for any task.
+#[derive(Debug, Clone, Default)]
+pub struct RowsRequest {
+    /// A card's name, a Hub id that a card has, or a path.
+    pub name_or_path: String,
+    /// Folders with cards of the user.
+    pub card_directories: Vec<PathBuf>,
+    /// Columns by role, where the user or a training names them.
+    pub columns: ColumnChoice,
+    /// Decides which rows a subset keeps.
+    pub seed: u64,
+    /// At most this many training rows.
+    pub max_train_samples: Option<usize>,
+    /// At most this many validation rows.
+    pub max_eval_samples: Option<usize>,
+    /// At most this many test rows.
+    pub max_test_samples: Option<usize>,
+}
+
+/// A dataset's records, ready to be encoded.
+#[derive(Debug, Clone)]
+pub struct DatasetRows<R> {
+    /// The card's name (the stand-in's, where one was used), or the path.
+    pub name: String,
+    /// The card, unless a path was given.
+    pub card: Option<DatasetCard>,
+    /// Where the files came from, unless a path was given.
+    pub resolved: Option<Resolved>,
+    /// The columns that were read, by role.
+    pub columns: BTreeMap<String, String>,
+    /// To train on.
+    pub train: Vec<R>,
+    /// To choose by.
+    pub validation: Vec<R>,
+    /// To report.
+    pub test: Vec<R>,
+    /// Training rows before the subset.
+    pub full_train_rows: usize,
+    /// Rows of train and validation dropped because their text also stands in test.
+    pub leaked: usize,
+    /// Rows dropped because they have no label.
+    pub unlabelled: usize,
+    /// The files, and what their readers decided.
+    pub files: Vec<FileReport>,
+    /// What the user should look at.
+    pub notices: Vec<String>,
+}
+
+/// What a task makes of a table.
+#[derive(Debug, Clone, Default)]
+pub struct TableRows<R> {
+    /// The records, in the table's order.
+    pub rows: Vec<R>,
+    /// Rows dropped because they have no label.
+    pub unlabelled: usize,
+    /// What the user should look at.
+    pub notices: Vec<String>,
+}
+
+/// How a task reads the tables of a dataset.
+pub trait TableReader {
+    /// What a row becomes.
+    type Record: Record;
+
+    /// The records of a table. Tables come split by split: validation, test, then train.
+    ///
+    /// # Errors
+    /// What the task cannot read, with file and row.
+    fn read(&mut self, table: Table, split: &'static str) -> Result<TableRows<Self::Record>, DataError>;
+
+    /// Refuses a dataset that nothing can be learned from. Asked when every row has its split, and again when
+    /// the subsets were taken; no split is empty.
+    ///
+    /// # Errors
+    /// Why nothing can be learned.
+    fn check(&self, _dataset: &DatasetRows<Self::Record>) -> Result<(), DataError> {
+        Ok(())
+    }
+}
+
+/// Loads a dataset as records of a task. `reader` sees the tables of all splits before a row is read, for what
+/// stands in none of them alone: the names of classes, a scheme of tags.
+///
+/// Rows are held out of train by their [`Record::group`]; those of train and validation with the
+/// [`Record::key`] of a test row are dropped; subsets keep the rows whose keys have the smallest hashes.
+///
+/// # Errors
+/// Everything that [`load_tables`] and the reader report; [`DataError::EmptySplit`] and
+/// [`DataError::NothingButTest`].
+pub fn load_rows<T: TableReader>(
+    hub: &Hub,
+    request: &RowsRequest,
+    task: Task,
+    reader: impl FnOnce(&DatasetTables) -> Result<T, DataError>,
+) -> Result<(DatasetRows<T::Record>, T), DataError> {
+    let (name, cards) = (&request.name_or_path, &request.card_directories);
+    let dataset = load_tables(hub, name, cards, task, &request.columns)?;
+    let mut reader = reader(&dataset)?;
+    let mut rows = place_rows(dataset, &mut reader)?;
+    rows.remove_leaks();
+    rows.full_train_rows = rows.train.len();
+    rows.check_not_empty(MORE_FILES)?;
+    reader.check(&rows)?;
+    rows.take_subsets(request);
+    rows.check_not_empty(LARGER_SUBSETS)?;
+    reader.check(&rows)?;
+    Ok((rows, reader))
+}
+
+/// Reads all rows and cuts the missing splits out of train.
+fn place_rows<T: TableReader>(
+    dataset: DatasetTables,
+    reader: &mut T,
+) -> Result<DatasetRows<T::Record>, DataError> {
+    let mut rows = DatasetRows {
+        name: dataset.name,
+        card: dataset.card,
+        resolved: dataset.resolved,
+        columns: dataset.columns,
+        train: Vec::new(),
+        validation: Vec::new(),
+        test: Vec::new(),
+        full_train_rows: 0,
+        leaked: 0,
+        unlabelled: 0,
+        files: Vec::new(),
+        notices: Vec::new(),
+    };
+    rows.validation = rows.read_split(dataset.tables.validation, "validation", reader)?;
+    rows.test = rows.read_split(dataset.tables.test, "test", reader)?;
+    let train = rows.read_split(dataset.tables.train, "train", reader)?;
+    rows.hold_out(train, dataset.held_out);
+    Ok(rows)
+}
+
+impl<R: Record> DatasetRows<R> {
+    /// The records of a split's tables; what is to be said of the tables is kept.
+    fn read_split<T: TableReader<Record = R>>(
+        &mut self,
+        tables: Vec<Table>,
+        split: &'static str,
+        reader: &mut T,
+    ) -> Result<Vec<R>, DataError> {
+        let mut rows = Vec::new();
+        for table in tables {
+            self.files.push(table.report.clone());
+            let read = reader.read(table, split)?;
+            rows.extend(read.rows);
+            self.unlabelled += read.unlabelled;
+            self.notices.extend(read.notices);
+        }
+        Ok(rows)
+    }
+
+    fn hold_out(&mut self, train: Vec<R>, held_out: HeldOut) {
+        for row in train {
+            match held_out.place(&row.group()) {
+                Place::Train => self.train.push(row),
+                Place::Validation => self.validation.push(row),
+                Place::Test => self.test.push(row),
+            }
+        }
+    }
+
+    fn remove_leaks(&mut self) {
+        let test: HashSet<Cow<'_, str>> = self.test.iter().map(R::key).collect();
+        self.leaked =
+            drop_leaked(&mut self.train, &test, R::key) + drop_leaked(&mut self.validation, &test, R::key);
+        if self.leaked > 0 {
+            tracing::info!(
+                dataset = self.name,
+                rows = self.leaked,
+                "dropped rows of train and validation whose text also stands in test"
+            );
+        }
+    }
+
+    fn check_not_empty(&self, remedy: &'static str) -> Result<(), DataError> {
+        let splits = [("train", &self.train), ("validation", &self.validation), ("test", &self.test)];
+        match splits.into_iter().find(|(_, rows)| rows.is_empty()) {
+            Some(("train", _)) if self.full_train_rows == 0 && self.leaked > 0 => {
+                Err(DataError::NothingButTest { dataset: self.name.clone(), rows: self.leaked })
+            }
+            Some((split, _)) => Err(DataError::EmptySplit { dataset: self.name.clone(), split, remedy }),
+            None => Ok(()),
+        }
+    }
+
+    fn take_subsets(&mut self, request: &RowsRequest) {
+        for (rows, count) in [
+            (&mut self.train, request.max_train_samples),
+            (&mut self.validation, request.max_eval_samples),
+            (&mut self.test, request.max_test_samples),
+        ] {
+            if let Some(count) = count {
+                keep_subset(rows, count, request.seed, R::key);
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Token classification: words with a tag each, from lists, CoNLL files and spans of raw text.
+
+mod entries;
+mod error;
+mod faults;
+mod names;
+mod scheme;
+mod spans;
+
+use std::borrow::Cow;
+
+use temper_hub::Hub;
+
+pub use self::error::TagError;
+pub use self::scheme::TagScheme;
+pub use self::spans::split_words;
+
+use self::entries::{Place, Written};
+use self::faults::Faults;
+use self::names::Tags;
+use crate::rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
+use crate::{DataError, DatasetTables, Table, Task, Unlabelled, Value};
+
+/// What to load.
+#[derive(Debug, Clone, Default)]
+pub struct TagRequest {
+    /// The dataset. Columns have the roles tokens and tags, or text and spans.
+    pub rows: RowsRequest,
+    /// Whether a sequence of tags that the scheme does not allow is an error; else a notice counts them.
+    pub strict: bool,
+}
+
+/// A sentence with a tag for each word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaggedText {
+    /// The words.
+    pub words: Vec<String>,
+    /// The tags of the words, indices into the tag names.
+    pub tags: Vec<usize>,
+    /// The raw text, where the source has spans of it.
+    pub text: Option<String>,
+    /// The row in its file, from 1; of a CoNLL file the line of the first word.
+    pub row: usize,
+}
+
+impl Record for TaggedText {
+    /// The text; words stand with a space between.
+    fn key(&self) -> Cow<'_, str> {
+        match &self.text {
+            Some(text) => Cow::from(text),
+            None => self.words.join(" ").into(),
+        }
+    }
+}
+
+/// A dataset, ready to be encoded.
+#[derive(Debug, Clone)]
+pub struct TokenClassificationData {
+    /// The sentences.
+    pub rows: DatasetRows<TaggedText>,
+    /// Names of the tags 0, 1, ...
+    ///
+    /// They are those of the card or of the files' schema, else `O`, then the types that occur in train in the order of
+    /// their code points, each with all marks of the scheme: B, I, then E and S, or L and U.
+    pub tag_names: Vec<String>,
+    /// How the tags mark entities.
+    pub scheme: TagScheme,
+    /// Sentences of all files with tags that the scheme does not allow; they are kept as they are.
+    pub invalid: usize,
+}
+
+/// Loads a dataset as sentences with a tag for each word.
+///
+/// Lists of words and tags are taken as they are, also where they break the scheme. Spans of a raw text become words
+/// ([`split_words`], cut at the borders of spans) with BIO tags. Sentences without words are passed over, with a notice.
+///
+/// # Errors
+/// Everything that [`load_rows`] reports, and [`TagError`].
+pub fn load_token_classification(
+    hub: &Hub,
+    request: &TagRequest,
+) -> Result<TokenClassificationData, DataError> {
+    let prepare = |dataset: &DatasetTables| TaggedTextReader::new(dataset, request.strict);
+    let (mut rows, reader) = load_rows(hub, &request.rows, Task::TokenClassification, prepare)?;
+    let TaggedTextReader { tags, faults, .. } = reader;
+    rows.notices.splice(..0, tags.notices);
+    rows.notices.extend(faults.notice(tags.scheme));
+    Ok(TokenClassificationData { rows, tag_names: tags.names, scheme: tags.scheme, invalid: faults.count() })
+}
+
+/// Where words and tags stand, by column.
+#[derive(Debug)]
+enum Source {
+    /// Lists of words and of tags.
+    Lists { tokens: String, tags: String },
+    /// Raw text and spans of it.
+    Spans { text: String, spans: String },
+}
+
+impl Source {
+    fn of(dataset: &DatasetTables) -> Self {
+        let name = |role: &str| dataset.columns.get(role).cloned();
+        match (name("text"), name("spans")) {
+            (Some(text), Some(spans)) => Self::Spans { text, spans },
+            _ => Self::Lists {
+                tokens: name("tokens").unwrap_or_else(|| "tokens".into()),
+                tags: name("tags").unwrap_or_else(|| "tags".into()),
+            },
+        }
+    }
+
+    /// The columns of the words and of what is said of them.
+    fn columns(&self) -> (&str, &str) {
+        match self {
+            Self::Lists { tokens, tags } => (tokens, tags),
+            Self::Spans { text, spans } => (text, spans),
+        }
+    }
+}
+
+/// Reads sentences.
+struct TaggedTextReader {
+    source: Source,
+    tags: Tags,
+    policy: Unlabelled,
+    strict: bool,
+    faults: Faults,
+}
+
+/// A row as it was read: `None` for one without tags.
+type ReadRow = Option<TaggedText>;
+
+impl TaggedTextReader {
+    fn new(dataset: &DatasetTables, strict: bool) -> Result<Self, DataError> {
+        let source = Source::of(dataset);
+        let tags = Tags::of(dataset, &source)?;
+        let policy = dataset.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
+        Ok(Self { source, tags, policy, strict, faults: Faults::default() })
+    }
+
+    fn row(&self, words: &Value, tags: &Value, place: Place<'_>) -> Result<ReadRow, DataError> {
+        match &self.source {
+            Source::Lists { tokens, tags: column } => {
+                let words = entries::words(words, place, tokens)?;
+                let is_unlabelled = *tags == Value::Null && !words.is_empty();
+                let tags = entries::tags(tags, place, column)?;
+                if is_unlabelled {
+                    return Ok(None);
+                }
+                self.of_lists(words, &tags, place).map(Some)
+            }
+            Source::Spans { text: text_column, spans: column } => {
+                let text = words.to_text(place.file, place.row, text_column)?;
+                let Some(spans) = spans::read(tags, place, column)? else { return Ok(None) };
+                let (words, names) = spans::tagged(&text, &spans, place)?;
+                let written: Vec<Written<'_>> = names.iter().map(|name| Written::Name(name)).collect();
+                let row = self.of_lists(words, &written, place)?;
+                Ok(Some(TaggedText { text: Some(text), ..row }))
+            }
+        }
+    }
+
+    fn of_lists(
+        &self,
+        words: Vec<String>,
+        written: &[Written<'_>],
+        place: Place<'_>,
+    ) -> Result<TaggedText, DataError> {
+        let file = || place.file.to_path_buf();
+        if words.len() != written.len() {
+            let (tokens, tags) = (words.len(), written.len());
+            return Err(TagError::Lengths { file: file(), row: place.row, tokens, tags }.into());
+        }
+        let unknown = |index: usize| {
+            DataError::from(TagError::Unknown {
+                file: file(),
+                row: place.row,
+                word: index + 1,
+                text: words[index].clone(),
+                tag: written[index].name(),
+                names: self.tags.names.clone(),
+                origin: self.tags.origin,
+            })
+        };
+        let id = |(index, tag)| self.tags.id(tag).ok_or_else(|| unknown(index));
+        let tags = written.iter().enumerate().map(id).collect::<Result<_, _>>()?;
+        Ok(TaggedText { words, tags, text: None, row: place.row })
+    }
+
+    /// Notes what the scheme does not allow.
+    fn check_scheme(&mut self, table: &Table, rows: &[TaggedText]) -> Result<(), DataError> {
+        let scheme = self.tags.scheme;
+        let fault = |row: &TaggedText| {
+            let names: Vec<&str> = row.tags.iter().map(|tag| self.tags.names[*tag].as_str()).collect();
+            scheme.fault(&names).map(|fault| (row.row, fault))
+        };
+        let found: Vec<(usize, String)> = rows.iter().filter_map(fault).collect();
+        match found.first() {
+            Some((row, fault)) if self.strict => Err(DataError::from(TagError::Sequence {
+                file: table.file.clone(),
+                row: *row,
+                fault: fault.clone(),
+                scheme: scheme.name(),
+                count: found.len(),
+            })),
+            _ => {
+                self.faults.add(&table.file, found);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl TableReader for TaggedTextReader {
+    type Record = TaggedText;
+
+    fn read(&mut self, table: Table, _split: &'static str) -> Result<TableRows<TaggedText>, DataError> {
+        let (words, tags) = self.source.columns();
+        let (Some(words), Some(tags)) = (table.column(words), table.column(tags)) else {
+            return Err(DataError::broken(&table.file, None, "a column is missing"));
+        };
+        let mut rows = Vec::with_capacity(table.rows.len());
+        let (mut unlabelled, mut empty) = (Vec::new(), Vec::new());
+        for row in &table.rows {
+            let place = Place { file: &table.file, row: row.number };
+            match self.row(&row.cells[words], &row.cells[tags], place)? {
+                Some(sentence) if sentence.words.is_empty() => empty.push(row.number),
+                Some(sentence) => rows.push(sentence),
+                None => unlabelled.push(row.number),
+            }
+        }
+        if let (Some(row), Unlabelled::Error) = (unlabelled.first(), self.policy) {
+            return Err(DataError::Unlabelled {
+                file: table.file.clone(),
+                row: *row,
+                column: self.source.columns().1.to_string(),
+                count: unlabelled.len(),
+            });
+        }
+        self.check_scheme(&table, &rows)?;
+        let passed_over = empty.first().map(|first| {
+            let (file, count) = (table.file.display(), empty.len());
+            format!("{file}: rows without words are passed over: {count} (the first is row {first})")
+        });
+        Ok(TableRows { rows, unlabelled: unlabelled.len(), notices: passed_over.into_iter().collect() })
+    }
+
+    fn check(&self, dataset: &DatasetRows<TaggedText>) -> Result<(), DataError> {
+        let mut tags = dataset.train.iter().flat_map(|row| &row.tags);
+        let Some(first) = tags.next() else { return Ok(()) };
+        if tags.any(|tag| tag != first) {
+            return Ok(());
+        }
+        let is_subset = dataset.train.len() < dataset.full_train_rows;
+        Err(DataError::from(TagError::OneTag {
+            dataset: dataset.name.clone(),
+            rows: dataset.train.len(),
+            tag: self.tags.names[*first].clone(),
+            remedy: match is_subset {
+                true => "keep more rows with --max-train-samples, or others with another --seed",
+                false => "check the column of the tags",
+            },
+        }))
+    }
+}
