@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use temper_hub::{Replaced, Source, Wanted, catalogue, is_inner_path, near_names};
 
 use crate::{DataError, Format, HeldOut};
@@ -24,7 +24,7 @@ const EMBEDDED: &[(&str, &str)] = &[
 const MOST_BYTES: u64 = 1 << 20;
 
 /// What a dataset is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
     /// One label a text, or a pair of texts.

@@ -2,43 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-use temper_hub::{Hub, Resolved};
+use temper_hub::Hub;
 
 use crate::card::{Task, Unlabelled};
-use crate::columns::ColumnChoice;
 use crate::labels::{Labels, Place, given_names};
-use crate::readers::{FileReport, Row};
+use crate::readers::Row;
 use crate::rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
-use crate::{DataError, DatasetCard, DatasetTables, Table, TextInput};
-
-/// What to load.
-#[derive(Debug, Clone, Default)]
-pub struct DatasetRequest {
-    /// A card's name, a Hub id that a card has, or a path.
-    pub name_or_path: String,
-    /// Column of the text; otherwise the card's, or `text`.
-    pub text_column: Option<String>,
-    /// Column of the second text of a pair; otherwise the card's, or none.
-    pub text_pair_column: Option<String>,
-    /// Column of the label; otherwise the card's, or `label`.
-    pub label_column: Option<String>,
-    /// Columns that the model was trained on: taken where files without a card have them and the request names
-    /// no others.
-    pub trained_columns: Option<ColumnNames>,
-    /// Folders with cards of the user.
-    pub card_directories: Vec<PathBuf>,
-    /// Decides which rows a subset keeps.
-    pub seed: u64,
-    /// At most this many training rows.
-    pub max_train_samples: Option<usize>,
-    /// At most this many validation rows.
-    pub max_eval_samples: Option<usize>,
-    /// At most this many test rows.
-    pub max_test_samples: Option<usize>,
-}
+use crate::{DataError, DatasetTables, Table, TextInput};
 
 /// A text with its class.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,86 +44,10 @@ impl Record for LabelledText {
 /// A dataset, ready to be encoded.
 #[derive(Debug, Clone)]
 pub struct TextClassificationData {
-    /// The card's name (the stand-in's, where one was used), or the path.
-    pub name: String,
-    /// The card, unless a path was given.
-    pub card: Option<DatasetCard>,
-    /// Where the files came from, unless a path was given.
-    pub resolved: Option<Resolved>,
-    /// The columns that were read.
-    pub columns: ColumnNames,
+    /// The texts. Columns have the roles text, label and, for pairs, text_pair.
+    pub rows: DatasetRows<LabelledText>,
     /// Names of the classes 0, 1, ...
     pub label_names: Vec<String>,
-    /// To train on.
-    pub train: Vec<LabelledText>,
-    /// To choose by.
-    pub validation: Vec<LabelledText>,
-    /// To report.
-    pub test: Vec<LabelledText>,
-    /// Training rows before the subset.
-    pub full_train_rows: usize,
-    /// Rows of train and validation dropped because their text also stands in test.
-    pub leaked: usize,
-    /// Rows dropped because they have no label.
-    pub unlabelled: usize,
-    /// The files, and what their readers decided.
-    pub files: Vec<FileReport>,
-    /// What the user should look at.
-    pub notices: Vec<String>,
-}
-
-/// The columns of a dataset, by what they are for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ColumnNames {
-    /// The text.
-    pub text: String,
-    /// The second text of a pair; `None` where texts come alone.
-    pub text_pair: Option<String>,
-    /// The label.
-    pub label: String,
-}
-
-impl ColumnNames {
-    fn of_roles(roles: &BTreeMap<String, String>) -> Self {
-        let name = |role: &str| roles.get(role).cloned();
-        let required = |role: &str| name(role).unwrap_or_else(|| role.to_string());
-        Self { text: required("text"), text_pair: name("text_pair"), label: required("label") }
-    }
-}
-
-impl DatasetRequest {
-    fn rows(&self) -> RowsRequest {
-        RowsRequest {
-            name_or_path: self.name_or_path.clone(),
-            card_directories: self.card_directories.clone(),
-            columns: self.columns(),
-            seed: self.seed,
-            max_train_samples: self.max_train_samples,
-            max_eval_samples: self.max_eval_samples,
-            max_test_samples: self.max_test_samples,
-        }
-    }
-
-    fn columns(&self) -> ColumnChoice {
-        let roles = |text: Option<&String>, pair: Option<&String>, label: Option<&String>| {
-            let names = [("text", text), ("text_pair", pair), ("label", label)];
-            names.into_iter().filter_map(|(role, name)| Some((role.to_string(), name?.clone()))).collect()
-        };
-        let trained = self.trained_columns.as_ref();
-        ColumnChoice {
-            asked: roles(
-                self.text_column.as_ref(),
-                self.text_pair_column.as_ref(),
-                self.label_column.as_ref(),
-            ),
-            trained: roles(
-                trained.map(|names| &names.text),
-                trained.and_then(|names| names.text_pair.as_ref()),
-                trained.map(|names| &names.label),
-            ),
-        }
-    }
 }
 
 /// Loads a dataset as labelled texts.
@@ -162,51 +57,43 @@ impl DatasetRequest {
 /// range; a quoted field that holds rows; an empty split; a training split, or a subset of it, of one class.
 pub fn load_text_classification(
     hub: &Hub,
-    request: &DatasetRequest,
+    request: &RowsRequest,
 ) -> Result<TextClassificationData, DataError> {
-    let (mut dataset, reader) =
-        load_rows(hub, &request.rows(), Task::TextClassification, LabelledTextReader::new)?;
-    let LabelledTextReader { columns, labels, .. } = reader;
-    dataset.notices.splice(..0, labels.notices);
-    Ok(TextClassificationData {
-        name: dataset.name,
-        card: dataset.card,
-        resolved: dataset.resolved,
-        columns,
-        label_names: labels.names,
-        train: dataset.train,
-        validation: dataset.validation,
-        test: dataset.test,
-        full_train_rows: dataset.full_train_rows,
-        leaked: dataset.leaked,
-        unlabelled: dataset.unlabelled,
-        files: dataset.files,
-        notices: dataset.notices,
-    })
+    let (mut rows, reader) = load_rows(hub, request, Task::TextClassification, LabelledTextReader::new)?;
+    rows.notices.splice(..0, reader.labels.notices);
+    Ok(TextClassificationData { rows, label_names: reader.labels.names })
 }
 
 /// Reads texts and their labels.
 struct LabelledTextReader {
-    columns: ColumnNames,
+    /// Columns by role.
+    columns: BTreeMap<String, String>,
     labels: Labels,
     policy: Unlabelled,
 }
 
 impl LabelledTextReader {
     fn new(dataset: &DatasetTables) -> Result<Self, DataError> {
-        let columns = ColumnNames::of_roles(&dataset.columns);
-        let labels = match given_names(dataset, &columns.label)? {
+        let columns = dataset.columns.clone();
+        let label = columns.get("label").map_or("label", String::as_str);
+        let labels = match given_names(dataset, label)? {
             Some(names) => Labels::given(names),
-            None => Labels::observed(&dataset.tables.train, &columns.label)?,
+            None => Labels::observed(&dataset.tables.train, label)?,
         };
         let policy = dataset.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
         Ok(Self { columns, labels, policy })
     }
 
+    /// Where the column of a role stands in a table, and its name.
+    fn place(&self, table: &Table, role: &str) -> Option<(usize, String)> {
+        let name = self.columns.get(role)?;
+        Some((table.column(name)?, name.clone()))
+    }
+
     /// Refuses quoted fields whose lines would be rows with labels of this dataset; others that look
     /// like rows are told.
     fn check_fields(&self, table: &Table) -> Result<Option<String>, DataError> {
-        let label = table.column(&self.columns.label);
+        let label = self.place(table, "label").map(|(index, _)| index);
         for lines in &table.report.swallowed {
             let values = label.map_or(&[][..], |label| &lines.values[label]);
             let known = values.iter().filter(|value| self.labels.knows(value)).count();
@@ -222,11 +109,10 @@ impl LabelledTextReader {
     }
 
     fn read_rows(&self, table: &Table) -> Result<Vec<LabelledText>, DataError> {
-        let place_of = |name: &String| table.column(name).map(|index| (index, name.clone()));
-        let (Some(text), Some(label)) = (place_of(&self.columns.text), place_of(&self.columns.label)) else {
+        let (Some(text), Some(label)) = (self.place(table, "text"), self.place(table, "label")) else {
             return Err(DataError::broken(&table.file, None, "a column is missing"));
         };
-        let pair = self.columns.text_pair.as_ref().and_then(place_of);
+        let pair = self.place(table, "text_pair");
         let typed = table.columns[label.0].typed;
         let mut rows = Vec::with_capacity(table.rows.len());
         let mut unlabelled = Vec::new();

@@ -28,9 +28,7 @@ mod unlabelled;
 
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
 pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
-pub use classification::{
-    ColumnNames, DatasetRequest, LabelledText, TextClassificationData, load_text_classification,
-};
+pub use classification::{LabelledText, TextClassificationData, load_text_classification};
 pub use columns::ColumnChoice;
 pub use dataset::{DatasetTables, check_dataset_name, load_tables};
 pub use encode::{
@@ -40,7 +38,7 @@ pub use encode::{
 pub use error::DataError;
 pub use local::{SplitTables, read_local};
 pub use readers::{FileReport, Format, split_tag};
-pub use report::{DataReport, SplitReport};
+pub use report::{DataReport, SplitContent, SplitReport};
 pub use rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
 pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::readers::FileReport;
-use crate::{EncodedSet, LabelledText, TextClassificationData};
+use crate::{DatasetRows, EncodedSet};
 
 /// Files that are told one by one.
 const FILES: usize = 8;
@@ -17,7 +17,7 @@ pub struct SplitReport {
     pub split: &'static str,
     /// Examples.
     pub examples: usize,
-    /// Examples of each class, in the order of the ids.
+    /// How often each label occurs, in the order of the ids; empty where there are no labels.
     pub label_counts: Vec<(String, usize)>,
     /// Examples that truncation shortened.
     pub truncated_examples: usize,
@@ -37,23 +37,31 @@ pub struct SplitReport {
     pub p95: usize,
 }
 
+/// What a task makes of a split.
+#[derive(Debug, Clone, Copy)]
+pub struct SplitContent<'a> {
+    /// Examples.
+    pub examples: usize,
+    /// How often each label occurs, by id.
+    pub labels: &'a [usize],
+    /// The examples, encoded; one that is spread over windows is there several times.
+    pub encoded: &'a EncodedSet,
+}
+
 impl SplitReport {
-    /// Describes a split; `set` are its rows, encoded.
-    pub fn new(split: &'static str, rows: &[LabelledText], label_names: &[String], set: &EncodedSet) -> Self {
-        let mut counts = vec![0; label_names.len()];
-        for row in rows {
-            counts[row.label] += 1;
-        }
+    /// Describes a split.
+    pub fn new(split: &'static str, label_names: &[String], content: SplitContent<'_>) -> Self {
+        let SplitContent { examples, labels, encoded: set } = content;
         let mut lengths: Vec<usize> = set.items.iter().map(|item| item.ids.len()).collect();
         lengths.sort_unstable();
-        let examples = lengths.len();
-        let share = |count: usize| count as f64 / examples.max(1) as f64;
+        let items = lengths.len();
+        let share = |count: usize| count as f64 / items.max(1) as f64;
         // The nearest rank: the smallest length that at least 95 % do not exceed.
-        let rank = (examples * 95).div_ceil(100);
+        let rank = (items * 95).div_ceil(100);
         Self {
             split,
             examples,
-            label_counts: label_names.iter().cloned().zip(counts).collect(),
+            label_counts: label_names.iter().cloned().zip(labels.iter().copied()).collect(),
             truncated_examples: set.truncated_examples,
             truncated_percent: 100.0 * share(set.truncated_examples),
             tokens_lost: set.tokens_lost,
@@ -88,9 +96,8 @@ pub struct DataReport {
 }
 
 impl DataReport {
-    /// Describes a dataset from its encoded splits (train, validation, test).
-    pub fn new(data: &TextClassificationData, [train, validation, test]: [&EncodedSet; 3]) -> Self {
-        let names = &data.label_names;
+    /// Describes a dataset and what a task makes of its splits (train, validation, test).
+    pub fn new<R>(data: &DatasetRows<R>, label_names: &[String], splits: [SplitContent<'_>; 3]) -> Self {
         let resolved = data.resolved.as_ref();
         Self {
             dataset: data.name.clone(),
@@ -100,11 +107,11 @@ impl DataReport {
             unlabelled: data.unlabelled,
             files: data.files.clone(),
             notices: data.notices.clone(),
-            splits: vec![
-                SplitReport::new("train", &data.train, names, train),
-                SplitReport::new("validation", &data.validation, names, validation),
-                SplitReport::new("test", &data.test, names, test),
-            ],
+            splits: ["train", "validation", "test"]
+                .into_iter()
+                .zip(splits)
+                .map(|(split, content)| SplitReport::new(split, label_names, content))
+                .collect(),
         }
     }
 }
@@ -115,11 +122,11 @@ impl fmt::Display for SplitReport {
             self.label_counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
         write!(
             f,
-            "{:<10} {:>7} examples ({}); tokens: mean {:.0}, 95 % within {}, longest {}; \
+            "{:<10} {:>7} examples{}; tokens: mean {:.0}, 95 % within {}, longest {}; \
              cut: {} ({:.1} %), {}{} tokens lost",
             self.split,
             self.examples,
-            labels.join(", "),
+            if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) },
             self.mean,
             self.p95,
             self.longest,
@@ -171,22 +178,20 @@ mod tests {
     use crate::{Encoded, Format};
 
     fn report() -> DataReport {
-        let row = |label| LabelledText { text: String::new(), pair: None, label, row: 1 };
         let item = |length: usize, tokens_lost| Encoded {
             ids: vec![1; length],
             type_ids: vec![0; length],
             tokens_lost,
             lost_is_estimate: false,
         };
-        let data = TextClassificationData {
+        let data = DatasetRows::<()> {
             name: "reviews".into(),
             card: None,
             resolved: None,
-            columns: crate::ColumnNames { text: "text".into(), text_pair: None, label: "label".into() },
-            label_names: vec!["neg".into(), "pos".into()],
-            train: vec![row(1), row(0), row(1), row(1)],
-            validation: vec![row(0)],
-            test: vec![row(1)],
+            columns: Default::default(),
+            train: vec![(); 4],
+            validation: vec![()],
+            test: vec![()],
             full_train_rows: 9,
             leaked: 2,
             unlabelled: 3,
@@ -196,7 +201,13 @@ mod tests {
         let train = vec![item(2, 0), item(8, 5), item(4, 0), item(6, 0)];
         let train = EncodedSet::new(train, false);
         let other = EncodedSet::new(vec![item(3, 0)], false);
-        DataReport::new(&data, [&train, &other, &other])
+        let content = |labels: &'static [usize], encoded| SplitContent {
+            examples: labels.iter().sum(),
+            labels,
+            encoded,
+        };
+        let splits = [content(&[1, 3], &train), content(&[1, 0], &other), content(&[0, 1], &other)];
+        DataReport::new(&data, &["neg".into(), "pos".into()], splits)
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! From a name or path to labelled texts in three splits.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use temper_data::{
-    ColumnNames, DataError, DatasetRequest, LabelledText, TextClassificationData, check_dataset_name,
+    ColumnChoice, DataError, LabelledText, RowsRequest, TextClassificationData, check_dataset_name,
     load_text_classification, unit_hash,
 };
 use temper_hub::{Hub, HubSettings};
@@ -27,8 +28,12 @@ fn write(root: &Path, name: &str, content: &str) {
     std::fs::write(path, content).unwrap();
 }
 
-fn request(name_or_path: impl ToString) -> DatasetRequest {
-    DatasetRequest { name_or_path: name_or_path.to_string(), seed: 42, ..DatasetRequest::default() }
+fn request(name_or_path: impl ToString) -> RowsRequest {
+    RowsRequest { name_or_path: name_or_path.to_string(), seed: 42, ..RowsRequest::default() }
+}
+
+fn columns(names: &[(&str, &str)]) -> BTreeMap<String, String> {
+    names.iter().map(|(role, name)| (role.to_string(), name.to_string())).collect()
 }
 
 fn load_path(root: &Path, name: &str) -> Result<TextClassificationData, DataError> {
@@ -51,13 +56,13 @@ fn one_file_is_cut_by_the_hash_of_its_texts() {
     write(root.path(), "reviews.csv", &csv_of(0..40));
     let data = load_path(root.path(), "reviews.csv").unwrap();
     // As the reference script has it (tests of the split).
-    assert_eq!(texts(&data.test), [12, 13, 19, 20, 26, 30].map(|i| format!("text {i}")));
-    assert_eq!(texts(&data.validation), [6, 14, 17, 28, 34].map(|i| format!("text {i}")));
-    assert_eq!((data.train.len(), data.full_train_rows, data.leaked), (29, 29, 0));
+    assert_eq!(texts(&data.rows.test), [12, 13, 19, 20, 26, 30].map(|i| format!("text {i}")));
+    assert_eq!(texts(&data.rows.validation), [6, 14, 17, 28, 34].map(|i| format!("text {i}")));
+    assert_eq!((data.rows.train.len(), data.rows.full_train_rows, data.rows.leaked), (29, 29, 0));
     assert_eq!(data.label_names, ["0", "1"]);
-    let first = &data.test[0];
+    let first = &data.rows.test[0];
     assert_eq!((first.label, first.row), (0, 13));
-    assert!(data.card.is_none() && data.resolved.is_none());
+    assert!(data.rows.card.is_none() && data.rows.resolved.is_none());
 }
 
 #[test]
@@ -70,20 +75,21 @@ fn string_labels_become_sorted_ids_and_columns_can_be_named() {
         })
         .collect();
     write(root.path(), "news.jsonl", &rows.concat());
-    let request = DatasetRequest {
-        text_column: Some("title".into()),
-        text_pair_column: Some("body".into()),
-        label_column: Some("topic".into()),
+    let request = RowsRequest {
+        columns: ColumnChoice {
+            asked: columns(&[("text", "title"), ("text_pair", "body"), ("label", "topic")]),
+            ..ColumnChoice::default()
+        },
         ..request(root.path().join("news.jsonl").display())
     };
     let data = load_text_classification(&hub(root.path()), &request).unwrap();
     assert_eq!(data.label_names, ["art", "sport"]);
-    let row = &data.train[0];
+    let row = &data.rows.train[0];
     assert_eq!((row.text.as_str(), row.pair.as_deref()), ("text 0", Some("more 0")));
     assert_eq!(row.label, 1);
     // A pair is hashed with both of its texts.
     let tested = |row: &LabelledText| unit_hash(&format!("{}\tmore {}", row.text, row.row - 1)) < 0.1;
-    assert!(data.test.iter().all(tested) && !data.train.iter().any(tested));
+    assert!(data.rows.test.iter().all(tested) && !data.rows.train.iter().any(tested));
 }
 
 #[test]
@@ -94,9 +100,9 @@ fn texts_of_the_test_split_are_dropped_from_the_others() {
     write(root.path(), "data/test.csv", &csv_of([3, 4, 19, 40].into_iter()));
     let data = load_path(root.path(), "data").unwrap();
     // 3, 4 and 19 from train, 19 from dev.
-    assert_eq!(data.leaked, 4);
-    assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (17, 5, 4));
-    assert!(!texts(&data.train).contains(&"text 3"));
+    assert_eq!(data.rows.leaked, 4);
+    assert_eq!((data.rows.train.len(), data.rows.validation.len(), data.rows.test.len()), (17, 5, 4));
+    assert!(!texts(&data.rows.train).contains(&"text 3"));
 }
 
 #[test]
@@ -106,7 +112,7 @@ fn subsets_keep_the_smallest_hashes_of_each_split() {
     write(root.path(), "data/dev.csv", &csv_of(20..30));
     write(root.path(), "data/test.csv", &csv_of(30..40));
     let load = |seed| {
-        let request = DatasetRequest {
+        let request = RowsRequest {
             seed,
             max_train_samples: Some(8),
             max_eval_samples: Some(4),
@@ -116,11 +122,11 @@ fn subsets_keep_the_smallest_hashes_of_each_split() {
         load_text_classification(&hub(root.path()), &request).unwrap()
     };
     let data = load(42);
-    assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (8, 4, 10));
-    assert_eq!(data.full_train_rows, 20);
-    assert!(data.train.is_sorted_by_key(|row| row.row));
-    assert_eq!(data.train, load(42).train);
-    assert_ne!(data.train, load(43).train);
+    assert_eq!((data.rows.train.len(), data.rows.validation.len(), data.rows.test.len()), (8, 4, 10));
+    assert_eq!(data.rows.full_train_rows, 20);
+    assert!(data.rows.train.is_sorted_by_key(|row| row.row));
+    assert_eq!(data.rows.train, load(42).rows.train);
+    assert_ne!(data.rows.train, load(43).rows.train);
 }
 
 const CARD: &str = r#"
@@ -142,7 +148,7 @@ fn write_card(root: &Path, name: &str, head: &str, hub_id: &str) {
 }
 
 fn load_card(root: &Path, name: &str) -> Result<TextClassificationData, DataError> {
-    let request = DatasetRequest { card_directories: vec![root.join("cards")], ..request(name) };
+    let request = RowsRequest { card_directories: vec![root.join("cards")], ..request(name) };
     load_text_classification(&hub(root), &request)
 }
 
@@ -154,8 +160,8 @@ fn a_card_names_files_columns_and_classes() {
     write_card(root.path(), "reviews", "", "me/reviews");
     let data = load_card(root.path(), "reviews").unwrap();
     assert_eq!(data.label_names, ["bad", "good"]);
-    assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (29, 11, 10));
-    let resolved = data.resolved.unwrap();
+    assert_eq!((data.rows.train.len(), data.rows.validation.len(), data.rows.test.len()), (29, 11, 10));
+    let resolved = data.rows.resolved.unwrap();
     assert_eq!(resolved.files.len(), 2);
     assert_eq!(resolved.stand_in_for, None);
 }
@@ -168,10 +174,10 @@ fn a_stand_in_is_read_by_its_own_card_and_recorded() {
     write_card(root.path(), "small", "", "me/small");
     write_card(root.path(), "large", "stand_in = \"small\"", "me/large");
     let data = load_card(root.path(), "large").unwrap();
-    assert_eq!(data.name, "small");
-    assert_eq!(data.card.unwrap().name, "small");
-    assert!(data.resolved.unwrap().stand_in_for.is_some());
-    assert_eq!(data.train.len(), 29);
+    assert_eq!(data.rows.name, "small");
+    assert_eq!(data.rows.card.unwrap().name, "small");
+    assert!(data.rows.resolved.unwrap().stand_in_for.is_some());
+    assert_eq!(data.rows.train.len(), 29);
 
     write_card(root.path(), "large", "", "me/large");
     let error = load_card(root.path(), "large").unwrap_err();
@@ -209,7 +215,7 @@ fn a_card_may_drop_rows_without_a_label() {
     write(root.path(), "mirror/datasets/me/reviews/a/test.csv", &csv_of(50..60));
     write_card(root.path(), "reviews", "unlabelled = \"drop\"", "me/reviews");
     let data = load_card(root.path(), "reviews").unwrap();
-    assert_eq!(data.train.len() + data.validation.len(), 40);
+    assert_eq!(data.rows.train.len() + data.rows.validation.len(), 40);
 }
 
 #[test]
@@ -318,8 +324,8 @@ fn texts_of_several_lines_are_kept() {
         (0..40).map(|i| format!("\"Dear {i},\nI like it.\nAda, of {i}\",{}\n", i % 2)).collect();
     write(root.path(), "a.csv", &format!("text,label\n{rows}"));
     let data = load_path(root.path(), "a.csv").unwrap();
-    assert_eq!(data.train.len() + data.validation.len() + data.test.len(), 40);
-    assert!(data.notices.is_empty(), "{:?}", data.notices);
+    assert_eq!(data.rows.train.len() + data.rows.validation.len() + data.rows.test.len(), 40);
+    assert!(data.rows.notices.is_empty(), "{:?}", data.rows.notices);
 }
 
 #[test]
@@ -335,7 +341,7 @@ fn strings_that_look_like_numbers_stay_classes_and_numbers_of_a_csv_file_are_one
     write(root.path(), "a.csv", &format!("text,label\n{}", (0..80).map(row).collect::<String>()));
     let data = load_path(root.path(), "a.csv").unwrap();
     assert_eq!(data.label_names, ["0", "1"]);
-    assert!(data.notices[0].contains("`0.0` is the class `0`"), "{:?}", data.notices);
+    assert!(data.rows.notices[0].contains("`0.0` is the class `0`"), "{:?}", data.rows.notices);
 }
 
 #[test]
@@ -347,7 +353,7 @@ fn hidden_folders_are_no_classes_and_the_report_says_what_was_left_out() {
     std::fs::create_dir(root.path().join("acl/train/.ipynb_checkpoints")).unwrap();
     let data = load_path(root.path(), "acl").unwrap();
     assert_eq!(data.label_names, ["neg", "pos"]);
-    let report = data.files[0].to_string();
+    let report = data.rows.files[0].to_string();
     assert!(report.contains("60 rows; files and folders left out: 1 (.ipynb_checkpoints/)"), "{report}");
 }
 
@@ -357,16 +363,15 @@ fn blank_lines_are_passed_over_and_told() {
     let row = |i: usize| format!("{{\"text\": \"text {i}\", \"label\": {}}}\n\n", i % 2);
     write(root.path(), "a.jsonl", &(0..40).map(row).collect::<String>());
     let data = load_path(root.path(), "a.jsonl").unwrap();
-    assert_eq!((data.files[0].rows, data.files[0].blank_lines), (40, 40));
-    assert_eq!(data.test[0].row, 25, "the line, not the count");
+    assert_eq!((data.rows.files[0].rows, data.rows.files[0].blank_lines), (40, 40));
+    assert_eq!(data.rows.test[0].row, 25, "the line, not the count");
 }
 
 #[test]
 fn a_subset_of_one_class_is_refused_by_its_own_name() {
     let root = tempfile::tempdir().unwrap();
     write(root.path(), "a.csv", &csv_of(0..40));
-    let request =
-        DatasetRequest { max_train_samples: Some(1), ..request(root.path().join("a.csv").display()) };
+    let request = RowsRequest { max_train_samples: Some(1), ..request(root.path().join("a.csv").display()) };
     let error = load_text_classification(&hub(root.path()), &request).unwrap_err();
     assert!(matches!(error, DataError::OneClassInSubset { rows: 1, .. }), "{error}");
     assert!(error.to_string().contains("--max-train-samples"), "{error}");
@@ -382,7 +387,7 @@ fn a_subset_of_nothing_says_which_numbers_to_raise_even_where_rows_leaked() {
     let root = tempfile::tempdir().unwrap();
     write(root.path(), "d/train.csv", &csv_of(0..40));
     write(root.path(), "d/test.csv", &csv_of(0..3));
-    let request = DatasetRequest { max_train_samples: Some(0), ..request(root.path().join("d").display()) };
+    let request = RowsRequest { max_train_samples: Some(0), ..request(root.path().join("d").display()) };
     let error = load_text_classification(&hub(root.path()), &request).unwrap_err();
     assert!(matches!(error, DataError::EmptySplit { split: "train", .. }), "{error}");
     assert!(error.to_string().contains("must be at least 1"), "{error}");
@@ -405,7 +410,7 @@ fn rows_without_a_label_that_a_card_drops_are_counted() {
     write(root.path(), "mirror/datasets/me/reviews/a/train.csv", &train);
     write(root.path(), "mirror/datasets/me/reviews/a/test.csv", &csv_of(50..60));
     write_card(root.path(), "reviews", "unlabelled = \"drop\"", "me/reviews");
-    assert_eq!(load_card(root.path(), "reviews").unwrap().unlabelled, 2);
+    assert_eq!(load_card(root.path(), "reviews").unwrap().rows.unlabelled, 2);
 }
 
 #[test]
@@ -414,7 +419,7 @@ fn json_lines_with_keys_of_their_own_are_read() {
     let row = |i: usize| format!("{{\"text\": \"text {i}\", \"label\": {}, \"key {i}\": 1}}\n", i % 2);
     // As a table of all keys this would be 20 000 x 20 002 cells.
     write(root.path(), "a.jsonl", &(0..20_000).map(row).collect::<String>());
-    assert_eq!(load_path(root.path(), "a.jsonl").unwrap().files[0].rows, 20_000);
+    assert_eq!(load_path(root.path(), "a.jsonl").unwrap().rows.files[0].rows, 20_000);
 }
 
 #[test]
@@ -424,22 +429,24 @@ fn columns_of_the_training_are_taken_where_they_are_and_nobody_says_otherwise() 
         let rows = (0..60).map(|row| format!("first {row},second {row},{}\n", ["a", "b"][row % 2]));
         format!("{header}\n{}", rows.collect::<String>())
     };
-    let trained = ColumnNames { text: "one".into(), text_pair: Some("two".into()), label: "class".into() };
+    let trained = columns(&[("text", "one"), ("text_pair", "two"), ("label", "class")]);
     let load = |header: &str, asked: Option<&str>| {
         let path = dir.path().join("data.csv");
         std::fs::write(&path, rows(header)).unwrap();
-        let request = DatasetRequest {
-            trained_columns: Some(trained.clone()),
-            text_pair_column: asked.map(String::from),
+        let request = RowsRequest {
+            columns: ColumnChoice {
+                asked: asked.iter().map(|name| ("text_pair".to_string(), name.to_string())).collect(),
+                trained: trained.clone(),
+            },
             ..request(path.display())
         };
         load_text_classification(&hub(dir.path()), &request).unwrap()
     };
     let data = load("one,two,class", None);
-    assert_eq!(data.columns, trained);
-    assert_eq!(data.train[0].pair.as_ref().map(|pair| &pair[..6]), Some("second"));
+    assert_eq!(data.rows.columns, trained);
+    assert_eq!(data.rows.train[0].pair.as_ref().map(|pair| &pair[..6]), Some("second"));
     // Another table has the usual names, and no second text unless one is named.
     let data = load("text,two2,label", None);
-    assert_eq!(data.columns, ColumnNames { text: "text".into(), text_pair: None, label: "label".into() });
-    assert_eq!(load("text,more,label", Some("more")).columns.text_pair.as_deref(), Some("more"));
+    assert_eq!(data.rows.columns, columns(&[("text", "text"), ("label", "label")]));
+    assert_eq!(load("text,more,label", Some("more")).rows.columns["text_pair"], "more");
 }

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{columns, folder, offline, write};
-use temper_data::{DatasetRequest, Format, load_text_classification, read_unlabelled};
+use temper_data::{ColumnChoice, Format, RowsRequest, load_text_classification, read_unlabelled};
 use temper_fuzz::{Check, Failures, Part, Shape, run};
 
 /// Columns of one seed or another.
@@ -16,13 +16,10 @@ const TSV: &str = "text\tlabel\ngood\tpos\nbad\tneg\nfine\tpos\ndull\tneg\n";
 const SNIPPETS: &str = "1\t2.5\ta good one\n2\t-1\tbad\n3\t0\tso so\n4\t-3.25\tworse\n";
 const LINES: &str = "A line.\n\nAnother \u{4e2d}\u{56fd}.\r\nThe last";
 
-fn dataset(path: &Path, seed: u64) -> DatasetRequest {
-    DatasetRequest {
+fn dataset(path: &Path, seed: u64) -> RowsRequest {
+    RowsRequest {
         name_or_path: path.display().to_string(),
-        text_column: None,
-        text_pair_column: None,
-        label_column: None,
-        trained_columns: None,
+        columns: ColumnChoice::default(),
         card_directories: Vec::new(),
         seed,
         max_train_samples: Some(3),

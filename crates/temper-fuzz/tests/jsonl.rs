@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{columns, folder, offline, write};
-use temper_data::{DatasetRequest, Format, load_text_classification};
+use temper_data::{ColumnChoice, Format, RowsRequest, load_text_classification};
 use temper_fuzz::{Failures, Part, Shape, run};
 
 /// Columns of one seed or another.
@@ -20,12 +20,9 @@ fn table(bytes: &[u8], dir: &Path) -> Result<(), String> {
     write(&path, bytes);
     let table = columns(Format::Jsonl, &path, WANTED)?;
     assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()), "a cell a column");
-    let request = DatasetRequest {
+    let request = RowsRequest {
         name_or_path: path.display().to_string(),
-        text_column: None,
-        text_pair_column: None,
-        label_column: None,
-        trained_columns: None,
+        columns: ColumnChoice::default(),
         card_directories: Vec::new(),
         seed: 1,
         max_train_samples: None,

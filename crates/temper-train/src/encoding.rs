@@ -1,14 +1,15 @@
 //! How a model's texts become tensors: what training decided, in `temper.json` beside the model, and
 //! where there is none, what the files of its tokenizer say.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use temper_data::{ColumnNames, DeclaredCut, EncodeSettings, Truncation, declared_cut};
+use temper_data::{DeclaredCut, EncodeSettings, Truncation, declared_cut};
 use temper_models::Pooling;
 
-use crate::{Settings, TrainError};
+use crate::{Columns, Settings, TrainError};
 
 /// The record beside a model.
 const FILE: &str = "temper.json";
@@ -25,15 +26,16 @@ pub struct RecordedEncoding {
     pub max_seq_length: usize,
     /// What of a longer text is kept.
     pub truncation: Truncation,
-    /// Columns of the training data; with a second text, the model is one for pairs.
-    pub columns: ColumnNames,
+    /// Columns of the training data by role; with a second text, the model is one for pairs.
+    #[serde(deserialize_with = "columns")]
+    pub columns: Columns,
     /// What the classification head reads.
     pub pooling: Pooling,
 }
 
 impl RecordedEncoding {
     /// What these settings decide, on data with these columns.
-    pub fn new(settings: &Settings, columns: &ColumnNames) -> Self {
+    pub fn new(settings: &Settings, columns: &Columns) -> Self {
         Self {
             version: VERSION,
             max_seq_length: settings.max_seq_length,
@@ -80,6 +82,12 @@ impl RecordedEncoding {
     }
 }
 
+/// Columns by role; a role may be null, as earlier versions wrote one that there is not.
+fn columns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Columns, D::Error> {
+    let columns: BTreeMap<String, Option<String>> = BTreeMap::deserialize(deserializer)?;
+    Ok(columns.into_iter().filter_map(|(role, name)| Some((role, name?))).collect())
+}
+
 /// How a model's texts are cut, where a flag says so.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct CutOptions {
@@ -123,7 +131,7 @@ impl ModelEncoding {
     }
 
     /// The columns that the model was trained on.
-    pub fn columns(&self) -> Option<&ColumnNames> {
+    pub fn columns(&self) -> Option<&Columns> {
         self.recorded.as_ref().map(|recorded| &recorded.columns)
     }
 
@@ -251,7 +259,8 @@ mod tests {
     use super::*;
 
     fn recorded() -> RecordedEncoding {
-        let columns = ColumnNames { text: "a".into(), text_pair: Some("b".into()), label: "c".into() };
+        let columns = [("text", "a"), ("text_pair", "b"), ("label", "c")];
+        let columns = columns.map(|(role, name)| (role.to_owned(), name.to_owned())).into();
         let settings =
             Settings { max_seq_length: 9, truncation: Truncation::HeadTail, ..Settings::default() };
         RecordedEncoding::new(&settings, &columns)

@@ -110,6 +110,12 @@ pub(crate) fn within_budget(tokens: usize, rows: usize, budget: Option<usize>) -
     (0..rows).map(|row| ((row + 1) as f64 * share) as usize > (row as f64 * share) as usize).collect()
 }
 
+/// Tokens of a whole training split, estimated from the rows of it that were encoded.
+pub(crate) fn full_train_tokens(encoded: &EncodedSet, rows: usize, full_rows: usize) -> usize {
+    let mean = encoded.tokens_total as f64 / rows.max(1) as f64;
+    (mean * full_rows as f64) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use temper_data::Encoded;

@@ -49,4 +49,4 @@ pub use record::{ResumedRecord, RunRecord, RunRequest};
 pub use results::Results;
 pub use run_folder::{RunFolder, RunName};
 pub use settings::{Preset, Settings};
-pub use sources::{ColumnOptions, LocalModel, ReadFile, SourceOptions};
+pub use sources::{ColumnOptions, Columns, LocalModel, NamedColumn, ReadFile, SourceOptions};

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use temper_data::{ColumnNames, DatasetRequest, TextTokenizer};
+use temper_data::{ColumnChoice, RowsRequest, Task as Kind, TextTokenizer};
 use temper_hub::{Hub, Resolved};
 
 use crate::backend::Backend;
 use crate::examples::Split;
 use crate::settings::{self, Preset, Settings};
 use crate::tasks::LoadRequest;
-use crate::{ColumnOptions, PrecisionSetting, ReadFile, SourceOptions, TrainError};
+use crate::{ColumnOptions, Columns, PrecisionSetting, ReadFile, SourceOptions, TrainError};
 
 /// What a run was asked to do, resolved: enough to do it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,9 +21,12 @@ pub struct RunRequest {
     pub dataset: String,
     /// Columns of the dataset.
     pub columns: ColumnOptions,
+    /// The task, where it is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Kind>,
     /// Columns that the model was trained on, for a dataset whose columns nobody names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trained_columns: Option<ColumnNames>,
+    pub trained_columns: Option<Columns>,
     /// flex, ndarray, cuda, cuda:N or wgpu.
     pub backend: String,
     /// GPUs that share every step; empty for one device.
@@ -39,13 +42,13 @@ pub struct RunRequest {
 
 impl RunRequest {
     /// The dataset part.
-    pub fn dataset_request(&self) -> DatasetRequest {
-        DatasetRequest {
+    pub fn dataset_request(&self) -> RowsRequest {
+        RowsRequest {
             name_or_path: self.dataset.clone(),
-            text_column: self.columns.text_column.clone(),
-            text_pair_column: self.columns.text_pair_column.clone(),
-            label_column: self.columns.label_column.clone(),
-            trained_columns: self.trained_columns.clone(),
+            columns: ColumnChoice {
+                asked: self.columns.by_role(),
+                trained: self.trained_columns.clone().unwrap_or_default(),
+            },
             card_directories: self.sources.card_directories(),
             seed: self.settings.subset_seed,
             max_train_samples: self.settings.max_train_samples,
@@ -63,7 +66,7 @@ impl RunRequest {
     ) -> LoadRequest<'a> {
         let cache = self.sources.cache().join("encoded");
         let (dataset, settings) = (self.dataset_request(), &self.settings);
-        LoadRequest { hub, dataset, tokenizer, settings, cache, wanted }
+        LoadRequest { hub, dataset, task: self.task, tokenizer, settings, cache, wanted }
     }
 
     /// Refuses a dataset's name that nobody knows: before a model is downloaded for it.

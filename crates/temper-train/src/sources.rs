@@ -1,6 +1,8 @@
 //! Where files come from: models, datasets, tokenizers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use temper_data::{TextTokenizer, load_tokenizer};
@@ -30,18 +32,81 @@ pub struct SourceOptions {
     pub cards: Option<PathBuf>,
 }
 
+/// Columns by their role, such as text, text_pair, label, tokens, tags, question, context and answers.
+pub type Columns = BTreeMap<String, String>;
+
 /// Which columns of a dataset are meant, where its card does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub struct ColumnOptions {
-    /// Column of the text
-    #[arg(long)]
+    /// A column by its role, such as tags=ner; may be given several times. Roles are text, text_pair and label;
+    /// tokens and tags, or text and spans; question, context, answers, id and title
+    #[arg(long = "column", value_name = "ROLE=NAME")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named: Vec<NamedColumn>,
+    /// Column of the text: the same as --column text=NAME
+    #[arg(long, value_name = "NAME")]
     pub text_column: Option<String>,
-    /// Column of a second text
-    #[arg(long)]
+    /// Column of a second text: the same as --column text_pair=NAME
+    #[arg(long, value_name = "NAME")]
     pub text_pair_column: Option<String>,
-    /// Column of the label
-    #[arg(long)]
+    /// Column of the label: the same as --column label=NAME
+    #[arg(long, value_name = "NAME")]
     pub label_column: Option<String>,
+}
+
+impl ColumnOptions {
+    /// The columns that are named, by role.
+    pub fn by_role(&self) -> Columns {
+        let short = [
+            ("text", &self.text_column),
+            ("text_pair", &self.text_pair_column),
+            ("label", &self.label_column),
+        ];
+        let short = short.into_iter().filter_map(|(role, name)| Some((role.to_owned(), name.clone()?)));
+        short.chain(self.named.iter().map(|column| (column.role.clone(), column.name.clone()))).collect()
+    }
+
+    /// These, and those of others for roles that have none here.
+    pub fn or(self, others: &Self) -> Self {
+        let mut columns = others.by_role();
+        columns.extend(self.by_role());
+        let named = columns.into_iter().map(|(role, name)| NamedColumn { role, name }).collect();
+        Self { named, ..Self::default() }
+    }
+}
+
+/// A column and its role, written as `role=name`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NamedColumn {
+    /// What it is for.
+    pub role: String,
+    /// What it is called in the files.
+    pub name: String,
+}
+
+impl FromStr for NamedColumn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (role, name) = text.split_once('=').ok_or("write it as ROLE=NAME, such as text=review")?;
+        // Cards write text_pair, flags have hyphens.
+        Ok(Self { role: role.trim().replace('-', "_"), name: name.to_owned() })
+    }
+}
+
+impl TryFrom<String> for NamedColumn {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<NamedColumn> for String {
+    fn from(column: NamedColumn) -> Self {
+        format!("{}={}", column.role, column.name)
+    }
 }
 
 impl SourceOptions {

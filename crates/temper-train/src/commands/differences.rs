@@ -64,6 +64,7 @@ mod tests {
             model: "bert".into(),
             dataset: "imdb".into(),
             columns: ColumnOptions::default(),
+            task: None,
             trained_columns: None,
             backend: "flex".into(),
             devices: Vec::new(),

@@ -100,7 +100,7 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     let sentence = sentence_model(args, &local)?;
     let recipe = recipe(args, sentence.as_ref())?;
     let columns = encoding.columns();
-    if columns.is_some_and(|columns| columns.text_pair.is_some()) {
+    if columns.is_some_and(|columns| columns.contains_key("text_pair")) {
         say("note: the model was trained on pairs of texts; the vectors are of what is given");
     }
     let texts = args.texts.open(columns, Pairs::Asked)?;

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use temper_data::ColumnNames;
-
 use super::{Predictor, compute_on};
 use crate::backend::Backend;
 use crate::record::ResumedRecord;
@@ -12,7 +10,9 @@ use crate::sources::files_of;
 use crate::tasks::{self, Scores};
 use crate::terminal::{print_line, say};
 use crate::training::{EvaluationLoader, Progress, evaluate as run};
-use crate::{ColumnOptions, CutOptions, PrecisionSetting, RunRequest, SourceOptions, Split, TrainError};
+use crate::{
+    ColumnOptions, Columns, CutOptions, PrecisionSetting, RunRequest, SourceOptions, Split, TrainError,
+};
 
 /// Score a fine-tuned model on a split
 #[derive(Clone, Debug, clap::Args)]
@@ -94,8 +94,8 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
 }
 
 /// Refuses single texts for a model of pairs, and pairs for one of single texts.
-fn check_pairs(trained: Option<&ColumnNames>, read: &ColumnNames) -> Result<(), TrainError> {
-    match trained.map(|trained| (&trained.text_pair, &read.text_pair)) {
+fn check_pairs(trained: Option<&Columns>, read: &Columns) -> Result<(), TrainError> {
+    match trained.map(|trained| (trained.get("text_pair"), read.get("text_pair"))) {
         Some((Some(pair), None)) => Err(TrainError::Usage(format!(
             "the model was trained on pairs of texts, and the dataset has no column {pair}; name the column of the second text with --text-pair-column"
         ))),
@@ -123,6 +123,7 @@ fn named(args: &EvaluateArgs, dataset: &str, predictor: &Predictor) -> RunReques
         model: args.model.clone(),
         dataset: dataset.to_owned(),
         columns: args.columns.clone(),
+        task: Some(predictor.task.kind()),
         trained_columns: predictor.encoding.columns().cloned(),
         backend: String::new(),
         devices: Vec::new(),
@@ -136,11 +137,7 @@ fn with_flags(mut request: RunRequest, args: &EvaluateArgs, predictor: &Predicto
     if args.sources != SourceOptions::default() {
         request.sources = args.sources.clone();
     }
-    let ColumnOptions { text_column, text_pair_column, label_column } = args.columns.clone();
-    let columns = &mut request.columns;
-    columns.text_column = text_column.or(columns.text_column.take());
-    columns.text_pair_column = text_pair_column.or(columns.text_pair_column.take());
-    columns.label_column = label_column.or(columns.label_column.take());
+    request.columns = args.columns.clone().or(&request.columns);
     let settings = &mut request.settings;
     settings.max_seq_length = predictor.cut.max_length;
     settings.truncation = predictor.cut.truncation;

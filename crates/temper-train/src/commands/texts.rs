@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use temper_data::{ColumnNames, DataError, Format, UnlabelledText, UnlabelledTexts, stream_unlabelled};
+use temper_data::{DataError, Format, UnlabelledText, UnlabelledTexts, stream_unlabelled};
 
-use crate::TrainError;
 use crate::terminal::say;
+use crate::{Columns, TrainError};
 
 /// Lines of stdin that are read before they are needed.
 const LINES_AHEAD: usize = 256;
@@ -49,9 +49,9 @@ pub(super) enum Pairs {
 
 impl Pairs {
     /// As a model was trained on these columns; `None` where that is not known.
-    pub(super) fn of(columns: Option<&ColumnNames>) -> Self {
+    pub(super) fn of(columns: Option<&Columns>) -> Self {
         match columns {
-            Some(ColumnNames { text_pair: Some(_), .. }) => Self::Always,
+            Some(columns) if columns.contains_key("text_pair") => Self::Always,
             Some(_) => Self::Never,
             None => Self::Asked,
         }
@@ -101,7 +101,7 @@ impl TextOptions {
     /// # Errors
     /// [`TrainError::Usage`] where the texts are single and should be pairs, or the other way round, as far
     /// as it shows now; [`TrainError::Data`].
-    pub(super) fn open(&self, columns: Option<&ColumnNames>, pairs: Pairs) -> Result<Texts, TrainError> {
+    pub(super) fn open(&self, columns: Option<&Columns>, pairs: Pairs) -> Result<Texts, TrainError> {
         if pairs == Pairs::Never && (self.text_pair_column.is_some() || !self.text_pair.is_empty()) {
             return Err(TrainError::Usage(
                 "the model was trained on single texts, not on pairs; leave --text-pair and --text-pair-column out"
@@ -150,15 +150,15 @@ impl TextOptions {
     fn open_file(
         &self,
         file: &Path,
-        columns: Option<&ColumnNames>,
+        columns: Option<&Columns>,
         pairs: Pairs,
     ) -> Result<UnlabelledTexts, TrainError> {
         if matches!(Format::of_path(file)?, Format::Text) {
             let (text, pair) = (self.text_column.as_deref(), self.text_pair_column.as_deref());
             return Ok(stream_unlabelled(file, text, pair)?);
         }
-        let trained = columns.map(|columns| columns.text.as_str());
-        let of_training = columns.and_then(|columns| columns.text_pair.as_deref());
+        let of_role = |role| columns.and_then(|columns: &Columns| columns.get(role)).map(String::as_str);
+        let (trained, of_training) = (of_role("text"), of_role("text_pair"));
         let pair = self.text_pair_column.as_deref().or(of_training.filter(|_| pairs == Pairs::Always));
         let open = |text: Option<&str>| stream_unlabelled(file, text, pair);
         let mut opened = open(self.text_column.as_deref().or(trained));
@@ -236,15 +236,16 @@ mod tests {
         Ok(read)
     }
 
-    fn columns(pair: Option<&str>) -> ColumnNames {
-        ColumnNames { text: "first".into(), text_pair: pair.map(String::from), label: "label".into() }
+    fn columns(pair: Option<&str>) -> Columns {
+        let names = [("text", Some("first")), ("text_pair", pair), ("label", Some("label"))];
+        names.into_iter().filter_map(|(role, name)| Some((role.to_owned(), name?.to_owned()))).collect()
     }
 
     fn file(
         name: &str,
         content: &str,
         options: TextOptions,
-        columns: Option<&ColumnNames>,
+        columns: Option<&Columns>,
     ) -> Result<Vec<(String, Option<String>)>, TrainError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
@@ -284,7 +285,7 @@ mod tests {
         assert!(message(file("t.txt", "a\tb\tc\n", plain(), Some(&two))).contains("TAB"));
         let named = TextOptions { text_pair_column: Some("x".into()), ..plain() };
         assert!(message(file("t.csv", "first,x\na,b\n", named, Some(&one))).contains("single texts"));
-        let given = |texts: &[&str], seconds: &[&str], columns: Option<&ColumnNames>| {
+        let given = |texts: &[&str], seconds: &[&str], columns: Option<&Columns>| {
             let strings = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect();
             let options = TextOptions { text: strings(texts), text_pair: strings(seconds), ..plain() };
             all(options.open(columns, Pairs::of(columns))?)

@@ -5,19 +5,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use temper_data::{ColumnNames, DataReport, DatasetRequest, TextTokenizer};
+use temper_data::{DataReport, DatasetRows, RowsRequest, Task as Kind, TextTokenizer};
 use temper_hub::{Hub, Resolved};
 
 use super::{Predictions, Task};
-use crate::Settings;
 use crate::examples::{Features, Split};
+use crate::{Columns, Settings};
 
 /// What to read, and how it is encoded.
 pub struct LoadRequest<'a> {
     /// Where files come from.
     pub hub: &'a Hub,
     /// Which rows.
-    pub dataset: DatasetRequest,
+    pub dataset: RowsRequest,
+    /// The task, where it is named.
+    pub task: Option<Kind>,
     /// What encodes them.
     pub tokenizer: &'a TextTokenizer,
     /// How they are encoded.
@@ -26,6 +28,18 @@ pub struct LoadRequest<'a> {
     pub cache: PathBuf,
     /// The splits that are encoded.
     pub wanted: &'a [Split],
+}
+
+impl LoadRequest<'_> {
+    /// Empties the splits that are not asked for.
+    pub fn drop_unwanted<R>(&self, rows: &mut DatasetRows<R>) {
+        let splits = [&mut rows.train, &mut rows.validation, &mut rows.test];
+        for (split, rows) in Split::ALL.into_iter().zip(splits) {
+            if !self.wanted.contains(&split) {
+                rows.clear();
+            }
+        }
+    }
 }
 
 /// A dataset, encoded for a task; splits that were not asked for are empty.
@@ -37,8 +51,8 @@ pub struct Splits {
     pub name: String,
     /// Where the files came from, unless a path was given.
     pub resolved: Option<Resolved>,
-    /// The columns that were read.
-    pub columns: ColumnNames,
+    /// The columns that were read, by role.
+    pub columns: Columns,
     /// What the examples are and should be.
     pub examples: Arc<dyn Examples>,
     /// To train on.

@@ -6,7 +6,7 @@ use temper_data::{DataError, Task as Kind, find_card};
 use temper_models::{Model, ModelConfig};
 
 use super::{LoadRequest, Splits, Task, text_classification};
-use crate::TrainError;
+use crate::{Columns, TrainError};
 
 /// The task of a model; `None` where its head is that of another.
 pub(super) type OfModel = Result<Option<Arc<dyn Task>>, TrainError>;
@@ -14,6 +14,8 @@ pub(super) type OfModel = Result<Option<Arc<dyn Task>>, TrainError>;
 /// How a task is reached.
 struct Entry {
     kind: Kind,
+    /// Roles of columns that no other task has.
+    roles: &'static [&'static str],
     /// Reads and encodes a dataset for it; the task is what the data makes of it, such as its labels.
     load: fn(&LoadRequest<'_>) -> Result<Splits, TrainError>,
     /// The task that a fine-tuned model was trained for.
@@ -23,18 +25,30 @@ struct Entry {
 /// All tasks; the first is that of a path whose columns tell nothing else.
 const TASKS: &[Entry] = &[Entry {
     kind: Kind::TextClassification,
+    roles: &["label", "text_pair"],
     load: text_classification::load,
     of_model: text_classification::of_model,
 }];
 
-/// Reads and encodes a dataset for the task that its card names.
+/// The task of that name.
+///
+/// # Errors
+/// The names that there are.
+pub fn by_name(name: &str) -> Result<Kind, String> {
+    let names = || TASKS.iter().map(|entry| entry.kind.name()).collect::<Vec<_>>().join(", ");
+    let found = TASKS.iter().find(|entry| entry.kind.name() == name);
+    found.map(|entry| entry.kind).ok_or_else(|| format!("it must be one of {}", names()))
+}
+
+/// Reads and encodes a dataset for the task that is named, or that its card names, or that its columns tell.
 ///
 /// # Errors
 /// [`TrainError::Data`], also for a card of a task that is not in the list.
 pub fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let dataset = &request.dataset;
     let card = find_card(&dataset.name_or_path, &dataset.card_directories).ok();
-    let kind = card.as_ref().map_or(TASKS[0].kind, |card| card.task);
+    let kind = request.task.or(card.map(|card| card.task));
+    let kind = kind.unwrap_or_else(|| of_columns(&dataset.columns.asked));
     match TASKS.iter().find(|entry| entry.kind == kind) {
         Some(entry) => (entry.load)(request),
         None => Err(TrainError::Data(DataError::WrongTask {
@@ -43,6 +57,12 @@ pub fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
             wanted: TASKS[0].kind.name(),
         })),
     }
+}
+
+/// The task whose data alone has these roles.
+fn of_columns(columns: &Columns) -> Kind {
+    let has_one = |entry: &&Entry| entry.roles.iter().any(|role| columns.contains_key(*role));
+    TASKS.iter().find(has_one).map_or(TASKS[0].kind, |entry| entry.kind)
 }
 
 /// The task that a fine-tuned model was trained for.

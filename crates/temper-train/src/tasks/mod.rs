@@ -11,7 +11,7 @@ mod text_classification;
 
 pub use classified::Classified;
 pub use data::{Baseline, Examples, LoadRequest, Splits};
-pub use list::{load, of_model};
+pub use list::{by_name, load, of_model};
 pub use predictions::{Decoded, Output, Predictions, Scores};
 pub use text_classification::TextClassification;
 

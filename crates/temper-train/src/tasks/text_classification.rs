@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde_json::{Map, Value, json};
 use temper_data::{
-    DataReport, EncodeSettings, EncodedSet, LabelledText, Task as Kind, TextClassificationData, TextInput,
-    encode_all, load_text_classification,
+    DataReport, EncodeSettings, EncodedSet, LabelledText, SplitContent, Task as Kind, TextClassificationData,
+    TextInput, encode_all, load_text_classification,
 };
 use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
@@ -14,7 +14,7 @@ use super::classified::Classified;
 use super::list::OfModel;
 use super::{Baseline, Decoded, Examples, LoadRequest, Output, Predictions, Scores, Splits, Task};
 use crate::baselines::{Fitted, fitted};
-use crate::examples::{Features, Split, Target, within_budget};
+use crate::examples::{Features, Split, Target, full_train_tokens, within_budget};
 use crate::terminal::field;
 use crate::{Settings, TrainError};
 use temper_metrics::{ConfusionMatrix, share_interval};
@@ -106,35 +106,46 @@ impl TextClassification {
 /// # Errors
 /// [`TrainError::Data`].
 pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
-    let mut data = load_text_classification(request.hub, &request.dataset)?;
-    for (split, rows) in Split::ALL.into_iter().zip([&mut data.train, &mut data.validation, &mut data.test]) {
-        if !request.wanted.contains(&split) {
-            rows.clear();
-        }
-    }
-    let train = encode(&data.train, request)?;
-    let validation = encode(&data.validation, request)?;
-    let test = encode(&data.test, request)?;
-    let mean = train.tokens_total as f64 / train.items.len().max(1) as f64;
-    let full_train_tokens = (mean * data.full_train_rows as f64) as usize;
-    let train = thin_out(&mut data, train, request.settings.max_train_tokens);
-    let report = DataReport::new(&data, [&train, &validation, &test]);
-    let task = TextClassification::new(data.label_names);
-    let features = |rows: &[LabelledText], encoded| {
-        Features::one_each(encoded, rows.iter().map(|row| Target::Ids(vec![row.label as i32])).collect())
-    };
+    let TextClassificationData { mut rows, label_names } =
+        load_text_classification(request.hub, &request.dataset)?;
+    request.drop_unwanted(&mut rows);
+    let train = encode(&rows.train, request)?;
+    let validation = encode(&rows.validation, request)?;
+    let test = encode(&rows.test, request)?;
+    let full_train_tokens = full_train_tokens(&train, rows.train.len(), rows.full_train_rows);
+    let train = thin_out(&mut rows.train, train, request.settings.max_train_tokens);
+    let counts = [&rows.train, &rows.validation, &rows.test].map(|rows| counts(rows, label_names.len()));
+    let [of_train, of_validation, of_test] = &counts;
+    let contents = [content(of_train, &train), content(of_validation, &validation), content(of_test, &test)];
+    let report = DataReport::new(&rows, &label_names, contents);
+    let task = TextClassification::new(label_names);
     Ok(Splits {
         task: Arc::new(task.clone()),
-        name: data.name,
-        columns: data.columns,
-        resolved: data.resolved,
-        train: features(&data.train, train),
-        validation: features(&data.validation, validation),
-        test: features(&data.test, test),
-        examples: Arc::new(Texts { task, rows: [data.train, data.validation, data.test] }),
+        name: rows.name,
+        columns: rows.columns,
+        resolved: rows.resolved,
+        train: features(&rows.train, train),
+        validation: features(&rows.validation, validation),
+        test: features(&rows.test, test),
+        examples: Arc::new(Texts { task, rows: [rows.train, rows.validation, rows.test] }),
         full_train_tokens,
         report,
     })
+}
+
+fn features(rows: &[LabelledText], encoded: EncodedSet) -> Features {
+    Features::one_each(encoded, rows.iter().map(|row| Target::Ids(vec![row.label as i32])).collect())
+}
+
+fn content<'a>(labels: &'a [usize], encoded: &'a EncodedSet) -> SplitContent<'a> {
+    SplitContent { examples: encoded.items.len(), labels, encoded }
+}
+
+/// Examples of each label.
+fn counts(rows: &[LabelledText], labels: usize) -> Vec<usize> {
+    let mut counts = vec![0; labels];
+    rows.iter().for_each(|row| counts[row.label] += 1);
+    counts
 }
 
 fn encode(rows: &[LabelledText], request: &LoadRequest<'_>) -> Result<EncodedSet, TrainError> {
@@ -145,12 +156,12 @@ fn encode(rows: &[LabelledText], request: &LoadRequest<'_>) -> Result<EncodedSet
 }
 
 /// Keeps the training rows that a token budget leaves.
-fn thin_out(data: &mut TextClassificationData, train: EncodedSet, budget: Option<usize>) -> EncodedSet {
+fn thin_out(rows: &mut Vec<LabelledText>, train: EncodedSet, budget: Option<usize>) -> EncodedSet {
     let from_cache = train.from_cache;
     let kept = within_budget(train.tokens_total, train.items.len(), budget);
-    let rows = std::mem::take(&mut data.train).into_iter().zip(train.items).zip(kept);
-    let (rows, items) = rows.filter(|(_, kept)| *kept).map(|(pair, _)| pair).unzip();
-    data.train = rows;
+    let all = std::mem::take(rows).into_iter().zip(train.items).zip(kept);
+    let (kept, items) = all.filter(|(_, kept)| *kept).map(|(pair, _)| pair).unzip();
+    *rows = kept;
     EncodedSet::new(items, from_cache)
 }
 

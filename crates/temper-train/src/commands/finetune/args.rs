@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use temper_data::Task as Kind;
+
 use crate::backend::Backend;
 use crate::settings::{Preset, SettingFlags};
+use crate::tasks;
 use crate::{ColumnOptions, RunRequest, SourceOptions, TrainError};
 
 /// Which run to go on with.
@@ -65,6 +68,9 @@ pub struct FinetuneArgs {
     /// Time for the whole run, such as 10m or 1h30m: the deepest of all, last:K and head that fits is taken
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "strategy")]
     pub budget: Option<Duration>,
+    /// What the model is trained for; as the dataset's card says, or as its columns tell, by default
+    #[arg(long, value_name = "TASK", value_parser = tasks::by_name)]
+    pub task: Option<Kind>,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,
@@ -87,7 +93,6 @@ impl FinetuneArgs {
     pub(super) fn refuse_beside_resume(&self) -> Result<(), TrainError> {
         let settings = self.settings.given.keys();
         let mut given: Vec<String> = settings.map(|key| format!("--{}", key.replace('_', "-"))).collect();
-        let columns = &self.columns;
         for (name, is_given) in [
             ("a model", self.model.is_some()),
             ("a dataset", self.dataset.is_some()),
@@ -99,9 +104,11 @@ impl FinetuneArgs {
             ("--backend", self.backend.is_some()),
             ("--devices", !self.devices.is_empty()),
             ("--budget", self.budget.is_some()),
-            ("--text-column", columns.text_column.is_some()),
-            ("--text-pair-column", columns.text_pair_column.is_some()),
-            ("--label-column", columns.label_column.is_some()),
+            ("--task", self.task.is_some()),
+            ("--text-column", self.columns.text_column.is_some()),
+            ("--text-pair-column", self.columns.text_pair_column.is_some()),
+            ("--label-column", self.columns.label_column.is_some()),
+            ("--column", !self.columns.named.is_empty()),
         ] {
             if is_given {
                 given.push(name.into());

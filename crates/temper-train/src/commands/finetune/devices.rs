@@ -75,6 +75,7 @@ mod tests {
             model: "bert".into(),
             dataset: "imdb".into(),
             columns: ColumnOptions::default(),
+            task: None,
             trained_columns: None,
             backend: "cuda".into(),
             devices: devices.into(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
-use temper_data::{BatchSettings, ColumnNames, TextTokenizer};
+use temper_data::{BatchSettings, TextTokenizer};
 use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
 use temper_models::{Loaded, Model, ModelConfig};
 
@@ -16,7 +16,7 @@ use crate::sources::{ReadFile, files_of};
 use crate::tasks::{self, Splits};
 use crate::terminal::say;
 use crate::training::{Progress, Schedule, StepLoader, TaskModel, steps_per_epoch};
-use crate::{LocalModel, Split, TrainError, adapters, padding};
+use crate::{Columns, LocalModel, Split, TrainError, adapters, padding};
 
 /// A run whose files are there and whose data is encoded.
 pub(in crate::commands) struct Job {
@@ -142,10 +142,12 @@ impl Job {
 }
 
 /// What to say where texts come in pairs in the training of the model that the run starts from.
-fn columns_notice(request: &RunRequest, read: &ColumnNames) -> Option<String> {
-    let trained = request.trained_columns.as_ref()?.text_pair.as_ref()?;
-    Some(match &read.text_pair {
-        Some(pair) => format!("pairs of texts, as {} was trained: {} and {pair}", request.model, read.text),
+fn columns_notice(request: &RunRequest, read: &Columns) -> Option<String> {
+    let trained = request.trained_columns.as_ref()?.get("text_pair")?;
+    Some(match read.get("text_pair") {
+        Some(pair) => {
+            format!("pairs of texts, as {} was trained: {} and {pair}", request.model, read["text"])
+        }
         None => format!(
             "{} was trained on pairs of texts with {trained} as the second; this run reads single texts (--text-pair-column names a column)",
             request.model

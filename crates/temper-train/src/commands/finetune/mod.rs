@@ -114,6 +114,7 @@ pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequ
         model,
         dataset,
         columns: args.columns.clone(),
+        task: args.task,
         trained_columns: None,
         backend: backend.to_string(),
         devices: devices::distinct(&args.devices)?,
