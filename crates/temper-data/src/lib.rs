@@ -5,6 +5,7 @@
 //! The way of the data: [`load_text_classification`] -> [`encode_all`] -> [`plan_epoch`] ->
 //! [`collate`]. What every task shares of the first step is [`load_rows`].
 
+mod answers;
 mod batch;
 mod card;
 mod classification;
@@ -25,6 +26,9 @@ mod token_labels;
 mod tokenizer;
 mod unlabelled;
 
+pub use answers::{
+    Answer, AnswerError, Question, QuestionAnsweringData, QuestionRequest, load_question_answering,
+};
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
 pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
 pub use classification::{
