@@ -53,14 +53,15 @@ impl Task {
 
     /// The roles that columns of the task's datasets have.
     pub(crate) fn roles(self) -> Roles {
-        let (required, optional): (&[&[&str]], &[&str]) = match self {
-            Self::TextClassification => (&[&["text", "label"]], &["text_pair"]),
-            Self::TokenClassification => (&[&["tokens", "tags"], &["text", "spans"]], &[]),
-            Self::QuestionAnswering => (&[&["question", "context", "answers"]], &["id", "title"]),
-            Self::LanguageModeling => (&[&["text"]], &[]),
-            Self::TextToText => (&[&["source", "target"]], &[]),
+        const OF_QUESTIONS: &[&str] = &["id", "title", "is_impossible", "answer_start"];
+        let (required, optional, if_there): (&[&[&str]], &[&str], &[&str]) = match self {
+            Self::TextClassification => (&[&["text", "label"]], &["text_pair"], &[]),
+            Self::TokenClassification => (&[&["tokens", "tags"], &["text", "spans"]], &[], &[]),
+            Self::QuestionAnswering => (&[&["question", "context", "answers"]], OF_QUESTIONS, OF_QUESTIONS),
+            Self::LanguageModeling => (&[&["text"]], &[], &[]),
+            Self::TextToText => (&[&["source", "target"]], &[], &[]),
         };
-        Roles { required, optional }
+        Roles { required, optional, if_there }
     }
 
     /// What to do about a missing column, unless flags name it.
@@ -83,6 +84,8 @@ pub(crate) struct Roles {
     pub required: &'static [&'static [&'static str]],
     /// Roles that may be filled.
     pub optional: &'static [&'static str],
+    /// Those of them that are read where files have a column of that name.
+    pub if_there: &'static [&'static str],
 }
 
 impl Roles {
@@ -116,6 +119,8 @@ pub enum Unlabelled {
     Error,
     /// They are left out.
     Drop,
+    /// They are questions that their context does not answer, as in SQuAD 2.0; for question answering alone.
+    Keep,
 }
 
 /// A dataset: where its files are, what they hold and what for.
@@ -145,7 +150,8 @@ pub struct DatasetCard {
     pub source: Source,
     /// The files of each split.
     pub splits: SplitFiles,
-    /// Columns by role: text, text_pair, label; tokens, tags; text, spans; question, context, answers.
+    /// Columns by role: text, text_pair, label; tokens, tags; text, spans; question, context, answers,
+    /// id, title, is_impossible, answer_start.
     pub columns: BTreeMap<String, String>,
     /// Splits that are cut from train by a hash of the text.
     #[serde(default)]
@@ -198,6 +204,9 @@ impl DatasetCard {
             if share > 0.0 && !files.is_empty() {
                 return Err(format!("`{split}` has files of its own and a share in [hold_out]"));
             }
+        }
+        if self.unlabelled == Unlabelled::Keep && self.task != Task::QuestionAnswering {
+            return Err("`unlabelled = \"keep\"` is for question-answering".into());
         }
         let (roles, task) = (self.task.roles(), self.task.name());
         let required = roles.nearest(&self.columns);

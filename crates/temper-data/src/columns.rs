@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::card::Roles;
+use crate::readers::Wanted;
 use crate::{DataError, DatasetCard, Task};
 
 /// Names of columns by role, from those who may choose them. What nobody chooses is called as
@@ -37,7 +38,7 @@ impl Columns {
     /// Those of `read`; the first missing column where no names fit.
     pub fn read<T>(
         &self,
-        read: impl Fn(&[&str]) -> Result<T, DataError>,
+        read: impl Fn(&Wanted<'_>) -> Result<T, DataError>,
     ) -> Result<(T, BTreeMap<String, String>), DataError> {
         let mut missing = None;
         for usual in self.usual() {
@@ -80,7 +81,7 @@ impl Columns {
         for (role, name) in &usual {
             names.entry(role.clone()).or_insert_with(|| name.clone());
         }
-        Names { names, trained, usual }
+        Names { names, trained, usual, if_there: self.task.roles().if_there }
     }
 
     fn with_remedy(&self, missing: Option<DataError>) -> DataError {
@@ -128,17 +129,21 @@ struct Names {
     trained: BTreeSet<String>,
     /// What roles that the task cannot do without are called else.
     usual: BTreeMap<String, String>,
+    /// Roles, and columns of the same names, that are read where files have them.
+    if_there: &'static [&'static str],
 }
 
 impl Names {
     /// Reads files; a column of a training that they do not have is given up.
     fn read<T>(
         mut self,
-        read: impl Fn(&[&str]) -> Result<T, DataError>,
+        read: impl Fn(&Wanted<'_>) -> Result<T, DataError>,
     ) -> Result<(T, BTreeMap<String, String>), DataError> {
         loop {
-            let wanted: Vec<&str> = self.names.values().map(String::as_str).collect();
-            match read(&wanted) {
+            let needed: Vec<&str> = self.names.values().map(String::as_str).collect();
+            let is_free = |role: &&&str| !self.names.contains_key(**role) && !needed.contains(*role);
+            let if_there = self.if_there.iter().filter(is_free).copied().collect();
+            match read(&Wanted { needed, if_there }) {
                 Err(DataError::MissingColumn { column, .. }) if self.give_up(&column) => {}
                 result => return result.map(|found| (found, self.names)),
             }
@@ -172,7 +177,7 @@ mod tests {
             near: Vec::new(),
             remedy: "",
         };
-        let read = |wanted: &[&str]| match wanted.iter().find(|name| !has.contains(name)) {
+        let read = |wanted: &Wanted<'_>| match wanted.needed.iter().find(|name| !has.contains(name)) {
             Some(name) => Err(missing(name)),
             None => Ok(()),
         };

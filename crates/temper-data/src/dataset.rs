@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use temper_hub::{Hub, RepoKind, Resolved};
 
 use crate::columns::{ColumnChoice, Columns};
-use crate::local::{SplitTables, read_local};
-use crate::readers::is_other_data;
+use crate::local::{SplitTables, read_splits};
+use crate::readers::{Wanted, is_other_data};
 use crate::{DataError, DatasetCard, Format, HeldOut, Table, Task, find_card};
 
 /// The tables behind a dataset's name.
@@ -52,7 +52,8 @@ pub fn load_tables(
         Ok(card) => load_card(hub, card, card_directories, choice),
         Err(DataError::UnknownDataset { .. }) if path.exists() || is_meant_as_path(path) => {
             let columns = Columns::new(task, None, choice);
-            let ((tables, held_out), columns) = columns.read(|wanted| read_local(path, wanted))?;
+            let ((tables, held_out), mut columns) = columns.read(|wanted| read_splits(path, wanted))?;
+            add_found(&mut columns, &tables, task);
             let name = name_or_path.to_string();
             Ok(DatasetTables { name, card: None, resolved: None, tables, columns, held_out })
         }
@@ -110,7 +111,7 @@ fn load_card(
         _ => card,
     };
     resolved.replaced.clone_from(&card.replaced);
-    let (tables, columns) = Columns::new(card.task, Some(&card), choice).read(|wanted| {
+    let (tables, mut columns) = Columns::new(card.task, Some(&card), choice).read(|wanted| {
         let read = |names: &[String]| read_files(&card, &resolved, names, wanted);
         Ok(SplitTables {
             train: read(&card.splits.train)?,
@@ -118,6 +119,7 @@ fn load_card(
             test: read(&card.splits.test)?,
         })
     })?;
+    add_found(&mut columns, &tables, card.task);
     Ok(DatasetTables {
         name: card.name.clone(),
         held_out: card.hold_out,
@@ -128,11 +130,22 @@ fn load_card(
     })
 }
 
+/// Adds the roles whose columns were read because some file has them.
+fn add_found(columns: &mut BTreeMap<String, String>, tables: &SplitTables, task: Task) {
+    let tables = [&tables.train, &tables.validation, &tables.test];
+    for role in task.roles().if_there {
+        let mut tables = tables.into_iter().flatten();
+        if !columns.contains_key(*role) && tables.any(|table| table.column(role).is_some()) {
+            columns.insert(role.to_string(), role.to_string());
+        }
+    }
+}
+
 fn read_files(
     card: &DatasetCard,
     resolved: &Resolved,
     names: &[String],
-    wanted: &[&str],
+    wanted: &Wanted<'_>,
 ) -> Result<Vec<Table>, DataError> {
     names
         .iter()
@@ -141,7 +154,7 @@ fn read_files(
                 origin: card.name.clone(),
                 reason: format!("its source does not hold `{name}`"),
             })?;
-            card.format.read(&file.path, wanted)
+            card.format.read_wanted(&file.path, wanted)
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use temper_files::FileError;
 use temper_hub::HubError;
 
 use crate::messages::{at_row, did_you_mean, missing_folder, quoted};
-use crate::{TagError, WindowError};
+use crate::{AnswerError, TagError, WindowError};
 
 /// Everything that can go wrong between a dataset's name and its batches.
 ///
@@ -354,6 +354,10 @@ pub enum DataError {
     #[error(transparent)]
     Tags(#[from] Box<TagError>),
 
+    /// Questions and their answers.
+    #[error(transparent)]
+    Answers(#[from] Box<AnswerError>),
+
     /// A dataset card that does not say what it must.
     #[error("dataset card {origin}: {reason}")]
     Card {
@@ -466,5 +470,11 @@ impl From<HubError> for DataError {
 impl From<TagError> for DataError {
     fn from(error: TagError) -> Self {
         Self::Tags(Box::new(error))
+    }
+}
+
+impl From<AnswerError> for DataError {
+    fn from(error: AnswerError) -> Self {
+        Self::Answers(Box::new(error))
     }
 }

@@ -6,6 +6,7 @@
 //! [`collate`]. What every task shares of the first step is [`load_rows`]. Texts that are spread over windows, with
 //! the place of each token: [`encode_windows`].
 
+mod answers;
 mod batch;
 mod card;
 mod classification;
@@ -26,6 +27,9 @@ mod token_labels;
 mod tokenizer;
 mod unlabelled;
 
+pub use answers::{
+    Answer, AnswerError, Question, QuestionAnsweringData, QuestionRequest, load_question_answering,
+};
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
 pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
 pub use classification::{LabelledText, TextClassificationData, load_text_classification};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::readers::folder::{has_classes, sorted_entries};
-use crate::readers::is_other_data;
+use crate::readers::{Wanted, is_other_data};
 use crate::{DataError, Format, HeldOut, Table};
 
 /// The share of train that becomes a split which the files do not have.
@@ -34,23 +34,31 @@ pub struct SplitTables {
 /// [`DataError::NoTrainingFiles`] for a folder of something else; [`DataError::SplitFile`] for a
 /// split of which one file would be passed over; as the readers.
 pub fn read_local(path: &Path, wanted: &[&str]) -> Result<(SplitTables, HeldOut), DataError> {
+    read_splits(path, &Wanted { needed: wanted.to_vec(), if_there: Vec::new() })
+}
+
+/// [`read_local`], with columns that are read where files have them.
+pub(crate) fn read_splits(path: &Path, wanted: &Wanted<'_>) -> Result<(SplitTables, HeldOut), DataError> {
     let tables = if path.is_dir() {
         read_folder(path, wanted)?
     } else {
         if !path.exists() {
             return Err(DataError::NoFile { path: path.to_path_buf() });
         }
-        SplitTables { train: vec![Format::of_path(path)?.read(path, wanted)?], ..SplitTables::default() }
+        SplitTables {
+            train: vec![Format::of_file(path)?.read_wanted(path, wanted)?],
+            ..SplitTables::default()
+        }
     };
     let share = |files: &[Table]| if files.is_empty() { SHARE } else { 0.0 };
     let held_out = HeldOut { test: share(&tables.test), validation: share(&tables.validation) };
     Ok((tables, held_out))
 }
 
-fn read_folder(path: &Path, wanted: &[&str]) -> Result<SplitTables, DataError> {
+fn read_folder(path: &Path, wanted: &Wanted<'_>) -> Result<SplitTables, DataError> {
     let entries = sorted_entries(path)?;
     let read = |names| -> Result<Vec<Table>, DataError> {
-        split_files(&entries, names)?.iter().map(|(file, format)| format.read(file, wanted)).collect()
+        split_files(&entries, names)?.iter().map(|(file, format)| format.read_wanted(file, wanted)).collect()
     };
     if split_files(&entries, TRAIN)?.is_empty() {
         let names = entries.iter().filter_map(|entry| entry.file_name());
@@ -67,7 +75,7 @@ fn split_files(entries: &[PathBuf], names: &[&str]) -> Result<Vec<(PathBuf, Form
         let format = if entry.is_dir() {
             has_classes(entry)?.then_some(Format::Folder)
         } else {
-            match Format::of_path(entry) {
+            match Format::of_file(entry) {
                 Ok(format) => Some(format),
                 Err(DataError::UnknownFormat { path, remedy }) if is_other_data(entry) => {
                     return Err(DataError::SplitFile { path, reason: remedy.to_string() });

@@ -127,6 +127,38 @@ fn mutated_json_lines_are_answered() {
     assert!(refused > inputs() / 4 && refused < inputs(), "{refused}");
 }
 
+/// Reads mutations of a good file of a format; says how many were refused.
+fn read_mutations_of(format: Format, name: &str, good: &[u8], wanted: &[&str], seed: u64) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut refused = 0;
+    for _ in 0..inputs() {
+        std::fs::write(&path, mutated(good, &mut random)).unwrap();
+        let _ = Format::of_file(&path);
+        refused += usize::from(format.read(&path, wanted).is_err());
+    }
+    refused
+}
+
+#[test]
+fn mutated_conll_files_are_answered() {
+    let good = b"-DOCSTART- -X- O\r\n\r\n# a comment of many words\r\nAda NNP B-PER\r\nwrote VBD O\r\n\n\nna\xc3\xafve JJ O\n";
+    let refused = read_mutations_of(Format::Conll, "a.conll", good, &["tokens", "tags", "2"], 5);
+    assert!(refused > inputs() / 4 && refused < inputs(), "{refused}");
+}
+
+#[test]
+fn mutated_files_of_squad_are_answered() {
+    let good =
+        br#"{"version": "v2.0", "data": [{"title": "A", "paragraphs": [{"context": "It is \u00e9.", "qas":
+        [{"id": "1", "question": "What?", "answers": [{"text": "It", "answer_start": 0}]},
+         {"id": 2, "question": "Who?", "answers": [], "is_impossible": true}]}]}]}"#;
+    let wanted = ["id", "title", "question", "context", "answers", "is_impossible"];
+    let refused = read_mutations_of(Format::SquadJson, "a.json", good, &wanted, 6);
+    assert!(refused > inputs() / 4 && refused < inputs(), "{refused}");
+}
+
 #[test]
 fn mutated_parquet_files_are_answered() {
     let plain = |builder: WriterPropertiesBuilder| builder.set_dictionary_enabled(false);

@@ -10,6 +10,7 @@ mod records;
 mod report;
 mod snippets;
 mod source;
+mod squad;
 
 pub use conll::split_tag;
 pub use report::{FileReport, LeftOut, SwallowedLines};
@@ -48,6 +49,8 @@ pub enum Format {
     Text,
     /// A word and its tags a line, blank lines between sentences.
     Conll,
+    /// Articles of paragraphs with questions, as in SQuAD's own files.
+    SquadJson,
 }
 
 /// A row of a file.
@@ -100,6 +103,19 @@ impl Format {
         }
     }
 
+    /// The format that a file's name promises; that of a `.json` file is known by its start.
+    ///
+    /// # Errors
+    /// [`DataError::UnknownFormat`].
+    pub fn of_file(path: &Path) -> Result<Self, DataError> {
+        match Self::of_path(path) {
+            Err(DataError::UnknownFormat { .. }) if ending(path) == "json" && squad::is_squad(path) => {
+                Ok(Self::SquadJson)
+            }
+            result => result,
+        }
+    }
+
     /// The format's name as cards write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -111,6 +127,7 @@ impl Format {
             Self::Snippets => "snippets",
             Self::Text => "text",
             Self::Conll => "conll",
+            Self::SquadJson => "squad-json",
         }
     }
 
@@ -127,6 +144,7 @@ impl Format {
             Self::Snippets => Box::new(snippets::SnippetRows::open(path, wanted)?),
             Self::Text => Box::new(lines::TextRows::open(path, wanted)?),
             Self::Conll => Box::new(conll::ConllRows::open(path, wanted)?),
+            Self::SquadJson => Box::new(squad::SquadRows::open(path, wanted)?),
         })
     }
 
@@ -149,6 +167,31 @@ impl Format {
             rows,
             report: reader.report(),
         })
+    }
+}
+
+/// The columns to read of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted<'a> {
+    /// Those that it must have.
+    pub needed: Vec<&'a str>,
+    /// Those that are read if it has them.
+    pub if_there: Vec<&'a str>,
+}
+
+impl Format {
+    /// Reads the wanted columns of a file of this format; a table has no column for what is not there.
+    pub(crate) fn read_wanted(self, path: &Path, wanted: &Wanted<'_>) -> Result<Table, DataError> {
+        let mut if_there = wanted.if_there.clone();
+        loop {
+            let columns: Vec<&str> = wanted.needed.iter().chain(&if_there).copied().collect();
+            match self.read(path, &columns) {
+                Err(DataError::MissingColumn { column, .. }) if if_there.contains(&column.as_str()) => {
+                    if_there.retain(|name| *name != column);
+                }
+                result => return result,
+            }
+        }
     }
 }
 

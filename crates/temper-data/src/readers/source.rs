@@ -226,6 +226,16 @@ impl TextSource {
     }
 }
 
+impl Read for TextSource {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let piece = self.piece().map_err(|error| std::io::Error::other(error.to_string()))?;
+        let count = piece.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&piece[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
 /// Bytes that a [`TextSource`] gave, as text.
 pub(super) fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String, DataError> {
     String::from_utf8(bytes).map_err(|error| DataError::broken(path, None, error))

@@ -1,0 +1,79 @@
+//! The answers of a file that do not stand at their offsets: taken from elsewhere, or refused.
+
+use std::path::Path;
+
+use super::cells::Written;
+use super::offsets::{Miss, common_unit, quoted};
+use super::{Answer, AnswerError, Question};
+use crate::DataError;
+
+/// Answers that a notice names.
+const TOLD: usize = 3;
+
+/// A question whose answers are not settled.
+pub(super) struct Found {
+    pub question: Question,
+    pub answers: Vec<Written>,
+    /// Of each answer, its place, or what is wrong with it.
+    pub places: Vec<Result<usize, Miss>>,
+}
+
+/// The questions of a file with their answers.
+pub(super) struct Settled {
+    pub rows: Vec<Question>,
+    /// Answers that were taken from another place than their offset.
+    pub moved: usize,
+    /// What the user should know of them.
+    pub notice: Option<String>,
+}
+
+/// Takes answers from where they stand, if that is one place.
+pub(super) fn settle(file: &Path, found: Vec<Found>) -> Result<Settled, DataError> {
+    let misses = found.iter().flat_map(|row| &row.places).filter_map(|place| place.as_ref().err());
+    let unit = common_unit(misses.clone());
+    let moved = misses.count();
+    let hint = unit.filter(|_| moved > 0).map(|unit| {
+        format!("; the offsets of all such answers of this file ({moved}) are right if they count {unit}")
+    });
+    let hint = hint.unwrap_or_default();
+    let mut told = Vec::new();
+    let mut rows = Vec::with_capacity(found.len());
+    for Found { mut question, answers, places } in found {
+        for (answer, place) in answers.into_iter().zip(places) {
+            let start = match place {
+                Ok(start) => start,
+                Err(Miss { places: 1, first, .. }) => {
+                    if told.len() < TOLD {
+                        told.push(format!("row {}: from {} to {first}", question.row, answer.start));
+                    }
+                    first
+                }
+                Err(miss) => return Err(misplaced(file, question.row, &answer, miss, hint)),
+            };
+            question.answers.push(Answer { text: answer.text, start });
+        }
+        rows.push(question);
+    }
+    let notice = (moved > 0).then(|| {
+        let more = if moved > told.len() { ", ..." } else { "" };
+        format!(
+            "{}: answers that do not stand at their offset, taken from the one place where their context has \
+             them: {moved} ({}{more}){hint}",
+            file.display(),
+            told.join(", ")
+        )
+    });
+    Ok(Settled { rows, moved, notice })
+}
+
+fn misplaced(file: &Path, row: usize, answer: &Written, miss: Miss, hint: String) -> DataError {
+    DataError::from(AnswerError::Misplaced {
+        file: file.to_path_buf(),
+        row,
+        text: quoted(&answer.text),
+        start: answer.start,
+        found: miss.found,
+        places: miss.places,
+        hint,
+    })
+}
