@@ -9,6 +9,7 @@ use serde_json::Value;
 use temper_data::{DeclaredCut, EncodeSettings, Truncation, declared_cut};
 use temper_models::Pooling;
 
+use crate::tasks::Encoder;
 use crate::{Columns, Settings, TrainError};
 
 /// The record beside a model.
@@ -26,6 +27,9 @@ pub struct RecordedEncoding {
     pub max_seq_length: usize,
     /// What of a longer text is kept.
     pub truncation: Truncation,
+    /// Tokens that neighbouring windows share, where the task spreads long texts and the run was told how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doc_stride: Option<usize>,
     /// Columns of the training data by role; with a second text, the model is one for pairs.
     #[serde(deserialize_with = "columns")]
     pub columns: Columns,
@@ -40,6 +44,7 @@ impl RecordedEncoding {
             version: VERSION,
             max_seq_length: settings.max_seq_length,
             truncation: settings.truncation,
+            doc_stride: settings.doc_stride,
             columns: columns.clone(),
             pooling: settings.pooling,
         }
@@ -97,6 +102,17 @@ pub struct CutOptions {
     /// Which part of a longer text is kept: head, tail or head-tail; as in training by default
     #[arg(long)]
     pub truncation: Option<Truncation>,
+    /// Tokens that neighbouring windows of a long text share, for tasks that spread it; as in training by default
+    #[arg(long)]
+    pub doc_stride: Option<usize>,
+}
+
+impl CutOptions {
+    /// Tokens that neighbouring windows of a model share: as the flag says, else as in training.
+    pub fn stride(&self, encoding: &ModelEncoding, max_length: usize) -> usize {
+        let recorded = encoding.recorded.as_ref().and_then(|recorded| recorded.doc_stride);
+        self.doc_stride.or(recorded).unwrap_or(Encoder::stride_of(max_length))
+    }
 }
 
 /// How a model's texts become tensors.
@@ -116,6 +132,9 @@ pub struct ModelDefaults {
     /// What of a longer text is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     truncation: Option<Truncation>,
+    /// Tokens that neighbouring windows share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doc_stride: Option<usize>,
     /// What the classification head reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pooling: Option<Pooling>,
@@ -193,6 +212,7 @@ impl ModelEncoding {
             Some(recorded) => ModelDefaults {
                 max_seq_length: Some(recorded.max_seq_length),
                 truncation: Some(recorded.truncation),
+                doc_stride: recorded.doc_stride,
                 pooling: Some(recorded.pooling),
             },
             None => ModelDefaults {
@@ -202,6 +222,7 @@ impl ModelEncoding {
                     .max_length
                     .filter(|&length| length < Settings::default().max_seq_length),
                 truncation: self.declared.truncation.filter(|&truncation| truncation != Truncation::Head),
+                doc_stride: None,
                 pooling: None,
             },
         }
@@ -308,12 +329,13 @@ mod tests {
         let bare = of(None, DeclaredCut::default());
         assert_eq!(cut(&bare, none), (settings(40, Truncation::Head), vec![]));
         // Flags count before all of them, and say so where they contradict the training.
-        let asked = CutOptions { max_seq_length: Some(12), truncation: Some(Truncation::Head) };
+        let asked =
+            CutOptions { max_seq_length: Some(12), truncation: Some(Truncation::Head), doc_stride: None };
         let (found, notices) = cut(&run, asked);
         assert_eq!(found, settings(12, Truncation::Head));
         assert!(notices[0].contains("9 tokens") && notices[0].contains("head-tail"), "{notices:?}");
         assert_eq!(cut(&foreign, asked).1, Vec::<String>::new());
-        assert!(run.cut(&CutOptions { max_seq_length: Some(41), truncation: None }, 40).is_err());
+        assert!(run.cut(&CutOptions { max_seq_length: Some(41), ..CutOptions::default() }, 40).is_err());
         let changed = of(Some(recorded()), DeclaredCut { max_length: Some(9), truncation: None });
         assert!(cut(&changed, none).1[0].contains("temper.json counts"));
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use crate::tasks::Scores;
+use crate::tasks::{ScoreTable, Scores};
 use crate::training::JournalRow;
 use crate::{Results, TrainError};
 use temper_metrics::ConfusionMatrix;
@@ -60,9 +60,10 @@ fn page(input: &ReportInput<'_>, plots: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><style>{STYLE}</style>\
          <h1>{title}</h1>{stand_in}<h2>Test</h2>{}<h2>Curves</h2>{plots}<h2>What trained</h2>{figure}\
-         <h2>Confusion matrix</h2>{}<h2>Worst errors</h2>{}<h2>Data</h2><pre>{data}</pre></html>\n",
+         {}{}<h2>Worst errors</h2>{}<h2>Data</h2><pre>{data}</pre></html>\n",
         scores(results),
         confusion(&results.test),
+        results.test.tables.iter().map(table).collect::<String>(),
         worst(input.worst),
     )
 }
@@ -95,8 +96,10 @@ fn confusion(scores: &Scores) -> String {
     const SHOWN_LABELS: usize = 30;
     match &scores.confusion {
         None => String::new(),
-        Some(matrix) if matrix.labels.len() <= SHOWN_LABELS => whole_matrix(matrix),
-        Some(matrix) => frequent_errors(matrix),
+        Some(matrix) if matrix.labels.len() <= SHOWN_LABELS => {
+            format!("<h2>Confusion matrix</h2>{}", whole_matrix(matrix))
+        }
+        Some(matrix) => format!("<h2>Confusion matrix</h2>{}", frequent_errors(matrix)),
     }
 }
 
@@ -131,6 +134,15 @@ fn frequent_errors(matrix: &ConfusionMatrix) -> String {
         errors.len(),
         rows.collect::<String>()
     )
+}
+
+fn table(table: &ScoreTable) -> String {
+    let header: String = table.columns.iter().map(|column| format!("<th>{column}</th>")).collect();
+    let rows = table.rows.iter().map(|(part, values)| {
+        let cells: String = values.iter().map(|value| format!("<td>{value:.4}</td>")).collect();
+        format!("<tr><th>{}</th>{cells}</tr>", escape(part))
+    });
+    format!("<h2>{0}</h2><table><tr><th></th>{header}</tr>{1}</table>", table.title, rows.collect::<String>())
 }
 
 fn worst(errors: &[(String, String)]) -> String {

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::compare::Table;
 use super::{Predictor, compute_on};
 use crate::backend::Backend;
 use crate::record::ResumedRecord;
 use crate::settings::{Preset, Settings};
 use crate::sources::files_of;
 use crate::tasks::{self, Scores};
-use crate::terminal::{print_line, say};
+use crate::terminal::{print, print_line, say};
 use crate::training::{EvaluationLoader, Progress, evaluate as run};
 use crate::{
     ColumnOptions, Columns, CutOptions, PrecisionSetting, RunRequest, SourceOptions, Split, TrainError,
@@ -114,7 +115,16 @@ fn print_scores(count: usize, scores: &Scores) -> Result<(), TrainError> {
     if let Some([low, high]) = scores.interval {
         print_line(&format!("{} lies between {low:.4} and {high:.4} (95 %)", scores.headline_name()))?;
     }
-    print_line(&format!("baseline   {:.4} ({})", scores.baseline, scores.baseline_name))
+    print_line(&format!("baseline   {:.4} ({})", scores.baseline, scores.baseline_name))?;
+    for table in &scores.tables {
+        let mut shown = Table::new(&[&[table.title], &table.columns[..]].concat());
+        for (part, values) in &table.rows {
+            let values = values.iter().map(|value| format!("{value:.4}"));
+            shown.push(std::iter::once(part.clone()).chain(values).collect());
+        }
+        print(&shown.text())?;
+    }
+    Ok(())
 }
 
 /// What to load for a dataset that is named.
@@ -141,6 +151,7 @@ fn with_flags(mut request: RunRequest, args: &EvaluateArgs, predictor: &Predicto
     let settings = &mut request.settings;
     settings.max_seq_length = predictor.cut.max_length;
     settings.truncation = predictor.cut.truncation;
+    settings.doc_stride = Some(predictor.stride);
     let limit = match args.split {
         Split::Train => &mut settings.max_train_samples,
         Split::Validation => &mut settings.max_eval_samples,

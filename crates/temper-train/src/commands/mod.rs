@@ -49,7 +49,7 @@ use temper_data::{EncodeSettings, TextTokenizer};
 use temper_models::{HeadRequest, Model, Precision};
 
 use crate::backend::Backend;
-use crate::tasks::{self, Task};
+use crate::tasks::{self, Encoder, Task};
 use crate::terminal::say;
 use crate::training::TaskModel;
 use crate::{
@@ -64,6 +64,8 @@ struct Predictor {
     encoding: ModelEncoding,
     /// How texts are cut.
     cut: EncodeSettings,
+    /// Tokens that windows of a text share, where it is spread over them.
+    stride: usize,
 }
 
 impl Predictor {
@@ -84,7 +86,9 @@ impl Predictor {
         let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
         let task = tasks::of_model(&loaded.model, &loaded.config)?;
         let bounds = loaded.config.bounds();
-        let (cut, mut notices) = encoding.cut(cut, bounds.max_positions)?;
+        let asked = cut;
+        let (cut, mut notices) = encoding.cut(asked, bounds.max_positions)?;
+        let stride = asked.stride(&encoding, cut.max_length);
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
         padding::check_end(&loaded.model, &tokenizer)?;
         notices.extend(task.notice());
@@ -93,7 +97,13 @@ impl Predictor {
         }
         // Nothing is trained, so nothing is clipped.
         let model = TaskModel::new(loaded.model.with_precision(precision), task.clone());
-        Ok(Self { model, task, tokenizer, encoding, cut })
+        Ok(Self { model, task, tokenizer, encoding, cut, stride })
+    }
+
+    /// What makes token ids of texts.
+    fn encoder(&self) -> Encoder<'_> {
+        let EncodeSettings { max_length, truncation } = self.cut;
+        Encoder { tokenizer: &self.tokenizer, max_length, truncation, stride: self.stride }
     }
 }
 

@@ -1,10 +1,11 @@
 //! `temper predict`.
 
+use temper_data::EncodeSettings;
+
 use super::texts::Pairs;
 use super::windows::{Window, Windows};
 use super::{Predictor, TextOptions, compute_on};
 use crate::backend::Backend;
-use crate::examples::Features;
 use crate::terminal::{field, print, say};
 use crate::training::{EvaluationLoader, predict as run};
 use crate::{CutOptions, PrecisionSetting, SourceOptions, TrainError};
@@ -47,7 +48,10 @@ pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
     let predictor = Predictor::load(&args.model, &args.sources, on, &args.cut, false)?;
     let columns = predictor.encoding.columns();
     let texts = args.texts.open(columns, Pairs::of(columns))?;
-    let mut windows = Windows::new(texts, &predictor.tokenizer, predictor.cut, args.max_tokens_per_batch);
+    // What is spread over windows is not cut.
+    let whole = EncodeSettings { max_length: usize::MAX, ..predictor.cut };
+    let cut = if predictor.task.is_spread() { whole } else { predictor.cut };
+    let mut windows = Windows::new(texts, &predictor.tokenizer, cut, args.max_tokens_per_batch);
     let result = windows.by_ref().try_for_each(|window| answer(&predictor, window?, args));
     if let Some(notice) = windows.notice() {
         say(&notice);
@@ -58,10 +62,11 @@ pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
 /// Prints the predictions of a window; those before one that is no number are printed, too.
 fn answer(predictor: &Predictor, window: Window, args: &PredictArgs) -> Result<(), TrainError> {
     let Window { texts, encoded } = window;
-    let loader = EvaluationLoader::new(Features::unlabelled(encoded), args.max_tokens_per_batch);
+    let (features, mut predictions) = predictor.task.begin(&texts, encoded, &predictor.encoder())?;
+    let loader = EvaluationLoader::new(features, args.max_tokens_per_batch);
     let outputs = run(&predictor.model, &loader);
     let bad = outputs.iter().position(|output| !output.is_finite());
-    let mut predictions = predictor.task.unlabelled(texts.len());
+    let bad = bad.map(|feature| loader.features().examples[feature]);
     outputs.into_iter().enumerate().for_each(|(feature, output)| predictions.add(feature, output));
     let mut lines = String::new();
     for (example, text) in texts.iter().enumerate() {

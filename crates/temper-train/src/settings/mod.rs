@@ -45,6 +45,14 @@ pub struct Settings {
     /// Which part of a longer text is kept: head, tail or head-tail
     #[arg(long, default_value_t = Truncation::Head)]
     pub truncation: Truncation,
+    /// Tokens that neighbouring windows of a long text share, where a task spreads it (a quarter of the length by
+    /// default)
+    #[arg(long)]
+    pub doc_stride: Option<usize>,
+    /// Whether all tokens of a word are trained to have its label, not only the first
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(action = clap::ArgAction::Set)]
+    pub label_all_tokens: bool,
     /// AdamW's decay of matrices
     #[arg(long, default_value_t = 0.01, value_parser = not_negative)]
     pub weight_decay: f64,

@@ -5,12 +5,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use temper_data::{DataReport, DatasetRows, RowsRequest, Task as Kind, TextTokenizer};
+use temper_data::{DataReport, DatasetRows, RowsRequest, Task as Kind, TextTokenizer, Truncation};
 use temper_hub::{Hub, Resolved};
 
 use super::{Predictions, Task};
 use crate::examples::{Features, Split};
 use crate::{Columns, Settings};
+
+/// What makes token ids of texts.
+#[derive(Clone, Copy)]
+pub struct Encoder<'a> {
+    /// The model's.
+    pub tokenizer: &'a TextTokenizer,
+    /// Tokens of a feature at most, special tokens included.
+    pub max_length: usize,
+    /// Which part of a longer text is kept, where it is cut.
+    pub truncation: Truncation,
+    /// Tokens that neighbouring windows share, where a longer text is spread over windows.
+    pub stride: usize,
+}
+
+impl Encoder<'_> {
+    /// Of a length, the tokens that neighbouring windows share where nobody says how many: a quarter.
+    pub fn stride_of(max_length: usize) -> usize {
+        max_length / 4
+    }
+}
 
 /// What to read, and how it is encoded.
 pub struct LoadRequest<'a> {
@@ -31,6 +51,17 @@ pub struct LoadRequest<'a> {
 }
 
 impl LoadRequest<'_> {
+    /// What encodes the rows.
+    pub fn encoder(&self) -> Encoder<'_> {
+        let Settings { max_seq_length, truncation, doc_stride, .. } = *self.settings;
+        Encoder {
+            tokenizer: self.tokenizer,
+            max_length: max_seq_length,
+            truncation,
+            stride: doc_stride.unwrap_or(Encoder::stride_of(max_seq_length)),
+        }
+    }
+
     /// Empties the splits that are not asked for.
     pub fn drop_unwanted<R>(&self, rows: &mut DatasetRows<R>) {
         let splits = [&mut rows.train, &mut rows.validation, &mut rows.test];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use temper_data::{DataError, Task as Kind, find_card};
 use temper_models::{Model, ModelConfig};
 
-use super::{LoadRequest, Splits, Task, text_classification};
+use super::{LoadRequest, Splits, Task, text_classification, token_classification};
 use crate::{Columns, TrainError};
 
 /// The task of a model; `None` where its head is that of another.
@@ -23,12 +23,20 @@ struct Entry {
 }
 
 /// All tasks; the first is that of a path whose columns tell nothing else.
-const TASKS: &[Entry] = &[Entry {
-    kind: Kind::TextClassification,
-    roles: &["label", "text_pair"],
-    load: text_classification::load,
-    of_model: text_classification::of_model,
-}];
+const TASKS: &[Entry] = &[
+    Entry {
+        kind: Kind::TextClassification,
+        roles: &["label", "text_pair"],
+        load: text_classification::load,
+        of_model: text_classification::of_model,
+    },
+    Entry {
+        kind: Kind::TokenClassification,
+        roles: &["tokens", "tags", "spans"],
+        load: token_classification::load,
+        of_model: token_classification::of_model,
+    },
+];
 
 /// The task of that name.
 ///
@@ -76,6 +84,6 @@ pub fn of_model(model: &Model, config: &ModelConfig) -> Result<Arc<dyn Task>, Tr
         }
     }
     Err(TrainError::Usage(
-        "the model has no classification head; fine-tune it first: temper finetune MODEL DATASET".into(),
+        "the model has no head of a task that temper trains; fine-tune it first: temper finetune MODEL DATASET".into(),
     ))
 }

@@ -6,22 +6,26 @@
 mod classified;
 mod data;
 mod list;
+mod per_token;
 mod predictions;
 mod text_classification;
+mod token_classification;
+mod words;
 
 pub use classified::Classified;
-pub use data::{Baseline, Examples, LoadRequest, Splits};
+pub use data::{Baseline, Encoder, Examples, LoadRequest, Splits};
 pub use list::{by_name, load, of_model};
-pub use predictions::{Decoded, Output, Predictions, Scores};
+pub use predictions::{Decoded, Output, Predictions, ScoreTable, Scores};
 pub use text_classification::TextClassification;
+pub use token_classification::TokenClassification;
 
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
-use temper_data::Batch;
+use temper_data::{Batch, EncodedSet, UnlabelledText};
 use temper_models::{HeadRequest, Mode, Model, TokenBatch};
 
-use crate::examples::Target;
+use crate::examples::{Features, Target};
 use crate::{Settings, TrainError};
 
 /// What differs between tasks.
@@ -56,8 +60,22 @@ pub trait Task: Debug + Send + Sync {
     /// What the model gives for each sequence, without dropout.
     fn outputs(&self, model: &Model, tokens: &TokenBatch) -> Vec<Output>;
 
-    /// Predictions for so many examples of which nobody knows what they should be.
-    fn unlabelled(&self, examples: usize) -> Box<dyn Predictions>;
+    /// Whether a long text is spread over windows; else it is cut.
+    fn is_spread(&self) -> bool {
+        false
+    }
+
+    /// Begins to predict texts of which nobody knows what they should be. `encoded` are the texts as they stand, cut
+    /// unless they are spread over windows.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for a text that cannot be encoded.
+    fn begin(
+        &self,
+        texts: &[UnlabelledText],
+        encoded: EncodedSet,
+        encoder: &Encoder<'_>,
+    ) -> Result<(Features, Box<dyn Predictions>), TrainError>;
 
     /// Refuses to score this task's model on data for another.
     ///

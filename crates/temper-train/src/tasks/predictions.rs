@@ -74,6 +74,20 @@ pub struct Scores {
     pub baseline_name: &'static str,
     /// Counts by true and predicted label, where an example has one label.
     pub confusion: Option<ConfusionMatrix>,
+    /// Scores of parts, such as of each type of entity.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<ScoreTable>,
+}
+
+/// Scores of parts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScoreTable {
+    /// What the parts are.
+    pub title: &'static str,
+    /// Names of the scores.
+    pub columns: Vec<&'static str>,
+    /// A part with its scores.
+    pub rows: Vec<(String, Vec<f64>)>,
 }
 
 impl Scores {
@@ -132,6 +146,7 @@ mod tests {
             baseline: 1.0,
             baseline_name: "",
             confusion: None,
+            tables: Vec::new(),
         };
         assert!(scores(true).is_better_than(0.6) && !scores(true).is_better_than(0.5));
         assert!(scores(false).is_better_than(0.4) && !scores(false).is_better_than(0.5));

@@ -6,13 +6,13 @@ use burn::tensor::{Int, Tensor, TensorData};
 use serde_json::{Map, Value, json};
 use temper_data::{
     DataReport, EncodeSettings, EncodedSet, LabelledText, SplitContent, Task as Kind, TextClassificationData,
-    TextInput, encode_all, load_text_classification,
+    TextInput, UnlabelledText, encode_all, load_text_classification,
 };
 use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
 use super::classified::Classified;
 use super::list::OfModel;
-use super::{Baseline, Decoded, Examples, LoadRequest, Output, Predictions, Scores, Splits, Task};
+use super::{Baseline, Decoded, Encoder, Examples, LoadRequest, Output, Predictions, Scores, Splits, Task};
 use crate::baselines::{Fitted, fitted};
 use crate::examples::{Features, Split, Target, full_train_tokens, within_budget};
 use crate::terminal::field;
@@ -150,9 +150,9 @@ fn counts(rows: &[LabelledText], labels: usize) -> Vec<usize> {
 
 fn encode(rows: &[LabelledText], request: &LoadRequest<'_>) -> Result<EncodedSet, TrainError> {
     let texts: Vec<TextInput<'_>> = rows.iter().map(LabelledText::input).collect();
-    let Settings { max_seq_length, truncation, .. } = *request.settings;
-    let encode = EncodeSettings { max_length: max_seq_length, truncation };
-    Ok(encode_all(request.tokenizer, &texts, &encode, Some(&request.cache))?)
+    let Encoder { tokenizer, max_length, truncation, .. } = request.encoder();
+    let encode = EncodeSettings { max_length, truncation };
+    Ok(encode_all(tokenizer, &texts, &encode, Some(&request.cache))?)
 }
 
 /// Keeps the training rows that a token budget leaves.
@@ -238,8 +238,15 @@ impl Task for TextClassification {
         values.chunks(columns).map(|row| Output { columns, logits: row.to_vec() }).collect()
     }
 
-    fn unlabelled(&self, examples: usize) -> Box<dyn Predictions> {
-        Box::new(Classifications { task: self.clone(), rows: vec![None; examples], targets: Vec::new() })
+    fn begin(
+        &self,
+        texts: &[UnlabelledText],
+        encoded: EncodedSet,
+        _encoder: &Encoder<'_>,
+    ) -> Result<(Features, Box<dyn Predictions>), TrainError> {
+        let rows = vec![None; texts.len()];
+        let predictions = Classifications { task: self.clone(), rows, targets: Vec::new() };
+        Ok((Features::unlabelled(encoded), Box::new(predictions)))
     }
 }
 
@@ -348,6 +355,7 @@ impl Predictions for Classifications {
             baseline: confusion.majority(),
             baseline_name: "always the most common label",
             confusion: Some(confusion),
+            tables: Vec::new(),
         }
     }
 

@@ -254,13 +254,13 @@ impl DataLoaderIterator<TrainingStep> for StepsAhead {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Tensor;
-    use temper_data::{Batch, Encoded, EncodedSet};
+    use temper_data::{Batch, Encoded, EncodedSet, UnlabelledText};
     use temper_models::{HeadRequest, Mode, Model, TokenBatch};
 
     use super::*;
-    use crate::Settings;
     use crate::examples::Target;
-    use crate::tasks::{Output, Predictions, TextClassification};
+    use crate::tasks::{Encoder, Output, Predictions, TextClassification};
+    use crate::{Settings, TrainError};
 
     /// Features that differ in length and content.
     fn loader() -> StepLoader {
@@ -347,8 +347,13 @@ mod tests {
             self.0.outputs(model, tokens)
         }
 
-        fn unlabelled(&self, examples: usize) -> Box<dyn Predictions> {
-            self.0.unlabelled(examples)
+        fn begin(
+            &self,
+            texts: &[UnlabelledText],
+            encoded: EncodedSet,
+            encoder: &Encoder<'_>,
+        ) -> Result<(Features, Box<dyn Predictions>), TrainError> {
+            self.0.begin(texts, encoded, encoder)
         }
     }
 

@@ -1,0 +1,41 @@
+//! What tasks with a row of outputs for each token share.
+
+use burn::tensor::{Int, Tensor, TensorData};
+use temper_models::{Mode, Model, TokenBatch};
+
+use super::Output;
+use crate::examples::Target;
+
+/// The target of a token that has none: its loss is zero, without a gradient.
+pub(super) const NO_TARGET: i32 = -100;
+
+/// The logits of all tokens.
+///
+/// # Shapes
+/// - tokens: `[tokens]`; output: `[tokens, outputs]`
+pub(super) fn logits(model: &Model, tokens: &TokenBatch, mode: Mode) -> Tensor<2> {
+    model.logits(tokens, mode).expect("the model was loaded with a head for tokens")
+}
+
+/// The sum of the cross-entropies of all tokens that have a target, `[1]`.
+pub(super) fn cross_entropy(logits: Tensor<2>, targets: &[Target]) -> Tensor<1> {
+    let ids = targets.iter().flat_map(|target| match target {
+        Target::Ids(ids) => ids.as_slice(),
+        _ => &[],
+    });
+    let ids: Vec<i32> = ids.copied().collect();
+    let rows = ids.len();
+    let device = logits.device().inner();
+    let targets = Tensor::<1, Int>::from_data(TensorData::new(ids, [rows]), &device);
+    // [tokens, labels] -> [tokens] -> [1]
+    temper_kernels::cross_entropy(logits, targets).sum()
+}
+
+/// The outputs of each sequence, `[tokens of it, outputs]`.
+pub(super) fn outputs(model: &Model, tokens: &TokenBatch) -> Vec<Output> {
+    let logits = logits(model, tokens, Mode::Evaluate);
+    let columns = logits.dims()[1];
+    let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
+    let of = |rows: std::ops::Range<usize>| values[rows.start * columns..rows.end * columns].to_vec();
+    tokens.sequences.ranges().map(|rows| Output { columns, logits: of(rows) }).collect()
+}
