@@ -159,7 +159,7 @@ fn predictions_need_a_head() {
     let bench = Bench::new();
     let config = bench.read("model/config.json").replace("BertForSequenceClassification", "BertModel");
     bench.write("model/config.json", &config);
-    assert_fails(&bench.run(&["predict", "./model", "--text", "x"]), 2, &["no classification head"]);
+    assert_fails(&bench.run(&["predict", "./model", "--text", "x"]), 2, &["no head of a task"]);
 }
 
 #[test]

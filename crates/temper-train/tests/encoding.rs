@@ -77,7 +77,7 @@ fn what_is_cut_in_training_is_cut_in_prediction() {
     assert_eq!(config["model_max_length"], 8);
     let record = bench.json("runs/run/model/temper.json");
     assert_eq!(record["truncation"], "tail");
-    assert_eq!(record["columns"], json!({"text": "text", "text_pair": null, "label": "label"}));
+    assert_eq!(record["columns"], json!({"text": "text", "label": "label"}));
 
     for model in ["runs/run", "runs/run/model"] {
         assert!(accuracy(&bench, &["predict", model, "--file", "reviews.csv"]) > 0.97);

@@ -471,7 +471,8 @@ impl Predictions for WordPredictions {
             let text = |name: &str| entity[name].as_str().unwrap_or_default().to_owned();
             format!("{}={} ({}-{})", text("type"), text("text"), entity["start"], entity["end"])
         };
-        let line = entities.iter().map(|entity| field(&told(entity)).into_owned()).collect::<Vec<_>>().join("\t");
+        let line =
+            entities.iter().map(|entity| field(&told(entity)).into_owned()).collect::<Vec<_>>().join("\t");
         fields.extend([
             ("entities".to_owned(), json!(entities)),
             ("words".to_owned(), json!(words)),

@@ -146,6 +146,8 @@ fn readings(windows: &[Window]) -> Vec<Vec<Reading>> {
 
 #[cfg(test)]
 mod tests {
+    use temper_data::{TextTokenizer, Truncation, load_tokenizer};
+
     use super::*;
 
     #[test]
@@ -157,6 +159,44 @@ mod tests {
         assert_eq!(sentence.texts(), words);
         assert_eq!(sentence.characters(sentence.words[2].clone()), 9..10);
         assert_eq!(Sentence::split("Ada, Łódź").texts(), ["Ada", ",", "Łódź"]);
+    }
+
+    /// Words of one to three tokens.
+    fn tokenizer(dir: &std::path::Path) -> TextTokenizer {
+        let words = "[PAD] [UNK] [CLS] [SEP] [MASK] un ##believ ##able film good".split(' ');
+        std::fs::write(dir.join("vocab.txt"), words.collect::<Vec<_>>().join("\n")).unwrap();
+        load_tokenizer(dir).unwrap()
+    }
+
+    #[test]
+    fn every_word_of_a_long_sentence_has_one_token_that_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer(dir.path());
+        let text = "unbelievable film unbelievable good film unbelievable unbelievable film good";
+        let sentences = [Sentence::split(text), Sentence::split("film"), Sentence::split("")];
+        let tags: Vec<Vec<usize>> = sentences.iter().map(|words| (0..words.words.len()).collect()).collect();
+        let tags: Vec<&[usize]> = tags.iter().map(Vec::as_slice).collect();
+        for (max_length, stride) in [(7, 0), (7, 2), (8, 5), (40, 10)] {
+            let encoder = Encoder { tokenizer: &tokenizer, max_length, truncation: Truncation::Head, stride };
+            let words = encode(&sentences, Some(&tags), &encoder, false).unwrap();
+            let features = &words.features;
+            let mut read = vec![Vec::new(); 3];
+            for (feature, readings) in words.readings.iter().enumerate() {
+                let Target::Ids(ids) = &features.targets[feature] else { panic!("no ids") };
+                let mut labelled = vec![NO_TARGET; ids.len()];
+                for reading in readings {
+                    read[features.examples[feature]].push(reading.word);
+                    labelled[reading.tokens.start] = reading.word as i32;
+                    // The first token of a word is no continuation.
+                    let token = tokenizer.token(features.encoded.items[feature].ids[reading.tokens.start]);
+                    assert!(!token.unwrap().starts_with("##"));
+                }
+                assert_eq!(*ids, labelled);
+                assert_eq!(features.weights[feature], readings.len() as f64);
+            }
+            read.iter_mut().for_each(|words| words.sort_unstable());
+            assert_eq!(read, [(0..9).collect(), vec![0], vec![]], "{max_length} {stride}");
+        }
     }
 
     #[test]
