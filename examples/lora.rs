@@ -30,6 +30,7 @@ fn main() -> Result<()> {
         labels: vec!["negative".into(), "positive".into()],
         pooling: Pooling::Pooler,
         seed: 42,
+        outputs: temper_models::OutputMeaning::SingleLabel,
     };
     let loaded = Model::load(dir, &head, &Device::flex().autodiff())?;
     let base = loaded.model.clone();

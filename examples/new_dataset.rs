@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use temper_data::{
-    BatchSettings, ColumnChoice, EncodeSettings, RowsRequest, Truncation, collate, encode_all,
+    BatchSettings, ColumnChoice, EncodeSettings, LabelRequest, RowsRequest, Truncation, collate, encode_all,
     load_text_classification, load_tokenizer, plan_epoch,
 };
 use temper_hub::{Hub, HubSettings};
@@ -15,7 +15,7 @@ fn main() -> Result<()> {
     let asked = names.map(|(role, name)| (role.to_owned(), name)).collect();
     let columns = ColumnChoice { asked, ..ColumnChoice::default() };
     let request = RowsRequest { name_or_path: path, columns, ..RowsRequest::default() };
-    let data = load_text_classification(&hub, &request)?;
+    let data = load_text_classification(&hub, &LabelRequest { rows: request, ..LabelRequest::default() })?;
     println!("labels {:?}; {} rows to train on", data.label_names, data.rows.train.len());
 
     let files = hub.model(&arguments.next().unwrap_or_else(|| "minilm".into()))?;

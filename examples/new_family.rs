@@ -160,6 +160,7 @@ fn main() -> Result<()> {
         labels: vec!["without".into(), "with".into()],
         pooling: Pooling::Pooler,
         seed: 42,
+        outputs: temper_models::OutputMeaning::SingleLabel,
     };
     let loaded = Model::load_with(config, dir.path(), &head, &device)?;
     println!("drawn anew: {}", loaded.new.join(", "));

@@ -6,20 +6,53 @@ use std::collections::BTreeMap;
 use temper_hub::Hub;
 
 use crate::card::{Task, Unlabelled};
-use crate::labels::{Labels, Place, given_names};
+use crate::labels::{Labels, Place, entries, given_names, numbers};
 use crate::readers::Row;
 use crate::rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
-use crate::{DataError, DatasetTables, Table, TextInput};
+use crate::{DataError, DatasetTables, Table, TextInput, Value};
 
-/// A text with its class.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the label of a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelKind {
+    /// One class.
+    One,
+    /// Any number of classes.
+    Several,
+    /// A number, or a list of numbers.
+    Number,
+}
+
+/// The label of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TextLabel {
+    /// A class, an index into the label names.
+    One(usize),
+    /// Classes in ascending order, each once; perhaps none.
+    Several(Vec<usize>),
+    /// Numbers, as many as there are label names.
+    Numbers(Vec<f32>),
+}
+
+/// What to load.
+#[derive(Debug, Clone, Default)]
+pub struct LabelRequest {
+    /// The dataset. Columns have the roles text, label and, for pairs, text_pair.
+    pub rows: RowsRequest,
+    /// What labels are; where nobody says so, lists are any number of classes and all else is one.
+    pub kind: Option<LabelKind>,
+    /// What stands between several labels where a cell is text.
+    pub separator: Option<String>,
+}
+
+/// A text with its label.
+#[derive(Debug, Clone, PartialEq)]
 pub struct LabelledText {
     /// The text.
     pub text: String,
     /// The second text of a pair.
     pub pair: Option<String>,
-    /// The class, an index into the label names.
-    pub label: usize,
+    /// Its label.
+    pub label: TextLabel,
     /// The row in its file, from 1.
     pub row: usize,
 }
@@ -46,8 +79,10 @@ impl Record for LabelledText {
 pub struct TextClassificationData {
     /// The texts. Columns have the roles text, label and, for pairs, text_pair.
     pub rows: DatasetRows<LabelledText>,
-    /// Names of the classes 0, 1, ...
+    /// Names of the classes 0, 1, ...; of numbers, that of their column.
     pub label_names: Vec<String>,
+    /// What labels are.
+    pub kind: LabelKind,
 }
 
 /// Loads a dataset as labelled texts.
@@ -57,11 +92,13 @@ pub struct TextClassificationData {
 /// range; a quoted field that holds rows; an empty split; a training split, or a subset of it, of one class.
 pub fn load_text_classification(
     hub: &Hub,
-    request: &RowsRequest,
+    request: &LabelRequest,
 ) -> Result<TextClassificationData, DataError> {
-    let (mut rows, reader) = load_rows(hub, request, Task::TextClassification, LabelledTextReader::new)?;
-    rows.notices.splice(..0, reader.labels.notices);
-    Ok(TextClassificationData { rows, label_names: reader.labels.names })
+    let new = |dataset: &DatasetTables| LabelledTextReader::new(dataset, request);
+    let (mut rows, reader) = load_rows(hub, &request.rows, Task::TextClassification, new)?;
+    let LabelledTextReader { labels, kind, .. } = reader;
+    rows.notices.splice(..0, labels.notices);
+    Ok(TextClassificationData { rows, label_names: labels.names, kind })
 }
 
 /// Reads texts and their labels.
@@ -69,19 +106,56 @@ struct LabelledTextReader {
     /// Columns by role.
     columns: BTreeMap<String, String>,
     labels: Labels,
+    kind: LabelKind,
+    separator: Option<String>,
     policy: Unlabelled,
 }
 
 impl LabelledTextReader {
-    fn new(dataset: &DatasetTables) -> Result<Self, DataError> {
+    fn new(dataset: &DatasetTables, request: &LabelRequest) -> Result<Self, DataError> {
         let columns = dataset.columns.clone();
         let label = columns.get("label").map_or("label", String::as_str);
-        let labels = match given_names(dataset, label)? {
-            Some(names) => Labels::given(names),
-            None => Labels::observed(&dataset.tables.train, label)?,
+        let train = &dataset.tables.train;
+        let is_list = |table: &Table| {
+            let index = table.column(label)?;
+            table.rows.iter().find_map(|row| match &row.cells[index] {
+                Value::Null => None,
+                value => Some(matches!(value, Value::List(_))),
+            })
+        };
+        let has_lists = request.separator.is_some() || train.iter().find_map(is_list) == Some(true);
+        let kind = request.kind.unwrap_or(if has_lists { LabelKind::Several } else { LabelKind::One });
+        let separator = request.separator.clone();
+        let labels = match (kind, given_names(dataset, label)?) {
+            (LabelKind::Number, _) => Labels::given(numbers::names(train, label)),
+            (_, Some(names)) => Labels::given(names),
+            (_, None) => Labels::observed(train, label, separator.as_deref())?,
         };
         let policy = dataset.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
-        Ok(Self { columns, labels, policy })
+        Ok(Self { columns, labels, kind, separator, policy })
+    }
+
+    /// The label of a cell; `None` for a cell without one.
+    fn label(&self, value: &Value, place: &Place<'_>) -> Result<Option<TextLabel>, DataError> {
+        match self.kind {
+            LabelKind::One => Ok(self.labels.id(value, place)?.map(TextLabel::One)),
+            LabelKind::Number => {
+                let numbers = numbers::read(value, self.labels.names.len(), place)?;
+                Ok(numbers.map(TextLabel::Numbers))
+            }
+            LabelKind::Several => {
+                if *value == Value::Null {
+                    return Ok(None);
+                }
+                let entries = entries(value, self.separator.as_deref());
+                let ids = entries.iter().map(|entry| self.labels.id(entry, place));
+                // An empty entry is no label.
+                let mut ids: Vec<usize> = ids.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+                ids.sort_unstable();
+                ids.dedup();
+                Ok(Some(TextLabel::Several(ids)))
+            }
+        }
     }
 
     /// Where the column of a role stands in a table, and its name.
@@ -119,13 +193,13 @@ impl LabelledTextReader {
         for Row { number, cells } in &table.rows {
             let (file, row) = (&table.file, *number);
             let place = Place { file, row, column: &label.1, typed };
-            let Some(class) = self.labels.id(&cells[label.0], &place)? else {
+            let Some(of_text) = self.label(&cells[label.0], &place)? else {
                 unlabelled.push(row);
                 continue;
             };
             let text_of = |(index, name): &(usize, String)| cells[*index].to_text(file, row, name);
             let (text, pair) = (text_of(&text)?, pair.as_ref().map(text_of).transpose()?);
-            rows.push(LabelledText { text, pair, label: class, row });
+            rows.push(LabelledText { text, pair, label: of_text, row });
         }
         match unlabelled.first() {
             Some(first) if self.policy == Unlabelled::Error => Err(DataError::Unlabelled {
@@ -154,7 +228,13 @@ impl TableReader for LabelledTextReader {
         if train.iter().any(|row| row.label != first.label) {
             return Ok(());
         }
-        let (dataset_name, label) = (dataset.name.clone(), self.labels.names[first.label].clone());
+        let names = |ids: &[usize]| ids.iter().map(|&id| self.labels.names[id].clone()).collect::<Vec<_>>();
+        let label = match &first.label {
+            TextLabel::One(id) => self.labels.names[*id].clone(),
+            TextLabel::Several(ids) => names(ids).join(", "),
+            TextLabel::Numbers(numbers) => format!("{numbers:?}"),
+        };
+        let dataset_name = dataset.name.clone();
         if train.len() < dataset.full_train_rows {
             return Err(DataError::OneClassInSubset { dataset: dataset_name, label, rows: train.len() });
         }

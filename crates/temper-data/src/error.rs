@@ -263,7 +263,8 @@ pub enum DataError {
 
     /// A label that is neither a whole number nor a string.
     #[error(
-        "{}, row {row}: {found} in label column `{column}`; labels are whole numbers or names",
+        "{}, row {row}: {found} in label column `{column}`; labels are whole numbers or names (numbers to predict: \
+         --problem-type regression)",
         file.display()
     )]
     BadLabel {
@@ -275,6 +276,19 @@ pub enum DataError {
         column: String,
         /// What it holds.
         found: &'static str,
+    },
+
+    /// A label that should be a number and is none.
+    #[error("{}, row {row}: {found} in label column `{column}`; a number is needed", file.display())]
+    BadNumber {
+        /// The file.
+        file: PathBuf,
+        /// Row, from 1.
+        row: usize,
+        /// The label column.
+        column: String,
+        /// What it holds.
+        found: String,
     },
 
     /// A label that is not one of the known classes.

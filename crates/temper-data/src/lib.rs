@@ -32,7 +32,9 @@ pub use answers::{
 };
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
 pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
-pub use classification::{LabelledText, TextClassificationData, load_text_classification};
+pub use classification::{
+    LabelKind, LabelRequest, LabelledText, TextClassificationData, TextLabel, load_text_classification,
+};
 pub use columns::ColumnChoice;
 pub use dataset::{DatasetTables, check_dataset_name, load_tables};
 pub use encode::{

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use temper_data::{
-    ColumnChoice, DataError, LabelledText, RowsRequest, TextClassificationData, check_dataset_name,
-    load_text_classification, unit_hash,
+    ColumnChoice, DataError, LabelKind, LabelRequest, LabelledText, RowsRequest, TextClassificationData,
+    TextLabel, check_dataset_name, load_text_classification, unit_hash,
 };
 use temper_hub::{Hub, HubSettings};
 
@@ -36,8 +36,12 @@ fn columns(names: &[(&str, &str)]) -> BTreeMap<String, String> {
     names.iter().map(|(role, name)| (role.to_string(), name.to_string())).collect()
 }
 
+fn load(hub: &Hub, rows: &RowsRequest) -> Result<TextClassificationData, DataError> {
+    load_text_classification(hub, &LabelRequest { rows: rows.clone(), ..LabelRequest::default() })
+}
+
 fn load_path(root: &Path, name: &str) -> Result<TextClassificationData, DataError> {
-    load_text_classification(&hub(root), &request(root.join(name).display()))
+    load(&hub(root), &request(root.join(name).display()))
 }
 
 /// A csv of the texts `text 0`, `text 1`, ..., with the labels 0 and 1 in turn.
@@ -61,7 +65,7 @@ fn one_file_is_cut_by_the_hash_of_its_texts() {
     assert_eq!((data.rows.train.len(), data.rows.full_train_rows, data.rows.leaked), (29, 29, 0));
     assert_eq!(data.label_names, ["0", "1"]);
     let first = &data.rows.test[0];
-    assert_eq!((first.label, first.row), (0, 13));
+    assert_eq!((&first.label, first.row), (&TextLabel::One(0), 13));
     assert!(data.rows.card.is_none() && data.rows.resolved.is_none());
 }
 
@@ -82,11 +86,11 @@ fn string_labels_become_sorted_ids_and_columns_can_be_named() {
         },
         ..request(root.path().join("news.jsonl").display())
     };
-    let data = load_text_classification(&hub(root.path()), &request).unwrap();
+    let data = load(&hub(root.path()), &request).unwrap();
     assert_eq!(data.label_names, ["art", "sport"]);
     let row = &data.rows.train[0];
     assert_eq!((row.text.as_str(), row.pair.as_deref()), ("text 0", Some("more 0")));
-    assert_eq!(row.label, 1);
+    assert_eq!(row.label, TextLabel::One(1));
     // A pair is hashed with both of its texts.
     let tested = |row: &LabelledText| unit_hash(&format!("{}\tmore {}", row.text, row.row - 1)) < 0.1;
     assert!(data.rows.test.iter().all(tested) && !data.rows.train.iter().any(tested));
@@ -119,7 +123,7 @@ fn subsets_keep_the_smallest_hashes_of_each_split() {
             max_test_samples: Some(100),
             ..request(root.path().join("data").display())
         };
-        load_text_classification(&hub(root.path()), &request).unwrap()
+        load(&hub(root.path()), &request).unwrap()
     };
     let data = load(42);
     assert_eq!((data.rows.train.len(), data.rows.validation.len(), data.rows.test.len()), (8, 4, 10));
@@ -149,7 +153,7 @@ fn write_card(root: &Path, name: &str, head: &str, hub_id: &str) {
 
 fn load_card(root: &Path, name: &str) -> Result<TextClassificationData, DataError> {
     let request = RowsRequest { card_directories: vec![root.join("cards")], ..request(name) };
-    load_text_classification(&hub(root), &request)
+    load(&hub(root), &request)
 }
 
 #[test]
@@ -277,7 +281,7 @@ fn a_missing_column_and_a_missing_file_are_named() {
     assert!(matches!(error, DataError::NoFile { .. }));
     for path in ["./missing/data.csv", "./missing", "data.csv.gz"] {
         let root = tempfile::tempdir().unwrap();
-        let error = load_text_classification(&hub(root.path()), &request(path)).unwrap_err();
+        let error = load(&hub(root.path()), &request(path)).unwrap_err();
         assert!(matches!(error, DataError::NoFile { .. }), "{error}");
         let error = check_dataset_name(path, &[]).unwrap_err();
         assert!(matches!(error, DataError::NoFile { .. }), "{error}");
@@ -287,7 +291,7 @@ fn a_missing_column_and_a_missing_file_are_named() {
 #[test]
 fn a_dataset_of_another_task_is_refused_before_it_is_fetched() {
     let root = tempfile::tempdir().unwrap();
-    let error = load_text_classification(&hub(root.path()), &request("wnut17")).unwrap_err();
+    let error = load(&hub(root.path()), &request("wnut17")).unwrap_err();
     assert!(matches!(error, DataError::WrongTask { .. }), "{error}");
 }
 
@@ -372,13 +376,13 @@ fn a_subset_of_one_class_is_refused_by_its_own_name() {
     let root = tempfile::tempdir().unwrap();
     write(root.path(), "a.csv", &csv_of(0..40));
     let request = RowsRequest { max_train_samples: Some(1), ..request(root.path().join("a.csv").display()) };
-    let error = load_text_classification(&hub(root.path()), &request).unwrap_err();
+    let error = load(&hub(root.path()), &request).unwrap_err();
     assert!(matches!(error, DataError::OneClassInSubset { rows: 1, .. }), "{error}");
     assert!(error.to_string().contains("--max-train-samples"), "{error}");
 
     // Where all rows are of one class, the subset is not to blame.
     write(root.path(), "a.csv", &csv_of((0..80).step_by(2)));
-    let error = load_text_classification(&hub(root.path()), &request).unwrap_err();
+    let error = load(&hub(root.path()), &request).unwrap_err();
     assert!(matches!(error, DataError::OneClass { .. }), "{error}");
 }
 
@@ -388,7 +392,7 @@ fn a_subset_of_nothing_says_which_numbers_to_raise_even_where_rows_leaked() {
     write(root.path(), "d/train.csv", &csv_of(0..40));
     write(root.path(), "d/test.csv", &csv_of(0..3));
     let request = RowsRequest { max_train_samples: Some(0), ..request(root.path().join("d").display()) };
-    let error = load_text_classification(&hub(root.path()), &request).unwrap_err();
+    let error = load(&hub(root.path()), &request).unwrap_err();
     assert!(matches!(error, DataError::EmptySplit { split: "train", .. }), "{error}");
     assert!(error.to_string().contains("must be at least 1"), "{error}");
 }
@@ -440,7 +444,7 @@ fn columns_of_the_training_are_taken_where_they_are_and_nobody_says_otherwise() 
             },
             ..request(path.display())
         };
-        load_text_classification(&hub(dir.path()), &request).unwrap()
+        load(&hub(dir.path()), &request).unwrap()
     };
     let data = load("one,two,class", None);
     assert_eq!(data.rows.columns, trained);
@@ -449,4 +453,63 @@ fn columns_of_the_training_are_taken_where_they_are_and_nobody_says_otherwise() 
     let data = load("text,two2,label", None);
     assert_eq!(data.rows.columns, columns(&[("text", "text"), ("label", "label")]));
     assert_eq!(load("text,more,label", Some("more")).rows.columns["text_pair"], "more");
+}
+
+fn load_as(
+    root: &Path,
+    name: &str,
+    kind: Option<LabelKind>,
+    separator: Option<&str>,
+) -> Result<TextClassificationData, DataError> {
+    let rows = request(root.join(name).display());
+    let separator = separator.map(String::from);
+    load_text_classification(&hub(root), &LabelRequest { rows, kind, separator })
+}
+
+#[test]
+fn lists_are_any_number_of_labels_and_so_are_parts_of_a_text() {
+    let root = tempfile::tempdir().unwrap();
+    let sets = ["[\"b\", \"a\", \"b\"]", "[]", "[\"c\"]"];
+    let row = |i: usize| format!("{{\"text\": \"text {i}\", \"label\": {}}}\n", sets[i % 3]);
+    write(root.path(), "lists.jsonl", &(0..60).map(row).collect::<String>());
+    let data = load_as(root.path(), "lists.jsonl", None, None).unwrap();
+    assert_eq!((data.kind, data.label_names), (LabelKind::Several, vec!["a".into(), "b".into(), "c".into()]));
+    let several = |i: usize| TextLabel::Several([vec![0, 1], vec![], vec![2]][i % 3].clone());
+    assert!(data.rows.train.iter().all(|row| row.label == several(row.row - 1)));
+
+    let sets = ["b|a", "", "c"];
+    let lines = (0..60).map(|i| format!("text {i},{}\n", sets[i % 3]));
+    write(root.path(), "parts.csv", &format!("text,label\n{}", lines.collect::<String>()));
+    let parts = load_as(root.path(), "parts.csv", None, Some("|")).unwrap();
+    assert_eq!(parts.label_names, ["a", "b", "c"]);
+    assert!(parts.rows.train.iter().all(|row| row.label == several(row.row - 1)));
+}
+
+#[test]
+fn numbers_are_read_where_they_are_asked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let lines = |label: &dyn Fn(usize) -> String| {
+        let rows = (0..40).map(|i| format!("text {i},{}\n", label(i)));
+        format!("text,label\n{}", rows.collect::<String>())
+    };
+    write(root.path(), "numbers.csv", &lines(&|i| format!("{}", i as f32 / 4.0)));
+    let data = load_as(root.path(), "numbers.csv", Some(LabelKind::Number), None).unwrap();
+    assert_eq!(data.label_names, ["label"]);
+    let right = |row: &LabelledText| row.label == TextLabel::Numbers(vec![(row.row - 1) as f32 / 4.0]);
+    assert!(data.rows.train.iter().all(right));
+    for (bad, words) in [("much", "`much`"), ("NaN", "NaN"), ("inf", "inf")] {
+        write(root.path(), "bad.csv", &lines(&|i| if i == 7 { bad.into() } else { "0.5".into() }));
+        let error = load_as(root.path(), "bad.csv", Some(LabelKind::Number), None).unwrap_err();
+        assert!(matches!(error, DataError::BadNumber { row: 8, .. }), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    // One number everywhere: there is nothing to learn.
+    write(root.path(), "same.csv", &lines(&|_| "0.5".into()));
+    let error = load_as(root.path(), "same.csv", Some(LabelKind::Number), None).unwrap_err();
+    assert!(matches!(error, DataError::OneClass { .. }), "{error}");
+    // Where nobody asks for numbers, a fraction is no label.
+    let row = |i: usize| format!("{{\"text\": \"text {i}\", \"label\": {}}}\n", i as f32 / 4.0);
+    write(root.path(), "numbers.jsonl", &(0..40).map(row).collect::<String>());
+    let error = load_path(root.path(), "numbers.jsonl").unwrap_err();
+    assert!(error.to_string().contains("--problem-type regression"), "{error}");
 }

@@ -36,6 +36,7 @@ fn load(dir: &Path) -> Result<(), String> {
         labels: vec!["no".into(), "yes".into()],
         pooling: Pooling::Pooler,
         seed: 1,
+        outputs: temper_models::OutputMeaning::SingleLabel,
     };
     let _ = Model::load(dir, &new, &device);
     let loaded = answer(Model::load(dir, &HeadRequest::FromConfig, &device))?;

@@ -5,7 +5,9 @@ mod common;
 use std::path::Path;
 
 use common::{columns, folder, offline, write};
-use temper_data::{ColumnChoice, Format, RowsRequest, load_text_classification, read_unlabelled};
+use temper_data::{
+    ColumnChoice, Format, LabelRequest, RowsRequest, load_text_classification, read_unlabelled,
+};
 use temper_fuzz::{Check, Failures, Part, Shape, run};
 
 /// Columns of one seed or another.
@@ -37,7 +39,10 @@ fn table(name: &'static str, format: Format) -> Check<'static> {
         assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()), "a cell a column");
         if Format::of_path(&path).is_ok_and(|promised| promised == format) {
             let _ = read_unlabelled(&path, None, None);
-            let _ = load_text_classification(&offline(dir), &dataset(&path, 1));
+            let _ = load_text_classification(
+                &offline(dir),
+                &LabelRequest { rows: dataset(&path, 1), ..LabelRequest::default() },
+            );
         }
         Ok(())
     })

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{columns, folder, offline, write};
-use temper_data::{ColumnChoice, Format, RowsRequest, load_text_classification};
+use temper_data::{ColumnChoice, Format, LabelRequest, RowsRequest, load_text_classification};
 use temper_fuzz::{Failures, Part, Shape, run};
 
 /// Columns of one seed or another.
@@ -29,7 +29,8 @@ fn table(bytes: &[u8], dir: &Path) -> Result<(), String> {
         max_eval_samples: None,
         max_test_samples: Some(1),
     };
-    let _ = load_text_classification(&offline(dir), &request);
+    let _ =
+        load_text_classification(&offline(dir), &LabelRequest { rows: request, ..LabelRequest::default() });
     Ok(())
 }
 

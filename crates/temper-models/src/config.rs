@@ -12,7 +12,7 @@ use crate::heads::{ClassifierConfig, HeadKind};
 use crate::registry::AnyBackbone;
 use crate::saved_config::saved;
 use crate::weights::Place;
-use crate::{Family, FamilyFacts, HeadFacts, HeadTask, ModelError, Parts, Pooling, Rows};
+use crate::{Family, FamilyFacts, HeadFacts, HeadTask, ModelError, OutputMeaning, Parts, Pooling, Rows};
 
 /// Where the textbook's pooling is recorded; transformers keeps unknown keys.
 const POOLING_KEY: &str = "temper_pooling";
@@ -213,6 +213,7 @@ impl<B> ModelConfig<B> {
         &self,
         task: HeadTask,
         labels: &[String],
+        outputs: OutputMeaning,
         pooling: Pooling,
     ) -> Result<Self, ModelError> {
         let stored_as = match pooling {
@@ -229,7 +230,11 @@ impl<B> ModelConfig<B> {
                 known: heads.iter().map(|head| head.architecture).collect::<Vec<_>>().join(", "),
             });
         };
-        let changed = Self { raw: self.raw_for(head.architecture, task, labels, pooling), ..self.clone() };
+        let mut raw = self.raw_for(head.architecture, task, labels, pooling);
+        if task == HeadTask::SequenceClassification {
+            raw.insert("problem_type".into(), json!(outputs.problem_type()));
+        }
+        let changed = Self { raw, ..self.clone() };
         match changed.end_as_padding() {
             Some(id) if task == HeadTask::SequenceClassification => changed.with_padding(id),
             _ => Ok(changed),
@@ -268,9 +273,6 @@ impl<B> ModelConfig<B> {
             let by_name = labels.iter().enumerate().map(|(id, name)| (name.clone(), json!(id))).collect();
             raw.insert("id2label".into(), Value::Object(by_id));
             raw.insert("label2id".into(), Value::Object(by_name));
-        }
-        if task == HeadTask::SequenceClassification {
-            raw.insert("problem_type".into(), json!("single_label_classification"));
         }
         if pooling == Pooling::Cls {
             raw.insert(POOLING_KEY.into(), json!("cls"));

@@ -63,8 +63,8 @@ impl ResolvedHead {
                 resolved(config, facts, HeadWeights::Stored)
             }
             HeadRequest::None => resolved(config, None, HeadWeights::Stored),
-            HeadRequest::New { task, labels, pooling, seed } => {
-                let config = config.with_head(*task, labels, *pooling)?;
+            HeadRequest::New { task, labels, outputs, pooling, seed } => {
+                let config = config.with_head(*task, labels, *outputs, *pooling)?;
                 let seed = *seed;
                 let weights = match task.is_language_model() {
                     true => HeadWeights::StoredOrNew { seed },

@@ -15,6 +15,17 @@ pub enum OutputMeaning {
     Regression,
 }
 
+impl OutputMeaning {
+    /// The `problem_type` of config.json.
+    pub fn problem_type(self) -> &'static str {
+        match self {
+            Self::SingleLabel => "single_label_classification",
+            Self::MultiLabel => "multi_label_classification",
+            Self::Regression => "regression",
+        }
+    }
+}
+
 impl<B> ModelConfig<B> {
     /// What so many outputs mean, as transformers 5.23's text-classification pipeline takes them
     /// (pipelines/text_classification.py; configuration_utils.py for what it refuses).

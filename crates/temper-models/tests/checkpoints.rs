@@ -98,6 +98,7 @@ fn a_backbone_without_prefix_takes_a_new_head_and_reports_what_is_new() {
         labels: labels.clone(),
         pooling: Pooling::Pooler,
         seed: 1,
+        outputs: temper_models::OutputMeaning::SingleLabel,
     };
     let loaded = Model::load(dir.path(), &request, &Device::flex()).expect("loads");
     assert_eq!(loaded.new, ["pooler.weight", "pooler.bias", "head.output.weight", "head.output.bias"]);
@@ -109,8 +110,13 @@ fn a_backbone_without_prefix_takes_a_new_head_and_reports_what_is_new() {
 #[test]
 fn a_new_head_drops_the_old_one_and_says_so() {
     let labels: Vec<String> = ["a", "b"].map(str::to_owned).into();
-    let request =
-        HeadRequest::New { task: HeadTask::SequenceClassification, labels, pooling: Pooling::Cls, seed: 1 };
+    let request = HeadRequest::New {
+        task: HeadTask::SequenceClassification,
+        labels,
+        pooling: Pooling::Cls,
+        seed: 1,
+        outputs: temper_models::OutputMeaning::SingleLabel,
+    };
     let loaded = Model::load(&fixture("bert"), &request, &Device::flex()).expect("loads");
     assert_eq!(loaded.new, ["head.output.weight", "head.output.bias"]);
     assert_eq!(
@@ -158,8 +164,13 @@ fn a_random_model_is_a_function_of_its_seed_and_can_be_saved() {
 fn the_textbook_head_survives_saving() {
     let device = Device::flex();
     let labels: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
-    let request =
-        HeadRequest::New { task: HeadTask::SequenceClassification, labels, pooling: Pooling::Cls, seed: 7 };
+    let request = HeadRequest::New {
+        task: HeadTask::SequenceClassification,
+        labels,
+        pooling: Pooling::Cls,
+        seed: 7,
+        outputs: temper_models::OutputMeaning::SingleLabel,
+    };
     let loaded = Model::load(&fixture("bert"), &request, &device).expect("loads");
     let dir = tempfile::tempdir().expect("a folder");
     loaded.model.save(&loaded.config, dir.path()).expect("saved");

@@ -211,8 +211,13 @@ fn an_encoder_alone_has_no_decoder() {
     assert!(largest(&last, &expected) < 1e-6);
     // A new classifier of tokens leaves the decoder of a checkpoint out.
     let labels = vec!["A".to_owned(), "B".to_owned()];
-    let head =
-        HeadRequest::New { task: HeadTask::TokenClassification, labels, pooling: Pooling::Pooler, seed: 1 };
+    let head = HeadRequest::New {
+        task: HeadTask::TokenClassification,
+        labels,
+        pooling: Pooling::Pooler,
+        seed: 1,
+        outputs: temper_models::OutputMeaning::SingleLabel,
+    };
     let loaded = load_dir(&path("t5-v1.1-seq2seq-lm"), &head).expect("loads");
     assert_eq!(loaded.new, ["head.output.weight", "head.output.bias"]);
     assert!(loaded.dropped.iter().all(|name| name.starts_with("decoder.") || name == "lm_head.weight"));

@@ -126,6 +126,7 @@ fn a_new_classifier_knows_its_padding_before_it_trains() {
         labels: vec!["a".into(), "b".into()],
         pooling: Pooling::Pooler,
         seed: 1,
+        outputs: temper_models::OutputMeaning::SingleLabel,
     };
     let rows_of = |dir: &Path| {
         let loaded = Model::load(dir, &request, &Device::flex()).expect("loads");

@@ -31,6 +31,24 @@ pub enum Target {
     Values(Vec<f32>),
 }
 
+impl Target {
+    /// Its ids; none of another target.
+    pub fn ids(&self) -> &[i32] {
+        match self {
+            Self::Ids(ids) => ids,
+            _ => &[],
+        }
+    }
+
+    /// Its numbers; none of another target.
+    pub fn values(&self) -> &[f32] {
+        match self {
+            Self::Values(values) => values,
+            _ => &[],
+        }
+    }
+}
+
 /// The features of a split. An example has one or, where it is spread over windows, several, one after the other.
 #[derive(Clone, Debug)]
 pub struct Features {

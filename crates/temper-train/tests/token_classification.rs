@@ -17,7 +17,7 @@ fn sentence(row: usize) -> (Vec<&'static str>, Vec<&'static str>) {
         0 => (["B-praise", "I-praise"], PRAISE[row / 8 % 4]),
         _ => (["B-blame", "I-blame"], BLAME[row / 8 % 4]),
     };
-    if row / 32 % 2 == 0 {
+    if (row / 32).is_multiple_of(2) {
         words.push("very");
         tags.extend([kind[0], kind[1]]);
     } else {

@@ -5,8 +5,10 @@
 //! written differently are different classes: `007` and `7` have two names.
 
 mod cell;
+pub(crate) mod numbers;
 mod observed;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -64,6 +66,18 @@ pub(crate) fn given_names(dataset: &DatasetTables, column: &str) -> Result<Optio
     Ok(Some(names))
 }
 
+/// The labels of a cell: the entries of a list, the parts of a text between separators, or the cell itself.
+pub(crate) fn entries<'a>(value: &'a Value, separator: Option<&str>) -> Cow<'a, [Value]> {
+    match (value, separator) {
+        (Value::List(labels), _) => Cow::from(labels),
+        (Value::Text(text), Some(separator)) if !separator.is_empty() => {
+            let parts = text.split(separator).map(str::trim).filter(|part| !part.is_empty());
+            parts.map(|part| Value::Text(part.into())).collect()
+        }
+        (value, _) => Cow::from(std::slice::from_ref(value)),
+    }
+}
+
 impl Labels {
     /// Classes named by a card or by the files' schema.
     pub fn given(names: Vec<String>) -> Self {
@@ -76,16 +90,18 @@ impl Labels {
         Self { names, notices, kind, ids }
     }
 
-    /// Classes as they occur in the label column: numbers in their order, else names in theirs.
-    pub fn observed(tables: &[Table], column: &str) -> Result<Self, DataError> {
+    /// Classes as they occur in the label column: numbers in their order, else names in theirs. A list has a label in
+    /// each entry.
+    pub fn observed(tables: &[Table], column: &str, separator: Option<&str>) -> Result<Self, DataError> {
         let mut found = Found::default();
         for table in tables {
             let Some(index) = table.column(column) else { continue };
             let typed = table.columns[index].typed;
             for row in &table.rows {
                 let place = Place { file: &table.file, row: row.number, column, typed };
-                let cell = read(&row.cells[index], &place)?;
-                found.add(cell, &place)?;
+                for label in entries(&row.cells[index], separator).iter() {
+                    found.add(read(label, &place)?, &place)?;
+                }
             }
         }
         Ok(found.labels())
@@ -153,7 +169,7 @@ mod tests {
             rows: labels.into_iter().enumerate().map(row).collect(),
             report: FileReport::new(Path::new("rows.csv"), Format::Csv),
         };
-        Labels::observed(&[table], "label")
+        Labels::observed(&[table], "label", None)
     }
 
     fn typed(labels: Vec<Value>) -> Labels {

@@ -14,7 +14,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::layers::{HasLinears, LinearWalk};
-use crate::{Backbone, Mode, Precision, Rows};
+use crate::{Backbone, Mode, OutputMeaning, Precision, Rows};
 
 /// What a family's head computes, and the sizes that config.json gives it.
 #[derive(Clone, Debug)]
@@ -222,6 +222,8 @@ pub enum HeadRequest {
         task: HeadTask,
         /// Names of the labels, by id; for the tasks that have labels.
         labels: Vec<String>,
+        /// What the outputs of a classifier of sequences mean.
+        outputs: OutputMeaning,
         /// What a classifier of sequences reads.
         pooling: Pooling,
         /// Seed of its weights.

@@ -79,7 +79,13 @@ fn head(num_labels: Option<u16>) -> HeadRequest {
     let Settings { pooling, seed, .. } = Settings::default();
     // transformers' names for labels without one.
     let labels = (0..count).map(|label| format!("LABEL_{label}")).collect();
-    HeadRequest::New { task: HeadTask::SequenceClassification, labels, pooling, seed }
+    HeadRequest::New {
+        task: HeadTask::SequenceClassification,
+        labels,
+        pooling,
+        seed,
+        outputs: temper_models::OutputMeaning::SingleLabel,
+    }
 }
 
 /// One plan with the parts of every layer, or several side by side.

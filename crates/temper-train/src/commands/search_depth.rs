@@ -144,7 +144,8 @@ impl DepthSearch {
     fn new(depths: &[usize], layers: usize, outcomes: &Outcomes, tolerance: f64) -> Result<Self, TrainError> {
         let rows: Option<Vec<DepthRow>> =
             depths.iter().map(|&depth| DepthRow::new(depth, strategy(depth, layers), outcomes)).collect();
-        rows.and_then(|rows| Self::choose(rows, tolerance)).ok_or_else(|| {
+        let lower_is_better = outcomes.done.iter().any(|outcome| outcome.results.lower_is_better());
+        rows.and_then(|rows| Self::choose(rows, tolerance, lower_is_better)).ok_or_else(|| {
             TrainError::Usage(
                 "a run has no validation score; remove its folder, and the same call trains it anew".into(),
             )
@@ -152,9 +153,12 @@ impl DepthSearch {
     }
 
     /// None without rows.
-    fn choose(rows: Vec<DepthRow>, tolerance: f64) -> Option<Self> {
-        let best = rows.iter().map(|row| row.validation.mean).fold(f64::NEG_INFINITY, f64::max);
-        let found = rows.iter().find(|row| row.validation.mean >= best - tolerance)?;
+    fn choose(rows: Vec<DepthRow>, tolerance: f64, lower_is_better: bool) -> Option<Self> {
+        let sign = if lower_is_better { -1.0 } else { 1.0 };
+        let score = |row: &DepthRow| sign * row.validation.mean;
+        let highest = rows.iter().map(score).fold(f64::NEG_INFINITY, f64::max);
+        let found = rows.iter().find(|row| score(row) >= highest - tolerance)?;
+        let best = sign * highest;
         Some(Self { depth: found.depth, strategy: found.strategy.clone(), best, tolerance, depths: rows })
     }
 
@@ -208,7 +212,7 @@ impl DepthRow {
 mod tests {
     use super::*;
 
-    fn search(scores: &[f64], tolerance: f64) -> usize {
+    fn search(scores: &[f64], tolerance: f64, lower_is_better: bool) -> usize {
         let row = |(depth, &score): (usize, &f64)| DepthRow {
             depth,
             strategy: strategy(depth, scores.len() - 1),
@@ -217,16 +221,20 @@ mod tests {
             test: Sample::of(vec![0.0]).unwrap(),
             training_seconds: Sample::of(vec![0.0]).unwrap(),
         };
-        DepthSearch::choose(scores.iter().enumerate().map(row).collect(), tolerance).unwrap().depth
+        let rows = scores.iter().enumerate().map(row).collect();
+        DepthSearch::choose(rows, tolerance, lower_is_better).unwrap().depth
     }
 
     #[test]
     fn the_smallest_depth_within_the_tolerance() {
         let scores = [0.5, 0.8, 0.896, 0.9, 0.89];
-        assert_eq!(search(&scores, 0.005), 2);
-        assert_eq!(search(&scores, 0.0), 3);
-        assert_eq!(search(&scores, 0.2), 1);
-        assert_eq!(search(&scores, 1.0), 0);
+        assert_eq!(search(&scores, 0.005, false), 2);
+        assert_eq!(search(&scores, 0.0, false), 3);
+        assert_eq!(search(&scores, 0.2, false), 1);
+        assert_eq!(search(&scores, 1.0, false), 0);
+        let errors = [0.9, 0.42, 0.4, 0.41];
+        assert_eq!(search(&errors, 0.0, true), 2);
+        assert_eq!(search(&errors, 0.025, true), 1);
     }
 
     #[test]

@@ -53,6 +53,13 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub label_all_tokens: bool,
+    /// What the label of a text is: single_label_classification, multi_label_classification (a list, or parts between
+    /// --label-separator) or regression (a number); lists are several labels by default, all else is one
+    #[arg(long, value_name = "TYPE", value_parser = named::<ProblemType>)]
+    pub problem_type: Option<ProblemType>,
+    /// What stands between the labels of a text that has several, where a cell is text
+    #[arg(long, value_name = "TEXT")]
+    pub label_separator: Option<String>,
     /// AdamW's decay of matrices
     #[arg(long, default_value_t = 0.01, value_parser = not_negative)]
     pub weight_decay: f64,
@@ -180,6 +187,18 @@ fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 fn size(text: &str) -> Result<String, String> {
     bytes(text).map(|_| text.to_owned())
+}
+
+/// What the label of a text is, by transformers' names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemType {
+    /// One of several labels.
+    SingleLabelClassification,
+    /// Any number of labels.
+    MultiLabelClassification,
+    /// A number, or several.
+    Regression,
 }
 
 /// Where what frozen lowest layers make of an example is kept.

@@ -9,6 +9,7 @@ mod list;
 mod per_token;
 mod predictions;
 mod text_classification;
+mod text_predictions;
 mod token_classification;
 mod words;
 

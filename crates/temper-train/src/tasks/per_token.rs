@@ -19,11 +19,7 @@ pub(super) fn logits(model: &Model, tokens: &TokenBatch, mode: Mode) -> Tensor<2
 
 /// The sum of the cross-entropies of all tokens that have a target, `[1]`.
 pub(super) fn cross_entropy(logits: Tensor<2>, targets: &[Target]) -> Tensor<1> {
-    let ids = targets.iter().flat_map(|target| match target {
-        Target::Ids(ids) => ids.as_slice(),
-        _ => &[],
-    });
-    let ids: Vec<i32> = ids.copied().collect();
+    let ids: Vec<i32> = targets.iter().flat_map(|target| target.ids().iter().copied()).collect();
     let rows = ids.len();
     let device = logits.device().inner();
     let targets = Tensor::<1, Int>::from_data(TensorData::new(ids, [rows]), &device);

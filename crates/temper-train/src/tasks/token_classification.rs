@@ -153,7 +153,13 @@ impl Task for TokenClassification {
 
     fn head(&self, settings: &Settings) -> HeadRequest {
         let (labels, pooling, seed) = (self.labels.clone(), settings.pooling, settings.seed);
-        HeadRequest::New { task: HeadTask::TokenClassification, labels, pooling, seed }
+        HeadRequest::New {
+            task: HeadTask::TokenClassification,
+            labels,
+            pooling,
+            seed,
+            outputs: temper_models::OutputMeaning::SingleLabel,
+        }
     }
 
     fn notice(&self) -> Option<String> {

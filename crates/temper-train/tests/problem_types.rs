@@ -1,0 +1,131 @@
+//! Labels of other kinds on a tiny model: any number of labels, and numbers.
+
+mod common;
+
+use common::{Bench, assert_fails, assert_succeeds, stdout};
+use serde_json::{Value, json};
+
+/// Reviews with a label for praise and one for the film, so that a text has none, one or both.
+fn several(rows: usize, separator: Option<char>) -> String {
+    let text = |row: usize| {
+        let subject = ["film", "plot"][row % 2];
+        let word = [["good", "bad"], ["great", "dull"], ["fine", "poor"]][row / 4 % 3][row / 2 % 2];
+        format!("the {subject} {} {word}.", ["is", "was", "is very", "was so", "is, and was,"][row / 12 % 5])
+    };
+    let labels = |row: usize| {
+        let film = (row.is_multiple_of(2)).then_some("film");
+        let praise = ((row / 2).is_multiple_of(2)).then_some("praise");
+        film.into_iter().chain(praise).collect::<Vec<_>>()
+    };
+    match separator {
+        None => {
+            let row = |row| json!({"text": text(row), "label": labels(row)}).to_string() + "\n";
+            (0..rows).map(row).collect()
+        }
+        Some(separator) => {
+            let lines = (0..rows)
+                .map(|row| format!("\"{}\",{}\n", text(row), labels(row).join(&separator.to_string())));
+            format!("text,label\n{}", lines.collect::<String>())
+        }
+    }
+}
+
+/// Reviews with a number that one word decides.
+fn numbers(rows: usize) -> String {
+    let row = |row: usize| {
+        let (word, number) = [("bad", "-1.5"), ("weak", "-0.5"), ("fine", "0.5"), ("great", "1.5")][row % 4];
+        let subject = ["film", "plot", "cast", "story"][row / 4 % 4];
+        let filler = ["is", "was", "is very", "was so", "is, and was,"][row / 16 % 5];
+        format!("\"the {subject} {filler} {word}.\",{number}\n")
+    };
+    format!("text,label\n{}", (0..rows).map(row).collect::<String>())
+}
+
+fn finetune(bench: &Bench, data: &str, name: &str, flags: &[&str]) -> std::process::Output {
+    let settings =
+        ["--learning-rate", "1e-2", "--per-device-train-batch-size", "8", "--max-seq-length", "16"];
+    let named = ["--num-train-epochs", "8", "--run-name", name];
+    bench.run(&[&["finetune", "./model", data][..], &settings, &named, flags].concat())
+}
+
+fn metrics(bench: &Bench, run: &str) -> std::collections::BTreeMap<String, f64> {
+    let results = bench.json(&format!("runs/{run}/results.json"));
+    let metrics: Vec<(String, f64)> = serde_json::from_value(results["test"]["metrics"].clone()).unwrap();
+    metrics.into_iter().collect()
+}
+
+fn predicted(bench: &Bench, run: &str, text: &str) -> Value {
+    let output = bench.run(&["predict", run, "--json", "--text", text]);
+    assert_succeeds(&output);
+    serde_json::from_str(stdout(&output).trim()).unwrap()
+}
+
+#[test]
+fn a_text_has_any_number_of_labels() {
+    let bench = Bench::new();
+    bench.write("several.jsonl", &several(60, None));
+    assert_succeeds(&finetune(&bench, "several.jsonl", "run", &[]));
+    let metrics = metrics(&bench, "run");
+    assert!(metrics["micro_f1"] > 0.9, "{metrics:?}");
+    assert_eq!(bench.json("runs/run/model/config.json")["problem_type"], "multi_label_classification");
+    for (text, labels) in [
+        ("the film is great.", json!(["film", "praise"])),
+        ("the film is bad.", json!(["film"])),
+        ("the plot is great.", json!(["praise"])),
+        ("the plot is bad.", json!([])),
+    ] {
+        assert_eq!(predicted(&bench, "runs/run", text)["labels"], labels, "{text}");
+    }
+    // The same data as parts of a text gives the same model.
+    bench.write("several.csv", &several(60, Some('|')));
+    assert_succeeds(&finetune(&bench, "several.csv", "parts", &["--label-separator", "|"]));
+    let model =
+        |run: &str| std::fs::read(bench.path(&format!("runs/{run}/model/model.safetensors"))).unwrap();
+    assert!(model("run") == model("parts"));
+    let evaluated = bench.run(&["evaluate", "runs/run", "--json"]);
+    assert_succeeds(&evaluated);
+    let scores: Value = serde_json::from_str(&stdout(&evaluated)).unwrap();
+    assert_eq!(scores["metrics"], bench.json("runs/run/results.json")["test"]["metrics"]);
+    // A model of one label a text is not scored on it.
+    assert_succeeds(&bench.finetune("one", &["--max-steps", "3"]));
+    assert_fails(&bench.run(&["evaluate", "runs/one", "several.jsonl"]), 2, &["any number of labels a text"]);
+}
+
+#[test]
+fn a_text_has_a_number() {
+    let bench = Bench::new();
+    bench.write("numbers.csv", &numbers(80));
+    assert_succeeds(&finetune(&bench, "numbers.csv", "run", &["--problem-type", "regression"]));
+    let metrics = metrics(&bench, "run");
+    assert!(metrics["pearson"] > 0.9 && metrics["rmse"] < 0.5, "{metrics:?}");
+    let results = bench.json("runs/run/results.json");
+    assert_eq!(results["test"]["lower_is_better"], true);
+    // The best checkpoint is the one with the lowest error on the validation split.
+    let rows = bench.read("runs/run/metrics.jsonl");
+    let errors = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let errors = errors.filter(|row| row["kind"] == "eval").map(|row| row["metrics"][0][1].as_f64().unwrap());
+    let lowest = errors.fold(f64::INFINITY, f64::min);
+    assert_eq!(results["best_validation"][0].as_f64().unwrap(), lowest);
+    assert_eq!(bench.json("runs/run/model/config.json")["problem_type"], "regression");
+    let value = |text: &str| predicted(&bench, "runs/run", text)["values"]["label"].as_f64().unwrap();
+    assert!(value("the film is great.") > 0.8 && value("the film is bad.") < -0.8);
+    // A comparison and a search take the lower error for the better one.
+    let compared = bench.run(&[
+        "compare",
+        "./model",
+        "numbers.csv",
+        "--problem-type",
+        "regression",
+        "--strategies",
+        "all@1e-2,head@1e-6",
+        "--seeds",
+        "1",
+        "--max-seq-length",
+        "16",
+        "--run-name",
+        "both",
+    ]);
+    assert_succeeds(&compared);
+    assert_eq!(bench.json("runs/both/compare.json")["best"], "all@1e-2");
+    assert!(stdout(&compared).contains("mean"), "{}", stdout(&compared));
+}
