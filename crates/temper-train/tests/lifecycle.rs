@@ -69,6 +69,43 @@ fn a_run_that_the_system_stops_goes_on_by_the_same_command() {
 }
 
 #[test]
+fn a_run_that_is_stopped_in_an_evaluation_leaves_the_rows_of_one_that_is_not() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("split")).unwrap();
+    bench.write("split/train.csv", &common::reviews(64));
+    // The evaluation takes longer than it takes to send a signal.
+    let rows = (0..12_000).map(|row| {
+        format!("so the film {row} was {},{}\n", ["good", "bad"][row % 2], ["pos", "neg"][row % 2])
+    });
+    bench.write("split/validation.csv", &format!("text,label\n{}", rows.collect::<String>()));
+    bench.write("split/test.csv", "text,label\nthe cast was great,pos\nthe cast was weak,neg\n");
+    let arguments = |name: &'static str, more: &[&'static str]| {
+        let mut arguments = vec!["finetune", "./model", "split", "--run-name", name, "--preset", "full"];
+        arguments.extend([
+            "--per-device-train-batch-size",
+            "8",
+            "--max-seq-length",
+            "16",
+            "--max-steps",
+            "8",
+        ]);
+        arguments.extend(["--logging-steps", "4", "--eval-steps", "4", "--save-steps", "4"]);
+        arguments.extend(more);
+        arguments
+    };
+    assert_succeeds(&bench.run(&arguments("whole", &["--save-total-limit", "9"])));
+    let mut command = bench.command(&arguments("cut", &["--save-total-limit", "9"]));
+    let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    bench.wait_for_step("cut", 4);
+    send("-TERM", &run);
+    assert_eq!(run.wait().expect("ended").code(), Some(75));
+    let state = bench.json("runs/cut/checkpoints/step-4/state.json");
+    assert_eq!(state["evaluation_due"], true, "the evaluation was broken off");
+    assert_succeeds(&bench.run(&["finetune", "--resume", "runs/cut"]));
+    assert_eq!(outcome(&bench, "cut"), outcome(&bench, "whole"));
+}
+
+#[test]
 fn a_signal_saves_a_checkpoint_and_the_run_goes_on() {
     let bench = uninterrupted();
     let mut run = started(&bench, "saved");

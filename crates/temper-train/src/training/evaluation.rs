@@ -24,7 +24,7 @@ pub struct Evaluation {
     pub seconds: f64,
 }
 
-/// Predicts a split and scores it; nothing where `stopped` says so after a batch.
+/// Predicts a split and scores it; nothing where `stopped` says so before a batch.
 ///
 /// Outputs are handed on batch by batch: those of a whole split are never held.
 ///
@@ -41,7 +41,7 @@ pub fn evaluate(
     let bar = progress.evaluation(loader.num_items());
     let mut predictions = examples.clone().predictions(split);
     let mut count = 0;
-    for batch in outputs(model, loader).take_while(|_| !stopped()) {
+    for batch in outputs(model, loader, stopped) {
         for (feature, output) in batch.features.into_iter().zip(batch.outputs) {
             if !output.is_finite() {
                 let example = loader.features().examples[feature];
@@ -65,7 +65,7 @@ pub fn evaluate(
 /// What a model gives for each feature, in their order.
 pub fn predict(model: &TaskModel, loader: &EvaluationLoader) -> Vec<Output> {
     let mut all: Vec<Option<Output>> = vec![None; loader.num_items()];
-    for batch in outputs(model, loader) {
+    for batch in outputs(model, loader, || false) {
         for (feature, output) in batch.features.into_iter().zip(batch.outputs) {
             all[feature] = Some(output);
         }
@@ -74,9 +74,14 @@ pub fn predict(model: &TaskModel, loader: &EvaluationLoader) -> Vec<Output> {
     all.into_iter().flatten().collect()
 }
 
-/// The outputs of one batch after the other, without autodiff.
-fn outputs(model: &TaskModel, loader: &EvaluationLoader) -> impl Iterator<Item = BatchOutputs> {
+/// The outputs of one batch after the other, without autodiff, until `stopped` says so before one.
+fn outputs(
+    model: &TaskModel,
+    loader: &EvaluationLoader,
+    stopped: impl Fn() -> bool,
+) -> impl Iterator<Item = BatchOutputs> {
     let model = model.valid();
     // The loader holds its data in memory: no batch fails.
-    loader.iter().flatten().map(move |batch| InferenceStep::step(&model, batch))
+    let batches = loader.iter().flatten().take_while(move |_| !stopped());
+    batches.map(move |batch| InferenceStep::step(&model, batch))
 }

@@ -11,6 +11,7 @@ use burn::train::{
     TrainingComponents, TrainingStrategy, ValidLoader,
 };
 use indicatif::ProgressBar;
+use temper_files::Checksums;
 use temper_freeze::{FreezePlan, TrainingProof, trunk_depth};
 use temper_models::ModelConfig;
 
@@ -121,6 +122,8 @@ pub struct Stepwise {
     pub progress: Progress,
     /// Where the run goes on from.
     pub resumed: CheckpointState,
+    /// The hashes of the files of the checkpoint that it goes on from.
+    pub resumed_files: Option<Checksums>,
     /// What computes the steps; the model lies on the first.
     pub devices: Vec<Device>,
     /// What asks the run to save or to end.
@@ -192,8 +195,11 @@ impl Stepwise {
             bar: self.progress.training(self.resumed.step, self.schedule.total_steps),
         };
         self.prepare_trunks(learner, run.state.step);
-        if run.state.evaluation_due && !self.evaluate(&learner.model(), &mut run)? {
-            return Ok(Outcome { state: run.state, stopped: self.signals.stop() });
+        if run.state.evaluation_due {
+            if !self.evaluate(&learner.model(), &mut run)? {
+                return Ok(Outcome { state: run.state, stopped: self.signals.stop() });
+            }
+            self.write_checkpoint_row(&run.state)?;
         }
         for step in steps.iter() {
             let step = step.map_err(|error| TrainError::Learner(error.to_string()))?;
@@ -272,7 +278,19 @@ impl Stepwise {
         Ok(stops)
     }
 
-    /// Writes a checkpoint; one that every run of these settings has gets a row of metrics.jsonl.
+    /// The row of the checkpoint that the run goes on from, where the evaluation before it was broken off: rows come in
+    /// the order of a run that nothing stops.
+    fn write_checkpoint_row(&self, state: &CheckpointState) -> Result<(), TrainError> {
+        match &self.resumed_files {
+            Some(files) if self.schedule.due(state.step, false).save => {
+                self.write(JournalRow::Checkpoint(CheckpointRow::new(state, files)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a checkpoint; one that every run of these settings has gets a row of metrics.jsonl, after that of an
+    /// evaluation of the same step.
     fn save(
         &self,
         model: &TaskModel,
@@ -281,7 +299,7 @@ impl Stepwise {
         is_scheduled: bool,
     ) -> Result<(), TrainError> {
         self.checkpoints.save(&model.model, &self.config, record, state, |checksums| {
-            if is_scheduled {
+            if is_scheduled && !state.evaluation_due {
                 self.write(JournalRow::Checkpoint(CheckpointRow::new(state, checksums)))?;
             }
             self.sync_journal()

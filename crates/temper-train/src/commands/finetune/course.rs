@@ -203,6 +203,7 @@ impl Job {
             journal: Mutex::new(Journal::open(&run.journal(), state.step)?),
             progress: self.progress,
             resumed: state.clone(),
+            resumed_files: checkpoint.as_ref().map(|checkpoint| checkpoint.checksums.clone()),
             devices: self.devices.clone(),
             signals,
             outcome: Mutex::new(None),
