@@ -169,7 +169,7 @@ fn thin_out(rows: &mut Vec<LabelledText>, train: EncodedSet, budget: Option<usiz
 ///
 /// # Errors
 /// [`TrainError::Model`] for labels or a `problem_type` that cannot be understood.
-pub(super) fn of_model(model: &Model, config: &ModelConfig) -> OfModel {
+pub(super) fn of_model(model: &Model, config: &ModelConfig, _: &Map<String, Value>) -> OfModel {
     if !matches!(model.head, Some(Head::SequenceClassification(_))) {
         return Ok(None);
     }

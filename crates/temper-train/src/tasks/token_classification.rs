@@ -127,7 +127,7 @@ fn report(rows: &DatasetRows<TaggedText>, labels: &[String], words: [&Words; 3])
 ///
 /// # Errors
 /// [`TrainError::Model`] for labels that cannot be understood.
-pub(super) fn of_model(_: &Model, config: &ModelConfig) -> OfModel {
+pub(super) fn of_model(_: &Model, config: &ModelConfig, _: &Map<String, Value>) -> OfModel {
     if config.head().map(|head| head.kind.task()) != Some(HeadTask::TokenClassification) {
         return Ok(None);
     }
@@ -471,7 +471,8 @@ impl Predictions for WordPredictions {
             let text = |name: &str| entity[name].as_str().unwrap_or_default().to_owned();
             format!("{}={} ({}-{})", text("type"), text("text"), entity["start"], entity["end"])
         };
-        let line = entities.iter().map(|entity| field(&told(entity)).into_owned()).collect::<Vec<_>>().join("\t");
+        let line =
+            entities.iter().map(|entity| field(&told(entity)).into_owned()).collect::<Vec<_>>().join("\t");
         fields.extend([
             ("entities".to_owned(), json!(entities)),
             ("words".to_owned(), json!(words)),
