@@ -13,7 +13,7 @@ use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch}
 use super::answers::{Answers, by_shared_words};
 use super::list::OfModel;
 use super::span_loss::span_loss;
-use super::spans::{ContextWindow, Contexts, encode};
+use super::spans::{Contexts, SplitQuestions, encode};
 use super::{Baseline, Encoder, Examples, Inputs, LoadRequest, Output, Predictions, Splits, Task, per_token};
 use crate::examples::{Features, Split, Target, full_train_tokens, within_budget};
 use crate::{Settings, TrainError};
@@ -55,11 +55,6 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
         train = encoded(&rows.train)?;
     }
     let (validation, test) = (encoded(&rows.validation)?, encoded(&rows.test)?);
-    let content = |rows: &[Question], contexts| SplitContent {
-        examples: rows.len(),
-        labels: &[],
-        encoded: encoded_of(contexts),
-    };
     let contents =
         [content(&rows.train, &train), content(&rows.validation, &validation), content(&rows.test, &test)];
     let report = DataReport::new(&rows, &[], contents);
@@ -85,8 +80,8 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     })
 }
 
-fn encoded_of(contexts: &Contexts) -> &EncodedSet {
-    &contexts.features.encoded
+fn content<'a>(rows: &[Question], contexts: &'a Contexts) -> SplitContent<'a> {
+    SplitContent { examples: rows.len(), labels: &[], encoded: &contexts.features.encoded }
 }
 
 /// Drops training questions that a token budget does not leave; false where it leaves all.
@@ -175,15 +170,6 @@ impl Task for QuestionAnswering {
         let answers = Answers::new(self.null_threshold, false, &split);
         Ok((split.features, Box::new(answers)))
     }
-}
-
-/// A split's questions, encoded.
-#[derive(Debug)]
-pub(super) struct SplitQuestions {
-    pub(super) rows: Arc<[Question]>,
-    /// Of each feature.
-    pub(super) windows: Arc<[ContextWindow]>,
-    pub(super) features: Features,
 }
 
 /// The questions of a dataset.
