@@ -1,4 +1,4 @@
-"""Fine-tune a local checkpoint on questions with transformers: the run that Temper is compared with.
+"""Fine-tune a checkpoint on questions with transformers: the run that Temper is compared with.
 
 Data, splits and schedule are Temper's, as in finetune.py. Windows, targets and
 the choice of an answer follow transformers' example run_qa.py and its
@@ -67,7 +67,9 @@ class Windows:
 
     def batch(self, indices: list[int]) -> dict[str, Tensor]:
         """Pad the windows to the longest among them."""
-        batch = dict(self.tokenizer.pad([self.rows[index] for index in indices], return_tensors="pt"))
+        batch = dict(
+            self.tokenizer.pad([self.rows[index] for index in indices], return_tensors="pt")
+        )
         starts, ends = zip(*(self.ends[index] for index in indices), strict=True)
         return batch | {
             "start_positions": torch.tensor(starts),
@@ -188,7 +190,9 @@ def evaluate(
 ) -> dict[str, float]:
     """Return F1, exact answers and the mean loss of a window."""
     model.eval()
-    order = sorted(range(len(windows.rows)), key=lambda index: len(windows.rows[index]["input_ids"]))
+    order = sorted(
+        range(len(windows.rows)), key=lambda index: len(windows.rows[index]["input_ids"])
+    )
     found: list[list[tuple[float, int, int]]] = [[] for _ in questions]
     loss = 0.0
     for begin in range(0, len(order), EVAL_BATCH_SIZE):

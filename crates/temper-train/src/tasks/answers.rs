@@ -391,7 +391,7 @@ mod tests {
         let context =
             "It rains. The tower of Łódź was built by Ada Lovelace in spring. Nobody built it again.";
         let answer = |question: &str| &context[by_shared_words(question, context)];
-        assert_eq!(answer("Who built the tower of Łódź, in spring?"), "was");
+        assert_eq!(answer("Who built the tower of Łódź, in spring?"), "by Ada Lovelace");
         assert_eq!(answer("By whom was the tower of Łódź built in spring?"), "Ada Lovelace");
         assert_eq!(answer("It rains"), "");
         assert_eq!(by_shared_words("who", ""), 0..0);

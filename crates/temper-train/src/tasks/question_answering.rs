@@ -36,7 +36,7 @@ pub struct QuestionAnswering {
 pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let Settings { version_2_with_negative, null_score_diff_threshold, max_train_tokens, .. } =
         *request.settings;
-    let trained = request.record.as_ref().map(|record| threshold(record));
+    let trained = request.record.as_ref().map(threshold);
     let unanswerable = version_2_with_negative || trained.flatten().is_some();
     let data = QuestionRequest { rows: request.dataset.clone(), unanswerable };
     let mut rows = load_question_answering(request.hub, &data)?.rows;
