@@ -207,7 +207,7 @@ impl Examples for Questions {
         answers.give(rows.iter().map(|row| by_shared_words(&row.question, &row.context)));
         let scores = answers.scores();
         let metrics = scores.metrics.into_iter().filter(|(name, _)| name != "loss").collect();
-        let name = "longest run of other words in the sentence with most of the question's words".into();
+        let name = "other words of the closest sentence".into();
         let (interval, scores) = (scores.interval, answers.example_scores());
         vec![Baseline { name, metrics, interval, training_seconds: 0.0, scores }]
     }
