@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use temper_data::{DeclaredCut, EncodeSettings, Truncation, declared_cut};
 use temper_models::Pooling;
 
-use crate::tasks::Encoder;
+use crate::tasks::{Encoder, Task};
 use crate::{Columns, Settings, TrainError};
 
 /// The record beside a model.
@@ -35,11 +35,14 @@ pub struct RecordedEncoding {
     pub columns: Columns,
     /// What the classification head reads.
     pub pooling: Pooling,
+    /// What else the task has to know of the model.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub task: Map<String, Value>,
 }
 
 impl RecordedEncoding {
-    /// What these settings decide, on data with these columns.
-    pub fn new(settings: &Settings, columns: &Columns) -> Self {
+    /// What these settings and this task decide, on data with these columns.
+    pub fn new(settings: &Settings, columns: &Columns, task: &dyn Task) -> Self {
         Self {
             version: VERSION,
             max_seq_length: settings.max_seq_length,
@@ -47,6 +50,7 @@ impl RecordedEncoding {
             doc_stride: settings.doc_stride,
             columns: columns.clone(),
             pooling: settings.pooling,
+            task: task.record(),
         }
     }
 
@@ -152,6 +156,11 @@ impl ModelEncoding {
     /// The columns that the model was trained on.
     pub fn columns(&self) -> Option<&Columns> {
         self.recorded.as_ref().map(|recorded| &recorded.columns)
+    }
+
+    /// What its task recorded.
+    pub fn task_record(&self) -> Map<String, Value> {
+        self.recorded.as_ref().map(|recorded| recorded.task.clone()).unwrap_or_default()
     }
 
     /// How texts are cut for a model with so many positions, and what is to be said of it.
@@ -278,13 +287,14 @@ fn in_words(settings: &EncodeSettings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::QuestionAnswering;
 
     fn recorded() -> RecordedEncoding {
         let columns = [("text", "a"), ("text_pair", "b"), ("label", "c")];
         let columns = columns.map(|(role, name)| (role.to_owned(), name.to_owned())).into();
         let settings =
             Settings { max_seq_length: 9, truncation: Truncation::HeadTail, ..Settings::default() };
-        RecordedEncoding::new(&settings, &columns)
+        RecordedEncoding::new(&settings, &columns, &QuestionAnswering { null_threshold: Some(0.5) })
     }
 
     #[test]
@@ -293,6 +303,7 @@ mod tests {
         assert_eq!(RecordedEncoding::read(dir.path()).unwrap(), None);
         recorded().write(dir.path()).unwrap();
         assert_eq!(RecordedEncoding::read(dir.path()).unwrap(), Some(recorded()));
+        assert_eq!(recorded().task["null_threshold"], 0.5);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl RunRequest {
     ) -> LoadRequest<'a> {
         let cache = self.sources.cache().join("encoded");
         let (dataset, settings) = (self.dataset_request(), &self.settings);
-        LoadRequest { hub, dataset, task: self.task, tokenizer, settings, cache, wanted }
+        LoadRequest { hub, dataset, task: self.task, tokenizer, settings, cache, record: None, wanted }
     }
 
     /// Refuses a dataset's name that nobody knows: before a model is downloaded for it.

@@ -16,6 +16,7 @@ use super::windows::{Window, Windows};
 use super::{TextOptions, compute_on};
 use crate::backend::Backend;
 use crate::sentence::SentenceModel;
+use crate::tasks::Inputs;
 use crate::terminal::{print, say};
 use crate::{CutOptions, LocalModel, PrecisionSetting, SourceOptions, TrainError};
 
@@ -103,7 +104,7 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     if columns.is_some_and(|columns| columns.contains_key("text_pair")) {
         say("note: the model was trained on pairs of texts; the vectors are of what is given");
     }
-    let texts = args.texts.open(columns, Pairs::Asked)?;
+    let texts = args.texts.open(columns, Inputs::TEXTS, Pairs::Asked)?;
     let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
     let bounds = loaded.config.bounds();
     let of_sentences = sentence.as_ref().and_then(|sentence| sentence.max_seq_length);

@@ -8,7 +8,7 @@ use crate::backend::Backend;
 use crate::record::ResumedRecord;
 use crate::settings::{Preset, Settings};
 use crate::sources::files_of;
-use crate::tasks::{self, Scores};
+use crate::tasks::{self, LoadRequest, Scores};
 use crate::terminal::{print, print_line, say};
 use crate::training::{EvaluationLoader, Progress, evaluate as run};
 use crate::{
@@ -71,7 +71,10 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
     let request = with_flags(request, args, &predictor);
     let dataset_files = files_of(Path::new(&request.dataset))?;
     let hub = request.sources.hub(args.quiet);
-    let splits = tasks::load(&request.load_request(&hub, &predictor.tokenizer, &[args.split]))?;
+    let splits = tasks::load(&LoadRequest {
+        record: Some(predictor.encoding.task_record()),
+        ..request.load_request(&hub, &predictor.tokenizer, &[args.split])
+    })?;
     if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
         say(&notice);
     }

@@ -84,7 +84,7 @@ impl Predictor {
         }
         let encoding = local.encoding()?;
         let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
-        let task = tasks::of_model(&loaded.model, &loaded.config)?;
+        let task = tasks::of_model(&loaded.model, &loaded.config, &encoding.task_record())?;
         let bounds = loaded.config.bounds();
         let asked = cut;
         let (cut, mut notices) = encoding.cut(asked, bounds.max_positions)?;

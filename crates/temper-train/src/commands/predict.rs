@@ -6,11 +6,12 @@ use super::texts::Pairs;
 use super::windows::{Window, Windows};
 use super::{Predictor, TextOptions, compute_on};
 use crate::backend::Backend;
+use crate::tasks::Inputs;
 use crate::terminal::{field, print, say};
 use crate::training::{EvaluationLoader, predict as run};
 use crate::{CutOptions, PrecisionSetting, SourceOptions, TrainError};
 
-/// Label texts with a fine-tuned model
+/// Label texts or answer questions with a fine-tuned model
 #[derive(Clone, Debug, clap::Args)]
 pub struct PredictArgs {
     /// A run folder or a model
@@ -31,7 +32,7 @@ pub struct PredictArgs {
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
     /// One JSON object a text: text, label, probabilities, logits; of models of other kinds labels or values, and
-    /// the function that made them of the logits
+    /// the function that made them of the logits; entities; or question, context and the answer with its place
     #[arg(long)]
     pub json: bool,
     /// Where files may come from
@@ -47,7 +48,8 @@ pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
     let on = compute_on(args.backend, args.precision)?;
     let predictor = Predictor::load(&args.model, &args.sources, on, &args.cut, false)?;
     let columns = predictor.encoding.columns();
-    let texts = args.texts.open(columns, Pairs::of(columns))?;
+    let inputs = predictor.task.inputs();
+    let texts = args.texts.open(columns, inputs, Pairs::of(columns, inputs))?;
     // What is spread over windows is not cut.
     let whole = EncodeSettings { max_length: usize::MAX, ..predictor.cut };
     let cut = if predictor.task.is_spread() { whole } else { predictor.cut };
@@ -77,8 +79,9 @@ fn answer(predictor: &Predictor, window: Window, args: &PredictArgs) -> Result<(
         }
         let decoded = predictions.decode(example);
         if args.json {
-            let mut row = serde_json::Map::from_iter([("text".to_owned(), text.text.clone().into())]);
-            row.extend(text.pair.iter().map(|pair| ("text_pair".to_owned(), pair.clone().into())));
+            let Inputs { first, second, .. } = predictor.task.inputs();
+            let mut row = serde_json::Map::from_iter([(first.to_owned(), text.text.clone().into())]);
+            row.extend(text.pair.iter().map(|pair| (second.to_owned(), pair.clone().into())));
             row.extend(decoded.fields);
             lines += &serde_json::Value::Object(row).to_string();
         } else {

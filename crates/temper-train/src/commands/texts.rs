@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use temper_data::{DataError, Format, UnlabelledText, UnlabelledTexts, stream_unlabelled};
 
+use crate::tasks::Inputs;
 use crate::terminal::say;
 use crate::{Columns, TrainError};
 
@@ -20,18 +21,20 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct TextOptions {
     /// A text; may be given several times. Without it and --file, lines are read from stdin: one text each,
     /// or two with a TAB between for a model of pairs
-    #[arg(long)]
+    #[arg(long, visible_alias = "question")]
     pub text: Vec<String>,
     /// The second text of a pair; once for each --text
-    #[arg(long, requires = "text", value_name = "TEXT")]
+    #[arg(long, visible_alias = "context", requires = "text", value_name = "TEXT")]
     pub text_pair: Vec<String>,
     /// A .txt (a text a line), .csv, .tsv, .jsonl or .parquet file
     #[arg(long, conflicts_with = "text", value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Column of the text in the file; the one of the training, or `text`, by default
+    /// Column of the text in the file; the one of the training by default, else `text` or, for models that answer
+    /// questions, `question`
     #[arg(long)]
     pub text_column: Option<String>,
-    /// Column of a second text in the file; the one of the training by default
+    /// Column of a second text in the file; the one of the training by default, else `context` for models that answer
+    /// questions
     #[arg(long)]
     pub text_pair_column: Option<String>,
 }
@@ -48,10 +51,11 @@ pub(super) enum Pairs {
 }
 
 impl Pairs {
-    /// As a model was trained on these columns; `None` where that is not known.
-    pub(super) fn of(columns: Option<&Columns>) -> Self {
+    /// As a model for such inputs was trained on these columns; `None` where that is not known.
+    pub(super) fn of(columns: Option<&Columns>, inputs: Inputs) -> Self {
         match columns {
-            Some(columns) if columns.contains_key("text_pair") => Self::Always,
+            _ if inputs.always_both => Self::Always,
+            Some(columns) if columns.contains_key(inputs.second) => Self::Always,
             Some(_) => Self::Never,
             None => Self::Asked,
         }
@@ -101,7 +105,12 @@ impl TextOptions {
     /// # Errors
     /// [`TrainError::Usage`] where the texts are single and should be pairs, or the other way round, as far
     /// as it shows now; [`TrainError::Data`].
-    pub(super) fn open(&self, columns: Option<&Columns>, pairs: Pairs) -> Result<Texts, TrainError> {
+    pub(super) fn open(
+        &self,
+        columns: Option<&Columns>,
+        inputs: Inputs,
+        pairs: Pairs,
+    ) -> Result<Texts, TrainError> {
         if pairs == Pairs::Never && (self.text_pair_column.is_some() || !self.text_pair.is_empty()) {
             return Err(TrainError::Usage(
                 "the model was trained on single texts, not on pairs; leave --text-pair and --text-pair-column out"
@@ -109,7 +118,7 @@ impl TextOptions {
             ));
         }
         if let Some(file) = &self.file {
-            let mut texts = self.open_file(file, columns, pairs)?;
+            let mut texts = self.open_file(file, columns, inputs, pairs)?;
             let texts = std::iter::from_fn(move || {
                 let next = texts.next();
                 if next.is_none() {
@@ -146,30 +155,45 @@ impl TextOptions {
         Ok(Texts::Ready(Box::new(texts.into_iter())))
     }
 
-    /// The columns that are named, else those of the training where the file has them.
-    fn open_file(
-        &self,
+    /// The columns that are named, else those of the training where the file has them, else those with the names of
+    /// the roles.
+    fn open_file<'a>(
+        &'a self,
         file: &Path,
-        columns: Option<&Columns>,
+        columns: Option<&'a Columns>,
+        inputs: Inputs,
         pairs: Pairs,
     ) -> Result<UnlabelledTexts, TrainError> {
         if matches!(Format::of_path(file)?, Format::Text) {
             let (text, pair) = (self.text_column.as_deref(), self.text_pair_column.as_deref());
             return Ok(stream_unlabelled(file, text, pair)?);
         }
-        let of_role = |role| columns.and_then(|columns: &Columns| columns.get(role)).map(String::as_str);
-        let (trained, of_training) = (of_role("text"), of_role("text_pair"));
-        let pair = self.text_pair_column.as_deref().or(of_training.filter(|_| pairs == Pairs::Always));
-        let open = |text: Option<&str>| stream_unlabelled(file, text, pair);
-        let mut opened = open(self.text_column.as_deref().or(trained));
-        if self.text_column.is_none() && is_missing(&opened, trained) && trained != Some("text") {
-            opened = open(None);
-        }
-        if self.text_pair_column.is_none() && is_missing(&opened, pair) {
+        let trained = |role| columns.and_then(|columns: &'a Columns| columns.get(role)).map(String::as_str);
+        // The next name is tried where the file lacks the one before.
+        let names = |named: &'a Option<String>, of_training, role| match named {
+            Some(named) => vec![named.as_str()],
+            None => [of_training, role].into_iter().flatten().collect(),
+        };
+        let is_pair = pairs == Pairs::Always;
+        let of_training = trained(inputs.second).filter(|_| is_pair);
+        let mut texts = names(&self.text_column, trained(inputs.first), Some(inputs.first));
+        let mut seconds =
+            names(&self.text_pair_column, of_training, inputs.always_both.then_some(inputs.second));
+        let opened = loop {
+            let opened = stream_unlabelled(file, texts.first().copied(), seconds.first().copied());
+            match [&mut texts, &mut seconds]
+                .into_iter()
+                .find(|names| names.len() > 1 && is_missing(&opened, names.first().copied()))
+            {
+                Some(names) => drop(names.remove(0)),
+                None => break opened,
+            }
+        };
+        if self.text_pair_column.is_none() && is_missing(&opened, seconds.first().copied()) {
             return Err(TrainError::Usage(format!(
                 "the model was trained on pairs of texts, and {} has no column {}; name the column of the second text with --text-pair-column",
                 file.display(),
-                pair.unwrap_or_default()
+                seconds.first().copied().unwrap_or_default()
             )));
         }
         Ok(opened?)
@@ -251,7 +275,7 @@ mod tests {
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
         let options = TextOptions { file: Some(path), ..options };
-        all(options.open(columns, Pairs::of(columns))?)
+        all(options.open(columns, Inputs::TEXTS, Pairs::of(columns, Inputs::TEXTS))?)
     }
 
     fn pair(first: &str, second: &str) -> (String, Option<String>) {
@@ -288,7 +312,7 @@ mod tests {
         let given = |texts: &[&str], seconds: &[&str], columns: Option<&Columns>| {
             let strings = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect();
             let options = TextOptions { text: strings(texts), text_pair: strings(seconds), ..plain() };
-            all(options.open(columns, Pairs::of(columns))?)
+            all(options.open(columns, Inputs::TEXTS, Pairs::of(columns, Inputs::TEXTS))?)
         };
         assert!(message(given(&["a"], &[], Some(&two))).contains("pairs"));
         assert!(message(given(&["a", "b"], &["c"], None)).contains("2 of --text, 1 of --text-pair"));

@@ -60,6 +60,13 @@ pub struct Settings {
     /// What stands between the labels of a text that has several, where a cell is text
     #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
+    /// Whether questions without an answer are ones that their context does not answer, as in SQuAD 2.0
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(action = clap::ArgAction::Set)]
+    pub version_2_with_negative: bool,
+    /// Where questions may have no answer: by how much the score of "no answer" must exceed the best answer's
+    #[arg(long, default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
+    pub null_score_diff_threshold: f64,
     /// AdamW's decay of matrices
     #[arg(long, default_value_t = 0.01, value_parser = not_negative)]
     pub weight_decay: f64,
@@ -162,6 +169,10 @@ fn above_zero(text: &str) -> Result<f64, String> {
 
 fn above_zero_or_infinite(text: &str) -> Result<f64, String> {
     number(text, |&value| value > 0.0, "it must be above 0")
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    number(text, |value: &f64| value.is_finite(), "it must be finite")
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

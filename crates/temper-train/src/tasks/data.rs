@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use temper_data::{DataReport, DatasetRows, RowsRequest, Task as Kind, TextTokenizer, Truncation};
 use temper_hub::{Hub, Resolved};
 
@@ -46,6 +47,8 @@ pub struct LoadRequest<'a> {
     pub settings: &'a Settings,
     /// A folder for encoded rows.
     pub cache: PathBuf,
+    /// What a model that is to be scored recorded ([`Task::record`]); none where one is to be trained.
+    pub record: Option<Map<String, Value>>,
     /// The splits that are encoded.
     pub wanted: &'a [Split],
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use temper_data::{DataError, Task as Kind, find_card};
 use temper_models::{Model, ModelConfig};
 
-use super::{LoadRequest, Splits, Task, text_classification, token_classification};
+use super::{LoadRequest, Splits, Task, question_answering, text_classification, token_classification};
 use crate::{Columns, TrainError};
 
 /// The task of a model; `None` where its head is that of another.
@@ -18,8 +19,8 @@ struct Entry {
     roles: &'static [&'static str],
     /// Reads and encodes a dataset for it; the task is what the data makes of it, such as its labels.
     load: fn(&LoadRequest<'_>) -> Result<Splits, TrainError>,
-    /// The task that a fine-tuned model was trained for.
-    of_model: fn(&Model, &ModelConfig) -> OfModel,
+    /// The task that a fine-tuned model was trained for, with what it recorded.
+    of_model: fn(&Model, &ModelConfig, &Map<String, Value>) -> OfModel,
 }
 
 /// All tasks; the first is that of a path whose columns tell nothing else.
@@ -35,6 +36,12 @@ const TASKS: &[Entry] = &[
         roles: &["tokens", "tags", "spans"],
         load: token_classification::load,
         of_model: token_classification::of_model,
+    },
+    Entry {
+        kind: Kind::QuestionAnswering,
+        roles: &["question", "context", "answers"],
+        load: question_answering::load,
+        of_model: question_answering::of_model,
     },
 ];
 
@@ -73,13 +80,17 @@ fn of_columns(columns: &Columns) -> Kind {
     TASKS.iter().find(has_one).map_or(TASKS[0].kind, |entry| entry.kind)
 }
 
-/// The task that a fine-tuned model was trained for.
+/// The task that a fine-tuned model was trained for, with what it recorded ([`Task::record`]).
 ///
 /// # Errors
 /// [`TrainError::Usage`] when it has no head of a task.
-pub fn of_model(model: &Model, config: &ModelConfig) -> Result<Arc<dyn Task>, TrainError> {
+pub fn of_model(
+    model: &Model,
+    config: &ModelConfig,
+    record: &Map<String, Value>,
+) -> Result<Arc<dyn Task>, TrainError> {
     for entry in TASKS {
-        if let Some(task) = (entry.of_model)(model, config)? {
+        if let Some(task) = (entry.of_model)(model, config, record)? {
             return Ok(task);
         }
     }

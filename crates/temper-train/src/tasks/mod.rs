@@ -3,11 +3,16 @@
 //! A task is one file: how its data is read and encoded, the head, the loss, the scores, and how predictions are put
 //! into words. A new task is a file here and an entry in [`TASKS`]; nothing else names one.
 
+mod answers;
+mod best_spans;
 mod classified;
 mod data;
 mod list;
 mod per_token;
 mod predictions;
+mod question_answering;
+mod span_loss;
+mod spans;
 mod text_classification;
 mod text_predictions;
 mod token_classification;
@@ -17,12 +22,14 @@ pub use classified::Classified;
 pub use data::{Baseline, Encoder, Examples, LoadRequest, Splits};
 pub use list::{by_name, load, of_model};
 pub use predictions::{Decoded, Output, Predictions, ScoreTable, Scores};
+pub use question_answering::QuestionAnswering;
 pub use text_classification::TextClassification;
 pub use token_classification::TokenClassification;
 
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
+use serde_json::{Map, Value};
 use temper_data::{Batch, EncodedSet, UnlabelledText};
 use temper_models::{HeadRequest, Mode, Model, TokenBatch};
 
@@ -36,6 +43,16 @@ pub trait Task: Debug + Send + Sync {
 
     /// Names of the labels, by id; empty for a task without labels.
     fn labels(&self) -> &[String];
+
+    /// Which texts an example has.
+    fn inputs(&self) -> Inputs {
+        Inputs::TEXTS
+    }
+
+    /// What else is to be known of a model that was trained for it, beside its configuration: kept in temper.json.
+    fn record(&self) -> Map<String, Value> {
+        Map::new()
+    }
 
     /// What an example of a dataset for it has, in words.
     fn targets_in_words(&self) -> &'static str;
@@ -99,6 +116,22 @@ pub trait Task: Debug + Send + Sync {
         }
         Ok(())
     }
+}
+
+/// The texts of an example, by the roles of their columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inputs {
+    /// The role of the first text.
+    pub first: &'static str,
+    /// The role of the second, where there can be one.
+    pub second: &'static str,
+    /// Whether there is always a second text; else there is one where the training had one.
+    pub always_both: bool,
+}
+
+impl Inputs {
+    /// A text, or two of them.
+    pub const TEXTS: Self = Self { first: "text", second: "text_pair", always_both: false };
 }
 
 /// From what a draw is made: with the number of a feature, so that a resumed run draws what an uninterrupted one would

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::activation::relu;
 use burn::tensor::{Int, Tensor, TensorData};
+use serde_json::{Map, Value};
 use temper_data::{
     DataReport, EncodeSettings, EncodedSet, LabelKind, LabelRequest, LabelledText, SplitContent,
     Task as Kind, TextClassificationData, TextInput, TextLabel, UnlabelledText, encode_all,
@@ -145,7 +146,7 @@ fn thin_out(rows: &mut Vec<LabelledText>, train: EncodedSet, budget: Option<usiz
 ///
 /// # Errors
 /// [`TrainError::Model`] for labels or a `problem_type` that cannot be understood.
-pub(super) fn of_model(model: &Model, config: &ModelConfig) -> OfModel {
+pub(super) fn of_model(model: &Model, config: &ModelConfig, _: &Map<String, Value>) -> OfModel {
     if !matches!(model.head, Some(Head::SequenceClassification(_))) {
         return Ok(None);
     }

@@ -127,7 +127,7 @@ fn report(rows: &DatasetRows<TaggedText>, labels: &[String], words: [&Words; 3])
 ///
 /// # Errors
 /// [`TrainError::Model`] for labels that cannot be understood.
-pub(super) fn of_model(_: &Model, config: &ModelConfig) -> OfModel {
+pub(super) fn of_model(_: &Model, config: &ModelConfig, _: &Map<String, Value>) -> OfModel {
     if config.head().map(|head| head.kind.task()) != Some(HeadTask::TokenClassification) {
         return Ok(None);
     }

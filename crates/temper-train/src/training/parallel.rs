@@ -147,7 +147,7 @@ mod tests {
     fn model(device: &Device) -> TaskModel {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/bert");
         let loaded = Model::load(&dir, &HeadRequest::FromConfig, device).unwrap();
-        let task = crate::tasks::of_model(&loaded.model, &loaded.config).unwrap();
+        let task = crate::tasks::of_model(&loaded.model, &loaded.config, &serde_json::Map::new()).unwrap();
         TaskModel::new(loaded.model, task)
     }
 

@@ -78,7 +78,8 @@ impl Finish<'_> {
             model.save(config, dir)?;
             let Settings { max_seq_length, truncation, .. } = self.request.settings;
             tokenizer.save(dir, &EncodeSettings { max_length: max_seq_length, truncation })?;
-            RecordedEncoding::new(&self.request.settings, &self.splits.columns).write(dir)?;
+            let Splits { columns, task, .. } = self.splits;
+            RecordedEncoding::new(&self.request.settings, columns, task.as_ref()).write(dir)?;
             Ok(temper_files::write(&dir.join("README.md"), self.model_card().as_bytes())?)
         })
     }

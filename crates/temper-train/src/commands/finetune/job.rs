@@ -144,10 +144,9 @@ impl Job {
 /// What to say where texts come in pairs in the training of the model that the run starts from.
 fn columns_notice(request: &RunRequest, read: &Columns) -> Option<String> {
     let trained = request.trained_columns.as_ref()?.get("text_pair")?;
+    let text = read.get("text")?;
     Some(match read.get("text_pair") {
-        Some(pair) => {
-            format!("pairs of texts, as {} was trained: {} and {pair}", request.model, read["text"])
-        }
+        Some(pair) => format!("pairs of texts, as {} was trained: {text} and {pair}", request.model),
         None => format!(
             "{} was trained on pairs of texts with {trained} as the second; this run reads single texts (--text-pair-column names a column)",
             request.model

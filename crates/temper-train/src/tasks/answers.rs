@@ -1,0 +1,399 @@
+//! What a model answers to questions, and how good that is.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use temper_data::Question;
+use temper_metrics::answers::{AnswerScore, ScoredQuestion, SquadReport, SquadScores, normalize_answer};
+use temper_metrics::bootstrap_interval;
+
+use super::best_spans::{BestSpans, Span, softmax};
+use super::span_loss::span_loss_of;
+use super::spans::{ContextWindow, SplitQuestions, characters};
+use super::{Decoded, Output, Predictions, ScoreTable, Scores};
+use crate::examples::Target;
+use crate::terminal::field;
+
+/// Seed of the resamples that an interval is of.
+const INTERVAL_SEED: u64 = 42;
+
+/// What a model says of some questions. Of logits only the best spans stay.
+pub(super) struct Answers {
+    null_threshold: Option<f64>,
+    /// Whether some questions have no answer: scores are then those of SQuAD 2.0, else of SQuAD 1.1.
+    unanswerable: bool,
+    questions: Arc<[Question]>,
+    /// Of each feature.
+    windows: Arc<[ContextWindow]>,
+    targets: Arc<Vec<Target>>,
+    /// The question that each feature is of.
+    examples: Arc<Vec<usize>>,
+    /// Of each feature, as far as they came; 0 where no answer is known.
+    losses: Vec<f64>,
+    /// Of each question.
+    found: Vec<BestSpans>,
+}
+
+impl Answers {
+    pub(super) fn new(null_threshold: Option<f64>, unanswerable: bool, split: &SplitQuestions) -> Self {
+        let SplitQuestions { rows, windows, features } = split;
+        Self {
+            null_threshold,
+            unanswerable,
+            questions: rows.clone(),
+            windows: windows.clone(),
+            targets: features.targets.clone(),
+            examples: features.examples.clone(),
+            losses: vec![0.0; windows.len()],
+            found: vec![BestSpans::default(); rows.len()],
+        }
+    }
+
+    /// Answers all questions otherwise than by a model.
+    pub(super) fn give(&mut self, answers: impl Iterator<Item = Range<usize>>) {
+        for (found, bytes) in self.found.iter_mut().zip(answers) {
+            *found = BestSpans { spans: vec![Span { bytes, score: 0.0 }], null: Some(-1.0) };
+        }
+    }
+
+    /// The best span of a question, whether or not it is the answer.
+    fn best(&self, example: usize) -> &str {
+        let best = self.found[example].spans.first();
+        best.map_or("", |span| &self.questions[example].context[span.bytes.clone()])
+    }
+
+    /// Whether a question is said to have no answer.
+    fn is_null(&self, example: usize) -> bool {
+        self.null_threshold.is_some_and(|threshold| self.found[example].null_margin() > threshold)
+    }
+
+    /// The answer; empty where there is none.
+    fn answer(&self, example: usize) -> &str {
+        if self.is_null(example) { "" } else { self.best(example) }
+    }
+
+    fn truth(&self, example: usize) -> Vec<&str> {
+        self.questions[example].answers.iter().map(|answer| answer.text.as_str()).collect()
+    }
+
+    fn score_of(&self, example: usize, answer: &str) -> AnswerScore {
+        let truth = self.truth(example);
+        match self.unanswerable {
+            true => AnswerScore::v2(answer, &truth),
+            false => AnswerScore::v1(answer, &truth).unwrap_or_default(),
+        }
+    }
+
+    fn answer_scores(&self) -> Vec<AnswerScore> {
+        (0..self.questions.len()).map(|example| self.score_of(example, self.answer(example))).collect()
+    }
+
+    /// Spans and, where a question may have none, "no answer" with their probabilities among each other; the best first.
+    fn n_best(&self, example: usize) -> Vec<(Range<usize>, f64)> {
+        let BestSpans { spans, null } = &self.found[example];
+        let null = null.filter(|_| self.null_threshold.is_some()).map(|score| (0..0, score));
+        let all = spans.iter().map(|span| (span.bytes.clone(), span.score)).chain(null);
+        let (ranges, scores): (Vec<_>, Vec<_>) = all.unzip();
+        let mut all: Vec<(Range<usize>, f64)> = ranges.into_iter().zip(softmax(&scores)).collect();
+        all.sort_by(|left, right| right.1.total_cmp(&left.1));
+        all
+    }
+
+    /// The answer with its probability among the n best.
+    fn answer_and_probability(&self, example: usize) -> (Range<usize>, f64) {
+        let answer = match self.found[example].spans.first() {
+            Some(best) if !self.is_null(example) => best.bytes.clone(),
+            _ => 0..0,
+        };
+        let n_best = self.n_best(example);
+        let probability = n_best.iter().find(|(bytes, _)| *bytes == answer).map_or(0.0, |found| found.1);
+        (answer, probability)
+    }
+
+    /// A part of a context as JSON, with its place in characters.
+    fn part(&self, example: usize, bytes: &Range<usize>, score: f64) -> Map<String, Value> {
+        let context = &self.questions[example].context;
+        let place = characters(context, bytes.clone());
+        let fields = [
+            ("text", json!(context[bytes.clone()])),
+            ("start", json!(place.start)),
+            ("end", json!(place.end)),
+            ("score", json!(score)),
+        ];
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// What SQuAD 2.0's script says, with the best span of each question and how much better "no answer" is.
+    fn report(&self) -> Option<SquadReport> {
+        let scored = |example: usize| {
+            let margin = self.found[example].null_margin();
+            ScoredQuestion::new(self.best(example), &self.truth(example), margin)
+        };
+        let scored: Vec<ScoredQuestion> = (0..self.questions.len()).map(scored).collect();
+        SquadReport::of(&scored, self.null_threshold.unwrap_or(f64::INFINITY)).filter(|_| self.unanswerable)
+    }
+}
+
+/// What [`SquadReport`] has beyond the mean scores.
+fn report_metrics(report: &SquadReport) -> [(&'static str, f64); 4] {
+    let SquadReport { best_exact, best_f1, .. } = report;
+    [
+        ("best_f1", best_f1.score / 100.0),
+        ("best_f1_threshold", best_f1.threshold),
+        ("best_exact", best_exact.score / 100.0),
+        ("best_exact_threshold", best_exact.threshold),
+    ]
+}
+
+fn report_table(report: &SquadReport) -> ScoreTable {
+    let row = |name: &str, scores: Option<SquadScores>| {
+        let SquadScores { exact, f1, total } = scores?;
+        Some((name.to_owned(), vec![f1 / 100.0, exact / 100.0, total as f64]))
+    };
+    let rows = [row("has answer", report.has_answer), row("no answer", report.no_answer)];
+    ScoreTable {
+        title: "Questions",
+        columns: vec!["f1", "exact", "support"],
+        rows: rows.into_iter().flatten().collect(),
+    }
+}
+
+impl Predictions for Answers {
+    fn add(&mut self, feature: usize, output: Output) {
+        let example = self.examples[feature];
+        let context = &self.questions[example].context;
+        self.losses[feature] = span_loss_of(&output.logits, &self.targets[feature]);
+        self.found[example].add(&self.windows[feature], context, &output.logits);
+    }
+
+    /// F1 and exact answers as shares of 1, not in percent as SQuAD's scripts print them.
+    fn scores(&self) -> Scores {
+        let scores = self.answer_scores();
+        let count = scores.len().max(1) as f64;
+        let f1 = |examples: &[usize]| {
+            examples.iter().map(|&example| scores[example].f1).sum::<f64>() / examples.len() as f64
+        };
+        let all = (SquadScores::of(scores.iter().copied()), self.report());
+        let percent = |value: fn(&SquadScores) -> f64| all.0.as_ref().map_or(0.0, value) / 100.0;
+        let mut metrics = vec![
+            ("f1", percent(|scores| scores.f1)),
+            ("exact", percent(|scores| scores.exact)),
+            ("loss", self.losses.iter().sum::<f64>() / self.losses.len().max(1) as f64),
+        ];
+        metrics.extend(all.1.iter().flat_map(report_metrics));
+        let nothing = (0..scores.len()).map(|example| self.score_of(example, "").f1);
+        Scores {
+            metrics: metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            lower_is_better: false,
+            interval: bootstrap_interval(scores.len(), INTERVAL_SEED, f1),
+            baseline: nothing.sum::<f64>() / count,
+            baseline_name: "no answer to any question",
+            confusion: None,
+            tables: all.1.iter().map(report_table).collect(),
+        }
+    }
+
+    /// F1 of each question.
+    fn example_scores(&self) -> Vec<f64> {
+        self.answer_scores().into_iter().map(|score| score.f1).collect()
+    }
+
+    fn worst(&self, count: usize) -> Vec<(usize, String)> {
+        let named = |answer: &str| match answer {
+            "" => "no answer".to_owned(),
+            answer => format!("\"{answer}\""),
+        };
+        let scores = self.example_scores();
+        let wrong = (0..scores.len()).filter(|&example| scores[example] == 0.0);
+        let mut wrong: Vec<(usize, f64)> =
+            wrong.map(|example| (example, self.answer_and_probability(example).1)).collect();
+        wrong.sort_by(|left, right| right.1.total_cmp(&left.1));
+        let explain = |(example, probability): (usize, f64)| {
+            let (answer, truth) = (named(self.answer(example)), self.truth(example));
+            let right = named(truth.first().copied().unwrap_or_default());
+            (example, format!("{answer} ({:.0} %), should be {right}", 100.0 * probability))
+        };
+        wrong.into_iter().take(count).map(explain).collect()
+    }
+
+    /// The answer as `text`, with `start` and `end` in characters of its context (both 0 where there is none) and its
+    /// probability among the n best as `score`.
+    fn decode(&self, example: usize) -> Decoded {
+        let (answer, probability) = self.answer_and_probability(example);
+        let mut fields = self.part(example, &answer, probability);
+        let n_best = self.n_best(example);
+        let n_best = n_best.iter().map(|(bytes, score)| self.part(example, bytes, *score));
+        fields.insert("n_best".into(), n_best.map(Value::Object).collect());
+        let text = &self.questions[example].context[answer];
+        Decoded { line: format!("{}\t{probability:.4}", field(text)), fields }
+    }
+}
+
+/// Of the sentence that shares most words with the question, the longest run of words that the question does not have, in
+/// bytes. Of equal ones the first.
+pub(super) fn by_shared_words(question: &str, context: &str) -> Range<usize> {
+    let asked: HashSet<String> = normalize_answer(question).split(' ').map(str::to_owned).collect();
+    let is_asked = |word: &Range<usize>| asked.contains(&normalize_answer(&context[word.clone()]));
+    let best = sentences(context).into_iter().rev().max_by_key(|words| {
+        let shared = words.iter().filter(|word| is_asked(word));
+        shared.map(|word| &context[word.clone()]).collect::<HashSet<_>>().len()
+    });
+    let words = best.unwrap_or_default();
+    let runs = words.split(is_asked).rev().max_by_key(|run| run.len());
+    match runs {
+        Some([first, .., last]) => first.start..last.end,
+        Some([only]) => only.clone(),
+        _ => 0..0,
+    }
+}
+
+/// The words of each sentence between white space, in bytes. A sentence ends with a word that ends in `.`, `!` or `?`.
+fn sentences(text: &str) -> Vec<Vec<Range<usize>>> {
+    let place = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
+    let mut sentences = vec![Vec::new()];
+    for word in text.split_whitespace() {
+        let start = place(word);
+        if let Some(last) = sentences.last_mut() {
+            last.push(start..start + word.len());
+        }
+        if word.ends_with(['.', '!', '?']) {
+            sentences.push(Vec::new());
+        }
+    }
+    sentences
+}
+
+#[cfg(test)]
+mod tests {
+    use temper_data::{Answer, Encoded, EncodedSet};
+
+    use super::*;
+    use crate::examples::Features;
+
+    const CONTEXT: &str = "Łódź is in Poland";
+
+    /// Two questions on one context, of which the second may have no answer; each has one window of its four words.
+    fn answers(null_threshold: Option<f64>, second: &[(&str, usize)]) -> Answers {
+        let question = |answers: &[(&str, usize)]| Question {
+            id: String::new(),
+            title: None,
+            question: "where".into(),
+            context: CONTEXT.into(),
+            answers: answers.iter().map(|&(text, start)| Answer { text: text.into(), start }).collect(),
+            is_impossible: answers.is_empty(),
+            row: 1,
+        };
+        let rows = [question(&[("in Poland", 8), ("Poland", 11)]), question(second)];
+        let places = vec![(0, 7), (8, 10), (11, 13), (14, 20)];
+        let window = ContextWindow { null: 0, first: 1, places };
+        let item = Encoded { ids: vec![0; 5], type_ids: vec![0; 5], tokens_lost: 0, lost_is_estimate: false };
+        let targets = vec![Target::Ids(vec![4, 4]), Target::Ids(vec![0, 0])];
+        let features = Features::one_each(EncodedSet::new(vec![item; 2], false), targets);
+        let split = SplitQuestions { rows: Arc::new(rows), windows: vec![window; 2].into(), features };
+        Answers::new(null_threshold, second.is_empty(), &split)
+    }
+
+    /// The output of a window that says this of no answer, and begins and ends an answer with these words.
+    fn output(null: f32, [start, end]: [usize; 2]) -> Output {
+        let mut logits = vec![0.0; 10];
+        (logits[0], logits[1]) = (null / 2.0, null / 2.0);
+        (logits[2 * (start + 1)], logits[2 * (end + 1) + 1]) = (2.0, 2.0);
+        Output { columns: 2, logits }
+    }
+
+    fn metrics(scores: &Scores) -> Vec<(&str, f64)> {
+        scores.metrics.iter().map(|(name, value)| (name.as_str(), *value)).collect()
+    }
+
+    #[test]
+    fn answers_are_slices_with_their_places_in_characters() {
+        let mut answers = answers(None, &[("Łódź", 0)]);
+        answers.add(1, output(99.0, [0, 0]));
+        answers.add(0, output(0.0, [2, 3]));
+        let decoded = answers.decode(0);
+        assert_eq!(decoded.fields["text"], "in Poland");
+        assert_eq!((&decoded.fields["start"], &decoded.fields["end"]), (&json!(8), &json!(17)));
+        assert!(decoded.line.starts_with("in Poland\t0."), "{}", decoded.line);
+        let n_best = decoded.fields["n_best"].as_array().unwrap();
+        assert_eq!((n_best.len(), &n_best[0]["score"]), (10, &decoded.fields["score"]));
+        let sum: f64 = n_best.iter().map(|span| span["score"].as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-9);
+        // Every question has an answer: what is said of none does not count.
+        assert_eq!(answers.decode(1).fields["text"], "Łódź");
+        let scores = answers.scores();
+        let found = metrics(&scores);
+        assert_eq!(found[..2], [("f1", 1.0), ("exact", 1.0)]);
+        assert_eq!((found.len(), scores.baseline, scores.tables.len()), (3, 0.0, 0));
+    }
+
+    #[test]
+    fn no_answer_is_given_where_its_score_is_above_the_threshold() {
+        let of = |threshold: f64| {
+            let mut answers = answers(Some(threshold), &[]);
+            answers.add(0, output(1.0, [3, 3]));
+            answers.add(1, output(6.0, [0, 0]));
+            answers
+        };
+        // The best span has 4: the margins are -3 and 2.
+        let answers = of(0.0);
+        let none = answers.decode(1);
+        assert_eq!(
+            (&none.fields["text"], &none.fields["start"], &none.fields["end"]),
+            (&json!(""), &json!(0), &json!(0))
+        );
+        assert_eq!(none.fields["score"], none.fields["n_best"][0]["score"]);
+        assert_eq!(answers.example_scores(), [1.0, 1.0]);
+        let scores = answers.scores();
+        let found = metrics(&scores);
+        assert_eq!(
+            (found[0], found[1], found[3], found[4]),
+            (("f1", 1.0), ("exact", 1.0), ("best_f1", 1.0), ("best_f1_threshold", -3.0))
+        );
+        assert_eq!(scores.baseline, 0.5);
+        let rows =
+            [("has answer", 1.0), ("no answer", 1.0)].map(|(name, f1)| (name.to_owned(), vec![f1, 1.0, 1.0]));
+        assert_eq!(scores.tables[0].rows, rows);
+        assert_eq!(of(2.0).example_scores(), [1.0, 0.0], "a margin of the threshold is not above it");
+        assert_eq!(of(-4.0).example_scores(), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn the_surest_of_wrong_answers_come_first() {
+        let mut answers = answers(Some(0.0), &[]);
+        answers.add(0, output(-9.0, [0, 0]));
+        answers.add(1, output(0.0, [1, 1]));
+        assert_eq!(answers.example_scores(), [0.0, 0.0]);
+        let worst = answers.worst(9);
+        assert_eq!(worst.iter().map(|(example, _)| *example).collect::<Vec<_>>(), [0, 1]);
+        assert!(
+            worst[0].1.starts_with("\"Łódź\" (") && worst[0].1.ends_with("should be \"in Poland\""),
+            "{worst:?}"
+        );
+        assert!(worst[1].1.ends_with("should be no answer"), "{worst:?}");
+        assert_eq!(answers.worst(1).len(), 1);
+    }
+
+    #[test]
+    fn the_loss_is_the_mean_of_both_ends_over_windows() {
+        let mut answers = answers(None, &[("Łódź", 0)]);
+        answers.add(0, output(0.0, [3, 3]));
+        answers.add(1, output(0.0, [0, 0]));
+        let (two, rest) = (2.0_f64.exp(), 4.0);
+        let sum = (two + rest).ln();
+        let loss = metrics(&answers.scores())[2].1;
+        assert!((loss - ((sum - 2.0) + sum) / 2.0).abs() < 1e-6, "{loss}");
+    }
+
+    #[test]
+    fn the_simple_guess_takes_other_words_of_the_sentence_that_fits() {
+        let context =
+            "It rains. The tower of Łódź was built by Ada Lovelace in spring. Nobody built it again.";
+        let answer = |question: &str| &context[by_shared_words(question, context)];
+        assert_eq!(answer("Who built the tower of Łódź, in spring?"), "by Ada Lovelace");
+        assert_eq!(answer("By whom was the tower of Łódź built in spring?"), "Ada Lovelace");
+        assert_eq!(answer("It rains"), "");
+        assert_eq!(by_shared_words("who", ""), 0..0);
+    }
+}
