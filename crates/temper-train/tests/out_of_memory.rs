@@ -84,7 +84,9 @@ fn a_run_that_memory_ends_goes_on_from_its_checkpoint() {
     let output = limited(&bench, 350_000, &["finetune", "--resume", "runs/ended"]);
     assert_fails(&output, 5, &["error: out of memory", "what needs less", "runs/ended/checkpoints"]);
     assert!(!Path::new(&bench.path("runs/ended/results.json")).exists());
-    assert_eq!(checkpoints(), before);
+    // An evaluation that the interruption broke off may have left its best model meanwhile.
+    let after = checkpoints();
+    assert!(before.iter().all(|name| after.contains(name)), "{before:?} {after:?}");
     assert_succeeds(&bench.run(&["finetune", "--resume", "runs/ended"]));
     assert_eq!(bench.json("runs/ended/results.json")["steps"], 6);
 }

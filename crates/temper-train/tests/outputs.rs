@@ -118,9 +118,13 @@ fn a_problem_type_that_transformers_refuses_is_refused() {
 #[test]
 fn models_for_other_outputs_are_not_scored_on_labels_and_can_be_trained_for_them() {
     let bench = Bench::new();
-    for (problem_type, words) in [("multi_label_classification", "sigmoid"), ("regression", "regression")] {
+    for (problem_type, code, words) in [
+        ("multi_label_classification", 2, ["one label a text", "sigmoid"]),
+        // Labels that should be numbers are none.
+        ("regression", 3, ["reviews.csv", "a number is needed"]),
+    ] {
         set_config(&bench, &[("problem_type", json!(problem_type))]);
-        assert_fails(&bench.run(&["evaluate", "./model", "reviews.csv"]), 2, &["one label a text", words]);
+        assert_fails(&bench.run(&["evaluate", "./model", "reviews.csv"]), code, &words);
         assert_succeeds(&bench.finetune(problem_type, &["--max-steps", "2"]));
         let config = bench.json(&format!("runs/{problem_type}/model/config.json"));
         assert_eq!(config["problem_type"], "single_label_classification");

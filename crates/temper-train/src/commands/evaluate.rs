@@ -72,7 +72,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
     let dataset_files = files_of(Path::new(&request.dataset))?;
     let hub = request.sources.hub(args.quiet);
     let splits = tasks::load(&LoadRequest {
-        record: Some(predictor.encoding.task_record()),
+        record: Some(predictor.task.record()),
         ..request.load_request(&hub, &predictor.tokenizer, &[args.split])
     })?;
     if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {

@@ -21,6 +21,9 @@ use crate::examples::{Features, Split, Target, full_train_tokens, within_budget}
 use crate::settings::ProblemType;
 use crate::{Settings, TrainError};
 
+/// Where a model's record keeps what its labels are.
+const PROBLEM_TYPE: &str = "problem_type";
+
 /// One label a text; a checkpoint from elsewhere may give several, or numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextClassification {
@@ -60,7 +63,10 @@ impl TextClassification {
 /// # Errors
 /// [`TrainError::Data`].
 pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
-    let kind = request.settings.problem_type.map(|problem| match problem {
+    // A model that is scored has its labels read as in its training.
+    let trained = request.record.as_ref().and_then(|record| record.get(PROBLEM_TYPE));
+    let trained = trained.and_then(|problem| serde_json::from_value(problem.clone()).ok());
+    let kind = request.settings.problem_type.or(trained).map(|problem| match problem {
         ProblemType::SingleLabelClassification => LabelKind::One,
         ProblemType::MultiLabelClassification => LabelKind::Several,
         ProblemType::Regression => LabelKind::Number,
@@ -164,6 +170,12 @@ impl Task for TextClassification {
 
     fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// Numbers are read as labels where nobody says otherwise.
+    fn record(&self) -> Map<String, Value> {
+        let other = (self.meaning == OutputMeaning::Regression).then(|| self.meaning.problem_type());
+        other.into_iter().map(|problem| (PROBLEM_TYPE.to_owned(), problem.into())).collect()
     }
 
     fn targets_in_words(&self) -> &'static str {

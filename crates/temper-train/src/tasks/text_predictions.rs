@@ -400,7 +400,7 @@ mod tests {
         assert!((scores.baseline - 0.75).abs() < 1e-12);
         assert_eq!(predictions.example_scores(), [1.0, 0.5, 1.0, 0.5]);
         assert_eq!(predictions.worst(9).len(), 2);
-        assert_eq!(predictions.worst(1)[0].1, "pos; should be neg, pos");
+        assert_eq!(predictions.worst(1)[0].1, "neg, pos; should be neg");
         // torch.nn.BCEWithLogitsLoss()(tensor([[1., -1]]), tensor([[1., 0]])): ln(1 + 1/e)
         let loss = loss(&classified(&[1.0, -1.0]), &TextLabel::Several(vec![0]));
         assert!((loss - 0.313_261_687_5).abs() < 1e-9);
