@@ -67,6 +67,10 @@ fn a_run_learns_to_answer() {
     assert!(metric(&results["test"], "f1") > 0.9, "{}", results["test"]);
     assert_eq!(results["test"]["metrics"][0][0], "f1");
     assert_eq!(results["test"]["baseline"], 0.0);
+    let predicted = rows(&bench.read("runs/run/predictions.jsonl"));
+    let f1: f64 =
+        predicted.iter().map(|row| row["score"].as_f64().unwrap()).sum::<f64>() / predicted.len() as f64;
+    assert!((f1 - metric(&results["test"], "f1")).abs() < 1e-9, "`compare` reads the score of each question");
     let config = bench.json("runs/run/model/config.json");
     assert_eq!(config["architectures"][0], "BertForQuestionAnswering");
     let record = bench.json("runs/run/model/temper.json");
@@ -167,8 +171,10 @@ fn questions_without_an_answer_get_none() {
 #[test]
 fn an_interrupted_run_goes_on_to_the_same_bits() {
     let bench = bench(false);
-    assert_succeeds(&bench.run(&arguments("straight", &["--logging-steps", "2"])));
-    let mut command = bench.command(&arguments("resumed", &["--logging-steps", "2"]));
+    // So many steps that it does not end before it is interrupted.
+    let flags = ["--logging-steps", "2", "--max-steps", "300"];
+    assert_succeeds(&bench.run(&arguments("straight", &flags)));
+    let mut command = bench.command(&arguments("resumed", &flags));
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     bench.wait_for_step("resumed", 8);
     interrupt(child.id());

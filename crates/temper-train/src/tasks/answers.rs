@@ -113,14 +113,14 @@ impl Answers {
     }
 
     /// A part of a context as JSON, with its place in characters.
-    fn part(&self, example: usize, bytes: &Range<usize>, score: f64) -> Map<String, Value> {
+    fn part(&self, example: usize, bytes: &Range<usize>, probability: f64) -> Map<String, Value> {
         let context = &self.questions[example].context;
         let place = characters(context, bytes.clone());
         let fields = [
             ("text", json!(context[bytes.clone()])),
             ("start", json!(place.start)),
             ("end", json!(place.end)),
-            ("score", json!(score)),
+            ("probability", json!(probability)),
         ];
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
@@ -219,12 +219,12 @@ impl Predictions for Answers {
     }
 
     /// The answer as `text`, with `start` and `end` in characters of its context (both 0 where there is none) and its
-    /// probability among the n best as `score`.
+    /// probability among the n best. (`score` is what a run's predictions call the score of an example.)
     fn decode(&self, example: usize) -> Decoded {
         let (answer, probability) = self.answer_and_probability(example);
         let mut fields = self.part(example, &answer, probability);
         let n_best = self.n_best(example);
-        let n_best = n_best.iter().map(|(bytes, score)| self.part(example, bytes, *score));
+        let n_best = n_best.iter().map(|(bytes, probability)| self.part(example, bytes, *probability));
         fields.insert("n_best".into(), n_best.map(Value::Object).collect());
         let text = &self.questions[example].context[answer];
         Decoded { line: format!("{}\t{probability:.4}", field(text)), fields }
@@ -317,8 +317,8 @@ mod tests {
         assert_eq!((&decoded.fields["start"], &decoded.fields["end"]), (&json!(8), &json!(17)));
         assert!(decoded.line.starts_with("in Poland\t0."), "{}", decoded.line);
         let n_best = decoded.fields["n_best"].as_array().unwrap();
-        assert_eq!((n_best.len(), &n_best[0]["score"]), (10, &decoded.fields["score"]));
-        let sum: f64 = n_best.iter().map(|span| span["score"].as_f64().unwrap()).sum();
+        assert_eq!((n_best.len(), &n_best[0]["probability"]), (10, &decoded.fields["probability"]));
+        let sum: f64 = n_best.iter().map(|span| span["probability"].as_f64().unwrap()).sum();
         assert!((sum - 1.0).abs() < 1e-9);
         // Every question has an answer: what is said of none does not count.
         assert_eq!(answers.decode(1).fields["text"], "Łódź");
@@ -343,7 +343,7 @@ mod tests {
             (&none.fields["text"], &none.fields["start"], &none.fields["end"]),
             (&json!(""), &json!(0), &json!(0))
         );
-        assert_eq!(none.fields["score"], none.fields["n_best"][0]["score"]);
+        assert_eq!(none.fields["probability"], none.fields["n_best"][0]["probability"]);
         assert_eq!(answers.example_scores(), [1.0, 1.0]);
         let scores = answers.scores();
         let found = metrics(&scores);
