@@ -1,7 +1,7 @@
 //! Tasks: what a model is fine-tuned for.
 //!
 //! A task is one file: how its data is read and encoded, the head, the loss, the scores, and how predictions are put
-//! into words. A new task is a file here and an entry in [`TASKS`]; nothing else names one.
+//! into words. A new task is a file here and an entry in `list.rs`; nothing else names one.
 
 mod answers;
 mod best_spans;
