@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn this_process_holds_memory_and_there_is_some() {
         let now = status("VmRSS:").unwrap();
-        assert!(now > 0 && peak_of_process().unwrap() >= now);
+        // Linux counts both per processor and adds them up now and then: either may lag behind.
+        assert!(now > 0 && 10 * peak_of_process().unwrap() >= 9 * now);
         assert!(available(Backend::Flex, now).unwrap() >= now);
     }
 }
