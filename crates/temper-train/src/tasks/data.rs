@@ -10,7 +10,7 @@ use temper_data::{DataReport, DatasetRows, RowsRequest, Task as Kind, TextTokeni
 use temper_hub::{Hub, Resolved};
 
 use super::{Predictions, Task};
-use crate::examples::{Features, Split};
+use crate::examples::{Features, Split, within_budget};
 use crate::{Columns, Settings};
 
 /// What makes token ids of texts.
@@ -63,6 +63,14 @@ impl LoadRequest<'_> {
             truncation,
             stride: doc_stride.unwrap_or(Encoder::stride_of(max_seq_length)),
         }
+    }
+
+    /// Drops training rows that the token budget does not leave; false where it leaves all.
+    pub fn thin_out<R>(&self, rows: &mut Vec<R>, features: &Features) -> bool {
+        let (tokens, before) = (features.encoded.tokens_total, rows.len());
+        let mut kept = within_budget(tokens, before, self.settings.max_train_tokens).into_iter();
+        rows.retain(|_| kept.next().unwrap_or(false));
+        rows.len() < before
     }
 
     /// Empties the splits that are not asked for.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use serde_json::{Map, Value, json};
 use temper_data::{
-    DataReport, DatasetRows, EncodedSet, Question, QuestionRequest, SplitContent, Task as Kind,
-    UnlabelledText, load_question_answering,
+    DataReport, EncodedSet, Question, QuestionRequest, SplitContent, Task as Kind, UnlabelledText,
+    load_question_answering,
 };
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
@@ -15,7 +15,7 @@ use super::list::OfModel;
 use super::span_loss::span_loss;
 use super::spans::{Contexts, SplitQuestions, encode};
 use super::{Baseline, Encoder, Examples, Inputs, LoadRequest, Output, Predictions, Splits, Task, per_token};
-use crate::examples::{Features, Split, Target, full_train_tokens, within_budget};
+use crate::examples::{Features, Split, Target, full_train_tokens};
 use crate::{Settings, TrainError};
 
 /// Where a model's record keeps the threshold.
@@ -34,8 +34,7 @@ pub struct QuestionAnswering {
 /// # Errors
 /// [`TrainError::Data`].
 pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
-    let Settings { version_2_with_negative, null_score_diff_threshold, max_train_tokens, .. } =
-        *request.settings;
+    let Settings { version_2_with_negative, null_score_diff_threshold, .. } = *request.settings;
     let trained = request.record.as_ref().map(threshold);
     let unanswerable = version_2_with_negative || trained.flatten().is_some();
     let data = QuestionRequest { rows: request.dataset.clone(), unanswerable };
@@ -51,7 +50,7 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let mut train = encoded(&rows.train)?;
     let full_train_tokens =
         full_train_tokens(&train.features.encoded, rows.train.len(), rows.full_train_rows);
-    if thin_out(&mut rows, &train.features, max_train_tokens) {
+    if request.thin_out(&mut rows.train, &train.features) {
         train = encoded(&rows.train)?;
     }
     let (validation, test) = (encoded(&rows.validation)?, encoded(&rows.test)?);
@@ -82,14 +81,6 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
 
 fn content<'a>(rows: &[Question], contexts: &'a Contexts) -> SplitContent<'a> {
     SplitContent { examples: rows.len(), labels: &[], encoded: &contexts.features.encoded }
-}
-
-/// Drops training questions that a token budget does not leave; false where it leaves all.
-fn thin_out(rows: &mut DatasetRows<Question>, features: &Features, budget: Option<usize>) -> bool {
-    let mut kept = within_budget(features.encoded.tokens_total, rows.train.len(), budget).into_iter();
-    let before = rows.train.len();
-    rows.train.retain(|_| kept.next().unwrap_or(false));
-    rows.train.len() < before
 }
 
 fn threshold(record: &Map<String, Value>) -> Option<f64> {

@@ -327,7 +327,7 @@ impl Examples for Texts {
                 let means = means(&train, self.task.labels.len());
                 let (name, logits): (_, Vec<f32>) = match meaning {
                     OutputMeaning::MultiLabel => {
-                        ("share of each label", means.iter().map(|mean| (mean / (1.0 - mean)).ln()).collect())
+                        ("share of each label", means.iter().map(|&mean| log_odds(mean)).collect())
                     }
                     _ => ("mean", means),
                 };
@@ -335,6 +335,12 @@ impl Examples for Texts {
             }
         }
     }
+}
+
+/// The logit of a share. One that all texts have, or none, is taken for nearly so: its loss stays finite.
+fn log_odds(share: f32) -> f32 {
+    let share = share.clamp(1e-6, 1.0 - 1e-6);
+    (share / (1.0 - share)).ln()
 }
 
 /// The mean of each output's targets; of labels, the share of the texts that have them.
@@ -355,6 +361,14 @@ fn means(labels: &[TextLabel], outputs: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_that_all_texts_have_or_none_has_finite_odds() {
+        assert_eq!(log_odds(0.5), 0.0);
+        for share in [0.0, 1.0] {
+            assert!(log_odds(share).is_finite() && log_odds(share).abs() > 13.0);
+        }
+    }
 
     #[test]
     fn data_for_other_outputs_or_labels_is_refused() {

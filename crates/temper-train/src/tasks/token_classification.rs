@@ -21,7 +21,7 @@ use super::{
     Baseline, Decoded, Encoder, Examples, LoadRequest, Output, Predictions, ScoreTable, Scores, Splits, Task,
     per_token,
 };
-use crate::examples::{Features, Split, Target, full_train_tokens, within_budget};
+use crate::examples::{Features, Split, Target, full_train_tokens};
 use crate::terminal::field;
 use crate::{Settings, TrainError};
 
@@ -70,7 +70,7 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let mut train = encoded(&rows.train)?;
     let full_train_tokens =
         full_train_tokens(&train.features.encoded, rows.train.len(), rows.full_train_rows);
-    if thin_out(&mut rows, &train.features, request.settings.max_train_tokens) {
+    if request.thin_out(&mut rows.train, &train.features) {
         train = encoded(&rows.train)?;
     }
     let (validation, test) = (encoded(&rows.validation)?, encoded(&rows.test)?);
@@ -98,14 +98,6 @@ fn encode_rows(rows: &[TaggedText], request: &LoadRequest<'_>) -> Result<Words, 
     let sentences: Vec<Sentence> = rows.iter().map(Sentence::of_row).collect();
     let tags: Vec<&[usize]> = rows.iter().map(|row| row.tags.as_slice()).collect();
     Ok(encode(&sentences, Some(&tags), &request.encoder(), request.settings.label_all_tokens)?)
-}
-
-/// Drops training sentences that a token budget does not leave; false where it leaves all.
-fn thin_out(rows: &mut DatasetRows<TaggedText>, features: &Features, budget: Option<usize>) -> bool {
-    let mut kept = within_budget(features.encoded.tokens_total, rows.train.len(), budget).into_iter();
-    let before = rows.train.len();
-    rows.train.retain(|_| kept.next().unwrap_or(false));
-    rows.train.len() < before
 }
 
 fn report(rows: &DatasetRows<TaggedText>, labels: &[String], words: [&Words; 3]) -> DataReport {
