@@ -14,6 +14,11 @@ pub enum TaskName {
     Forward,
     /// Optimiser steps on batches that stand ready.
     Train,
+    /// Gradients of one batch, beside the CPU's.
+    Gradients,
+    /// Products of matrices by one of the strategies there are.
+    #[cfg(feature = "cuda")]
+    Products,
     /// Texts to ids.
     Tokenize,
     /// Texts to labels.
@@ -26,6 +31,7 @@ pub struct Job {
     /// What is to be done.
     pub task: TaskName,
     /// Folder of the checkpoint and its tokenizer.
+    #[serde(default)]
     pub model: PathBuf,
     /// Token ids.
     #[serde(default)]
@@ -42,6 +48,14 @@ pub struct Job {
     /// Tokens a text at most.
     #[serde(default)]
     pub max_length: usize,
+    /// Batch, rows, inner size and columns of products.
+    #[cfg(feature = "cuda")]
+    #[serde(default)]
+    pub shapes: Vec<[usize; 4]>,
+    /// How products are computed.
+    #[cfg(feature = "cuda")]
+    #[serde(default)]
+    pub strategy: String,
     /// flex, ndarray, cuda or cuda:N; flex if absent.
     #[serde(default = "flex")]
     pub backend: String,

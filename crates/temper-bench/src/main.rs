@@ -2,7 +2,10 @@
 
 mod batches;
 mod forward;
+mod gradients;
 mod job;
+#[cfg(feature = "cuda")]
+mod products;
 mod text;
 mod train;
 
@@ -17,7 +20,10 @@ use serde_json::{Value, json};
 use temper_train::allocator::{Allocator, keep_freed_memory};
 
 use crate::forward::Forward;
+use crate::gradients::Gradients;
 use crate::job::{Job, TaskName};
+#[cfg(feature = "cuda")]
+use crate::products::Products;
 use crate::text::{Predict, Tokenize};
 use crate::train::Train;
 
@@ -63,6 +69,9 @@ fn main() -> Result<ExitCode> {
     match job.task {
         TaskName::Forward => serve(Forward::new(&job)?),
         TaskName::Train => serve(Train::new(&job)?),
+        TaskName::Gradients => serve(Gradients::new(job)?),
+        #[cfg(feature = "cuda")]
+        TaskName::Products => serve(Products::new(job)?),
         TaskName::Tokenize => serve(Tokenize::new(job)?),
         TaskName::Predict => serve(Predict::new(job)?),
     }?;

@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
+
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, Transaction};
-use temper_kernels::sum_of_squares;
+use temper_kernels::sums_of_squares;
 
 /// Euclidean norms of gradients, before clipping.
 #[derive(Clone, Debug)]
@@ -16,16 +18,16 @@ pub struct GradientNorms {
 #[derive(Clone, Debug)]
 pub struct GradientSquares {
     ids: Vec<ParamId>,
-    /// `[1]` a parameter that has a gradient.
+    /// A number a parameter that has a gradient, in one tensor or several.
     sums: Vec<Tensor<1>>,
 }
 
 impl GradientSquares {
     /// Of the gradients of a module.
     pub fn of<M: Module>(module: &M, gradients: &GradientsParams) -> Self {
-        let mut squares = Squares { gradients, ids: Vec::new(), sums: Vec::new() };
-        module.visit(&mut squares);
-        Self { ids: squares.ids, sums: squares.sums }
+        let mut found = Found { gradients, ids: Vec::new(), flat: Vec::new() };
+        module.visit(&mut found);
+        Self { ids: found.ids, sums: sums_of_squares(found.flat) }
     }
 
     /// What is left of gradients whose common norm may be `max_norm` at most: a factor of 1 or less, `[1]`.
@@ -33,8 +35,15 @@ impl GradientSquares {
     ///
     /// Follows PyTorch 2.15, `clip_grad_norm_`, down to its 1e-6: Burn clips tensor by tensor.
     pub fn clip_factor(&self, max_norm: f32) -> Option<Tensor<1>> {
-        // Joined into one tensor they would cost a kernel each; this is fused.
-        let total = self.sums.iter().cloned().reduce(|sum, next| sum + next)?.sqrt();
+        // Joined into one tensor they would cost a kernel each; sums of those of one length are fused.
+        let mut by_length: BTreeMap<usize, Tensor<1>> = BTreeMap::new();
+        for sums in &self.sums {
+            let [length] = sums.dims();
+            let sum = by_length.remove(&length).map_or_else(|| sums.clone(), |before| before + sums.clone());
+            by_length.insert(length, sum);
+        }
+        let totals = by_length.into_iter().map(|(length, sums)| if length == 1 { sums } else { sums.sum() });
+        let total = totals.reduce(|sum, next| sum + next)?.sqrt();
         // A norm that a clamp sees first could come out of it as a number.
         let spoilt = total.clone().is_finite().bool_not();
         let factor = (total + 1e-6).recip() * max_norm;
@@ -50,17 +59,18 @@ impl GradientSquares {
     }
 }
 
-struct Squares<'a> {
+struct Found<'a> {
     gradients: &'a GradientsParams,
     ids: Vec<ParamId>,
-    sums: Vec<Tensor<1>>,
+    flat: Vec<Tensor<1>>,
 }
 
-impl ModuleVisitor for Squares<'_> {
+impl ModuleVisitor for Found<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
             self.ids.push(param.id);
-            self.sums.push(sum_of_squares(gradient));
+            // [..] -> [elements]
+            self.flat.push(gradient.flatten(0, D - 1));
         }
     }
 }

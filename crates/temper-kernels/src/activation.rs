@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Source: transformers 5.23, `activations.py`. A name that is not listed is refused when the
 /// configuration is read: a silent default would be a wrong number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Activation {
     /// The exact form, `x Φ(x)`.
     #[serde(rename = "gelu")]

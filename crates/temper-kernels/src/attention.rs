@@ -19,6 +19,8 @@ use crate::cpu::{
 };
 use crate::extension::KernelOps;
 use crate::{Precision, Sequences};
+#[cfg(feature = "gpu")]
+use crate::{backend::has_gpu_kernels, gpu_attention};
 
 /// Where the queries and the keys of each sequence lie.
 #[derive(Clone, Debug)]
@@ -31,12 +33,21 @@ pub struct AttentionLayout {
     pub offsets: Arc<[usize]>,
     /// What the composed form makes of it, for all layers of a pass.
     pub(crate) rectangle: Arc<Rectangle>,
+    #[cfg(feature = "gpu")]
+    pub(crate) places: Arc<crate::gpu_attention::Places>,
 }
 
 impl AttentionLayout {
     /// Sequences of queries with as many of keys.
     pub fn new(queries: Sequences, keys: Sequences, offsets: impl Into<Arc<[usize]>>) -> Self {
-        Self { queries, keys, offsets: offsets.into(), rectangle: Arc::default() }
+        Self {
+            queries,
+            keys,
+            offsets: offsets.into(),
+            rectangle: Arc::default(),
+            #[cfg(feature = "gpu")]
+            places: Arc::default(),
+        }
     }
 
     /// Self-attention over whole sequences.
@@ -75,6 +86,10 @@ pub fn attention(
     relative: Option<Tensor<2>>,
     attention: Attention,
 ) -> Tensor<2> {
+    #[cfg(feature = "gpu")]
+    if has_gpu_kernels(&query) && gpu_attention::serves(&attention) {
+        return gpu_attention::attention(query, key, value, &attention);
+    }
     if !attention.precision.is_fused(&query) {
         return composed::attention(query, key, value, relative, &attention);
     }

@@ -8,6 +8,9 @@ use burn::backend::{Backend, DispatchDevice};
 use burn::backend::{ops::FloatTensorOps, ops::IntTensorOps, read_sync};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
+#[cfg(feature = "gpu")]
+use crate::gpu;
+
 /// A backend whose tensors lie in host memory.
 pub trait CpuBackend: Backend {
     /// The values in row-major order; copied when the tensor is a view that is not contiguous.
@@ -73,6 +76,36 @@ impl CpuBackend for burn::backend::NdArray {
 /// True when the fused operations serve this tensor; other tensors take the composed form.
 pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && lies_in_host_memory(&tensor.device())
+}
+
+/// True when operations that have kernels for GPUs, too, serve this tensor; other tensors take the composed form.
+pub(crate) fn has_kernels<const D: usize>(tensor: &Tensor<D>) -> bool {
+    is_fused(tensor) || (tensor.dtype() == DType::F32 && has_gpu_kernels(tensor))
+}
+
+/// True on GPUs whose kernels are written here, for f32 and bf16: their units work in planes of one size.
+pub(crate) fn has_gpu_kernels<const D: usize>(tensor: &Tensor<D>) -> bool {
+    let is_known = matches!(tensor.dtype(), DType::F32 | DType::BF16);
+    is_known && has_planes(&tensor.device())
+}
+
+#[cfg(feature = "gpu")]
+fn has_planes(device: &Device) -> bool {
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Cube(device) => {
+            let client = device.client();
+            let hardware = &client.properties().hardware;
+            let sizes = [hardware.plane_size_min, hardware.plane_size_max];
+            sizes[0] == sizes[1] && sizes[0] > 1 && gpu::UNITS.is_multiple_of(sizes[0])
+        }
+        #[allow(unreachable_patterns)] // Which devices there are depends on Burn's features.
+        _ => false,
+    }
+}
+
+#[cfg(not(feature = "gpu"))]
+fn has_planes(_: &Device) -> bool {
+    false
 }
 
 /// True when Burn's products of f32 on this device may round their factors to TF32.

@@ -20,6 +20,10 @@ mod embedding;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
 mod extension;
 mod gate;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+#[cfg(feature = "gpu")]
+mod gpu_attention;
 mod linear;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // As above.
 mod lookup;
@@ -44,7 +48,7 @@ pub use gate::gate;
 pub use linear::{linear, linear_transposed};
 pub use lookup::look_up;
 pub use norm::{Norm, Residual, norm};
-pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares};
+pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares, sums_of_squares};
 pub use precision::Precision;
 pub use row_index::RowIndex;
 pub use sequences::Sequences;

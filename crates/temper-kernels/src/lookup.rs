@@ -6,12 +6,20 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
+#[cfg(feature = "gpu")]
+use burn::backend::{fusion::custom::TensorSpec, ops::IntTensorOps};
+#[cfg(feature = "gpu")]
+use burn::tensor::DType;
 use burn::tensor::{Shape, Tensor, TensorData};
 
 use crate::RowIndex;
 use crate::autodiff::record;
 use crate::backend::is_fused;
+#[cfg(feature = "gpu")]
+use crate::gpu;
 use crate::row_index::FAN;
+#[cfg(feature = "gpu")]
+use crate::row_index::Segments;
 
 /// The rows of a matrix with the given numbers.
 ///
@@ -69,7 +77,61 @@ impl LookUpOps for burn::backend::Cube {
     }
 }
 
-impl<B: LookUpOps, C: CheckpointStrategy> LookUpOps for Autodiff<B, C> {
+/// Sums of the gradients of rows that were looked up.
+pub(crate) trait RowSums: Backend {
+    /// `[rows, width]` -> `[entries, width]`
+    fn sums_of_rows(gradient: FloatTensor<Self>, index: &RowIndex, entries: usize) -> FloatTensor<Self> {
+        sums_by_levels::<Self>(gradient, index, entries)
+    }
+}
+
+#[cfg(feature = "flex")]
+impl RowSums for burn::backend::Flex {}
+
+#[cfg(feature = "ndarray")]
+impl RowSums for burn::backend::NdArray {}
+
+#[cfg(feature = "gpu")]
+impl RowSums for burn::backend::Cube {
+    fn sums_of_rows(gradient: FloatTensor<Self>, index: &RowIndex, entries: usize) -> FloatTensor<Self> {
+        let Segments { order, bounds, entries } = index.segments(entries);
+        let device = gradient.device();
+        let list =
+            |values: &[i32]| Self::int_from_data(TensorData::new(values.to_vec(), [values.len()]), &device);
+        Self::segment_sums(gradient, list(&order), list(&bounds), list(&entries))
+    }
+}
+
+/// The same in two launches, with a loop over few rows in each.
+#[cfg(feature = "gpu")]
+#[backend_extension(Cube, Fusion)]
+pub(crate) trait SegmentKernels: Backend {
+    #[fusion(meta = |gradient, _, _, entries| {
+        TensorSpec::new([entries.shape[0] - 1, gradient.shape[1]].into(), gradient.dtype)
+    })]
+    fn segment_sums(
+        gradient: FloatTensor<Self>,
+        order: IntTensor<Self>,
+        bounds: IntTensor<Self>,
+        entries: IntTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+#[cfg(feature = "gpu")]
+impl SegmentKernels for burn_cubecl::CubeBackend {
+    fn segment_sums(
+        gradient: FloatTensor<Self>,
+        order: IntTensor<Self>,
+        bounds: IntTensor<Self>,
+        entries: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let dtype = gradient.dtype();
+        let segments = gpu::sum_picked(gradient, bounds, Some(order), DType::F32);
+        gpu::sum_picked(segments, entries, None, dtype)
+    }
+}
+
+impl<B: LookUpOps + RowSums, C: CheckpointStrategy> LookUpOps for Autodiff<B, C> {
     fn look_up_rows(table: FloatTensor<Self>, rows: IntTensor<Self>, index: RowIndex) -> FloatTensor<Self> {
         let (table, node) = table.into_parts();
         let [entries, _] = table.shape().dims();
@@ -81,24 +143,32 @@ impl<B: LookUpOps, C: CheckpointStrategy> LookUpOps for Autodiff<B, C> {
 #[derive(Debug)]
 struct LookUpBackward;
 
-impl<B: Backend> Backward<B, 1> for LookUpBackward {
+impl<B: RowSums> Backward<B, 1> for LookUpBackward {
     /// The rows, and the entries of the table.
     type State = (RowIndex, usize);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let mut gradient = gradients.consume::<B>(&ops.node);
+        let gradient = gradients.consume::<B>(&ops.node);
         let [Some(parent)] = ops.parents else { return };
         let (index, entries) = ops.state;
-        let sums = index.gradient_sums(entries);
-        let [_, width] = gradient.shape().dims();
-        for level in sums.levels.iter() {
-            let picked = with_zeros::<B>(gradient, &level.rows);
-            // [groups * FAN, width] -> [groups, FAN, width] -> [groups, 1, width] -> [groups, width]
-            let groups = B::float_reshape(picked, Shape::new([level.groups(), FAN, width]));
-            gradient = B::float_reshape(B::float_sum_dim(groups, 1), Shape::new([level.groups(), width]));
-        }
-        gradients.register::<B>(parent.id, with_zeros::<B>(gradient, &sums.last));
+        gradients.register::<B>(parent.id, B::sums_of_rows(gradient, &index, entries));
     }
+}
+
+fn sums_by_levels<B: Backend>(
+    mut gradient: FloatTensor<B>,
+    index: &RowIndex,
+    entries: usize,
+) -> FloatTensor<B> {
+    let sums = index.gradient_sums(entries);
+    let [_, width] = gradient.shape().dims();
+    for level in sums.levels.iter() {
+        let picked = with_zeros::<B>(gradient, &level.rows);
+        // [groups * FAN, width] -> [groups, FAN, width] -> [groups, 1, width] -> [groups, width]
+        let groups = B::float_reshape(picked, Shape::new([level.groups(), FAN, width]));
+        gradient = B::float_reshape(B::float_sum_dim(groups, 1), Shape::new([level.groups(), width]));
+    }
+    with_zeros::<B>(gradient, &sums.last)
 }
 
 /// The rows with the given numbers; zeros for the number behind the last row.

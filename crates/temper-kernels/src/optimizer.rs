@@ -2,10 +2,16 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
+#[cfg(feature = "gpu")]
+use burn::backend::{ExtensionType, fusion::custom::TensorSpec};
+#[cfg(feature = "gpu")]
+use burn::tensor::Shape;
 use burn::tensor::Tensor;
 
-use crate::backend::{CpuBackend, is_fused};
+use crate::backend::{CpuBackend, has_kernels};
 use crate::cpu::{self, AdamW};
+#[cfg(feature = "gpu")]
+use crate::gpu;
 
 /// A parameter with its moments.
 #[derive(Clone, Debug)]
@@ -18,18 +24,27 @@ pub struct AdamWTensors<const D: usize> {
     pub second_moment: Tensor<D>,
 }
 
-#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"))]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu")
+)]
 pub(crate) trait OptimizerOps: Backend {
+    #[fusion(meta = |parameter, first, second, _, _, _, _| {
+        (parameter.clone(), first.clone(), second.clone())
+    })]
     fn fused_adamw(
         parameter: FloatTensor<Self>,
         first_moment: FloatTensor<Self>,
         second_moment: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
+        gradient_factor: FloatTensor<Self>,
         adamw: AdamW,
         step: u32,
-        gradient_factor: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    #[fusion(meta = |x| TensorSpec::new(Shape::new([1]), x.dtype))]
     fn fused_sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
@@ -39,10 +54,14 @@ impl<B: CpuBackend> OptimizerOps for B {
         first_moment: FloatTensor<B>,
         second_moment: FloatTensor<B>,
         gradient: FloatTensor<B>,
+        gradient_factor: FloatTensor<B>,
         adamw: AdamW,
         step: u32,
-        gradient_factor: f32,
     ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+        let gradient_factor = B::values(&gradient_factor)[0];
+        if gradient_factor == 0.0 {
+            return (parameter, first_moment, second_moment);
+        }
         let (shape, device) = (parameter.shape(), parameter.device());
         // In place where nobody else holds the tensors.
         let [mut parameter, mut first, mut second] =
@@ -56,6 +75,27 @@ impl<B: CpuBackend> OptimizerOps for B {
     fn fused_sum_of_squares(x: FloatTensor<B>) -> FloatTensor<B> {
         let sum = cpu::sum_of_squares(&B::values(&x));
         B::tensor(vec![sum as f32], [1], &x.device())
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl OptimizerOps for burn_cubecl::CubeBackend {
+    fn fused_adamw(
+        parameter: FloatTensor<Self>,
+        first_moment: FloatTensor<Self>,
+        second_moment: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        gradient_factor: FloatTensor<Self>,
+        adamw: AdamW,
+        step: u32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let tensors = [parameter, first_moment, second_moment];
+        let [parameter, first, second] = gpu::adamw(tensors, gradient, gradient_factor, adamw, step);
+        (parameter, first, second)
+    }
+
+    fn fused_sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        gpu::sum_of_squares(x)
     }
 }
 
@@ -73,22 +113,19 @@ pub fn adamw_step<const D: usize>(
     step: u32,
     gradient_factor: Option<Tensor<1>>,
 ) -> AdamWTensors<D> {
-    if !is_fused(&tensors.parameter) {
+    if !has_kernels(&tensors.parameter) {
         return composed_step(tensors, gradient, adamw, step, gradient_factor);
     }
-    let gradient_factor = gradient_factor.map_or(1.0, Tensor::into_scalar::<f32>);
-    if gradient_factor == 0.0 {
-        return tensors;
-    }
+    let gradient_factor = gradient_factor.unwrap_or_else(|| Tensor::ones([1], &gradient.device()));
     let AdamWTensors { parameter, first_moment, second_moment } = tensors;
     let (parameter, first_moment, second_moment) = Dispatch::fused_adamw(
         parameter.into_dispatch(),
         first_moment.into_dispatch(),
         second_moment.into_dispatch(),
         gradient.into_dispatch(),
+        gradient_factor.into_dispatch(),
         *adamw,
         step,
-        gradient_factor,
     );
     AdamWTensors {
         parameter: Tensor::from_dispatch(parameter),
@@ -135,9 +172,65 @@ fn composed_update<const D: usize>(
     AdamWTensors { parameter, first_moment, second_moment }
 }
 
+/// The sum of the squares of all elements of each tensor, in their order, in one tensor or several.
+///
+/// # Shapes
+/// - tensors: any; outputs: `[sums]`, together one number a tensor
+pub fn sums_of_squares(tensors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    #[cfg(feature = "gpu")]
+    if tensors.iter().all(|x| crate::backend::has_gpu_kernels(x) && x.dtype() == burn::tensor::DType::F32) {
+        return sums_of_groups(tensors);
+    }
+    tensors.into_iter().map(sum_of_squares).collect()
+}
+
+#[cfg(feature = "gpu")]
+fn sums_of_groups(tensors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    let mut sums = Vec::new();
+    let mut rest = tensors;
+    while rest.len() >= gpu::GROUP {
+        let group: Vec<_> = rest.drain(..gpu::GROUP).map(Tensor::into_dispatch).collect();
+        let [a, b, c, d, e, f, g, h] = group.try_into().expect("a group was drained");
+        let group = Group { a, b, c, d, e, f, g, h };
+        sums.push(Tensor::from_dispatch(Dispatch::sums_of_group(group)));
+    }
+    sums.extend(rest.into_iter().map(sum_of_squares));
+    sums
+}
+
+/// Eight tensors: Burn's dispatch knows no lists.
+#[cfg(feature = "gpu")]
+#[derive(ExtensionType)]
+#[extension_type(fusion)]
+pub(crate) struct Group<B: Backend> {
+    a: FloatTensor<B>,
+    b: FloatTensor<B>,
+    c: FloatTensor<B>,
+    d: FloatTensor<B>,
+    e: FloatTensor<B>,
+    f: FloatTensor<B>,
+    g: FloatTensor<B>,
+    h: FloatTensor<B>,
+}
+
+/// Sums of squares of several tensors in one launch: small tensors cost launches, not arithmetic.
+#[cfg(feature = "gpu")]
+#[backend_extension(Cube, Fusion)]
+pub(crate) trait GroupOps: Backend {
+    #[fusion(meta = |group| TensorSpec::new(Shape::new([gpu::GROUP]), group.a.dtype))]
+    fn sums_of_group(#[extension_type] group: Group<Self>) -> FloatTensor<Self>;
+}
+
+#[cfg(feature = "gpu")]
+impl GroupOps for burn_cubecl::CubeBackend {
+    fn sums_of_group(Group { a, b, c, d, e, f, g, h }: Group<Self>) -> FloatTensor<Self> {
+        gpu::sums_of_squares([a, b, c, d, e, f, g, h])
+    }
+}
+
 /// The sum of the squares of all elements, `[1]`.
 pub fn sum_of_squares<const D: usize>(x: Tensor<D>) -> Tensor<1> {
-    if !is_fused(&x) {
+    if !has_kernels(&x) {
         return x.square().sum();
     }
     Tensor::from_dispatch(Dispatch::fused_sum_of_squares(x.into_dispatch()))

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 /// A tensor that may be missing, in the form in which Burn's dispatch passes one on: it knows no
 /// `Option` arguments.
 #[derive(ExtensionType)]
+#[cfg_attr(feature = "gpu", extension_type(fusion))]
 pub enum Optional<B: Backend> {
     /// There is none.
     Absent,
@@ -13,6 +14,10 @@ pub enum Optional<B: Backend> {
 }
 
 impl<B: Backend> Optional<B> {
+    pub(crate) fn of(tensor: Option<FloatTensor<B>>) -> Self {
+        tensor.map_or(Self::Absent, Self::Present)
+    }
+
     pub(crate) fn into_option(self) -> Option<FloatTensor<B>> {
         match self {
             Self::Absent => None,

@@ -53,6 +53,12 @@ impl RowIndex {
         self.device.clone()
     }
 
+    /// [`RowIndex::gradient_sums`] in segments.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn segments(&self, entries: usize) -> Segments {
+        Segments::new(&self.host, entries)
+    }
+
     /// What the backward pass of a lookup in so many rows needs, worked out once.
     pub(crate) fn gradient_sums(&self, entries: usize) -> GradientSums {
         let fits = self.sums.get_or_init(|| GradientSums::new(&self.host, entries));
@@ -69,6 +75,40 @@ pub(crate) struct GradientSums {
     pub(crate) levels: Arc<[Level]>,
     /// For each entry of the table its row of the last level; the row behind the last for none, `[entries]`.
     pub(crate) last: Arc<[i32]>,
+}
+
+/// The same for a device that loops over few rows: those of an entry lie side by side in segments.
+#[cfg(feature = "gpu")]
+#[derive(Clone, Debug)]
+pub(crate) struct Segments {
+    /// Rows of the gradient by entry, `[rows]`.
+    pub(crate) order: Arc<[i32]>,
+    /// Where each segment begins in `order`, and the last one ends: `[segments + 1]`.
+    pub(crate) bounds: Arc<[i32]>,
+    /// Where the segments of each entry begin, `[entries + 1]`.
+    pub(crate) entries: Arc<[i32]>,
+}
+
+/// Rows of a segment.
+#[cfg(feature = "gpu")]
+const SEGMENT: usize = 32;
+
+#[cfg(feature = "gpu")]
+impl Segments {
+    fn new(rows: &[i32], entries: usize) -> Self {
+        let (of_entries, order) = by_entry(rows, entries);
+        let mut bounds = vec![0];
+        let mut firsts = vec![0];
+        for entry in of_entries.windows(2) {
+            let steps = (entry[0]..entry[1]).step_by(SEGMENT).skip(1);
+            bounds.extend(steps.map(|step| step as i32));
+            if entry[0] < entry[1] {
+                bounds.push(entry[1] as i32);
+            }
+            firsts.push(bounds.len() as i32 - 1);
+        }
+        Self { order: order.into(), bounds: bounds.into(), entries: firsts.into() }
+    }
 }
 
 /// Rows to be summed at once.

@@ -5,7 +5,7 @@ use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 
 use crate::panics::{Refusal, caught};
 
-/// Makes CubeCL keep what it compiled and tuned in the user's cache folder rather than in the target folder
+/// Makes CubeCL keep what it compiled in the user's cache folder rather than in the target folder
 /// of whatever project lies around, unless a cubecl.toml names another place.
 pub(crate) fn keep_kernels_between_runs() {
     use cubecl::config::cache::CacheConfig;
@@ -16,6 +16,14 @@ pub(crate) fn keep_kernels_between_runs() {
     }
     // Set already: it is a second device of the same run.
     let _ = CubeClRuntimeConfig::try_set(config);
+}
+
+/// Makes the CPU Burn's default device. There it loads what an optimiser has saved, and moves it to the device of
+/// the parameters in the next step; the first GPU, its own default, may not be there when a run goes on on a CPU.
+#[allow(unsafe_code)]
+pub(crate) fn load_states_on_the_cpu() {
+    // SAFETY: the process has one thread yet; nothing else reads or writes its environment.
+    unsafe { std::env::set_var("BURN_DEVICE", "flex") };
 }
 
 /// Computes exp(1), and says what is wrong instead of panicking.

@@ -29,7 +29,7 @@ def profile(setting: Setting, shape: speed.Shape, precision: str) -> dict[str, A
     try:
         model = speed.model(setting, shape.model)
         fields = {"model": str(model), "precision": precision}
-        job = setting.job("profile", shape.rows, shape.length, **fields)
+        job = setting.job("profile", shape.lengths(), **fields)
         program = setting.temper_bench("profile", folder)
         with limited("Temper", program, job, setting.limits.seconds(LIMIT)) as worker:
             worker.seconds(WARMUP)

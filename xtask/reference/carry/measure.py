@@ -16,9 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import agreement
 import finetuning
 import kernels
 import machine
+import runs
 import speed
 import tables
 import verification
@@ -31,6 +33,17 @@ DOCTOR_LIMIT = 40.0
 # What a log may take of the file that all of them share.
 LOG_BYTES = 200_000
 CPU = "flex"
+
+# The first one is also looked at kernel by kernel.
+SHAPES = [
+    Shape("BERT-base", 32, 128),
+    Shape("MiniLM", 32, 128),
+    Shape("MiniLM", 32, 256, is_ragged=True),
+    Shape("BERT-base", 32, 512, is_ragged=True),
+    Shape("BERT-base", 32, 512),
+    Shape("BERT-base", 32, 128, task="forward"),
+    Shape("MiniLM", 32, 256, is_ragged=True, task="forward"),
+]
 
 Results = dict[str, Any]
 
@@ -49,21 +62,15 @@ def doctor(setting: Setting) -> dict[str, Any]:
 
 def steps(setting: Setting, precisions: list[str]) -> list[tuple[str, str, Callable[[], Any]]]:
     """Return the steps, each with the part of the results it adds to; the most wanted first."""
-    small = setting.is_small
-    shapes = (
-        [Shape("tiny", 2, 16)]
-        if small
-        else [
-            Shape("BERT-base", 32, 128),
-            Shape("MiniLM", 32, 128),
-            Shape("BERT-base", 32, 512),
-            Shape("MiniLM", 32, 512),
-        ]
-    )
+    shapes = [Shape("tiny", 2, 16)] if setting.is_small else SHAPES
 
     def verify(precision: str) -> tuple[str, str, Callable[[], Any]]:
         run = lambda: verification.verify(setting, precision)  # noqa: E731
         return f"verification, {precision}", "verification", run
+
+    def gradients(precision: str) -> tuple[str, str, Callable[[], Any]]:
+        run = lambda: agreement.gradients(setting, precision)  # noqa: E731
+        return f"gradients, {precision}", "gradients", run
 
     def finetune(backend: str, precision: str) -> tuple[str, str, Callable[[], Any]]:
         run = lambda: finetuning.finetune(setting, backend, precision)  # noqa: E731
@@ -79,12 +86,15 @@ def steps(setting: Setting, precisions: list[str]) -> list[tuple[str, str, Calla
     return [
         ("doctor", "doctor", lambda: doctor(setting)),
         verify(precisions[0]),
-        finetune(setting.backend, precisions[0]),
-        *([finetune(CPU, "f32")] if setting.backend != CPU else []),
+        gradients(precisions[0]),
         time_steps(shapes[0]),
         (f"profile, {shapes[0]}, {main}", "profile", profile),
         *map(verify, others),
-        *(finetune(setting.backend, precision) for precision in others),
+        *map(gradients, others),
+        (f"runs, {main}", "runs", lambda: runs.runs(setting, main)),
+        (f"memory, {main}", "runs", lambda: [runs.out_of_memory(setting, main)]),
+        *(finetune(setting.backend, precision) for precision in precisions),
+        *([finetune(CPU, "f32")] if setting.backend != CPU else []),
         *map(time_steps, shapes[1:]),
     ]
 
@@ -118,6 +128,8 @@ def parse_arguments(pack: dict[str, Any]) -> argparse.Namespace:
     parser.add_argument("--backend", default=pack["backend"], help="one that the programs have")
     parser.add_argument("--precisions", help="f32,tf32,bf16 on a GPU, f32 on a CPU, if absent")
     parser.add_argument("--seconds", type=float, default=540, help="for everything")
+    parser.add_argument("--home", type=Path, help="folder where caches stay for another run")
+    parser.add_argument("--only", help="steps whose names begin with one of these, A,B", default="")
     parser.add_argument("--small", action="store_true", help="little of everything, to try it out")
     arguments = parser.parse_args()
     default = "f32,tf32,bf16" if arguments.backend.startswith("cuda") else "f32"
@@ -145,12 +157,15 @@ def main() -> None:
             is_small=arguments.small,
         )
         # Caches of inductor and CubeCL go where everything else does, which may be written.
-        os.environ["HOME"] = work
+        os.environ["HOME"] = str(arguments.home.resolve()) if arguments.home else work
         os.chdir(work)
         unpack_model(setting)
         results: Results = {"pack": pack, "machine": machine.describe(), "steps": []}
         results["machine"]["cuda"] = setting.environment
+        wanted = tuple(arguments.only.split(","))
         for name, part, step in steps(setting, arguments.precisions):
+            if not name.startswith(wanted):
+                continue
             began = time.monotonic()
             outcome = "done"
             try:

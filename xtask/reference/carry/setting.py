@@ -1,6 +1,7 @@
 """What every step needs to know."""
 
 import json
+import os
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,14 +47,18 @@ class Setting:
         command = [str(self.pack / "temper-bench")]
         return Program(command, self.environment, folder, self.log(name))
 
-    def job(self, name: str, rows: int, length: int, **fields: Any) -> Path:  # noqa: ANN401
-        """Write a job of training steps on one batch of random rows, all of the same length."""
+    def all_variables(self) -> dict[str, str]:
+        """Return the environment of Temper's programs."""
+        return os.environ | self.environment
+
+    def job(self, name: str, lengths: list[int], **fields: Any) -> Path:  # noqa: ANN401
+        """Write a job on one batch of random rows of these lengths: training steps by default."""
         draw = random.Random(SEED)
         job = {
             "task": "train",
-            "rows": [[draw.randrange(1000, 30000) for _ in range(length)] for _ in range(rows)],
-            "labels": [draw.randrange(2) for _ in range(rows)],
-            "batches": [list(range(rows))],
+            "rows": [[draw.randrange(1000, 30000) for _ in range(length)] for length in lengths],
+            "labels": [draw.randrange(2) for _ in lengths],
+            "batches": [list(range(len(lengths)))],
             "backend": self.backend,
         }
         path = self.work / f"{name}.json"

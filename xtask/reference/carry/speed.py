@@ -1,6 +1,7 @@
 """Training steps of Temper and PyTorch beside each other: time, memory, and that they agree."""
 
 import os
+import random
 import statistics
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import Any
 from bench_worker import Program, Worker
 from machine import used_bytes
 from process import FailedError, limited, succeed
-from setting import Setting
+from setting import SEED, Setting
 
 SIDE_LIMIT = 60.0
 WARMUP = 5
@@ -26,11 +27,24 @@ class Shape:
 
     model: str
     rows: int
+    # Of the longest row.
     length: int
+    is_ragged: bool = False
+    task: str = "train"
 
     def __str__(self) -> str:
         """Name it as the tables do."""
-        return f"{self.model}, {self.rows} x {self.length}"
+        upto = "up to " if self.is_ragged else ""
+        kind = "Training steps" if self.task == "train" else "Forward passes"
+        return f"{kind} of {self.model}, {self.rows} x {upto}{self.length} tokens"
+
+    def lengths(self) -> list[int]:
+        """Return the length of each row; ragged ones are spread as those of reviews are."""
+        if not self.is_ragged:
+            return [self.length] * self.rows
+        draw = random.Random(SEED)
+        spread = [round(self.length * draw.triangular(0.1, 1.0, 0.3)) for _ in range(self.rows - 1)]
+        return [self.length, *spread]
 
 
 @dataclass(frozen=True)
@@ -46,27 +60,27 @@ class Side:
         return f"{self.program}{', compiled' if self.is_compiled else ''}"
 
 
-def sides(precisions: list[str]) -> list[Side]:
+def sides(shape: Shape, precisions: list[str]) -> list[Side]:
     """Return the sides, the most wanted first: time may not suffice for all."""
     wanted = [name for name in ("bf16", "f32", "tf32") if name in precisions]
     found = []
     for precision in wanted:
         found += [Side("Temper", precision), Side("PyTorch", precision)]
-        if precision != "tf32":
+        if precision != "tf32" and shape.task == "train":
             found.append(Side("PyTorch", precision, is_compiled=True))
     return found
 
 
 def measure(setting: Setting, shape: Shape, precisions: list[str]) -> list[dict[str, Any]]:
     """Return a row for each side."""
-    common = {"model": shape.model, "rows": shape.rows, "length": shape.length}
+    common = {"shape": str(shape)}
     try:
         folder = model(setting, shape.model)
     except FailedError as error:
         return [common | {"failed": f"no model: {error}"}]
     rows = []
     logits: dict[int, list[list[float]]] = {}
-    for side in sides(precisions):
+    for side in sides(shape, precisions):
         row = common | {
             "side": side.program,
             "precision": side.precision,
@@ -102,10 +116,9 @@ def one(
 ) -> tuple[dict[str, Any], list[list[float]]]:
     """Time one side; return its row and the logits before the first step."""
     limit = setting.limits.seconds(SIDE_LIMIT)
-    parts = [shape.model, shape.rows, shape.length, side, side.precision]
-    name = "-".join(str(part).replace(", ", "-") for part in parts)
+    name = "-".join(f"{shape} {side} {side.precision}".replace(",", "").split())
     fields = {"model": str(folder), "precision": side.precision, "compile": side.is_compiled}
-    job = setting.job(f"speed-{name}", shape.rows, shape.length, **fields)
+    job = setting.job(f"speed-{name}", shape.lengths(), task=shape.task, **fields)
     before = used_bytes()
     with limited(str(side), program(setting, side, f"speed-{name}"), job, limit) as worker:
         logits = worker.ask(check=True)["logits"]
@@ -120,7 +133,7 @@ def one(
         "first_step_seconds": first,
         "seconds": seconds,
         "samples": samples,
-        "tokens_per_second": shape.rows * shape.length / seconds,
+        "tokens_per_second": sum(shape.lengths()) / seconds,
         "device_in_use_bytes": memory.get("in_use"),
         "device_reserved_bytes": memory.get("reserved"),
         "device_process_bytes": None if before is None or after is None else after - before,

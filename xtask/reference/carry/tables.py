@@ -10,7 +10,9 @@ def page(results: Row) -> str:
     parts = [
         header(results["machine"], results["pack"]),
         part("Beside transformers' values", results, "verification", VERIFICATION),
+        part("Gradients beside the CPU's in f32", results, "gradients", GRADIENTS),
         part("Fine-tuning MiniLM on IMDB", results, "finetuning", FINETUNING),
+        part("Short runs of MiniLM", results, "runs", RUNS),
         *speed(results),
         *(profile(row) for row in results.get("profile", [])),
         part("Steps of this run", results, "steps", STEPS),
@@ -88,6 +90,19 @@ SPEED = {
     "first step": lambda row: cell(row, "first_step_seconds", "{:.1f} s"),
     "logits beside PyTorch's in f32": lambda row: cell(row, "logits_differ", "{:.1e}"),
 }
+GRADIENTS = {
+    "fixture": lambda row: row["fixture"],
+    "precision": lambda row: row["precision"],
+    "parameters": lambda row: cell(row, "parameters"),
+    "largest distance": lambda row: outcome(row, cell(row, "largest", "{:.1e}")),
+    "tolerance": lambda row: f"{row['tolerance']:.0e}",
+    "": lambda row: "differs" if row.get("largest", 0.0) > row["tolerance"] else "",
+}
+RUNS = {
+    "run": lambda row: row["run"],
+    "precision": lambda row: row["precision"],
+    "": lambda row: outcome(row, cell(row, "outcome")),
+}
 KERNELS = {
     "kernel": lambda row: f"`{row['name'][:160]}`",
     "launches": lambda row: f"{row['launches']:,}",
@@ -119,10 +134,9 @@ def speed(results: Row) -> list[str]:
     """Write a table for each shape, PyTorch's rows beside Temper's of the same precision."""
     shapes: dict[str, list[Row]] = {}
     for row in results.get("speed", []):
-        shapes.setdefault(f"{row['model']}, {row['rows']} x {row['length']}", []).append(row)
+        shapes.setdefault(row["shape"], []).append(row)
     parts = []
-    for shape, rows in shapes.items():
-        title = f"Training steps of {shape} tokens"
+    for title, rows in shapes.items():
         if "side" not in rows[0]:
             parts.append(f"## {title}\n\nfailed: {rows[0]['failed']}")
             continue
@@ -142,7 +156,7 @@ def ratio(row: Row, rows: list[Row]) -> float | None:
 
 def profile(row: Row) -> str:
     """Write the kernels of a step."""
-    title = f"Kernels of a training step: {row['shape']} tokens, {row['precision']}"
+    title = f"Kernels, {row['precision']}: {row['shape']}"
     if "failed" in row:
         return f"## {title}\n\nfailed: {row['failed']}"
     return part(title, row, "kernels", KERNELS)

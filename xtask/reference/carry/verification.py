@@ -36,10 +36,8 @@ def family(setting: Setting, fixtures: Path, name: str, precision: str) -> dict[
     command = [*setting.temper("verify", name, precision), "--fixtures", str(fixtures), "--json"]
     command += ["--tolerance", str(tolerance)]
     log = setting.log(f"verify-{precision}-{name}")
-    # Tiny shapes: trying many kernels for each would cost more than it could gain.
-    environment = setting.environment | {"CUBECL_AUTOTUNE_LEVEL": "minimal"}
     try:
-        code, printed = run(command, setting.limits.seconds(LIMIT), log, environment)
+        code, printed = run(command, setting.limits.seconds(LIMIT), log, setting.environment)
         return row | summary(code, printed, log)
     except FailedError as error:
         return row | {"failed": str(error)}

@@ -1,8 +1,8 @@
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 
 use super::{draw_mask, widen};
-use crate::Attention;
 use crate::cpu::{AttentionPattern, RelativeBuckets};
+use crate::{Attention, Precision};
 
 /// [`crate::attention`]: the sequences are laid out as a rectangle for Burn's batched products, which
 /// pads them there and nowhere else.
@@ -92,7 +92,8 @@ fn relative_bias(distances: Tensor<4, Int>, buckets: &RelativeBuckets, table: Te
     // [batch * queries * keys, buckets] x [buckets, heads] -> [batch * queries * keys, heads]
     let numbers = Tensor::<1, Int>::arange(0..count as i64, &device).unsqueeze_dim::<2>(0);
     let one_hot = (rows.unsqueeze_dim::<2>(1) - numbers).equal_elem(0).float();
-    let biases = one_hot.cast(table.dtype()).matmul(table);
+    // Exact on every device: the table is read, not multiplied.
+    let biases = Precision::F32.product(one_hot.cast(table.dtype()), table);
     // -> [batch, queries, keys, heads] -> [batch, heads, queries, keys]
     biases.reshape([batch, queries, keys, heads]).permute([0, 3, 1, 2])
 }

@@ -10,6 +10,8 @@ pub use crate::lookup::composed as look_up;
 pub use crate::split::split_product;
 pub use attention::attention;
 pub(crate) use rectangle::Rectangle;
+#[cfg(feature = "gpu")]
+pub(crate) use rectangle::rectangle_rows;
 
 use crate::cpu::Dropout;
 use crate::{Activation, Norm, Precision, Residual};

@@ -51,13 +51,13 @@ struct Place {
 }
 
 /// Rows of a rectangle for sequences of this length. One query each stays one: so does decoding.
-fn bucket(longest: usize) -> usize {
+pub(crate) fn rectangle_rows(longest: usize) -> usize {
     if longest == 1 { 1 } else { longest.next_multiple_of(BUCKET) }
 }
 
 impl Place {
     fn of(sequences: &Sequences, device: &Device) -> Self {
-        let rows = bucket(sequences.longest());
+        let rows = rectangle_rows(sequences.longest());
         let padded = sequences.ranges().flat_map(|range| {
             let last = range.end.saturating_sub(1);
             (0..rows).map(move |place| (range.start + place).min(last) as i32)

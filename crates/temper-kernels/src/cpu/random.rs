@@ -12,14 +12,22 @@ impl Dropout {
     /// What all columns of a row share; draw it once a row.
     pub fn row(&self, row: u64) -> DropoutRow {
         let key = mix64(self.seed ^ mix64(row.wrapping_add(0x9e37_79b9_7f4a_7c15)));
-        // Compared with 24 random bits.
-        let threshold = (self.probability * 16_777_216.0).round() as u32;
         DropoutRow {
             key: key as u32,
             start: (key >> 32) as u32,
-            threshold,
-            scale: 1.0 / (1.0 - self.probability),
+            threshold: self.threshold(),
+            scale: self.scale(),
         }
+    }
+
+    /// What 24 random bits are compared with.
+    pub(crate) fn threshold(&self) -> u32 {
+        (self.probability * 16_777_216.0).round() as u32
+    }
+
+    /// What is kept is multiplied by it.
+    pub(crate) fn scale(&self) -> f32 {
+        1.0 / (1.0 - self.probability)
     }
 }
 

@@ -1,0 +1,29 @@
+//! Fused operations for GPUs, as CubeCL kernels: one source for CUDA, Vulkan, Metal and the rest.
+//!
+//! Each computes what its composed form does, in one launch or two. Sums are added up in an order that depends
+//! on sizes alone, so that the same inputs give the same bits.
+
+mod activate;
+mod adamw;
+mod dropout;
+mod launch;
+mod norm;
+mod picked;
+mod product;
+mod random;
+mod rectangle;
+mod reduce;
+mod softmax;
+mod split;
+
+pub(crate) use activate::{finish, gate, gate_backward, gradient_before};
+pub(crate) use adamw::adamw;
+pub(crate) use dropout::dropout;
+pub(crate) use launch::UNITS;
+pub(crate) use norm::{NormBackward, NormForward, norm_backward, norm_forward};
+pub(crate) use picked::sum_picked;
+pub(crate) use product::{product, transposed};
+pub use product::{product_strategies, product_with};
+pub(crate) use rectangle::{Layout, gather, spread};
+pub(crate) use reduce::{GROUP, sum_of_squares, sum_rows, sums_of_squares};
+pub(crate) use softmax::{Sight, softmax, softmax_backward};
