@@ -30,9 +30,11 @@ pub fn check() -> Result<ExitCode> {
     // Not linked: with LLVM, and without internet (docs/CUDA.md).
     let cuda = ["check", "--release", "--locked", "-p", "temper-train", "--features", "cuda"];
     step("CUDA", cargo().args(cuda).env("DOCS_RS", "1"))?;
-    let offline = ["check", "--release", "--locked", "--tests", "-p", "temper-train", "-p", "temper-bench"];
-    let offline_features = ["--features", "cuda-nvrtc", "--config", "ci/cuda-offline.toml"];
-    step("CUDA without LLVM", cargo().args(offline).args(offline_features))?;
+    let offline = ["clippy", "--release", "--locked", "--tests"];
+    let packages = ["-p", "temper-kernels", "-p", "temper-train", "-p", "temper-bench"];
+    let features = ["--features", "temper-kernels/cuda,temper-train/cuda-nvrtc,temper-bench/cuda-nvrtc"];
+    let config = ["--config", "ci/cuda-offline.toml"];
+    step("CUDA without LLVM", cargo().args(offline).args(packages).args(features).args(config).args(DENIED))?;
     Ok(ExitCode::SUCCESS)
 }
 

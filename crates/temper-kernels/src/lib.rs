@@ -1,9 +1,8 @@
 //! Fused operations for training transformers on Burn.
 //!
-//! Every operation exists twice. On the CPU backends (Flex, NdArray) it is one function over
-//! slices with a hand-written backward pass, in [`cpu`]. On any other backend, and for any type but
-//! `f32`, it is composed from Burn's operations, in [`composed`]; the results agree. What products compute in
-//! is a [`Precision`].
+//! On the CPU backends (Flex, NdArray) an operation is one function over slices with a hand-written backward pass,
+//! in [`cpu`]; on GPUs most have kernels, in the module `gpu` (feature `gpu`). Everywhere else, and for other types, it
+//! is composed from Burn's operations, in [`composed`]; the results agree. What products compute in is a [`Precision`].
 //!
 //! A batch is *packed*: the tokens of all sequences follow each other in the rows of one matrix and
 //! there is no padding. [`Sequences`] says where each sequence begins and ends.

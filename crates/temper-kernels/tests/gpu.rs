@@ -1,7 +1,7 @@
 //! Kernels for GPUs compute what the CPU computes, masks of dropout included.
 //!
 //! Any device will do, a software one, too: `cargo test --release -p temper-kernels --features wgpu --test gpu`.
-#![cfg(feature = "wgpu")]
+#![cfg(any(feature = "wgpu", feature = "cuda"))]
 
 use std::sync::LazyLock;
 
@@ -17,7 +17,17 @@ const SIZES: [[usize; 2]; 6] = [[1, 1], [3, 5], [7, 32], [40, 36], [70, 384], [1
 const DROPOUT: Dropout = Dropout { probability: 0.3, seed: 0x1234_5678_9abc_def0 };
 
 /// Set up once a process.
-static GPU: LazyLock<Device> = LazyLock::new(|| Device::wgpu_options().init().expect("a driver for Vulkan"));
+static GPU: LazyLock<Device> = LazyLock::new(device);
+
+#[cfg(feature = "cuda")]
+fn device() -> Device {
+    Device::cuda(0)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn device() -> Device {
+    Device::wgpu_options().init().expect("a driver for Vulkan")
+}
 
 fn gpu() -> Device {
     GPU.clone()

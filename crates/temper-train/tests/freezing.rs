@@ -103,7 +103,7 @@ fn impossible_strategies_are_refused_before_anything_is_made() {
 }
 
 #[test]
-fn plan_foretells_each_strategy() {
+fn plan_estimates_each_strategy() {
     let bench = Bench::new();
     let arguments = ["plan", "./model", "reviews.csv", "--max-seq-length", "16", "--json"];
     let output = bench.run(&[&arguments[..], &["--strategies", "all,head"]].concat());

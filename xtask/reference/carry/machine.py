@@ -79,12 +79,6 @@ def smi(field: str) -> list[str]:
     return answer.stdout.split("\n")[:-1] if answer.returncode == 0 else []
 
 
-def used_bytes() -> int | None:
-    """Return the memory in use on all GPUs together, everybody's."""
-    used = smi("memory.used")
-    return sum(int(mebibytes) for mebibytes in used) << 20 if used else None
-
-
 def package(name: str) -> str:
     """Return the version of a Python package."""
     try:

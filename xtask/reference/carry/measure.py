@@ -85,17 +85,18 @@ def steps(setting: Setting, precisions: list[str]) -> list[tuple[str, str, Calla
     profile = lambda: [kernels.profile(setting, shapes[0], main)]  # noqa: E731
     return [
         ("doctor", "doctor", lambda: doctor(setting)),
+        time_steps(shapes[0]),
         verify(precisions[0]),
         gradients(precisions[0]),
-        time_steps(shapes[0]),
+        (f"runs, {main}", "runs", lambda: runs.runs(setting, main)),
+        (f"memory, {main}", "runs", lambda: [runs.out_of_memory(setting, main)]),
+        finetune(setting.backend, main),
+        *([finetune(CPU, "f32")] if setting.backend != CPU else []),
+        *map(time_steps, shapes[1:]),
         (f"profile, {shapes[0]}, {main}", "profile", profile),
         *map(verify, others),
         *map(gradients, others),
-        (f"runs, {main}", "runs", lambda: runs.runs(setting, main)),
-        (f"memory, {main}", "runs", lambda: [runs.out_of_memory(setting, main)]),
-        *(finetune(setting.backend, precision) for precision in precisions),
-        *([finetune(CPU, "f32")] if setting.backend != CPU else []),
-        *map(time_steps, shapes[1:]),
+        *(finetune(setting.backend, precision) for precision in precisions if precision != main),
     ]
 
 

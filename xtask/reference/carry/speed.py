@@ -4,17 +4,20 @@ import os
 import random
 import statistics
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench_worker import Program, Worker
-from machine import used_bytes
 from process import FailedError, limited, succeed
 from setting import SEED, Setting
 
-SIDE_LIMIT = 60.0
+SIDE_LIMIT = 120.0
 WARMUP = 5
 SAMPLES = 5
 SAMPLE_SECONDS = 0.5
@@ -78,28 +81,54 @@ def measure(setting: Setting, shape: Shape, precisions: list[str]) -> list[dict[
         folder = model(setting, shape.model)
     except FailedError as error:
         return [common | {"failed": f"no model: {error}"}]
-    rows = []
-    logits: dict[int, list[list[float]]] = {}
-    for side in sides(shape, precisions):
-        row = common | {
-            "side": side.program,
-            "precision": side.precision,
-            "compiled": side.is_compiled,
-        }
-        try:
-            answer, logits[len(rows)] = one(setting, shape, side, folder)
-            rows.append(row | answer)
-        except FailedError as error:
-            rows.append(row | {"failed": str(error)})
-    reference = next((logits[at] for at in logits if is_reference(rows[at])), None)
-    for at, found in logits.items():
-        rows[at]["logits_differ"] = largest(reference, found) if reference else None
+    found = sides(shape, precisions)
+    turns = Turns(len(found))
+    with ThreadPoolExecutor(len(found)) as pool:
+        rows = list(
+            pool.map(lambda side: common | row_of(setting, shape, side, folder, turns), found)
+        )
+    reference = next((row["logits"] for row in rows if is_reference(row)), None)
+    for row in rows:
+        logits = row.pop("logits", None)
+        if logits and reference:
+            row["logits_differ"] = largest(reference, logits)
     return rows
+
+
+class Turns:
+    """Sides get ready beside each other, since compiling takes long; each is timed alone."""
+
+    def __init__(self, sides: int) -> None:
+        """Wait for so many sides."""
+        self.ready = threading.Barrier(sides)
+        self.turn = threading.Lock()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until all are ready, then for the others' turns to end."""
+        # A side that fails before it is ready breaks the barrier: then there is nobody to wait for.
+        with suppress(threading.BrokenBarrierError):
+            self.ready.wait(SIDE_LIMIT)
+        with self.turn:
+            yield
+
+
+def row_of(
+    setting: Setting, shape: Shape, side: Side, folder: Path, turns: Turns
+) -> dict[str, Any]:
+    """Time one side, or say why that was not possible."""
+    row = {"side": side.program, "precision": side.precision, "compiled": side.is_compiled}
+    try:
+        return row | one(setting, shape, side, folder, turns)
+    except FailedError as error:
+        turns.ready.abort()
+        return row | {"failed": str(error)}
 
 
 def is_reference(row: dict[str, Any]) -> bool:
     """Return whether the others' logits are compared with this row's."""
-    return row["side"] == "PyTorch" and row["precision"] == "f32" and not row["compiled"]
+    is_plain = row["side"] == "PyTorch" and row["precision"] == "f32" and not row["compiled"]
+    return is_plain and "logits" in row
 
 
 def model(setting: Setting, name: str) -> Path:
@@ -111,22 +140,20 @@ def model(setting: Setting, name: str) -> Path:
     return folder
 
 
-def one(
-    setting: Setting, shape: Shape, side: Side, folder: Path
-) -> tuple[dict[str, Any], list[list[float]]]:
-    """Time one side; return its row and the logits before the first step."""
+def one(setting: Setting, shape: Shape, side: Side, folder: Path, turns: Turns) -> dict[str, Any]:
+    """Time one side; its row has the logits before the first step, too."""
     limit = setting.limits.seconds(SIDE_LIMIT)
     name = "-".join(f"{shape} {side} {side.precision}".replace(",", "").split())
     fields = {"model": str(folder), "precision": side.precision, "compile": side.is_compiled}
     job = setting.job(f"speed-{name}", shape.lengths(), task=shape.task, **fields)
-    before = used_bytes()
     with limited(str(side), program(setting, side, f"speed-{name}"), job, limit) as worker:
         logits = worker.ask(check=True)["logits"]
         first = worker.seconds(1)
-        worker.seconds(WARMUP)
-        samples = timed(worker)
+        worker.seconds(1)
+        with turns.alone():
+            worker.seconds(WARMUP)
+            samples = timed(worker)
         memory = worker.ask(memory=True) or {}
-        after = used_bytes()
         peak = worker.peak_bytes()
     seconds = statistics.median(samples)
     return {
@@ -136,9 +163,9 @@ def one(
         "tokens_per_second": sum(shape.lengths()) / seconds,
         "device_in_use_bytes": memory.get("in_use"),
         "device_reserved_bytes": memory.get("reserved"),
-        "device_process_bytes": None if before is None or after is None else after - before,
         "host_peak_bytes": peak,
-    }, logits
+        "logits": logits,
+    }
 
 
 def program(setting: Setting, side: Side, name: str) -> Program:

@@ -85,7 +85,6 @@ SPEED = {
     "Temper's rate beside it": lambda row: cell(row, "ratio", "{:.2f}"),
     "GPU: tensors": lambda row: mebibytes(row, "device_in_use_bytes"),
     "allocator": lambda row: mebibytes(row, "device_reserved_bytes"),
-    "process": lambda row: mebibytes(row, "device_process_bytes"),
     "host": lambda row: mebibytes(row, "host_peak_bytes"),
     "first step": lambda row: cell(row, "first_step_seconds", "{:.1f} s"),
     "logits beside PyTorch's in f32": lambda row: cell(row, "logits_differ", "{:.1e}"),
