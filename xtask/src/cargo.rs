@@ -7,9 +7,10 @@ use clap::ValueEnum;
 
 use crate::Backend;
 
-/// The workspace's root.
+/// The workspace's root: that of the checkout whose `cargo xtask` runs, whichever one this binary was built in.
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let here = Path::new(&here);
     here.parent().unwrap_or(here).to_path_buf()
 }
 

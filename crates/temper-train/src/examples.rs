@@ -56,7 +56,8 @@ pub struct Features {
     pub encoded: Arc<EncodedSet>,
     /// Target of each feature.
     pub targets: Arc<Vec<Target>>,
-    /// How much each feature's loss counts in the mean of a step: the number of its targets.
+    /// How much each feature's loss counts in the mean of a step: the number of its targets, or the sum of their
+    /// weights.
     pub weights: Arc<Vec<f64>>,
     /// The example that each feature is of, ascending.
     pub examples: Arc<Vec<usize>>,
@@ -78,6 +79,11 @@ impl Features {
     pub fn unlabelled(encoded: EncodedSet) -> Self {
         let targets = vec![Target::Unknown; encoded.items.len()];
         Self::one_each(encoded, targets)
+    }
+
+    /// The same features, whose losses count so much.
+    pub fn weighted(self, weights: Vec<f64>) -> Self {
+        Self { weights: Arc::new(weights), ..self }
     }
 
     /// Number of features.

@@ -91,6 +91,9 @@ fn a_text_has_any_number_of_labels() {
     let model =
         |run: &str| std::fs::read(bench.path(&format!("runs/{run}/model/model.safetensors"))).unwrap();
     assert!(model("run") == model("parts"));
+    // The model knows what stood between its labels.
+    let evaluated = bench.run(&["evaluate", "runs/parts/model", "several.csv", "--split", "train", "--json"]);
+    assert_succeeds(&evaluated);
     let evaluated = bench.run(&["evaluate", "runs/run", "--json"]);
     assert_succeeds(&evaluated);
     let scores: Value = serde_json::from_str(&stdout(&evaluated)).unwrap();

@@ -209,3 +209,13 @@ fn bad_rows_are_refused_with_file_and_row() {
     assert_fails(&other, 3, &["words.jsonl", "text"]);
     assert!(stderr(&other).contains("words.jsonl"));
 }
+
+#[test]
+fn tags_that_break_their_scheme_are_refused_where_that_is_asked() {
+    let bench = Bench::new();
+    let row = json!({"tokens": ["the", "good", "film"], "tags": ["O", "I-praise", "O"]});
+    bench.write("words.jsonl", &(jsonl(0..128) + &row.to_string() + "\n"));
+    assert_succeeds(&finetune(&bench, "words.jsonl", "kept", &["--max-steps", "3"]));
+    let output = finetune(&bench, "words.jsonl", "strict", &["--max-steps", "3", "--strict-tags"]);
+    assert_fails(&output, 3, &["words.jsonl", "129", "I-praise", "--strict-tags"]);
+}

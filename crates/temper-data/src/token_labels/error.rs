@@ -100,7 +100,7 @@ pub enum TagError {
     /// A sequence of tags that the dataset's scheme does not allow.
     #[error(
         "{}, row {row}: {scheme} does not allow these tags ({fault}; {count} such rows in this file); correct the \
-         rows, or do without the strict check of tags",
+         rows, or do without --strict-tags",
         file.display()
     )]
     Sequence {

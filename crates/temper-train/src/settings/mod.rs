@@ -53,6 +53,10 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub label_all_tokens: bool,
+    /// Whether tags that cannot follow each other, such as I-person behind O, are refused; else they are counted and kept
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(action = clap::ArgAction::Set)]
+    pub strict_tags: bool,
     /// What the label of a text is: single_label_classification, multi_label_classification (a list, or parts between
     /// --label-separator) or regression (a number); lists are several labels by default, all else is one
     #[arg(long, value_name = "TYPE", value_parser = named::<ProblemType>)]
@@ -67,6 +71,16 @@ pub struct Settings {
     /// Where questions may have no answer: by how much the score of "no answer" must exceed the best answer's
     #[arg(long, default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
     pub null_score_diff_threshold: f64,
+    /// How much each label counts in the loss: a number for each label in their order, between commas, or balanced,
+    /// by which rare labels count as much as common ones
+    #[arg(long, value_name = "balanced|LIST")]
+    pub class_weights: Option<String>,
+    /// Share of a target that is spread evenly over all labels
+    #[arg(long, default_value_t = 0.0, value_parser = below_one)]
+    pub label_smoothing: f64,
+    /// How much less a target counts the more certain the model is of it (focal loss): 2 is usual, 0 is off
+    #[arg(long, default_value_t = 0.0, value_parser = not_negative)]
+    pub focal_gamma: f64,
     /// AdamW's decay of matrices
     #[arg(long, default_value_t = 0.01, value_parser = not_negative)]
     pub weight_decay: f64,

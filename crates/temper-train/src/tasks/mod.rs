@@ -8,6 +8,7 @@ mod best_spans;
 mod classified;
 mod data;
 mod list;
+mod objective;
 mod per_token;
 mod predictions;
 mod question_answering;
@@ -16,6 +17,7 @@ mod spans;
 mod text_classification;
 mod text_predictions;
 mod token_classification;
+mod word_predictions;
 mod words;
 
 pub use classified::Classified;

@@ -1,10 +1,9 @@
 //! What tasks with a row of outputs for each token share.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use temper_models::{Mode, Model, TokenBatch};
 
 use super::Output;
-use crate::examples::Target;
 
 /// The target of a token that has none: its loss is zero, without a gradient.
 pub(super) const NO_TARGET: i32 = -100;
@@ -15,16 +14,6 @@ pub(super) const NO_TARGET: i32 = -100;
 /// - tokens: `[tokens]`; output: `[tokens, outputs]`
 pub(super) fn logits(model: &Model, tokens: &TokenBatch, mode: Mode) -> Tensor<2> {
     model.logits(tokens, mode).expect("the model was loaded with a head for tokens")
-}
-
-/// The sum of the cross-entropies of all tokens that have a target, `[1]`.
-pub(super) fn cross_entropy(logits: Tensor<2>, targets: &[Target]) -> Tensor<1> {
-    let ids: Vec<i32> = targets.iter().flat_map(|target| target.ids().iter().copied()).collect();
-    let rows = ids.len();
-    let device = logits.device().inner();
-    let targets = Tensor::<1, Int>::from_data(TensorData::new(ids, [rows]), &device);
-    // [tokens, labels] -> [tokens] -> [1]
-    temper_kernels::cross_entropy(logits, targets).sum()
 }
 
 /// The outputs of each sequence, `[tokens of it, outputs]`.

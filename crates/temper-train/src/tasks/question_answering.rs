@@ -12,6 +12,7 @@ use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeani
 
 use super::answers::{Answers, by_shared_words};
 use super::list::OfModel;
+use super::objective::Objective;
 use super::span_loss::span_loss;
 use super::spans::{Contexts, SplitQuestions, encode};
 use super::{Baseline, Encoder, Examples, Inputs, LoadRequest, Output, Predictions, Splits, Task, per_token};
@@ -34,6 +35,7 @@ pub struct QuestionAnswering {
 /// # Errors
 /// [`TrainError::Data`].
 pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
+    Objective::refuse(request.settings, "question answering")?;
     let Settings { version_2_with_negative, null_score_diff_threshold, .. } = *request.settings;
     let trained = request.record.as_ref().map(threshold);
     let unanswerable = version_2_with_negative || trained.flatten().is_some();

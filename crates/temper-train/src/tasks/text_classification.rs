@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::activation::relu;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use serde_json::{Map, Value};
 use temper_data::{
     DataReport, EncodeSettings, EncodedSet, LabelKind, LabelRequest, LabelledText, SplitContent,
@@ -14,6 +13,7 @@ use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, Outpu
 
 use super::classified::Classified;
 use super::list::OfModel;
+use super::objective::{LabelCounts, Objective};
 use super::text_predictions::TextPredictions;
 use super::{Baseline, Encoder, Examples, LoadRequest, Output, Predictions, Splits, Task};
 use crate::baselines::{Fitted, fitted};
@@ -23,20 +23,25 @@ use crate::{Settings, TrainError};
 
 /// Where a model's record keeps what its labels are.
 const PROBLEM_TYPE: &str = "problem_type";
+/// Where it keeps what stands between them.
+const LABEL_SEPARATOR: &str = "label_separator";
 
 /// One label a text; a checkpoint from elsewhere may give several, or numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextClassification {
     /// Names of the labels, by id.
     pub labels: Vec<String>,
-    /// What the outputs mean; training is for one label a text.
+    /// What the outputs mean.
     pub meaning: OutputMeaning,
+    /// What stood between the labels of a text in its training.
+    separator: Option<String>,
+    objective: Objective,
 }
 
 impl TextClassification {
     /// One of these labels a text.
     pub fn new(labels: Vec<String>) -> Self {
-        Self { labels, meaning: OutputMeaning::SingleLabel }
+        Self::of(labels, OutputMeaning::SingleLabel)
     }
 
     fn of_kind(labels: Vec<String>, kind: LabelKind) -> Self {
@@ -45,7 +50,11 @@ impl TextClassification {
             LabelKind::Several => OutputMeaning::MultiLabel,
             LabelKind::Number => OutputMeaning::Regression,
         };
-        Self { labels, meaning }
+        Self::of(labels, meaning)
+    }
+
+    pub(super) fn of(labels: Vec<String>, meaning: OutputMeaning) -> Self {
+        Self { labels, meaning, separator: None, objective: Objective::default() }
     }
 
     /// The label of an id.
@@ -64,15 +73,17 @@ impl TextClassification {
 /// [`TrainError::Data`].
 pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     // A model that is scored has its labels read as in its training.
-    let trained = request.record.as_ref().and_then(|record| record.get(PROBLEM_TYPE));
+    let recorded = |key: &str| request.record.as_ref().and_then(|record| record.get(key));
+    let trained = recorded(PROBLEM_TYPE);
     let trained = trained.and_then(|problem| serde_json::from_value(problem.clone()).ok());
     let kind = request.settings.problem_type.or(trained).map(|problem| match problem {
         ProblemType::SingleLabelClassification => LabelKind::One,
         ProblemType::MultiLabelClassification => LabelKind::Several,
         ProblemType::Regression => LabelKind::Number,
     });
-    let separator = request.settings.label_separator.clone();
-    let asked = LabelRequest { rows: request.dataset.clone(), kind, separator };
+    let trained = recorded(LABEL_SEPARATOR).and_then(Value::as_str).map(str::to_owned);
+    let separator = request.settings.label_separator.clone().or(trained);
+    let asked = LabelRequest { rows: request.dataset.clone(), kind, separator: separator.clone() };
     let TextClassificationData { mut rows, label_names, kind } =
         load_text_classification(request.hub, &asked)?;
     request.drop_unwanted(&mut rows);
@@ -84,7 +95,8 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let counts = [&rows.train, &rows.validation, &rows.test].map(|rows| counts(rows, label_names.len()));
     let [of_train, of_validation, of_test] = &counts;
     let contents = [content(of_train, &train), content(of_validation, &validation), content(of_test, &test)];
-    let task = TextClassification::of_kind(label_names, kind);
+    let mut task = TextClassification { separator, ..TextClassification::of_kind(label_names, kind) };
+    task.objective = objective(&task, request.settings, of_train, rows.train.len())?;
     let counted: &[String] = if kind == LabelKind::Number { &[] } else { &task.labels };
     let report = DataReport::new(&rows, counted, contents);
     Ok(Splits {
@@ -101,6 +113,27 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     })
 }
 
+/// What is minimised; it is worked out of the training rows.
+///
+/// # Errors
+/// [`TrainError::Usage`] for settings that do not fit the labels.
+fn objective(
+    task: &TextClassification,
+    settings: &Settings,
+    counts: &[usize],
+    rows: usize,
+) -> Result<Objective, TrainError> {
+    let examples = match task.meaning {
+        OutputMeaning::SingleLabel => None,
+        OutputMeaning::MultiLabel => Some(rows),
+        OutputMeaning::Regression => {
+            Objective::refuse(settings, "regression")?;
+            return Ok(Objective::default());
+        }
+    };
+    Objective::new(settings, &task.labels, &LabelCounts { of_labels: counts, examples })
+}
+
 fn features(rows: &[LabelledText], encoded: EncodedSet, task: &TextClassification) -> Features {
     let target = |row: &LabelledText| match &row.label {
         TextLabel::One(label) => Target::Ids(vec![*label as i32]),
@@ -111,7 +144,11 @@ fn features(rows: &[LabelledText], encoded: EncodedSet, task: &TextClassificatio
         }
         TextLabel::Numbers(numbers) => Target::Values(numbers.clone()),
     };
-    Features::one_each(encoded, rows.iter().map(target).collect())
+    let weight = |row: &LabelledText| match row.label {
+        TextLabel::One(label) => task.objective.weight(label),
+        _ => 1.0,
+    };
+    Features::one_each(encoded, rows.iter().map(target).collect()).weighted(rows.iter().map(weight).collect())
 }
 
 fn content<'a>(labels: &'a [usize], encoded: &'a EncodedSet) -> SplitContent<'a> {
@@ -152,7 +189,7 @@ fn thin_out(rows: &mut Vec<LabelledText>, train: EncodedSet, budget: Option<usiz
 ///
 /// # Errors
 /// [`TrainError::Model`] for labels or a `problem_type` that cannot be understood.
-pub(super) fn of_model(model: &Model, config: &ModelConfig, _: &Map<String, Value>) -> OfModel {
+pub(super) fn of_model(model: &Model, config: &ModelConfig, record: &Map<String, Value>) -> OfModel {
     if !matches!(model.head, Some(Head::SequenceClassification(_))) {
         return Ok(None);
     }
@@ -160,7 +197,8 @@ pub(super) fn of_model(model: &Model, config: &ModelConfig, _: &Map<String, Valu
     // transformers has two labels where nothing is said.
     let outputs = if labels.is_empty() { 2 } else { labels.len() };
     let meaning = config.output_meaning(outputs)?;
-    Ok(Some(Arc::new(TextClassification { labels, meaning })))
+    let separator = record.get(LABEL_SEPARATOR).and_then(Value::as_str).map(str::to_owned);
+    Ok(Some(Arc::new(TextClassification { separator, ..TextClassification::of(labels, meaning) })))
 }
 
 impl Task for TextClassification {
@@ -172,10 +210,11 @@ impl Task for TextClassification {
         &self.labels
     }
 
-    /// Numbers are read as labels where nobody says otherwise.
+    /// How labels are read where nobody says otherwise: numbers, and names between separators, are one label each.
     fn record(&self) -> Map<String, Value> {
-        let other = (self.meaning == OutputMeaning::Regression).then(|| self.meaning.problem_type());
-        other.into_iter().map(|problem| (PROBLEM_TYPE.to_owned(), problem.into())).collect()
+        let number = (self.meaning == OutputMeaning::Regression).then(|| self.meaning.problem_type());
+        let parts = [(PROBLEM_TYPE, number), (LABEL_SEPARATOR, self.separator.as_deref())];
+        parts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect()
     }
 
     fn targets_in_words(&self) -> &'static str {
@@ -215,26 +254,20 @@ impl Task for TextClassification {
         let logits = self.logits(model, tokens, mode);
         let device = logits.device().inner();
         if self.meaning == OutputMeaning::SingleLabel {
-            let ids: Vec<i32> = targets.iter().flat_map(|target| target.ids().iter().copied()).collect();
-            let rows = ids.len();
-            let targets = Tensor::<1, Int>::from_data(TensorData::new(ids, [rows]), &device);
-            // [sequences, labels] -> [sequences] -> [1]
-            return temper_kernels::cross_entropy(logits, targets).sum();
+            let ids = targets.iter().flat_map(|target| target.ids().iter().copied()).collect();
+            return self.objective.of_one_label(logits, ids);
         }
         let values: Vec<f32> = targets.iter().flat_map(|target| target.values().iter().copied()).collect();
         // [sequences, labels]
         let shape = logits.dims();
         let values = Tensor::<2>::from_data(TensorData::new(values, shape), &device);
         let values = if logits.device().is_autodiff() { Tensor::from_inner(values) } else { values };
-        let losses = match self.meaning {
-            // -y ln s(x) - (1 - y) ln(1 - s(x)), as torch.nn.BCEWithLogitsLoss computes it.
-            OutputMeaning::MultiLabel => {
-                relu(logits.clone()) - logits.clone() * values + (logits.abs().neg().exp() + 1.0).log()
-            }
-            _ => (logits - values).powi_scalar(2),
+        let sum = match self.meaning {
+            OutputMeaning::MultiLabel => self.objective.of_several_labels(logits, values),
+            _ => (logits - values).powi_scalar(2).sum(),
         };
         // The mean over the outputs of a text, as in transformers.
-        losses.sum() / shape[1] as f64
+        sum / shape[1] as f64
     }
 
     fn outputs(&self, model: &Model, tokens: &TokenBatch) -> Vec<Output> {

@@ -364,7 +364,7 @@ mod tests {
     fn predictions(meaning: OutputMeaning, rows: &[&[f32]], truth: Vec<TextLabel>) -> TextPredictions {
         let labels = ["neg", "pos"][..rows[0].len()].iter().map(|label| label.to_string()).collect();
         let rows = rows.iter().map(|row| Some(classified(row))).collect();
-        TextPredictions { task: TextClassification { labels, meaning }, rows, truth }
+        TextPredictions { task: TextClassification::of(labels, meaning), rows, truth }
     }
 
     fn metric(scores: &Scores, name: &str) -> f64 {
@@ -425,7 +425,7 @@ mod tests {
     fn outputs_are_said_to_be_what_they_are() {
         let labels: Vec<String> = vec!["a".into(), "b".into()];
         let decode = |meaning, logits: &[f32]| {
-            let task = TextClassification { labels: labels.clone(), meaning };
+            let task = TextClassification::of(labels.clone(), meaning);
             TextPredictions::new(task, 0).decode_row(&classified(logits))
         };
         let several = decode(OutputMeaning::MultiLabel, &[0.0, 3.0_f32.ln()]);

@@ -1,0 +1,243 @@
+//! The passes of a linear map on CPUs and GPUs.
+
+#[cfg(feature = "gpu")]
+use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, TensorMetadata, backend_extension};
+#[cfg(feature = "gpu")]
+use burn::tensor::DType;
+
+use super::map::{Map, Storage};
+use crate::Activation;
+use crate::backend::CpuBackend;
+use crate::cpu::{
+    Finish, Matrix, Start, activate_backward_in_place, buffer, multiply, multiply_and_finish, sum_rows,
+};
+#[cfg(feature = "gpu")]
+use crate::gpu;
+use crate::optional::Optional;
+
+/// The passes of a linear map, as a backend has them.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu")
+)]
+pub(crate) trait LinearKernels: Backend {
+    /// The output, and what comes before the activation: the output again where there is none or nobody asks.
+    #[fusion(meta = |x, weight, _, map| forward_specs(x, weight, map))]
+    fn linear_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
+        map: Map,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// `activation'(sums) gradient`
+    #[fusion(meta = |sums, _, _| sums.clone())]
+    fn gradient_before_activation(
+        sums: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    /// `gradient Wᵀ`: `[rows, out]` -> `[rows, in]`
+    #[fusion(meta = |gradient, weight, map| gradient_of_x_spec(gradient, weight, map))]
+    fn linear_gradient_of_x(
+        gradient: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        map: Map,
+    ) -> FloatTensor<Self>;
+
+    /// `xᵀ gradient`: `[in, rows]`, `[rows, out]` -> `[in, out]`; of a transposed weight the transpose
+    #[fusion(meta = |x, gradient, map| gradient_of_weight_spec(x, gradient, map))]
+    fn linear_gradient_of_weight(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        map: Map,
+    ) -> FloatTensor<Self>;
+
+    /// `[rows, out]` -> `[out]`
+    #[fusion(meta = |gradient| TensorSpec::new([gradient.shape[1]].into(), DType::F32))]
+    fn linear_gradient_of_bias(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+#[cfg(feature = "gpu")]
+fn forward_specs(x: &TensorSpec, weight: &TensorSpec, map: &Map) -> (TensorSpec, TensorSpec) {
+    let [_, outputs] = map.storage.sizes(weight.shape.dims());
+    let output = TensorSpec::new([x.shape[0], outputs].into(), map.output_dtype());
+    (output.clone(), output)
+}
+
+#[cfg(feature = "gpu")]
+fn gradient_of_x_spec(gradient: &TensorSpec, weight: &TensorSpec, map: &Map) -> TensorSpec {
+    let [inputs, _] = map.storage.sizes(weight.shape.dims());
+    TensorSpec::new([gradient.shape[0], inputs].into(), map.x_dtype)
+}
+
+#[cfg(feature = "gpu")]
+fn gradient_of_weight_spec(x: &TensorSpec, gradient: &TensorSpec, map: &Map) -> TensorSpec {
+    let [inputs, outputs] = [x.shape[1], gradient.shape[1]];
+    let shape = match map.storage {
+        Storage::InOut => [inputs, outputs],
+        Storage::OutIn => [outputs, inputs],
+    };
+    TensorSpec::new(shape.into(), DType::F32)
+}
+
+impl<B: CpuBackend> LinearKernels for B {
+    fn linear_forward(
+        x: FloatTensor<B>,
+        weight: FloatTensor<B>,
+        bias: Optional<B>,
+        map: Map,
+    ) -> (FloatTensor<B>, FloatTensor<B>) {
+        let Map { activation, storage, keeps_sums, .. } = map;
+        let bias = bias.into_option();
+        let (output, sums) = compute::<B>(&x, &weight, bias.as_ref(), activation, storage, keeps_sums);
+        let shape = [x.shape().dims::<2>()[0], storage.sizes(weight.shape().dims())[1]];
+        let output = B::tensor(output, shape, &x.device());
+        let sums = sums.map_or_else(|| output.clone(), |sums| B::tensor(sums, shape, &x.device()));
+        (output, sums)
+    }
+
+    fn gradient_before_activation(
+        sums: FloatTensor<B>,
+        gradient: FloatTensor<B>,
+        activation: Activation,
+    ) -> FloatTensor<B> {
+        let (shape, device) = (sums.shape(), sums.device());
+        let mut gradient = B::into_values(gradient);
+        activate_backward_in_place(activation, &B::values(&sums), &mut gradient);
+        B::tensor(gradient, shape, &device)
+    }
+
+    fn linear_gradient_of_x(gradient: FloatTensor<B>, weight: FloatTensor<B>, map: Map) -> FloatTensor<B> {
+        let [inputs, outputs] = map.storage.sizes(weight.shape().dims());
+        let [rows, _] = gradient.shape().dims();
+        let (values, weights) = (B::values(&gradient), B::values(&weight));
+        let found = buffer(rows * inputs, |out| {
+            let left = Matrix::new(&values, outputs);
+            let right = match map.storage {
+                Storage::InOut => Matrix::transposed(&weights, outputs),
+                Storage::OutIn => Matrix::new(&weights, inputs),
+            };
+            multiply([rows, outputs, inputs], left, right, Start::Zero, out);
+        });
+        B::tensor(found, [rows, inputs], &weight.device())
+    }
+
+    fn linear_gradient_of_weight(x: FloatTensor<B>, gradient: FloatTensor<B>, map: Map) -> FloatTensor<B> {
+        let ([rows, inputs], [_, outputs]) = (x.shape().dims(), gradient.shape().dims());
+        let (values, slopes) = (B::values(&x), B::values(&gradient));
+        let found = buffer(inputs * outputs, |out| match map.storage {
+            Storage::InOut => {
+                let (left, right) = (Matrix::transposed(&values, inputs), Matrix::new(&slopes, outputs));
+                multiply([inputs, rows, outputs], left, right, Start::Zero, out);
+            }
+            Storage::OutIn => {
+                let (left, right) = (Matrix::transposed(&slopes, outputs), Matrix::new(&values, inputs));
+                multiply([outputs, rows, inputs], left, right, Start::Zero, out);
+            }
+        });
+        let shape = match map.storage {
+            Storage::InOut => [inputs, outputs],
+            Storage::OutIn => [outputs, inputs],
+        };
+        B::tensor(found, shape, &x.device())
+    }
+
+    fn linear_gradient_of_bias(gradient: FloatTensor<B>) -> FloatTensor<B> {
+        let [_, outputs] = gradient.shape().dims();
+        B::tensor(sum_rows(&B::values(&gradient), outputs), [outputs], &gradient.device())
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl LinearKernels for burn_cubecl::CubeBackend {
+    fn linear_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Optional<Self>,
+        map: Map,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let weight = map.storage.in_out(weight);
+        let product = gpu::product(x, weight, map.precision, map.output_dtype());
+        let [output, sums] = gpu::finish(product, bias.into_option(), map.activation);
+        (output, sums)
+    }
+
+    fn gradient_before_activation(
+        sums: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        gpu::gradient_before(sums, gradient, activation)
+    }
+
+    fn linear_gradient_of_x(
+        gradient: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        map: Map,
+    ) -> FloatTensor<Self> {
+        // [in, out] -> [out, in]
+        let weight = gpu::transposed(map.storage.in_out(weight));
+        gpu::product(gradient, weight, map.precision, map.x_dtype)
+    }
+
+    fn linear_gradient_of_weight(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        map: Map,
+    ) -> FloatTensor<Self> {
+        let (left, right) = match map.storage {
+            // [rows, in] -> [in, rows]
+            Storage::InOut => (gpu::transposed(x), gradient),
+            // [rows, out] -> [out, rows]
+            Storage::OutIn => (gpu::transposed(gradient), x),
+        };
+        gpu::product(left, right, map.precision, DType::F32)
+    }
+
+    fn linear_gradient_of_bias(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        gpu::sum_rows(gradient)
+    }
+}
+
+/// The output, and the sums before the activation if there is one.
+type Computed = (Vec<f32>, Option<Vec<f32>>);
+
+/// `keeps_sums`: the backward pass will need the sums before the activation.
+fn compute<B: CpuBackend>(
+    x: &FloatTensor<B>,
+    weight: &FloatTensor<B>,
+    bias: Option<&FloatTensor<B>>,
+    activation: Option<Activation>,
+    storage: Storage,
+    keeps_sums: bool,
+) -> Computed {
+    let [rows, _] = x.shape().dims();
+    let [inputs, outputs] = storage.sizes(weight.shape().dims());
+    let (values, weights, bias) = (B::values(x), B::values(weight), bias.map(B::values));
+    let start = bias.as_ref().map_or(Start::Zero, |bias| Start::Row(bias));
+    let product = |finish: Finish<'_>, out: &mut [f32]| {
+        let left = Matrix::new(&values, inputs);
+        let right = storage.matrix(&weights, [inputs, outputs]);
+        multiply_and_finish([rows, inputs, outputs], left, right, start, finish, out);
+    };
+    let len = rows * outputs;
+    match activation {
+        None => (buffer(len, |out| product(Finish::Plain, out)), None),
+        Some(activation) if !keeps_sums => {
+            (buffer(len, |out| product(Finish::Activate(activation), out)), None)
+        }
+        Some(activation) => {
+            let mut sums = Vec::new();
+            let output = buffer(len, |out| {
+                sums = buffer(len, |sums| product(Finish::ActivateInto(activation, out), sums));
+            });
+            (output, Some(sums))
+        }
+    }
+}

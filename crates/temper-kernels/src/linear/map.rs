@@ -1,0 +1,74 @@
+//! What a linear map is, but for its tensors.
+
+use burn::backend::Backend;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{DType, FloatDType};
+
+use crate::cpu::Matrix;
+#[cfg(feature = "gpu")]
+use crate::gpu;
+use crate::{Activation, Precision};
+
+/// What a linear map is, but for its tensors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Map {
+    pub(super) activation: Option<Activation>,
+    pub(super) storage: Storage,
+    pub(super) precision: Precision,
+    /// The type of x, and of its gradient.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))] // On a CPU it is f32.
+    pub(super) x_dtype: DType,
+    /// A backward pass will follow, which needs what comes before the activation.
+    pub(super) keeps_sums: bool,
+}
+
+/// How the weight lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storage {
+    /// `[in, out]`
+    InOut,
+    /// `[out, in]`
+    OutIn,
+}
+
+impl Storage {
+    /// Inputs and outputs of a weight.
+    pub(super) fn sizes(self, [first, second]: [usize; 2]) -> [usize; 2] {
+        match self {
+            Self::InOut => [first, second],
+            Self::OutIn => [second, first],
+        }
+    }
+
+    /// The weight as a matrix `[in, out]`.
+    pub(super) fn matrix(self, values: &[f32], [inputs, outputs]: [usize; 2]) -> Matrix<'_> {
+        match self {
+            Self::InOut => Matrix::new(values, outputs),
+            Self::OutIn => Matrix::transposed(values, inputs),
+        }
+    }
+}
+
+impl Map {
+    /// What a product gives.
+    #[cfg(feature = "gpu")]
+    pub(super) fn output_dtype(&self) -> DType {
+        if self.precision == Precision::Bf16 { DType::BF16 } else { DType::F32 }
+    }
+
+    /// A factor in the type that is multiplied: cast once for all passes.
+    pub(super) fn factor<B: Backend>(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        if self.precision == Precision::Bf16 { B::float_cast(x, FloatDType::BF16) } else { x }
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl Storage {
+    /// The weight as `[in, out]`.
+    pub(super) fn in_out(self, weight: burn_cubecl::tensor::CubeTensor) -> burn_cubecl::tensor::CubeTensor {
+        match self {
+            Self::InOut => weight,
+            Self::OutIn => gpu::transposed(weight),
+        }
+    }
+}
