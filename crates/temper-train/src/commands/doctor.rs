@@ -12,7 +12,7 @@ use crate::memory::free_memory;
 use crate::nvidia::{self, Driver, Gpu, GpuError, KernelCompiler, Nvrtc};
 use crate::terminal::{print, say};
 
-/// Say what there is to compute with, what is missing, and how to get it
+/// Say which devices there are, what is missing, and how to get it
 #[derive(Clone, Debug, clap::Args)]
 pub struct DoctorArgs {
     /// Look at this machine: processor, memory, GPUs, driver, libraries, backends
