@@ -59,7 +59,7 @@ enum Command {
     Plan(Handed),
     /// List families and models with a short name
     Models(Handed),
-    /// Say what there is to compute with: cargo xtask doctor --machine
+    /// Say which devices there are: cargo xtask doctor --machine
     Doctor(Handed),
     /// Run every test of the workspace
     Test {
