@@ -10,67 +10,17 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Dispatch, TensorMetadata};
 use burn::tensor::Tensor;
 
+use crate::attention_call::Attention;
 use crate::autodiff::record;
 use crate::backend::CpuBackend;
-use crate::composed::{self, Rectangle};
+use crate::composed;
 use crate::cpu::{
-    AttentionGradients, AttentionHeads, AttentionInputs, AttentionOutput, AttentionPattern, AttentionResult,
-    Dropout, attention_backward, attention_forward,
+    AttentionGradients, AttentionInputs, AttentionOutput, AttentionResult, attention_backward,
+    attention_forward,
 };
 use crate::extension::KernelOps;
-use crate::{Precision, Sequences};
 #[cfg(feature = "gpu")]
 use crate::{backend::has_gpu_kernels, gpu_attention};
-
-/// Where the queries and the keys of each sequence lie.
-#[derive(Clone, Debug)]
-pub struct AttentionLayout {
-    /// Rows of the queries.
-    pub queries: Sequences,
-    /// Rows of keys and values, as many sequences.
-    pub keys: Sequences,
-    /// Position of the first query of each sequence among its keys; the others follow it.
-    pub offsets: Arc<[usize]>,
-    /// What the composed form makes of it, for all layers of a pass.
-    pub(crate) rectangle: Arc<Rectangle>,
-    #[cfg(feature = "gpu")]
-    pub(crate) places: Arc<crate::gpu_attention::Places>,
-}
-
-impl AttentionLayout {
-    /// Sequences of queries with as many of keys.
-    pub fn new(queries: Sequences, keys: Sequences, offsets: impl Into<Arc<[usize]>>) -> Self {
-        Self {
-            queries,
-            keys,
-            offsets: offsets.into(),
-            rectangle: Arc::default(),
-            #[cfg(feature = "gpu")]
-            places: Arc::default(),
-        }
-    }
-
-    /// Self-attention over whole sequences.
-    pub fn full(sequences: Sequences) -> Self {
-        let offsets = vec![0; sequences.count()];
-        Self::new(sequences.clone(), sequences, offsets)
-    }
-}
-
-/// How one use of attention works.
-#[derive(Clone, Debug)]
-pub struct Attention {
-    /// Numbers of heads and their width.
-    pub heads: AttentionHeads,
-    /// Which keys a query sees, and what is added to its scores.
-    pub pattern: AttentionPattern,
-    /// Where the sequences lie.
-    pub layout: AttentionLayout,
-    /// On the weights.
-    pub dropout: Option<Dropout>,
-    /// Of both products.
-    pub precision: Precision,
-}
 
 /// `dropout(softmax(scale query keyᵀ + biases)) value` for every head and sequence
 /// (Vaswani et al. 2017). A query that sees no key gives zeros.

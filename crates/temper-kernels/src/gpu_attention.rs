@@ -1,7 +1,5 @@
 //! Attention on GPUs: sequences as a rectangle, products of batches, and one kernel for everything between them.
 
-use std::sync::OnceLock;
-
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -9,38 +7,14 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, backend_extension};
-use burn::tensor::{DType, Device, Int, Shape, Tensor, TensorData};
+use burn::tensor::{DType, Shape, Tensor};
 
-use crate::attention::{Attention, AttentionLayout};
+use crate::attention_call::Attention;
 use crate::autodiff::record;
 use crate::composed::rectangle_rows;
 use crate::gpu::{self, Layout, Sight};
 use crate::optional::Optional;
 use crate::{Precision, Sequences};
-
-/// A layout and slopes on the device, for all layers of a pass.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    /// Bounds of queries and of keys, `[sequences + 1]`, and offsets, `[sequences]`.
-    lists: OnceLock<[Tensor<1, Int>; 3]>,
-    slopes: OnceLock<Tensor<1>>,
-}
-
-impl Places {
-    fn lists(&self, layout: &AttentionLayout, device: &Device) -> [Tensor<1, Int>; 3] {
-        let list = |values: &[usize]| {
-            let numbers: Vec<i32> = values.iter().map(|&value| value as i32).collect();
-            Tensor::from_data(TensorData::new(numbers, [values.len()]), &device.clone().inner())
-        };
-        let make = || [layout.queries.bounds(), layout.keys.bounds(), &layout.offsets].map(list);
-        self.lists.get_or_init(make).clone()
-    }
-
-    fn slopes(&self, slopes: &[f32], device: &Device) -> Tensor<1> {
-        let data = || TensorData::new(slopes.to_vec(), [slopes.len()]);
-        self.slopes.get_or_init(|| Tensor::from_data(data(), &device.clone().inner())).clone()
-    }
-}
 
 /// Whether these kernels compute such attention: they know no biases but ALiBi's.
 pub(crate) fn serves(attention: &Attention) -> bool {

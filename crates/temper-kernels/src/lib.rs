@@ -9,6 +9,7 @@
 
 mod activation;
 mod attention;
+mod attention_call;
 mod autodiff;
 mod backend;
 pub mod composed;
@@ -37,7 +38,8 @@ mod sequences;
 mod split;
 
 pub use activation::Activation;
-pub use attention::{Attention, AttentionLayout, attention};
+pub use attention::attention;
+pub use attention_call::{Attention, AttentionLayout};
 pub use composed::widen;
 pub use cpu::{AdamW, AttentionHeads, AttentionPattern, Dropout, RelativeBuckets};
 pub use cross_entropy::cross_entropy;

@@ -96,7 +96,7 @@ def measure(setting: Setting, shape: Shape, precisions: list[str]) -> list[dict[
 
 
 class Turns:
-    """Sides get ready beside each other, since compiling takes long; each is timed alone."""
+    """Sides get ready at the same time, since compiling takes long; each is timed alone."""
 
     def __init__(self, sides: int) -> None:
         """Wait for so many sides."""

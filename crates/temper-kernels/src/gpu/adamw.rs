@@ -34,7 +34,7 @@ fn adamw_kernel<N: Size>(
     let place = ABSOLUTE_POS;
     let factor = gradient_factor[0];
     if place < parameter.len() && factor == 0.0 {
-        // Gradients are no numbers: everything stays as it is.
+        // Gradients are NaN or infinite: everything stays unchanged.
         updated[place] = parameter[place];
     } else if place < parameter.len() {
         let gradient = gradient[place] * Vector::new(factor);

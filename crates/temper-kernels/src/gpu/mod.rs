@@ -1,5 +1,7 @@
 //! Fused operations for GPUs, as CubeCL kernels: one source for CUDA, Vulkan, Metal and the rest.
 //!
+//! CubeCL's words are used: a unit is CUDA's thread, a plane its warp, a cube its block.
+//!
 //! Each computes what its composed form does, in one launch or two. Sums are added up in an order that depends
 //! on sizes alone, so that the same inputs give the same bits.
 

@@ -36,19 +36,12 @@ pub fn product_strategies() -> Vec<(&'static str, Strategy)> {
         ("ordered-mma", Strategy::OrderedDoubleMma(Default::default())),
         ("specialized-mma", Strategy::SpecializedCyclicMma(Default::default())),
         ("async-mma", Strategy::DoubleAsyncCyclicMma(Default::default())),
-        ("tma-cmma", Strategy::SimpleTmaCmma(rows_of_tma(TileMatmulKind::Cmma))),
-        ("tma-mma", Strategy::SimpleTmaMma(rows_of_tma(TileMatmulKind::Mma))),
+        ("tma-cmma", Strategy::SimpleTmaCmma(Default::default())),
+        ("tma-mma", Strategy::SimpleTmaMma(Default::default())),
         ("double-tma-mma", Strategy::DoubleTmaMma(Default::default())),
         ("specialized-tma-mma", Strategy::SpecializedTmaMma(Default::default())),
         ("unit", Strategy::SimpleUnit(Default::default())),
     ]
-}
-
-fn rows_of_tma<A>(tile_matmul: TileMatmulKind) -> BlueprintStrategy<(), A>
-where
-    A: cubek::matmul::routine::Routine<(), Strategy = SimpleArgs>,
-{
-    BlueprintStrategy::Inferred(SimpleArgs { multi_rows: false, tile_matmul })
 }
 
 /// The product by a strategy; an error where the device or the sizes do not suit it.

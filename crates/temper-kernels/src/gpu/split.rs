@@ -26,9 +26,9 @@ fn split_kernel<N: Size>(
     }
 }
 
-/// The upper 11 bits of each number, rounded, and the rest, which is exact; both lie as x lies.
+/// The upper 11 bits of each number, rounded, and the rest, which is exact; both have the strides of x.
 pub(super) fn split(x: CubeTensor) -> [CubeTensor; 2] {
-    // A transposed matrix is gone through as it lies in memory.
+    // A transposed matrix is read in the order of its memory: nothing is copied.
     let x = if x.is_contiguous_buffer() { x } else { into_contiguous(x) };
     let len = x.meta.num_elements();
     let parts = [(); 2].map(|()| CubeTensor { meta: x.meta.clone(), ..empty(&x, [len], DType::F32) });
@@ -50,7 +50,7 @@ pub(super) fn split(x: CubeTensor) -> [CubeTensor; 2] {
     parts
 }
 
-/// The numbers of a tensor as they lie in memory, `[len]`.
+/// The numbers of a tensor in the order of its memory, `[len]`.
 fn flat(tensor: &CubeTensor) -> CubeTensor {
     let CubeTensor { client, device, handle, dtype, meta, .. } = tensor.clone();
     CubeTensor::new_contiguous(client, device, [meta.num_elements()].into(), handle, dtype)
