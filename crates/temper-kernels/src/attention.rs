@@ -28,7 +28,7 @@ use crate::{backend::has_gpu_kernels, gpu_attention};
 /// # Shapes
 /// - query: `[query rows, query_heads * head]`; key, value: `[key rows, key_heads * head]`
 /// - relative: `[buckets, query_heads]`, there if and only if the pattern has relative buckets
-/// - output: `[query rows, query_heads * head]`, bf16 for [`Precision::Bf16`]
+/// - output: `[query rows, query_heads * head]`, bf16 for [`crate::Precision::Bf16`]
 pub fn attention(
     query: Tensor<2>,
     key: Tensor<2>,
