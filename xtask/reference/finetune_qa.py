@@ -1,40 +1,30 @@
 """Fine-tune a checkpoint on questions with transformers: the run that Temper is compared with.
 
-Data, splits and schedule are Temper's, as in finetune.py. Windows, targets and
-the choice of an answer follow transformers' example run_qa.py and its
-utils_qa.py; batches are padded to the longest window of each. Scores are those
-of SQuAD 1.1's script, from 0 to 1.
+Splits are Temper's, the training is that of `course.py`. Windows, targets and the
+choice of an answer follow transformers' example run_qa.py and its utils_qa.py.
+Scores are those of SQuAD 1.1's script, from 0 to 1.
 """
 
 import argparse
 import collections
-import copy
-import json
-import math
-import random
 import re
 import string
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet
 import torch
-import transformers
 from torch import Tensor
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    get_linear_schedule_with_warmup,
 )
 
-from finetune import EVAL_BATCH_SIZE, History, epoch_batches
+import course
+from course import Headline, Metrics
 from splits import VALIDATION_SHARE, subset, unit_hash
-from training import clip_and_step, decayed_adamw
 
 N_BEST = 20
 MAX_ANSWER_TOKENS = 30
@@ -64,6 +54,10 @@ class Windows:
     questions: list[int]
     ends: list[tuple[int, int]]
     tokenizer: PreTrainedTokenizerBase
+
+    def lengths(self) -> list[int]:
+        """Return the number of tokens of each window."""
+        return [len(row["input_ids"]) for row in self.rows]
 
     def batch(self, indices: list[int]) -> dict[str, Tensor]:
         """Pad the windows to the longest among them."""
@@ -185,18 +179,12 @@ def word_f1(answer: str, truth: str) -> float:
 
 
 @torch.no_grad()
-def evaluate(
-    model: PreTrainedModel, windows: Windows, questions: list[Question]
-) -> dict[str, float]:
+def evaluate(model: PreTrainedModel, windows: Windows, questions: list[Question]) -> Metrics:
     """Return F1, exact answers and the mean loss of a window."""
     model.eval()
-    order = sorted(
-        range(len(windows.rows)), key=lambda index: len(windows.rows[index]["input_ids"])
-    )
     found: list[list[tuple[float, int, int]]] = [[] for _ in questions]
     loss = 0.0
-    for begin in range(0, len(order), EVAL_BATCH_SIZE):
-        indices = order[begin : begin + EVAL_BATCH_SIZE]
+    for indices in course.by_length(windows):
         output = model(**windows.batch(indices))
         loss += output.loss.item() * len(indices)
         for place, index in enumerate(indices):
@@ -211,109 +199,40 @@ def evaluate(
         f1 += max(word_f1(answer, truth) for truth in row.answers)
         exact += any(normal_form(answer) == normal_form(truth) for truth in row.answers)
     count = len(questions)
-    return {"f1": f1 / count, "exact": exact / count, "loss": loss / len(order)}
-
-
-def train(
-    model: PreTrainedModel,
-    windows: Windows,
-    validation: tuple[Windows, list[Question]],
-    arguments: argparse.Namespace,
-) -> History:
-    """Train the model and leave the weights of its best epoch in it."""
-    size = arguments.per_device_train_batch_size
-    steps = math.ceil(len(windows.rows) / size) * arguments.num_train_epochs
-    optimizer = decayed_adamw(model, arguments.learning_rate, arguments.weight_decay, fused=True)
-    warmup_steps = math.ceil(steps * arguments.warmup_ratio)
-    schedule = get_linear_schedule_with_warmup(optimizer, warmup_steps, steps)
-    generator = random.Random(arguments.seed)
-    history = History()
-    best_weights: dict[str, Tensor] = {}
-    best = -1.0
-    for epoch in range(1, arguments.num_train_epochs + 1):
-        model.train()
-        start = time.perf_counter()
-        for indices in epoch_batches(len(windows.rows), size, generator):
-            loss = model(**windows.batch(indices)).loss
-            loss.backward()
-            clip_and_step(model, optimizer, arguments.max_grad_norm)
-            schedule.step()
-            history.losses.append(loss.item())
-            history.examples += len(indices)
-            now = time.perf_counter()
-            history.step_seconds.append(now - start)
-            start = now
-        metrics = evaluate(model, *validation)
-        history.validations.append(metrics)
-        print(f"epoch {epoch}: validation f1 {metrics['f1']:.4f}", file=sys.stderr)
-        if metrics["f1"] > best:
-            history.best_epoch, best = epoch, metrics["f1"]
-            best_weights = copy.deepcopy(model.state_dict())
-    model.load_state_dict(best_weights)
-    return history
-
-
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Fine-tune, test and return the results."""
-    # Before the model: its head is drawn under the seed.
-    transformers.set_seed(arguments.seed)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    splits = load_splits(arguments.dataset, arguments)
-    model = AutoModelForQuestionAnswering.from_pretrained(arguments.model, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
-    windows = [encode(tokenizer, split, arguments) for split in splits]
-    history = train(model, windows[0], (windows[1], splits[1]), arguments)
-    seconds = sum(history.step_seconds)
-    return {
-        "arguments": {name: str(value) for name, value in vars(arguments).items()},
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        "threads": torch.get_num_threads(),
-        "questions": [len(split) for split in splits],
-        "windows": [len(split.rows) for split in windows],
-        "steps": len(history.losses),
-        "losses": history.losses,
-        "validation": history.validations,
-        "best_epoch": history.best_epoch,
-        "test": evaluate(model, windows[2], splits[2]),
-        "train_seconds": seconds,
-    }
+    return {"f1": f1 / count, "exact": exact / count, "loss": loss / len(windows.rows)}
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line; the names are Hugging Face's where they exist."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
+    """Read the command line."""
+    parser = course.parser(__doc__)
     parser.add_argument("--dataset", type=Path, required=True, help="folder with plain_text/")
-    parser.add_argument("--json", type=Path, help="file for the results")
-    parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--subset-seed", type=int, default=42)
-    parser.add_argument("--max-train-samples", type=int)
-    parser.add_argument("--max-eval-samples", type=int)
-    parser.add_argument("--max-test-samples", type=int)
-    parser.add_argument("--num-train-epochs", type=int, default=2)
-    parser.add_argument("--learning-rate", type=float, default=5e-5)
-    parser.add_argument("--per-device-train-batch-size", type=int, default=16)
-    parser.add_argument("--max-seq-length", type=int, default=384)
     parser.add_argument("--doc-stride", type=int, default=128)
-    parser.add_argument("--weight-decay", type=float, default=0.01)
-    parser.add_argument("--warmup-ratio", type=float, default=0.1)
-    parser.add_argument("--max-grad-norm", type=float, default=1.0)
-    parser.add_argument("--threads", type=int, help="CPU threads; torch's choice if absent")
+    parser.set_defaults(
+        num_train_epochs=2, learning_rate=5e-5, per_device_train_batch_size=16, max_seq_length=384
+    )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run and report: one line on stdout, everything in the JSON file."""
+    """Fine-tune, test and report."""
     arguments = parse_arguments()
-    results = run(arguments)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    test = results["test"]
-    print(
-        f"test f1 {test['f1']:.4f} exact {test['exact']:.4f} loss {test['loss']:.4f} | "
-        f"{results['steps']} steps in {results['train_seconds']:.1f} s"
+    course.begin(arguments)
+    splits = load_splits(arguments.dataset, arguments)
+    model = AutoModelForQuestionAnswering.from_pretrained(arguments.model, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    windows = [encode(tokenizer, split, arguments) for split in splits]
+    history = course.fit(
+        model,
+        windows[0],
+        lambda: evaluate(model, windows[1], splits[1]),
+        Headline("f1"),
+        arguments,
     )
+    own = {
+        "questions": [len(split) for split in splits],
+        "windows": [len(split.rows) for split in windows],
+    }
+    course.report(arguments, history, evaluate(model, windows[2], splits[2]), own)
 
 
 if __name__ == "__main__":

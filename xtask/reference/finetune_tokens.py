@@ -1,22 +1,14 @@
 """Fine-tune a local checkpoint on words with tags: the run that Temper's is compared with.
 
-As `finetune.py`, with the rules of transformers' run_ner.py: the first token of a
-word has its tag, the others -100. Entities are scored by seqeval.
+The training is that of `course.py`, with the rules of transformers' run_ner.py: the first
+token of a word has its tag, the others -100. Entities are scored by seqeval.
 """
 
-import argparse
-import copy
 import json
-import math
-import random
-import statistics
-import sys
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import torch
-import transformers
 from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_score
 from torch import Tensor
 from transformers import (
@@ -24,12 +16,10 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    get_linear_schedule_with_warmup,
 )
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from finetune import EVAL_BATCH_SIZE, History, epoch_batches, parse_arguments, train_epoch
-from training import decayed_adamw
+import course
+from course import Headline, Metrics
 
 IGNORED = -100
 
@@ -75,15 +65,13 @@ class Sentences:
 
 
 @torch.no_grad()
-def evaluate(model: PreTrainedModel, split: Sentences) -> dict[str, float]:
+def evaluate(model: PreTrainedModel, split: Sentences) -> Metrics:
     """Return seqeval's scores of entities."""
     model.eval()
-    lengths = split.lengths()
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
     truth: list[list[str]] = []
     predicted: list[list[str]] = []
-    for start in range(0, len(order), EVAL_BATCH_SIZE):
-        batch = split.batch(order[start : start + EVAL_BATCH_SIZE])
+    for indices in course.by_length(split):
+        batch = split.batch(indices)
         best = model(**batch).logits.argmax(dim=-1)
         for labels, row in zip(batch["labels"].tolist(), best.tolist(), strict=True):
             pairs = [
@@ -101,48 +89,6 @@ def evaluate(model: PreTrainedModel, split: Sentences) -> dict[str, float]:
     }
 
 
-def plan_epoch(
-    split: Sentences, size: int, generator: random.Random, by_length: bool
-) -> list[list[int]]:
-    """Plan the batches of one epoch: shuffled, or grouped as transformers' Trainer groups them."""
-    if not by_length:
-        return epoch_batches(len(split.rows), size, generator)
-    seed = torch.Generator().manual_seed(generator.randrange(2**31))
-    sampler = LengthGroupedSampler(size, lengths=split.lengths(), generator=seed)
-    order = list(sampler)
-    return [order[first : first + size] for first in range(0, len(order), size)]
-
-
-def train(
-    model: PreTrainedModel,
-    split: Sentences,
-    validation: Sentences,
-    arguments: argparse.Namespace,
-) -> History:
-    """Train the model and leave the weights of its best epoch in it."""
-    size = arguments.per_device_train_batch_size
-    steps = math.ceil(len(split.rows) / size) * arguments.num_train_epochs
-    optimizer = decayed_adamw(model, arguments.learning_rate, arguments.weight_decay, fused=True)
-    warmup = math.ceil(steps * arguments.warmup_ratio)
-    schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
-    generator = random.Random(arguments.seed)
-    history = History()
-    best_weights: dict[str, Tensor] = {}
-    best = -1.0
-    for epoch in range(1, arguments.num_train_epochs + 1):
-        plan = plan_epoch(split, size, generator, arguments.group_by_length)
-        batches = (split.batch(indices) for indices in plan)
-        train_epoch(model, batches, optimizer, schedule, arguments.max_grad_norm, history)
-        metrics = evaluate(model, validation)
-        history.validations.append(metrics)
-        print(f"epoch {epoch}: validation f1 {metrics['f1']:.4f}", file=sys.stderr)
-        if metrics["f1"] > best:
-            history.best_epoch, best = epoch, metrics["f1"]
-            best_weights = copy.deepcopy(model.state_dict())
-    model.load_state_dict(best_weights)
-    return history
-
-
 def tag_names(file: Path) -> list[str]:
     """Read the names of the tags from the features that the Hub writes into a parquet file."""
     metadata = json.loads(pq.read_schema(file).metadata[b"huggingface"])
@@ -150,15 +96,14 @@ def tag_names(file: Path) -> list[str]:
     return list((tags.get("feature") or tags)["names"])
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Fine-tune, test and return the results."""
-    transformers.set_seed(arguments.seed)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    folder = Path(arguments.dataset)
-    files = {
-        name: next(folder.glob(f"{name}-*.parquet")) for name in ("train", "validation", "test")
-    }
+def main() -> None:
+    """Fine-tune, test and report."""
+    parser = course.parser(__doc__)
+    parser.add_argument("--dataset", type=Path, required=True, help="folder of parquet files")
+    arguments = parser.parse_args()
+    course.begin(arguments)
+    names_of_splits = ("train", "validation", "test")
+    files = {name: next(arguments.dataset.glob(f"{name}-*.parquet")) for name in names_of_splits}
     names = tag_names(files["train"])
     model = AutoModelForTokenClassification.from_pretrained(
         arguments.model,
@@ -167,35 +112,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         dtype=torch.float32,
     )
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
-    length = arguments.max_seq_length
-    split = {name: Sentences(file, names, tokenizer, length) for name, file in files.items()}
-    history = train(model, split["train"], split["validation"], arguments)
-    seconds = sum(history.step_seconds)
-    return {
-        "arguments": {name: str(value) for name, value in vars(arguments).items()},
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        "threads": torch.get_num_threads(),
-        "steps": len(history.losses),
-        "validation": history.validations,
-        "best_epoch": history.best_epoch,
-        "test": evaluate(model, split["test"]),
-        "train_seconds": seconds,
-        "median_seconds_per_step": statistics.median(history.step_seconds),
-    }
-
-
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--group-by-length", action="store_true")
-    own, rest = parser.parse_known_args()
-    sys.argv[1:] = rest
-    arguments = parse_arguments()
-    arguments.group_by_length = own.group_by_length
-    text = json.dumps(run(arguments), indent=2)
-    if arguments.json:
-        arguments.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    training, validation, test = (
+        Sentences(file, names, tokenizer, arguments.max_seq_length) for file in files.values()
+    )
+    history = course.fit(
+        model, training, lambda: evaluate(model, validation), Headline("f1"), arguments
+    )
+    course.report(arguments, history, evaluate(model, test), {"labels": names})
 
 
 if __name__ == "__main__":

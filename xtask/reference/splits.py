@@ -1,8 +1,10 @@
 """The classification datasets, split by a hash of the text as Temper splits them."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 
@@ -12,10 +14,11 @@ VALIDATION_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled text; label 1 is positive, 0 negative."""
+    """One labelled text, or a pair; the label is a name, a list of names or a number."""
 
     text: str
-    label: int
+    label: Any
+    text_pair: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +103,25 @@ def load_imdb(folder: Path) -> Splits:
     return splits
 
 
-LOADERS = {"snippets": load_snippets, "imdb": load_imdb}
+def read_json_rows(file: Path) -> list[Row]:
+    """Read JSON lines with the keys `text`, `label` and perhaps `text_pair`."""
+    lines = file.read_text(encoding="utf-8").split("\n")
+    rows = [json.loads(line) for line in lines if line.strip()]
+    return [Row(row["text"], row["label"], row.get("text_pair")) for row in rows]
+
+
+def load_jsonl(folder: Path) -> Splits:
+    """Read the files of the three splits as they are."""
+    names = ("train", "validation", "test")
+    return Splits(*(read_json_rows(folder / f"{name}.jsonl") for name in names))
+
+
+LOADERS = {"snippets": load_snippets, "imdb": load_imdb, "jsonl": load_jsonl}
 
 
 def load_splits(source: str) -> Splits:
-    """Load `snippets:FILE` or `imdb:FOLDER`."""
+    """Load `snippets:FILE`, `imdb:FOLDER` or `jsonl:FOLDER`."""
     kind, _, path = source.partition(":")
     if kind not in LOADERS or not path:
-        raise ValueError(f"dataset {source!r}: expected snippets:FILE or imdb:FOLDER")
+        raise ValueError(f"dataset {source!r}: expected one of {list(LOADERS)}, a colon, a path")
     return LOADERS[kind](Path(path))

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use temper_hub::Hub;
 
 use crate::card::{Task, Unlabelled};
+use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::labels::{Labels, Place, entries, given_names, numbers};
 use crate::readers::Row;
 use crate::rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
@@ -99,6 +100,56 @@ pub fn load_text_classification(
     let LabelledTextReader { labels, kind, .. } = reader;
     rows.notices.splice(..0, labels.notices);
     Ok(TextClassificationData { rows, label_names: labels.names, kind })
+}
+
+/// Examines a dataset as labelled texts: what may be wrong with it.
+///
+/// # Errors
+/// What concerns no single row, as for [`load_text_classification`].
+pub fn examine_text_classification(
+    hub: &Hub,
+    request: &LabelRequest,
+    measure: Option<Measure<'_>>,
+) -> Result<Diagnosis, DataError> {
+    let new = |dataset: &DatasetTables| LabelledTextReader::new(dataset, request);
+    examine_rows(hub, &request.rows, Task::TextClassification, measure, new)
+}
+
+impl Examined for LabelledText {
+    fn texts(&self) -> Vec<(&'static str, Cow<'_, str>)> {
+        let pair = self.pair.as_ref().map(|pair| ("text_pair", Cow::from(pair)));
+        [("text", Cow::from(&self.text))].into_iter().chain(pair).collect()
+    }
+
+    fn target(&self, labels: &[String]) -> String {
+        match &self.label {
+            TextLabel::Numbers(numbers) => format!("{numbers:?}"),
+            _ => names_of(&self.labels(), labels),
+        }
+    }
+
+    fn labels(&self) -> Vec<usize> {
+        match &self.label {
+            TextLabel::One(label) => vec![*label],
+            TextLabel::Several(labels) => labels.clone(),
+            TextLabel::Numbers(_) => Vec::new(),
+        }
+    }
+}
+
+impl KnowsLabels for LabelledTextReader {
+    fn label_names(&self) -> &[String] {
+        if self.kind == LabelKind::Number { &[] } else { &self.labels.names }
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.labels.notices.clone()
+    }
+}
+
+/// Names with commas between.
+fn names_of(ids: &[usize], names: &[String]) -> String {
+    ids.iter().map(|&id| names[id].as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads texts and their labels.
@@ -219,7 +270,7 @@ impl TableReader for LabelledTextReader {
     fn read(&mut self, table: Table, _split: &'static str) -> Result<TableRows<LabelledText>, DataError> {
         let notices = self.check_fields(&table)?.into_iter().collect();
         let rows = self.read_rows(&table)?;
-        Ok(TableRows { unlabelled: table.rows.len() - rows.len(), rows, notices })
+        Ok(TableRows { unlabelled: table.rows.len() - rows.len(), rows, doubts: Vec::new(), notices })
     }
 
     fn check(&self, dataset: &DatasetRows<LabelledText>) -> Result<(), DataError> {
@@ -228,12 +279,7 @@ impl TableReader for LabelledTextReader {
         if train.iter().any(|row| row.label != first.label) {
             return Ok(());
         }
-        let names = |ids: &[usize]| ids.iter().map(|&id| self.labels.names[id].clone()).collect::<Vec<_>>();
-        let label = match &first.label {
-            TextLabel::One(id) => self.labels.names[*id].clone(),
-            TextLabel::Several(ids) => names(ids).join(", "),
-            TextLabel::Numbers(numbers) => format!("{numbers:?}"),
-        };
+        let label = first.target(&self.labels.names);
         let dataset_name = dataset.name.clone();
         if train.len() < dataset.full_train_rows {
             return Err(DataError::OneClassInSubset { dataset: dataset_name, label, rows: train.len() });

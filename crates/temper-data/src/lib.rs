@@ -14,6 +14,7 @@ mod columns;
 mod dataset;
 mod encode;
 mod error;
+mod examine;
 mod labels;
 mod local;
 mod messages;
@@ -28,12 +29,14 @@ mod tokenizer;
 mod unlabelled;
 
 pub use answers::{
-    Answer, AnswerError, Question, QuestionAnsweringData, QuestionRequest, load_question_answering,
+    Answer, AnswerError, Question, QuestionAnsweringData, QuestionRequest, examine_question_answering,
+    load_question_answering,
 };
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
 pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
 pub use classification::{
-    LabelKind, LabelRequest, LabelledText, TextClassificationData, TextLabel, load_text_classification,
+    LabelKind, LabelRequest, LabelledText, TextClassificationData, TextLabel, examine_text_classification,
+    load_text_classification,
 };
 pub use columns::ColumnChoice;
 pub use dataset::{DatasetTables, check_dataset_name, load_tables};
@@ -42,15 +45,18 @@ pub use encode::{
     WindowInput, WindowSettings, best_windows, encode_all, encode_windows,
 };
 pub use error::DataError;
+pub use examine::{Diagnosis, Finding, FindingKind, Lengths, Measure, Severity, SplitOutline, Spot};
 pub use local::{SplitTables, read_local};
 pub use readers::{FileReport, Format, split_tag};
 pub use report::{DataReport, SplitContent, SplitReport};
-pub use rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
+pub use rows::{
+    DatasetRows, Doubt, DoubtKind, Record, RowsRequest, TableReader, TableRows, UnreadableRow, load_rows,
+};
 pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};
 pub use token_labels::{
-    TagError, TagRequest, TagScheme, TaggedText, TokenClassificationData, load_token_classification,
-    split_words,
+    TagError, TagRequest, TagScheme, TaggedText, TokenClassificationData, examine_token_classification,
+    load_token_classification, split_words,
 };
 pub use tokenizer::{DeclaredCut, SpecialTokens, TextStream, TextTokenizer, declared_cut, load_tokenizer};
 pub use unlabelled::{UnlabelledText, UnlabelledTexts, read_unlabelled, stream_unlabelled};

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::readers::FileReport;
-use crate::{DatasetRows, EncodedSet};
+use crate::{DatasetRows, EncodedSet, UnreadableRow};
 
 /// Files that are told one by one.
 const FILES: usize = 8;
@@ -87,6 +87,8 @@ pub struct DataReport {
     pub leaked: usize,
     /// Rows dropped because they have no label.
     pub unlabelled: usize,
+    /// Rows left out because they cannot be read, where that was asked for.
+    pub unreadable: Vec<UnreadableRow>,
     /// The files, and what their readers decided.
     pub files: Vec<FileReport>,
     /// What the user should look at.
@@ -105,6 +107,7 @@ impl DataReport {
             full_train_rows: data.full_train_rows,
             leaked: data.leaked,
             unlabelled: data.unlabelled,
+            unreadable: data.unreadable.clone(),
             files: data.files.clone(),
             notices: data.notices.clone(),
             splits: ["train", "validation", "test"]
@@ -163,6 +166,10 @@ impl fmt::Display for DataReport {
         if self.unlabelled > 0 {
             write!(f, "; rows dropped because they have no label: {}", self.unlabelled)?;
         }
+        if let Some(first) = self.unreadable.first() {
+            let count = self.unreadable.len();
+            write!(f, "\n  rows left out because they cannot be read: {count}, first {}", first.reason)?;
+        }
         for notice in &self.notices {
             write!(f, "\n  notice: {notice}")?;
         }
@@ -195,6 +202,7 @@ mod tests {
             full_train_rows: 9,
             leaked: 2,
             unlabelled: 3,
+            unreadable: Vec::new(),
             files: vec![FileReport::new(Path::new("reviews.csv"), Format::Csv); 9],
             notices: vec!["two labels look alike".into()],
         };

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
+use serde::Serialize;
 use temper_hub::{Hub, Resolved};
 
 use crate::dataset::{DatasetTables, load_tables};
@@ -45,6 +46,8 @@ pub struct RowsRequest {
     pub max_eval_samples: Option<usize>,
     /// At most this many test rows.
     pub max_test_samples: Option<usize>,
+    /// Whether rows that cannot be read are left out; else the first one is an error.
+    pub skip_unreadable: bool,
 }
 
 /// A dataset's records, ready to be encoded.
@@ -70,10 +73,45 @@ pub struct DatasetRows<R> {
     pub leaked: usize,
     /// Rows dropped because they have no label.
     pub unlabelled: usize,
+    /// Rows left out because they cannot be read, where that was asked for.
+    pub unreadable: Vec<UnreadableRow>,
     /// The files, and what their readers decided.
     pub files: Vec<FileReport>,
     /// What the user should look at.
     pub notices: Vec<String>,
+}
+
+/// A row that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnreadableRow {
+    /// The split that its file is of.
+    pub split: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// Its number, from 1.
+    pub row: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// A row that is kept although something is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// Its number, from 1.
+    pub row: usize,
+    /// What is wrong.
+    pub kind: DoubtKind,
+    /// The same for this row, in words.
+    pub reason: String,
+}
+
+/// What is wrong with a row that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DoubtKind {
+    /// The scheme of the tags does not allow their sequence.
+    InvalidTags,
+    /// An answer does not stand at its offset, and was taken from the one place where it does.
+    MovedAnswer,
 }
 
 /// What a task makes of a table.
@@ -83,6 +121,8 @@ pub struct TableRows<R> {
     pub rows: Vec<R>,
     /// Rows dropped because they have no label.
     pub unlabelled: usize,
+    /// Rows that are kept although something is wrong with them; the notices tell of them.
+    pub doubts: Vec<Doubt>,
     /// What the user should look at.
     pub notices: Vec<String>,
 }
@@ -108,8 +148,73 @@ pub trait TableReader {
     }
 }
 
+/// Reads a table row by row: one that cannot be read spoils none of the others. Gives the notices on the file as a
+/// whole.
+pub(crate) fn read_each<T: TableReader>(
+    reader: &mut T,
+    table: Table,
+    split: &'static str,
+    mut each: impl FnMut(usize, Result<TableRows<T::Record>, DataError>),
+) -> Result<Vec<String>, DataError> {
+    let Table { file, columns, rows, report } = table;
+    let format = report.format;
+    let part = |rows, report| Table { file: file.clone(), columns: columns.clone(), rows, report };
+    let whole = reader.read(part(Vec::new(), report), split)?;
+    for row in rows {
+        let number = row.number;
+        each(number, reader.read(part(vec![row], FileReport::new(&file, format)), split));
+    }
+    Ok(whole.notices)
+}
+
+/// Rows of a file whose notices are kept.
+const TOLD: usize = 3;
+
+/// Leaves out the rows that its reader refuses.
+struct RowByRow<'a, T> {
+    reader: &'a mut T,
+    unreadable: Vec<UnreadableRow>,
+}
+
+impl<'a, T> RowByRow<'a, T> {
+    fn new(reader: &'a mut T) -> Self {
+        Self { reader, unreadable: Vec::new() }
+    }
+}
+
+impl<T: TableReader> TableReader for RowByRow<'_, T> {
+    type Record = T::Record;
+
+    fn read(&mut self, table: Table, split: &'static str) -> Result<TableRows<T::Record>, DataError> {
+        let file = table.file.clone();
+        let mut found =
+            TableRows { rows: Vec::new(), unlabelled: 0, doubts: Vec::new(), notices: Vec::new() };
+        let mut of_rows = Vec::new();
+        let of_file = read_each(self.reader, table, split, |row, read| match read {
+            Ok(read) => {
+                found.rows.extend(read.rows);
+                found.unlabelled += read.unlabelled;
+                found.doubts.extend(read.doubts);
+                of_rows.extend(read.notices);
+            }
+            Err(error) => {
+                let (file, reason) = (file.clone(), error.to_string());
+                self.unreadable.push(UnreadableRow { split, file, row, reason });
+            }
+        })?;
+        let more = of_rows.len().saturating_sub(TOLD);
+        found.notices.extend(of_file.into_iter().chain(of_rows.into_iter().take(TOLD)));
+        if more > 0 {
+            found.notices.push(format!("{}: {more} more rows with such a notice", file.display()));
+        }
+        Ok(found)
+    }
+}
+
 /// Loads a dataset as records of a task. `reader` sees the tables of all splits before a row is read, for what
 /// stands in none of them alone: the names of classes, a scheme of tags.
+///
+/// With [`RowsRequest::skip_unreadable`], rows that the reader refuses are left out and listed.
 ///
 /// Rows are held out of train by their [`Record::group`]; those of train and validation with the
 /// [`Record::key`] of a test row are dropped; subsets keep the rows whose keys have the smallest hashes.
@@ -126,11 +231,14 @@ pub fn load_rows<T: TableReader>(
     let (name, cards) = (&request.name_or_path, &request.card_directories);
     let dataset = load_tables(hub, name, cards, task, &request.columns)?;
     let mut reader = reader(&dataset)?;
-    let mut rows = place_rows(dataset, &mut reader)?;
-    rows.remove_leaks();
-    rows.full_train_rows = rows.train.len();
-    rows.check_not_empty(MORE_FILES)?;
-    reader.check(&rows)?;
+    let mut rows = if request.skip_unreadable {
+        let mut by_row = RowByRow::new(&mut reader);
+        let rows = place_rows(dataset, &mut by_row)?;
+        DatasetRows { unreadable: by_row.unreadable, ..rows }
+    } else {
+        place_rows(dataset, &mut reader)?
+    };
+    rows.settle(&reader)?;
     rows.take_subsets(request);
     rows.check_not_empty(LARGER_SUBSETS)?;
     reader.check(&rows)?;
@@ -138,7 +246,7 @@ pub fn load_rows<T: TableReader>(
 }
 
 /// Reads all rows and cuts the missing splits out of train.
-fn place_rows<T: TableReader>(
+pub(crate) fn place_rows<T: TableReader>(
     dataset: DatasetTables,
     reader: &mut T,
 ) -> Result<DatasetRows<T::Record>, DataError> {
@@ -153,6 +261,7 @@ fn place_rows<T: TableReader>(
         full_train_rows: 0,
         leaked: 0,
         unlabelled: 0,
+        unreadable: Vec::new(),
         files: Vec::new(),
         notices: Vec::new(),
     };
@@ -180,6 +289,34 @@ impl<R: Record> DatasetRows<R> {
             self.notices.extend(read.notices);
         }
         Ok(rows)
+    }
+
+    /// Drops leaks; refuses what nothing can be learned from.
+    pub(crate) fn settle<T: TableReader<Record = R>>(&mut self, reader: &T) -> Result<(), DataError> {
+        self.remove_leaks();
+        self.full_train_rows = self.train.len();
+        self.check_not_empty(MORE_FILES)?;
+        reader.check(self)
+    }
+
+    /// The same with other records.
+    pub(crate) fn map<S>(self, record: impl Fn(R) -> S) -> DatasetRows<S> {
+        let all = |rows: Vec<R>| rows.into_iter().map(&record).collect();
+        DatasetRows {
+            train: all(self.train),
+            validation: all(self.validation),
+            test: all(self.test),
+            name: self.name,
+            card: self.card,
+            resolved: self.resolved,
+            columns: self.columns,
+            full_train_rows: self.full_train_rows,
+            leaked: self.leaked,
+            unlabelled: self.unlabelled,
+            unreadable: self.unreadable,
+            files: self.files,
+            notices: self.notices,
+        }
     }
 
     fn hold_out(&mut self, train: Vec<R>, held_out: HeldOut) {

@@ -52,7 +52,7 @@ impl TableReader for VerseReader {
         let rows =
             table.rows.iter().map(|row| Verse { poem: text("source", row), verse: text("target", row) });
         let notices = vec![format!("a table of {split}")];
-        Ok(TableRows { rows: rows.collect(), unlabelled: 1, notices })
+        Ok(TableRows { rows: rows.collect(), unlabelled: 1, doubts: Vec::new(), notices })
     }
 
     fn check(&self, dataset: &DatasetRows<Verse>) -> Result<(), DataError> {

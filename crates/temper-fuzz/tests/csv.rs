@@ -5,9 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{columns, folder, offline, write};
-use temper_data::{
-    ColumnChoice, Format, LabelRequest, RowsRequest, load_text_classification, read_unlabelled,
-};
+use temper_data::{Format, LabelRequest, RowsRequest, load_text_classification, read_unlabelled};
 use temper_fuzz::{Check, Failures, Part, Shape, run};
 
 /// Columns of one seed or another.
@@ -21,12 +19,9 @@ const LINES: &str = "A line.\n\nAnother \u{4e2d}\u{56fd}.\r\nThe last";
 fn dataset(path: &Path, seed: u64) -> RowsRequest {
     RowsRequest {
         name_or_path: path.display().to_string(),
-        columns: ColumnChoice::default(),
-        card_directories: Vec::new(),
         seed,
         max_train_samples: Some(3),
-        max_eval_samples: None,
-        max_test_samples: None,
+        ..RowsRequest::default()
     }
 }
 

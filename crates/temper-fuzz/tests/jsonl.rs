@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{columns, folder, offline, write};
-use temper_data::{ColumnChoice, Format, LabelRequest, RowsRequest, load_text_classification};
+use temper_data::{Format, LabelRequest, RowsRequest, load_text_classification};
 use temper_fuzz::{Failures, Part, Shape, run};
 
 /// Columns of one seed or another.
@@ -22,12 +22,9 @@ fn table(bytes: &[u8], dir: &Path) -> Result<(), String> {
     assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()), "a cell a column");
     let request = RowsRequest {
         name_or_path: path.display().to_string(),
-        columns: ColumnChoice::default(),
-        card_directories: Vec::new(),
         seed: 1,
-        max_train_samples: None,
-        max_eval_samples: None,
         max_test_samples: Some(1),
+        ..RowsRequest::default()
     };
     let _ =
         load_text_classification(&offline(dir), &LabelRequest { rows: request, ..LabelRequest::default() });

@@ -77,6 +77,16 @@ pub enum TrainError {
         /// Whether its content is at fault (exit 3) or the system (exit 1).
         bad_data: bool,
     },
+    /// A dataset that training refuses.
+    #[error(
+        "{dataset}: {errors} errors; correct them, or leave the rows that cannot be read out of a run with --force"
+    )]
+    Unsound {
+        /// The dataset.
+        dataset: String,
+        /// How many rows cannot be read, and what else refuses it.
+        errors: usize,
+    },
     /// The loss or a gradient is no longer a number.
     #[error(
         "training diverged at step {step}: {what} is not finite; lower --learning-rate or raise --warmup-ratio"
@@ -246,7 +256,7 @@ impl TrainError {
             Self::Data(DataError::Hub(error)) => hub_code(error),
             Self::Data(error) => data_code(error),
             Self::File { bad_data: false, .. } => 1,
-            Self::ForeignTokenizer { .. } | Self::File { .. } => 3,
+            Self::ForeignTokenizer { .. } | Self::File { .. } | Self::Unsound { .. } => 3,
             Self::Diverged { .. } | Self::NotFinite { .. } => 6,
             Self::Replay { .. }
             | Self::ProofFailed { .. }

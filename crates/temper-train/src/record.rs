@@ -54,6 +54,7 @@ impl RunRequest {
             max_train_samples: self.settings.max_train_samples,
             max_eval_samples: self.settings.max_eval_samples,
             max_test_samples: self.settings.max_test_samples,
+            skip_unreadable: self.settings.force,
         }
     }
 

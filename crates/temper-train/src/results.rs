@@ -1,4 +1,5 @@
 use serde::Serialize;
+use serde_json::{Map, Value};
 use temper_data::DataReport;
 use temper_freeze::FreezePlan;
 
@@ -46,6 +47,9 @@ pub struct Results {
     pub merge_difference: Option<f64>,
     /// What was kept of frozen layers' output, and what that spared.
     pub trunk_cache: Option<TrunkReports>,
+    /// What `--tune-threshold` chose on the validation split; the test is scored with it.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub tuned: Map<String, Value>,
     /// The dataset as the run saw it.
     pub data: DataReport,
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Bench, assert_fails, assert_succeeds, stdout};
+use common::{Bench, assert_fails, assert_succeeds, reviews, stderr, stdout};
 use serde_json::Value;
 
 fn examined(bench: &Bench, toolkit: &str) -> Value {
@@ -69,6 +69,56 @@ fn the_text_names_every_part() {
 #[test]
 fn what_is_to_be_examined_has_to_be_said() {
     assert_fails(&Bench::new().run(&["doctor"]), 2, &["--machine"]);
+    assert_fails(&Bench::new().run(&["doctor", "reviews.csv", "--machine"]), 2, &["--machine"]);
+}
+
+/// Rows that cannot be read are told with all else that is wrong, refuse a run, and are left out of one with --force.
+#[test]
+fn a_dataset_is_examined_and_faulty_rows_are_refused_or_left_out() {
+    let bench = Bench::new();
+    let output = bench.run(&["doctor", "reviews.csv", "--model", "./model", "--max-seq-length", "4"]);
+    assert_succeeds(&output);
+    let text = stdout(&output);
+    for part in
+        ["text-classification", "neg ", "tokens: mean", "longer than the model reads; that is 4 tokens"]
+    {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+
+    let mut rows = reviews(200);
+    rows.push_str("a text without a label,\n");
+    bench.write("faulty.csv", &rows);
+    let row = ["faulty.csv", "row 201"];
+    assert_fails(&bench.run(&["finetune", "./model", "faulty.csv", "--max-seq-length", "16"]), 3, &row);
+    assert!(!bench.path("runs").exists());
+    let output = bench.run(&["doctor", "faulty.csv", "--json"]);
+    assert_fails(&output, 3, &["1 errors", "--force"]);
+    let diagnosis: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let first = &diagnosis["findings"][0];
+    assert_eq!((first["kind"].as_str(), first["severity"].as_str()), (Some("unreadable-row"), Some("error")));
+    assert_eq!(first["rows"][0][0]["row"], 201);
+
+    let flags = ["--learning-rate", "5e-3", "--max-seq-length", "16", "--max-steps", "6", "--force"];
+    let mut arguments = vec!["finetune", "./model", "faulty.csv", "--run-name", "left-out"];
+    arguments.extend(flags);
+    let output = bench.run(&arguments);
+    assert_succeeds(&output);
+    assert!(stderr(&output).contains("cannot be read: 1"), "{}", stderr(&output));
+    let results = bench.json("runs/left-out/results.json");
+    assert_eq!(results["data"]["unreadable"][0]["row"], 201);
+    assert!(bench.read("runs/left-out/run.toml").contains("force = true"));
+}
+
+/// A model whose labels are those of the dataset in another order: a run would turn its answers around.
+#[test]
+fn labels_of_another_order_are_told() {
+    let bench = Bench::new();
+    let mut config = bench.json("model/config.json");
+    config["id2label"] = serde_json::json!({ "0": "pos", "1": "neg" });
+    bench.write("model/config.json", &config.to_string());
+    let output = bench.run(&["doctor", "reviews.csv", "--model", "./model"]);
+    assert_succeeds(&output);
+    assert!(stdout(&output).contains("the same labels in another order"), "{}", stdout(&output));
 }
 
 #[test]

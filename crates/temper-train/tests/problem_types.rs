@@ -103,6 +103,39 @@ fn a_text_has_any_number_of_labels() {
     assert_fails(&bench.run(&["evaluate", "runs/one", "several.jsonl"]), 2, &["any number of labels a text"]);
 }
 
+/// The threshold that validation chooses is recorded, decides the test, and is what evaluate and predict decide by.
+#[test]
+fn the_threshold_of_labels_is_chosen_on_validation() {
+    let bench = Bench::new();
+    bench.write("several.jsonl", &several(240, None));
+    // A model that has hardly learned is far from a threshold of 0.5.
+    assert_succeeds(&finetune(&bench, "several.jsonl", "run", &["--max-steps", "12", "--tune-threshold"]));
+    let results = bench.json("runs/run/results.json");
+    let chosen = results["tuned"]["label_threshold"].as_f64().unwrap();
+    assert!(chosen > 0.0 && chosen < 1.0 && chosen != 0.5, "{chosen}");
+    assert_eq!(bench.json("runs/run/model/temper.json")["task"]["label_threshold"], chosen);
+
+    let evaluated = |split: &str, flags: &[&str]| {
+        let output = bench.run(&[&["evaluate", "runs/run", "--json", "--split", split][..], flags].concat());
+        assert_succeeds(&output);
+        let scores: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        scores["metrics"].clone()
+    };
+    assert_eq!(evaluated("test", &[]), results["test"]["metrics"]);
+    let micro_f1 = |flags: &[&str]| evaluated("validation", flags)[0][1].as_f64().unwrap();
+    let best = micro_f1(&[]);
+    for other in ["0.3", "0.4", "0.5", "0.6", "0.7"] {
+        assert!(micro_f1(&["--label-threshold", other]) <= best, "{other}");
+    }
+
+    let predict = ["predict", "runs/run", "--text", "the film is great.", "--json"];
+    let output = bench.run(&[&predict[..], &["--label-threshold", "0.9999"]].concat());
+    let row: Value = serde_json::from_str(stdout(&output).trim()).unwrap();
+    assert_eq!(row["labels"], json!([]));
+    let wrong = bench.run(&[&predict[..], &["--aggregation", "max"]].concat());
+    assert_fails(&wrong, 2, &["--aggregation decides nothing here", "sigmoid"]);
+}
+
 #[test]
 fn a_text_has_a_number() {
     let bench = Bench::new();

@@ -169,6 +169,23 @@ fn questions_without_an_answer_get_none() {
 }
 
 #[test]
+fn the_threshold_of_no_answer_is_chosen_on_validation() {
+    let bench = bench(true);
+    let flags = ["--version-2-with-negative", "--tune-threshold", "--max-steps", "40"];
+    assert_succeeds(&bench.run(&arguments("run", &flags)));
+    let chosen = bench.json("runs/run/results.json")["tuned"]["null_threshold"].as_f64().unwrap();
+    assert_eq!(bench.json("runs/run/model/temper.json")["task"]["null_threshold"], chosen);
+    let evaluated = bench.run(&["evaluate", "runs/run", "--split", "validation", "--json"]);
+    assert_succeeds(&evaluated);
+    let scores: Value = serde_json::from_str(&stdout(&evaluated)).unwrap();
+    assert!((metric(&scores, "f1") - metric(&scores, "best_f1")).abs() < 1e-12, "{scores}");
+    assert_eq!(metric(&scores, "best_f1_threshold"), chosen);
+    let never = bench.run(&["evaluate", "runs/run", "--json", "--null-score-diff-threshold", "-1000"]);
+    let scores: Value = serde_json::from_str(&stdout(&never)).unwrap();
+    assert_eq!(metric(&scores, "f1"), scores["baseline"].as_f64().unwrap());
+}
+
+#[test]
 fn an_interrupted_run_goes_on_to_the_same_bits() {
     let bench = bench(false);
     // So many steps that it does not end before it is interrupted.

@@ -77,6 +77,7 @@ fn entities_are_found_at_the_places_that_are_named() {
     assert_succeeds(&finetune(&bench, "words.jsonl", "run", &[]));
     let results = bench.json("runs/run/results.json");
     assert!(metric(&results["test"], "f1") > 0.9, "{}", results["test"]);
+    assert!(metric(&results["test"], "strict_f1") > 0.8, "{}", results["test"]);
     assert_eq!(results["test"]["tables"][0]["rows"].as_array().unwrap().len(), 3);
     let config = bench.json("runs/run/model/config.json");
     assert_eq!(config["architectures"][0], "BertForTokenClassification");
@@ -99,6 +100,15 @@ fn entities_are_found_at_the_places_that_are_named() {
         stdout(&bench.run(&["predict", "runs/run", "--text", "the cast is dull"]))
             .contains("blame=dull (12-16)")
     );
+
+    for aggregation in ["first", "average", "max"] {
+        // Every word is one token here.
+        let flags = ["--json", "--text", text, "--aggregation", aggregation];
+        let again = bench.run(&[&["predict", "runs/run"][..], &flags].concat());
+        assert_eq!(stdout(&again), stdout(&predicted), "{aggregation}");
+    }
+    let wrong = bench.run(&["predict", "runs/run", "--text", text, "--aggregation", "simple"]);
+    assert_fails(&wrong, 2, &["simple", "average"]);
 
     let evaluated = bench.run(&["evaluate", "runs/run", "--json"]);
     assert_succeeds(&evaluated);

@@ -13,6 +13,7 @@ use temper_hub::Hub;
 pub use self::error::AnswerError;
 
 use self::reader::QuestionReader;
+use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::rows::{DatasetRows, Record, RowsRequest, load_rows};
 use crate::{DataError, DatasetTables, Task};
 
@@ -90,4 +91,38 @@ pub fn load_question_answering(
     let prepare = |dataset: &DatasetTables| Ok(QuestionReader::new(dataset, request.unanswerable));
     let (rows, reader) = load_rows(hub, &request.rows, Task::QuestionAnswering, prepare)?;
     Ok(QuestionAnsweringData { rows, moved: reader.moved })
+}
+
+/// Examines a dataset as questions: what may be wrong with it.
+///
+/// # Errors
+/// What concerns no single row, as for [`load_question_answering`].
+pub fn examine_question_answering(
+    hub: &Hub,
+    request: &QuestionRequest,
+    measure: Option<Measure<'_>>,
+) -> Result<Diagnosis, DataError> {
+    let prepare = |dataset: &DatasetTables| Ok(QuestionReader::new(dataset, request.unanswerable));
+    examine_rows(hub, &request.rows, Task::QuestionAnswering, measure, prepare)
+}
+
+impl Examined for Question {
+    fn texts(&self) -> Vec<(&'static str, Cow<'_, str>)> {
+        vec![("question", Cow::from(&self.question)), ("context", Cow::from(&self.context))]
+    }
+
+    /// Whether there is an answer: those who answer a question need not name the same words.
+    fn target(&self, _labels: &[String]) -> String {
+        if self.answers.is_empty() { "no answer".into() } else { "an answer".into() }
+    }
+
+    fn labels(&self) -> Vec<usize> {
+        Vec::new()
+    }
+}
+
+impl KnowsLabels for QuestionReader {
+    fn label_names(&self) -> &[String] {
+        &[]
+    }
 }

@@ -153,10 +153,11 @@ impl TableReader for QuestionReader {
             return Err(AnswerError::NoAnswer { file, row: *row, count }.into());
         }
         let settled = settle(&table.file, found)?;
-        self.moved += settled.moved;
+        self.moved += settled.moved.len();
         self.check_ids(&table.file, &settled.rows)?;
         let notices = settled.notice.into_iter().collect();
-        Ok(TableRows { rows: settled.rows, unlabelled: unanswered.len(), notices })
+        let (rows, doubts) = (settled.rows, settled.moved);
+        Ok(TableRows { rows, unlabelled: unanswered.len(), doubts, notices })
     }
 
     fn check(&self, dataset: &DatasetRows<Question>) -> Result<(), DataError> {

@@ -6,6 +6,7 @@ use super::cells::Written;
 use super::offsets::{Miss, common_unit, quoted};
 use super::{Answer, AnswerError, Question};
 use crate::DataError;
+use crate::rows::{Doubt, DoubtKind};
 
 /// Answers that a notice names.
 const TOLD: usize = 3;
@@ -22,7 +23,7 @@ pub(super) struct Found {
 pub(super) struct Settled {
     pub rows: Vec<Question>,
     /// Answers that were taken from another place than their offset.
-    pub moved: usize,
+    pub moved: Vec<Doubt>,
     /// What the user should know of them.
     pub notice: Option<String>,
 }
@@ -31,21 +32,20 @@ pub(super) struct Settled {
 pub(super) fn settle(file: &Path, found: Vec<Found>) -> Result<Settled, DataError> {
     let misses = found.iter().flat_map(|row| &row.places).filter_map(|place| place.as_ref().err());
     let unit = common_unit(misses.clone());
-    let moved = misses.count();
-    let hint = unit.filter(|_| moved > 0).map(|unit| {
-        format!("; the offsets of all such answers of this file ({moved}) are right if they count {unit}")
+    let count = misses.count();
+    let hint = unit.filter(|_| count > 0).map(|unit| {
+        format!("; the offsets of all such answers of this file ({count}) are right if they count {unit}")
     });
     let hint = hint.unwrap_or_default();
-    let mut told = Vec::new();
+    let mut moved = Vec::new();
     let mut rows = Vec::with_capacity(found.len());
     for Found { mut question, answers, places } in found {
         for (answer, place) in answers.into_iter().zip(places) {
             let start = match place {
                 Ok(start) => start,
                 Err(Miss { places: 1, first, .. }) => {
-                    if told.len() < TOLD {
-                        told.push(format!("row {}: from {} to {first}", question.row, answer.start));
-                    }
+                    let reason = format!("from {} to {first}", answer.start);
+                    moved.push(Doubt { row: question.row, kind: DoubtKind::MovedAnswer, reason });
                     first
                 }
                 Err(miss) => return Err(misplaced(file, question.row, &answer, miss, hint)),
@@ -54,13 +54,14 @@ pub(super) fn settle(file: &Path, found: Vec<Found>) -> Result<Settled, DataErro
         }
         rows.push(question);
     }
-    let notice = (moved > 0).then(|| {
-        let more = if moved > told.len() { ", ..." } else { "" };
+    let notice = (!moved.is_empty()).then(|| {
+        let told = moved.iter().take(TOLD).map(|doubt| format!("row {}: {}", doubt.row, doubt.reason));
+        let (count, told) = (moved.len(), told.collect::<Vec<_>>().join(", "));
+        let more = if count > TOLD { ", ..." } else { "" };
         format!(
             "{}: answers that do not stand at their offset, taken from the one place where their context has \
-             them: {moved} ({}{more}){hint}",
+             them: {count} ({told}{more}){hint}",
             file.display(),
-            told.join(", ")
         )
     });
     Ok(Settled { rows, moved, notice })

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::TagScheme;
+use crate::rows::Doubt;
 
 /// Rows that a notice names.
 const TOLD: usize = 5;
@@ -16,10 +17,11 @@ pub(super) struct Faults {
 
 impl Faults {
     /// Adds rows of a file, each with the first place that is not allowed, in words.
-    pub fn add(&mut self, file: &Path, found: Vec<(usize, String)>) {
+    pub fn add(&mut self, file: &Path, found: &[Doubt]) {
         self.count += found.len();
         let room = TOLD - self.first.len();
-        self.first.extend(found.into_iter().take(room).map(|(row, fault)| (file.to_path_buf(), row, fault)));
+        let told = found.iter().take(room);
+        self.first.extend(told.map(|doubt| (file.to_path_buf(), doubt.row, doubt.reason.clone())));
     }
 
     /// How many rows there are.
@@ -49,17 +51,22 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::DoubtKind;
 
     #[test]
     fn the_first_rows_are_named_and_all_are_counted() {
         let mut faults = Faults::default();
         assert_eq!(faults.notice(TagScheme::Bio), None);
-        let fault = |row: usize| (row, "word 1: `I-X` at the start".to_string());
-        faults.add(Path::new("a.conll"), (1..4).map(fault).collect());
+        let fault = |row: usize| Doubt {
+            row,
+            kind: DoubtKind::InvalidTags,
+            reason: "word 1: `I-X` at the start".to_string(),
+        };
+        faults.add(Path::new("a.conll"), &(1..4).map(fault).collect::<Vec<_>>());
         let notice = faults.notice(TagScheme::Bio).unwrap();
         assert!(notice.starts_with("BIO (IOB2) does not allow the tags of 3 rows"), "{notice}");
         assert!(notice.ends_with("a.conll, row 3 (word 1: `I-X` at the start)"), "{notice}");
-        faults.add(Path::new("b.conll"), (1..9).map(fault).collect());
+        faults.add(Path::new("b.conll"), &(1..9).map(fault).collect::<Vec<_>>());
         let notice = faults.notice(TagScheme::Bio).unwrap();
         assert!(notice.contains("of 11 rows") && notice.contains("b.conll, row 2 ("), "{notice}");
         assert!(notice.ends_with("; ..."), "{notice}");

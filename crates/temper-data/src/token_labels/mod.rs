@@ -8,6 +8,7 @@ mod scheme;
 mod spans;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use temper_hub::Hub;
 
@@ -18,7 +19,8 @@ pub use self::spans::split_words;
 use self::entries::{Place, Written};
 use self::faults::Faults;
 use self::names::Tags;
-use crate::rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
+use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
+use crate::rows::{DatasetRows, Doubt, DoubtKind, Record, RowsRequest, TableReader, TableRows, load_rows};
 use crate::{DataError, DatasetTables, Table, Task, Unlabelled, Value};
 
 /// What to load.
@@ -86,6 +88,45 @@ pub fn load_token_classification(
     rows.notices.splice(..0, tags.notices);
     rows.notices.extend(faults.notice(tags.scheme));
     Ok(TokenClassificationData { rows, tag_names: tags.names, scheme: tags.scheme, invalid: faults.count() })
+}
+
+/// Examines a dataset as sentences with tags: what may be wrong with it.
+///
+/// # Errors
+/// What concerns no single row, as for [`load_token_classification`].
+pub fn examine_token_classification(
+    hub: &Hub,
+    request: &TagRequest,
+    measure: Option<Measure<'_>>,
+) -> Result<Diagnosis, DataError> {
+    let prepare = |dataset: &DatasetTables| TaggedTextReader::new(dataset, request.strict);
+    examine_rows(hub, &request.rows, Task::TokenClassification, measure, prepare)
+}
+
+impl Examined for TaggedText {
+    fn texts(&self) -> Vec<(&'static str, Cow<'_, str>)> {
+        vec![("text", self.key())]
+    }
+
+    fn target(&self, labels: &[String]) -> String {
+        let tags = self.words.iter().zip(&self.tags).filter(|(_, tag)| labels[**tag] != "O");
+        let tags: Vec<String> = tags.map(|(word, tag)| format!("{word} {}", labels[*tag])).collect();
+        if tags.is_empty() { "no entity".into() } else { tags.join(", ") }
+    }
+
+    fn labels(&self) -> Vec<usize> {
+        self.tags.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+impl KnowsLabels for TaggedTextReader {
+    fn label_names(&self) -> &[String] {
+        &self.tags.names
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.tags.notices.clone()
+    }
 }
 
 /// Where words and tags stand, by column.
@@ -188,24 +229,25 @@ impl TaggedTextReader {
     }
 
     /// Notes what the scheme does not allow.
-    fn check_scheme(&mut self, table: &Table, rows: &[TaggedText]) -> Result<(), DataError> {
+    fn check_scheme(&mut self, table: &Table, rows: &[TaggedText]) -> Result<Vec<Doubt>, DataError> {
         let scheme = self.tags.scheme;
         let fault = |row: &TaggedText| {
             let names: Vec<&str> = row.tags.iter().map(|tag| self.tags.names[*tag].as_str()).collect();
-            scheme.fault(&names).map(|fault| (row.row, fault))
+            let reason = scheme.fault(&names)?;
+            Some(Doubt { row: row.row, kind: DoubtKind::InvalidTags, reason })
         };
-        let found: Vec<(usize, String)> = rows.iter().filter_map(fault).collect();
+        let found: Vec<Doubt> = rows.iter().filter_map(fault).collect();
         match found.first() {
-            Some((row, fault)) if self.strict => Err(DataError::from(TagError::Sequence {
+            Some(Doubt { row, reason, .. }) if self.strict => Err(DataError::from(TagError::Sequence {
                 file: table.file.clone(),
                 row: *row,
-                fault: fault.clone(),
+                fault: reason.clone(),
                 scheme: scheme.name(),
                 count: found.len(),
             })),
             _ => {
-                self.faults.add(&table.file, found);
-                Ok(())
+                self.faults.add(&table.file, &found);
+                Ok(found)
             }
         }
     }
@@ -237,12 +279,13 @@ impl TableReader for TaggedTextReader {
                 count: unlabelled.len(),
             });
         }
-        self.check_scheme(&table, &rows)?;
+        let doubts = self.check_scheme(&table, &rows)?;
         let passed_over = empty.first().map(|first| {
             let (file, count) = (table.file.display(), empty.len());
             format!("{file}: rows without words are passed over: {count} (the first is row {first})")
         });
-        Ok(TableRows { rows, unlabelled: unlabelled.len(), notices: passed_over.into_iter().collect() })
+        let notices = passed_over.into_iter().collect();
+        Ok(TableRows { rows, unlabelled: unlabelled.len(), doubts, notices })
     }
 
     fn check(&self, dataset: &DatasetRows<TaggedText>) -> Result<(), DataError> {

@@ -8,7 +8,7 @@ use crate::backend::Backend;
 use crate::record::ResumedRecord;
 use crate::settings::{Preset, Settings};
 use crate::sources::files_of;
-use crate::tasks::{self, LoadRequest, Scores};
+use crate::tasks::{self, DecisionOptions, LoadRequest, Scores};
 use crate::terminal::{print, print_line, say};
 use crate::training::{EvaluationLoader, Progress, evaluate as run};
 use crate::{
@@ -31,6 +31,9 @@ pub struct EvaluateArgs {
     /// How texts are cut
     #[command(flatten)]
     pub cut: CutOptions,
+    /// How predictions are made of outputs
+    #[command(flatten)]
+    pub decide: DecisionOptions,
     /// Tokens computed at once
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
@@ -60,7 +63,7 @@ pub struct EvaluateArgs {
 /// See [`TrainError`].
 pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
     let on = compute_on(args.backend, args.precision)?;
-    let predictor = Predictor::load(&args.model, &args.sources, on, &args.cut, args.quiet)?;
+    let predictor = Predictor::load(&args.model, &args.sources, on, (&args.cut, &args.decide), args.quiet)?;
     let (request, recorded) = match &args.dataset {
         Some(dataset) => (named(args, dataset, &predictor), None),
         None => {

@@ -49,7 +49,7 @@ use temper_data::{EncodeSettings, TextTokenizer};
 use temper_models::{HeadRequest, Model, Precision};
 
 use crate::backend::Backend;
-use crate::tasks::{self, Encoder, Task};
+use crate::tasks::{self, DecisionOptions, Encoder, Task};
 use crate::terminal::say;
 use crate::training::TaskModel;
 use crate::{
@@ -69,13 +69,13 @@ struct Predictor {
 }
 
 impl Predictor {
-    /// Loads a model; texts are cut as the options say, else as in training. Without `quiet`, what is
+    /// Loads a model; texts are cut and predictions made as the options say, else as in training. Without `quiet`, what is
     /// unusual is said.
     fn load(
         name: &str,
         sources: &SourceOptions,
         (device, precision): (Device, Precision),
-        cut: &CutOptions,
+        (cut, decide): (&CutOptions, &DecisionOptions),
         quiet: bool,
     ) -> Result<Self, TrainError> {
         let local = LocalModel::find(&sources.hub(true), name)?;
@@ -84,7 +84,8 @@ impl Predictor {
         }
         let encoding = local.encoding()?;
         let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
-        let task = tasks::of_model(&loaded.model, &loaded.config, &encoding.task_record())?;
+        let task = tasks::of_model(&loaded.model, &loaded.config, &decide.over(&encoding.task_record()))?;
+        decide.check(task.as_ref())?;
         let bounds = loaded.config.bounds();
         let asked = cut;
         let (cut, mut notices) = encoding.cut(asked, bounds.max_positions)?;

@@ -6,7 +6,7 @@ use super::texts::Pairs;
 use super::windows::{Window, Windows};
 use super::{Predictor, TextOptions, compute_on};
 use crate::backend::Backend;
-use crate::tasks::Inputs;
+use crate::tasks::{DecisionOptions, Inputs};
 use crate::terminal::{field, print, say};
 use crate::training::{EvaluationLoader, predict as run};
 use crate::{CutOptions, PrecisionSetting, SourceOptions, TrainError};
@@ -22,6 +22,9 @@ pub struct PredictArgs {
     /// How texts are cut
     #[command(flatten)]
     pub cut: CutOptions,
+    /// How predictions are made of outputs
+    #[command(flatten)]
+    pub decide: DecisionOptions,
     /// Tokens computed at once
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
@@ -46,7 +49,7 @@ pub struct PredictArgs {
 /// See [`TrainError`].
 pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
     let on = compute_on(args.backend, args.precision)?;
-    let predictor = Predictor::load(&args.model, &args.sources, on, &args.cut, false)?;
+    let predictor = Predictor::load(&args.model, &args.sources, on, (&args.cut, &args.decide), false)?;
     let columns = predictor.encoding.columns();
     let inputs = predictor.task.inputs();
     let texts = args.texts.open(columns, inputs, Pairs::of(columns, inputs))?;

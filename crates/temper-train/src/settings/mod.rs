@@ -57,6 +57,10 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub strict_tags: bool,
+    /// Train without the rows that cannot be read; else the first of them is an error. temper doctor DATASET lists them
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(action = clap::ArgAction::Set)]
+    pub force: bool,
     /// What the label of a text is: single_label_classification, multi_label_classification (a list, or parts between
     /// --label-separator) or regression (a number); lists are several labels by default, all else is one
     #[arg(long, value_name = "TYPE", value_parser = named::<ProblemType>)]
@@ -71,6 +75,17 @@ pub struct Settings {
     /// Where questions may have no answer: by how much the score of "no answer" must exceed the best answer's
     #[arg(long, default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
     pub null_score_diff_threshold: f64,
+    /// From which probability on a label is predicted, where a text may have several
+    #[arg(long, default_value_t = 0.5, value_parser = probability)]
+    pub label_threshold: f64,
+    /// Choose --label-threshold and --null-score-diff-threshold on the validation split when training has ended: by the
+    /// micro F1 of labels and the F1 of answers
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(action = clap::ArgAction::Set)]
+    pub tune_threshold: bool,
+    /// Which tokens of a word decide its label: first, average or max, as transformers' pipeline has them
+    #[arg(long, default_value = "first", value_parser = named::<Aggregation>)]
+    pub aggregation: Aggregation,
     /// How much each label counts in the loss: a number for each label in their order, between commas, or balanced,
     /// by which rare labels count as much as common ones
     #[arg(long, value_name = "balanced|LIST")]
@@ -185,7 +200,11 @@ fn above_zero_or_infinite(text: &str) -> Result<f64, String> {
     number(text, |&value| value > 0.0, "it must be above 0")
 }
 
-fn finite(text: &str) -> Result<f64, String> {
+pub(crate) fn probability(text: &str) -> Result<f64, String> {
+    number(text, |&value| value > 0.0 && value < 1.0, "it must be between 0 and 1")
+}
+
+pub(crate) fn finite(text: &str) -> Result<f64, String> {
     number(text, |value: &f64| value.is_finite(), "it must be finite")
 }
 
@@ -206,7 +225,7 @@ fn factor(text: &str) -> Result<f64, String> {
 }
 
 /// One of an enum's names, as files have them.
-fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(crate) fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 
@@ -224,6 +243,20 @@ pub enum ProblemType {
     MultiLabelClassification,
     /// A number, or several.
     Regression,
+}
+
+/// Which tokens of a word decide its label; names and meaning are those of transformers'
+/// `TokenClassificationPipeline`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregation {
+    /// The first.
+    #[default]
+    First,
+    /// All of them: the mean of their probabilities.
+    Average,
+    /// The one with the highest probability.
+    Max,
 }
 
 /// Where what frozen lowest layers make of an example is kept.

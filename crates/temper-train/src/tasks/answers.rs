@@ -10,6 +10,7 @@ use temper_metrics::answers::{AnswerScore, ScoredQuestion, SquadReport, SquadSco
 use temper_metrics::bootstrap_interval;
 
 use super::best_spans::{BestSpans, Span, softmax};
+use super::decisions::NULL_THRESHOLD;
 use super::span_loss::span_loss_of;
 use super::spans::{ContextWindow, SplitQuestions, characters};
 use super::{Decoded, Output, Predictions, ScoreTable, Scores};
@@ -161,6 +162,18 @@ fn report_table(report: &SquadReport) -> ScoreTable {
 }
 
 impl Predictions for Answers {
+    /// The threshold with the highest F1, where some questions have no answer.
+    fn tuned(&self) -> Map<String, Value> {
+        let report = self.report().filter(|_| self.null_threshold.is_some());
+        report.iter().map(|report| (NULL_THRESHOLD.to_owned(), json!(report.best_f1.threshold))).collect()
+    }
+
+    fn decide_by(&mut self, record: &Map<String, Value>) {
+        if let Some(threshold) = record.get(NULL_THRESHOLD).and_then(Value::as_f64) {
+            self.null_threshold = Some(threshold);
+        }
+    }
+
     fn add(&mut self, feature: usize, output: Output) {
         let example = self.examples[feature];
         let context = &self.questions[example].context;

@@ -31,8 +31,13 @@ impl Classified {
 
     /// Cross-entropy in nats.
     pub fn loss(&self, target: usize) -> f64 {
-        -self.probabilities()[target].max(f64::MIN_POSITIVE).ln()
+        cross_entropy(self.probabilities()[target])
     }
+}
+
+/// Cross-entropy of a target in nats, of its probability. It is finite also where that is 0.
+pub(super) fn cross_entropy(probability: f64) -> f64 {
+    -probability.max(f64::MIN_POSITIVE).ln()
 }
 
 #[cfg(test)]

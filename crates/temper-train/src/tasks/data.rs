@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use temper_data::{DataReport, DatasetRows, RowsRequest, Task as Kind, TextTokenizer, Truncation};
+use temper_data::{DataReport, DatasetRows, Measure, RowsRequest, Task as Kind, TextTokenizer, Truncation};
 use temper_hub::{Hub, Resolved};
 
 use super::{Predictions, Task};
@@ -51,6 +51,20 @@ pub struct LoadRequest<'a> {
     pub record: Option<Map<String, Value>>,
     /// The splits that are encoded.
     pub wanted: &'a [Split],
+}
+
+/// A dataset to examine.
+pub struct ExamineRequest<'a> {
+    /// Where files come from.
+    pub hub: &'a Hub,
+    /// Which rows.
+    pub dataset: RowsRequest,
+    /// The task, where it is named.
+    pub task: Option<Kind>,
+    /// How its rows are read.
+    pub settings: &'a Settings,
+    /// How texts are measured in tokens, if they are.
+    pub measure: Option<Measure<'a>>,
 }
 
 impl LoadRequest<'_> {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use temper_data::{DataError, Task as Kind, find_card};
+use temper_data::{DataError, Diagnosis, RowsRequest, Task as Kind, find_card};
 use temper_models::{Model, ModelConfig};
 
-use super::{LoadRequest, Splits, Task, question_answering, text_classification, token_classification};
+use super::{
+    ExamineRequest, LoadRequest, Splits, Task, question_answering, text_classification, token_classification,
+};
 use crate::{Columns, TrainError};
 
 /// The task of a model; `None` where its head is that of another.
@@ -19,6 +21,8 @@ struct Entry {
     roles: &'static [&'static str],
     /// Reads and encodes a dataset for it; the task is what the data makes of it, such as its labels.
     load: fn(&LoadRequest<'_>) -> Result<Splits, TrainError>,
+    /// Finds what may be wrong with a dataset for it.
+    examine: fn(&ExamineRequest<'_>) -> Result<Diagnosis, DataError>,
     /// The task that a fine-tuned model was trained for, with what it recorded.
     of_model: fn(&Model, &ModelConfig, &Map<String, Value>) -> OfModel,
 }
@@ -29,18 +33,21 @@ const TASKS: &[Entry] = &[
         kind: Kind::TextClassification,
         roles: &["label", "text_pair"],
         load: text_classification::load,
+        examine: text_classification::examine,
         of_model: text_classification::of_model,
     },
     Entry {
         kind: Kind::TokenClassification,
         roles: &["tokens", "tags", "spans"],
         load: token_classification::load,
+        examine: token_classification::examine,
         of_model: token_classification::of_model,
     },
     Entry {
         kind: Kind::QuestionAnswering,
         roles: &["question", "context", "answers"],
         load: question_answering::load,
+        examine: question_answering::examine,
         of_model: question_answering::of_model,
     },
 ];
@@ -60,18 +67,31 @@ pub fn by_name(name: &str) -> Result<Kind, String> {
 /// # Errors
 /// [`TrainError::Data`], also for a card of a task that is not in the list.
 pub fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
-    let dataset = &request.dataset;
+    let entry = entry(&request.dataset, request.task)?;
+    (entry.load)(request)
+}
+
+/// Examines a dataset for the task that is named, or that its card names, or that its columns tell.
+///
+/// # Errors
+/// [`TrainError::Data`] for what concerns no single row, and for a card of a task that is not in the list.
+pub fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, TrainError> {
+    let entry = entry(&request.dataset, request.task)?;
+    Ok((entry.examine)(request)?)
+}
+
+/// The task that is named, or that a dataset's card names, or that its columns tell.
+fn entry(dataset: &RowsRequest, named: Option<Kind>) -> Result<&'static Entry, TrainError> {
     let card = find_card(&dataset.name_or_path, &dataset.card_directories).ok();
-    let kind = request.task.or(card.map(|card| card.task));
+    let kind = named.or(card.map(|card| card.task));
     let kind = kind.unwrap_or_else(|| of_columns(&dataset.columns.asked));
-    match TASKS.iter().find(|entry| entry.kind == kind) {
-        Some(entry) => (entry.load)(request),
-        None => Err(TrainError::Data(DataError::WrongTask {
+    TASKS.iter().find(|entry| entry.kind == kind).ok_or_else(|| {
+        TrainError::Data(DataError::WrongTask {
             name: dataset.name_or_path.clone(),
             task: kind.name(),
             wanted: TASKS[0].kind.name(),
-        })),
-    }
+        })
+    })
 }
 
 /// The task whose data alone has these roles.

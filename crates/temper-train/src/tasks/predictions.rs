@@ -1,6 +1,7 @@
 //! What a model gives for examples, and how good that is.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use temper_metrics::ConfusionMatrix;
 
@@ -48,6 +49,15 @@ pub trait Predictions: Send {
 
     /// The prediction of an example in words.
     fn decode(&self, example: usize) -> Decoded;
+
+    /// What decides best on these examples, as a model records it ([`DecisionOptions`](super::DecisionOptions)); nothing
+    /// where there is nothing to choose.
+    fn tuned(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    /// Decides as such a record says.
+    fn decide_by(&mut self, _record: &Map<String, Value>) {}
 }
 
 /// A prediction in words.

@@ -5,22 +5,23 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use serde_json::{Map, Value, json};
 use temper_data::{
-    DataReport, EncodedSet, Question, QuestionRequest, SplitContent, Task as Kind, UnlabelledText,
-    load_question_answering,
+    DataError, DataReport, Diagnosis, EncodedSet, Question, QuestionRequest, SplitContent, Task as Kind,
+    UnlabelledText, examine_question_answering, load_question_answering,
 };
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
 use super::answers::{Answers, by_shared_words};
+use super::decisions::NULL_THRESHOLD;
 use super::list::OfModel;
 use super::objective::Objective;
 use super::span_loss::span_loss;
 use super::spans::{Contexts, SplitQuestions, encode};
-use super::{Baseline, Encoder, Examples, Inputs, LoadRequest, Output, Predictions, Splits, Task, per_token};
+use super::{
+    Baseline, Encoder, ExamineRequest, Examples, Inputs, LoadRequest, Output, Predictions, Splits, Task,
+    per_token,
+};
 use crate::examples::{Features, Split, Target, full_train_tokens};
 use crate::{Settings, TrainError};
-
-/// Where a model's record keeps the threshold.
-const NULL_THRESHOLD: &str = "null_threshold";
 
 /// A span of a context that answers a question, or none.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +80,16 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
         full_train_tokens,
         report,
     })
+}
+
+/// Finds what may be wrong with a dataset for this task.
+///
+/// # Errors
+/// What concerns no single row.
+pub(super) fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, DataError> {
+    let unanswerable = request.settings.version_2_with_negative;
+    let asked = QuestionRequest { rows: request.dataset.clone(), unanswerable };
+    examine_question_answering(request.hub, &asked, request.measure)
 }
 
 fn content<'a>(rows: &[Question], contexts: &'a Contexts) -> SplitContent<'a> {

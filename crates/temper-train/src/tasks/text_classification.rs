@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use temper_data::{
-    DataReport, EncodeSettings, EncodedSet, LabelKind, LabelRequest, LabelledText, SplitContent,
-    Task as Kind, TextClassificationData, TextInput, TextLabel, UnlabelledText, encode_all,
-    load_text_classification,
+    DataError, DataReport, Diagnosis, EncodeSettings, EncodedSet, LabelKind, LabelRequest, LabelledText,
+    RowsRequest, SplitContent, Task as Kind, TextClassificationData, TextInput, TextLabel, UnlabelledText,
+    encode_all, examine_text_classification, load_text_classification,
 };
 use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
 use super::classified::Classified;
+use super::decisions::LABEL_THRESHOLD;
 use super::list::OfModel;
 use super::objective::{LabelCounts, Objective};
 use super::text_predictions::TextPredictions;
-use super::{Baseline, Encoder, Examples, LoadRequest, Output, Predictions, Splits, Task};
+use super::{Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, Splits, Task};
 use crate::baselines::{Fitted, fitted};
 use crate::examples::{Features, Split, Target, full_train_tokens, within_budget};
 use crate::settings::ProblemType;
@@ -35,6 +36,8 @@ pub struct TextClassification {
     pub meaning: OutputMeaning,
     /// What stood between the labels of a text in its training.
     separator: Option<String>,
+    /// From which probability on a label is predicted, where a text may have several.
+    pub(super) threshold: f64,
     objective: Objective,
 }
 
@@ -54,7 +57,7 @@ impl TextClassification {
     }
 
     pub(super) fn of(labels: Vec<String>, meaning: OutputMeaning) -> Self {
-        Self { labels, meaning, separator: None, objective: Objective::default() }
+        Self { labels, meaning, separator: None, threshold: 0.5, objective: Objective::default() }
     }
 
     /// The label of an id.
@@ -72,18 +75,10 @@ impl TextClassification {
 /// # Errors
 /// [`TrainError::Data`].
 pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
-    // A model that is scored has its labels read as in its training.
-    let recorded = |key: &str| request.record.as_ref().and_then(|record| record.get(key));
-    let trained = recorded(PROBLEM_TYPE);
-    let trained = trained.and_then(|problem| serde_json::from_value(problem.clone()).ok());
-    let kind = request.settings.problem_type.or(trained).map(|problem| match problem {
-        ProblemType::SingleLabelClassification => LabelKind::One,
-        ProblemType::MultiLabelClassification => LabelKind::Several,
-        ProblemType::Regression => LabelKind::Number,
-    });
-    let trained = recorded(LABEL_SEPARATOR).and_then(Value::as_str).map(str::to_owned);
-    let separator = request.settings.label_separator.clone().or(trained);
-    let asked = LabelRequest { rows: request.dataset.clone(), kind, separator: separator.clone() };
+    let asked = asked(&request.dataset, request.settings, request.record.as_ref());
+    let separator = asked.separator.clone();
+    let threshold =
+        request.record.as_ref().and_then(label_threshold).unwrap_or(request.settings.label_threshold);
     let TextClassificationData { mut rows, label_names, kind } =
         load_text_classification(request.hub, &asked)?;
     request.drop_unwanted(&mut rows);
@@ -95,7 +90,8 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let counts = [&rows.train, &rows.validation, &rows.test].map(|rows| counts(rows, label_names.len()));
     let [of_train, of_validation, of_test] = &counts;
     let contents = [content(of_train, &train), content(of_validation, &validation), content(of_test, &test)];
-    let mut task = TextClassification { separator, ..TextClassification::of_kind(label_names, kind) };
+    let mut task =
+        TextClassification { separator, threshold, ..TextClassification::of_kind(label_names, kind) };
     task.objective = objective(&task, request.settings, of_train, rows.train.len())?;
     let counted: &[String] = if kind == LabelKind::Number { &[] } else { &task.labels };
     let report = DataReport::new(&rows, counted, contents);
@@ -111,6 +107,33 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
         full_train_tokens,
         report,
     })
+}
+
+/// Finds what may be wrong with a dataset for this task.
+///
+/// # Errors
+/// What concerns no single row.
+pub(super) fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, DataError> {
+    let asked = asked(&request.dataset, request.settings, None);
+    examine_text_classification(request.hub, &asked, request.measure)
+}
+
+/// What to read. A model that is scored has its labels read as in its training, of which `record` tells.
+fn asked(rows: &RowsRequest, settings: &Settings, record: Option<&Map<String, Value>>) -> LabelRequest {
+    let recorded = |key: &str| record.and_then(|record| record.get(key));
+    let trained = recorded(PROBLEM_TYPE);
+    let trained = trained.and_then(|problem| serde_json::from_value(problem.clone()).ok());
+    let kind = settings.problem_type.or(trained).map(|problem| match problem {
+        ProblemType::SingleLabelClassification => LabelKind::One,
+        ProblemType::MultiLabelClassification => LabelKind::Several,
+        ProblemType::Regression => LabelKind::Number,
+    });
+    let trained = recorded(LABEL_SEPARATOR).and_then(Value::as_str).map(str::to_owned);
+    LabelRequest { rows: rows.clone(), kind, separator: settings.label_separator.clone().or(trained) }
+}
+
+fn label_threshold(record: &Map<String, Value>) -> Option<f64> {
+    record.get(LABEL_THRESHOLD).and_then(Value::as_f64)
 }
 
 /// What is minimised; it is worked out of the training rows.
@@ -198,7 +221,9 @@ pub(super) fn of_model(model: &Model, config: &ModelConfig, record: &Map<String,
     let outputs = if labels.is_empty() { 2 } else { labels.len() };
     let meaning = config.output_meaning(outputs)?;
     let separator = record.get(LABEL_SEPARATOR).and_then(Value::as_str).map(str::to_owned);
-    Ok(Some(Arc::new(TextClassification { separator, ..TextClassification::of(labels, meaning) })))
+    let task = TextClassification::of(labels, meaning);
+    let threshold = label_threshold(record).unwrap_or(task.threshold);
+    Ok(Some(Arc::new(TextClassification { separator, threshold, ..task })))
 }
 
 impl Task for TextClassification {
@@ -212,9 +237,11 @@ impl Task for TextClassification {
 
     /// How labels are read where nobody says otherwise: numbers, and names between separators, are one label each.
     fn record(&self) -> Map<String, Value> {
-        let number = (self.meaning == OutputMeaning::Regression).then(|| self.meaning.problem_type());
-        let parts = [(PROBLEM_TYPE, number), (LABEL_SEPARATOR, self.separator.as_deref())];
-        parts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect()
+        let number = (self.meaning == OutputMeaning::Regression).then(|| json!(self.meaning.problem_type()));
+        let threshold = (self.meaning == OutputMeaning::MultiLabel).then(|| json!(self.threshold));
+        let separator = self.separator.as_ref().map(|separator| json!(separator));
+        let parts = [(PROBLEM_TYPE, number), (LABEL_SEPARATOR, separator), (LABEL_THRESHOLD, threshold)];
+        parts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
 
     fn targets_in_words(&self) -> &'static str {

@@ -2,17 +2,16 @@
 
 use serde_json::{Map, Value, json};
 use temper_data::TextLabel;
-use temper_metrics::multilabel::MultiLabelScores;
+use temper_metrics::multilabel::{MultiLabelScores, micro_threshold};
 use temper_metrics::{ConfusionMatrix, Counts, RegressionScores, bootstrap_interval, share_interval};
 use temper_models::OutputMeaning;
 
 use super::classified::Classified;
+use super::decisions::LABEL_THRESHOLD;
 use super::text_classification::TextClassification;
 use super::{Decoded, Output, Predictions, ScoreTable, Scores};
 use crate::terminal::field;
 
-/// From this probability on a text has a label, where labels are independent.
-const THRESHOLD: f64 = 0.5;
 /// Seed of the resamples that an interval is of.
 const INTERVAL_SEED: u64 = 42;
 
@@ -43,6 +42,12 @@ impl TextPredictions {
             TextLabel::One(label) => Some((example, row, *label)),
             _ => None,
         })
+    }
+
+    /// The labels that a text has, where they are independent.
+    fn predicted(&self, row: &Classified) -> Vec<bool> {
+        let probabilities = row.independent_probabilities();
+        probabilities.iter().map(|&probability| probability >= self.task.threshold).collect()
     }
 
     fn loss(&self) -> f64 {
@@ -79,7 +84,7 @@ impl TextPredictions {
         let (mut scores, mut counts, mut prevalence) =
             (MultiLabelScores::new(labels), Vec::new(), vec![0; labels]);
         for (_, row, truth) in self.pairs() {
-            let (right, found) = (flags(truth, labels), predicted(row));
+            let (right, found) = (flags(truth, labels), self.predicted(row));
             counts.push(count(&right, &found));
             right.iter().zip(&mut prevalence).for_each(|(&right, count)| *count += usize::from(right));
             scores.add(&right, &found).expect("as many outputs as labels");
@@ -169,7 +174,7 @@ impl TextPredictions {
             ),
             TextLabel::Several(_) => {
                 let right = flags(truth, self.task.labels.len());
-                format!("{}; should be {}", sets(predicted(row)), sets(right))
+                format!("{}; should be {}", sets(self.predicted(row)), sets(right))
             }
             TextLabel::Numbers(numbers) => format!("{:?}, should be {numbers:?}", row.logits),
         }
@@ -195,7 +200,9 @@ impl TextPredictions {
             OutputMeaning::SingleLabel => self.decode_label(prediction),
             OutputMeaning::MultiLabel => {
                 let probabilities = prediction.independent_probabilities();
-                let labels = probabilities.iter().enumerate().filter(|(_, probability)| **probability >= 0.5);
+                let threshold = self.task.threshold;
+                let labels =
+                    probabilities.iter().enumerate().filter(|(_, probability)| **probability >= threshold);
                 let labels: Vec<String> = labels.map(|(id, _)| self.task.name(id)).collect();
                 let mut fields = Map::from_iter([("labels".to_owned(), json!(labels))]);
                 fields.insert("probabilities".into(), self.by_name(&probabilities));
@@ -236,11 +243,6 @@ impl TextPredictions {
 
 fn named(metrics: &[(&str, f64)]) -> Vec<(String, f64)> {
     metrics.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// The labels that a text has, where they are independent.
-fn predicted(row: &Classified) -> Vec<bool> {
-    row.independent_probabilities().iter().map(|&probability| probability >= THRESHOLD).collect()
 }
 
 fn flags(truth: &TextLabel, labels: usize) -> Vec<bool> {
@@ -305,6 +307,26 @@ fn loss(row: &Classified, truth: &TextLabel) -> f64 {
 }
 
 impl Predictions for TextPredictions {
+    /// The threshold with the highest micro F1.
+    fn tuned(&self) -> Map<String, Value> {
+        if self.task.meaning != OutputMeaning::MultiLabel {
+            return Map::new();
+        }
+        let labels = self.task.labels.len();
+        let (probabilities, truth): (Vec<_>, Vec<_>) = self
+            .pairs()
+            .map(|(_, row, truth)| (row.independent_probabilities(), flags(truth, labels)))
+            .unzip();
+        let found = micro_threshold(&probabilities, &truth).expect("as many finite outputs as labels");
+        found.into_iter().map(|best| (LABEL_THRESHOLD.to_owned(), json!(best.threshold))).collect()
+    }
+
+    fn decide_by(&mut self, record: &Map<String, Value>) {
+        if let Some(threshold) = record.get(LABEL_THRESHOLD).and_then(Value::as_f64) {
+            self.task.threshold = threshold;
+        }
+    }
+
     fn add(&mut self, feature: usize, output: Output) {
         self.rows[feature] = Some(Classified { logits: output.logits });
     }
@@ -324,7 +346,8 @@ impl Predictions for TextPredictions {
             TextLabel::One(label) => f64::from(u8::from(row.label() == *label)),
             TextLabel::Several(_) => {
                 let right = flags(truth, row.logits.len());
-                let same = predicted(row).iter().zip(&right).filter(|(found, right)| found == right).count();
+                let same =
+                    self.predicted(row).iter().zip(&right).filter(|(found, right)| found == right).count();
                 same as f64 / right.len().max(1) as f64
             }
             TextLabel::Numbers(_) => -loss(row, truth).sqrt(),
@@ -335,7 +358,7 @@ impl Predictions for TextPredictions {
     fn worst(&self, count: usize) -> Vec<(usize, String)> {
         let is_wrong = |row: &Classified, truth: &TextLabel| match truth {
             TextLabel::One(label) => row.label() != *label,
-            TextLabel::Several(_) => predicted(row) != flags(truth, row.logits.len()),
+            TextLabel::Several(_) => self.predicted(row) != flags(truth, row.logits.len()),
             TextLabel::Numbers(_) => true,
         };
         let wrong = self.pairs().filter(|(_, row, truth)| is_wrong(row, truth));

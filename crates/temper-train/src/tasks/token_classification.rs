@@ -5,19 +5,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use temper_data::{
-    DataReport, DatasetRows, EncodedSet, SplitContent, TagRequest, TaggedText, Task as Kind, UnlabelledText,
-    load_token_classification,
+    DataError, DataReport, DatasetRows, Diagnosis, EncodedSet, SplitContent, TagRequest, TaggedText,
+    Task as Kind, UnlabelledText, examine_token_classification, load_token_classification,
 };
+use temper_metrics::entities::TagScheme;
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
+use super::decisions::AGGREGATION;
 use super::list::OfModel;
 use super::objective::{LabelCounts, Objective};
 use super::word_predictions::{Found, WordLabels, WordPredictions};
 use super::words::{Reading, Sentence, Words, encode};
-use super::{Baseline, Encoder, Examples, LoadRequest, Output, Predictions, Splits, Task, per_token};
+use super::{
+    Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, Splits, Task, per_token,
+};
 use crate::examples::{Features, Split, Target, full_train_tokens};
+use crate::settings::Aggregation;
 use crate::{Settings, TrainError};
 
 /// One of these labels a word.
@@ -25,17 +30,21 @@ use crate::{Settings, TrainError};
 pub struct TokenClassification {
     /// Names of the labels, by id: tags such as B-person, or plain names.
     pub labels: Vec<String>,
+    /// How the tags of the data mark entities, where it is known.
+    scheme: Option<TagScheme>,
+    /// Which tokens of a word decide its label.
+    aggregation: Aggregation,
     objective: Objective,
 }
 
 impl TokenClassification {
     /// One of these labels a word.
     pub fn new(labels: Vec<String>) -> Self {
-        Self { labels, objective: Objective::default() }
+        Self { labels, scheme: None, aggregation: Aggregation::default(), objective: Objective::default() }
     }
 
     fn names(&self) -> WordLabels {
-        WordLabels(self.labels.clone())
+        WordLabels { names: self.labels.clone(), scheme: self.scheme, aggregation: self.aggregation }
     }
 }
 
@@ -48,7 +57,11 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let data = load_token_classification(request.hub, &asked)?;
     let mut rows = data.rows;
     request.drop_unwanted(&mut rows);
-    let mut task = TokenClassification::new(data.tag_names);
+    let mut task = TokenClassification {
+        scheme: metrics_scheme(data.scheme),
+        aggregation: request.record.as_ref().map_or(request.settings.aggregation, aggregation),
+        ..TokenClassification::new(data.tag_names)
+    };
     let encoded = |rows: &[TaggedText]| encode_rows(rows, request);
     let mut train = encoded(&rows.train)?;
     let full_train_tokens =
@@ -82,6 +95,32 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
         full_train_tokens,
         report,
     })
+}
+
+/// The scheme by which entities are found in strict mode; none where tags mark no entities.
+fn metrics_scheme(scheme: temper_data::TagScheme) -> Option<TagScheme> {
+    match scheme {
+        temper_data::TagScheme::Bio => Some(TagScheme::Iob2),
+        temper_data::TagScheme::Iob1 => Some(TagScheme::Iob1),
+        temper_data::TagScheme::Bioes => Some(TagScheme::Iobes),
+        temper_data::TagScheme::Bilou => Some(TagScheme::Bilou),
+        temper_data::TagScheme::Plain => None,
+    }
+}
+
+/// What a model recorded; a model from elsewhere has its words labelled by their first token.
+fn aggregation(record: &Map<String, Value>) -> Aggregation {
+    let recorded = record.get(AGGREGATION).cloned();
+    recorded.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+}
+
+/// Finds what may be wrong with a dataset for this task.
+///
+/// # Errors
+/// What concerns no single row.
+pub(super) fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, DataError> {
+    let asked = TagRequest { rows: request.dataset.clone(), strict: request.settings.strict_tags };
+    examine_token_classification(request.hub, &asked, request.measure)
 }
 
 fn encode_rows(rows: &[TaggedText], request: &LoadRequest<'_>) -> Result<Words, TrainError> {
@@ -126,11 +165,12 @@ fn report(rows: &DatasetRows<TaggedText>, labels: &[String], words: [&Words; 3])
 ///
 /// # Errors
 /// [`TrainError::Model`] for labels that cannot be understood.
-pub(super) fn of_model(_: &Model, config: &ModelConfig, _: &Map<String, Value>) -> OfModel {
+pub(super) fn of_model(_: &Model, config: &ModelConfig, record: &Map<String, Value>) -> OfModel {
     if config.head().map(|head| head.kind.task()) != Some(HeadTask::TokenClassification) {
         return Ok(None);
     }
-    Ok(Some(Arc::new(TokenClassification::new(config.labels()?))))
+    let task = TokenClassification::new(config.labels()?);
+    Ok(Some(Arc::new(TokenClassification { aggregation: aggregation(record), ..task })))
 }
 
 impl Task for TokenClassification {
@@ -140,6 +180,10 @@ impl Task for TokenClassification {
 
     fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    fn record(&self) -> Map<String, Value> {
+        Map::from_iter([(AGGREGATION.to_owned(), json!(self.aggregation))])
     }
 
     fn targets_in_words(&self) -> &'static str {

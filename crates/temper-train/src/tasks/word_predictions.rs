@@ -4,40 +4,71 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use temper_data::split_tag;
-use temper_metrics::entities::{Entity, EntityScores, lenient_entities};
+use temper_metrics::entities::{Entity, EntityScores, TagScheme, lenient_entities, strict_entities};
 use temper_metrics::{ConfusionMatrix, Counts, bootstrap_interval, share_interval};
 
-use super::classified::Classified;
+use super::classified::{Classified, cross_entropy};
 use super::predictions::{Decoded, Output, Predictions, ScoreTable, Scores};
 use super::words::{Reading, Sentence};
 use crate::examples::Features;
+use crate::settings::Aggregation;
 use crate::terminal::field;
 
 /// Seed of the resamples that an interval is of.
 const INTERVAL_SEED: u64 = 42;
 
-/// Names of the labels, by id.
+/// The labels that words may have, and how a word gets one.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct WordLabels(pub(super) Vec<String>);
+pub(super) struct WordLabels {
+    /// By id.
+    pub(super) names: Vec<String>,
+    /// How they mark entities, where it is known.
+    pub(super) scheme: Option<TagScheme>,
+    /// Which tokens of a word decide.
+    pub(super) aggregation: Aggregation,
+}
 
 impl WordLabels {
     /// Whether labels are tags of entities.
     fn marks_entities(&self) -> bool {
-        self.0.iter().any(|label| split_tag(label).is_some())
+        self.names.iter().any(|label| split_tag(label).is_some())
     }
 
     /// The label that a word has of which the model says nothing: outside of entities.
     pub(super) fn outside(&self) -> usize {
-        self.0.iter().position(|label| label == "O").unwrap_or_default()
+        self.names.iter().position(|label| label == "O").unwrap_or_default()
     }
 
-    fn names(&self, labels: impl Iterator<Item = usize>) -> Vec<&str> {
-        labels.map(|label| self.0.get(label).map_or("O", String::as_str)).collect()
+    fn of_ids(&self, labels: impl Iterator<Item = usize>) -> Vec<&str> {
+        labels.map(|label| self.names.get(label).map_or("O", String::as_str)).collect()
+    }
+
+    /// The probabilities of a word's labels, of the logits of its tokens.
+    fn probabilities(&self, tokens: impl Iterator<Item = Classified>) -> Vec<f64> {
+        let mut tokens = tokens.map(|token| token.probabilities());
+        let first = tokens.next().unwrap_or_default();
+        let highest = |row: &[f64]| row.iter().copied().fold(0.0, f64::max);
+        match self.aggregation {
+            Aggregation::First => first,
+            // The first of equal ones, as numpy's argmax.
+            Aggregation::Max => {
+                tokens.fold(first, |best, next| if highest(&next) > highest(&best) { next } else { best })
+            }
+            Aggregation::Average => {
+                let mut count = 1.0;
+                let mut sums = first;
+                for token in tokens {
+                    sums.iter_mut().zip(token).for_each(|(sum, probability)| *sum += probability);
+                    count += 1.0;
+                }
+                sums.into_iter().map(|sum| sum / count).collect()
+            }
+        }
     }
 
     /// The entities of a sentence; a run of words with one plain label is none.
     fn entities(&self, labels: impl Iterator<Item = usize>) -> Vec<Entity> {
-        lenient_entities(&self.names(labels))
+        lenient_entities(&self.of_ids(labels))
     }
 }
 
@@ -137,8 +168,10 @@ impl WordPredictions {
             ("accuracy", accuracy),
             ("loss", self.loss()),
         ];
+        let strict = self.strict_f1().map(|f1| ("strict_f1", f1));
+        let metrics = metrics.into_iter().chain(strict);
         Scores {
-            metrics: metrics.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            metrics: metrics.map(|(name, value)| (name.to_owned(), value)).collect(),
             lower_is_better: false,
             interval: bootstrap_interval(counts.len(), INTERVAL_SEED, f1),
             baseline: 0.0,
@@ -146,6 +179,19 @@ impl WordPredictions {
             confusion: None,
             tables: vec![table],
         }
+    }
+
+    /// F1 as seqeval 1.2.2 has it in its strict mode: of entities that are tagged as the scheme wants. None where the
+    /// scheme is not known or does not have a tag.
+    fn strict_f1(&self) -> Option<f64> {
+        let scheme = self.names.scheme?;
+        let mut scores = EntityScores::default();
+        for (example, truth) in self.truth.iter().enumerate() {
+            let truth = self.names.of_ids(truth.iter().copied());
+            let predicted = self.names.of_ids(self.labels(example));
+            scores.add(&strict_entities(&truth, scheme).ok()?, &strict_entities(&predicted, scheme).ok()?);
+        }
+        Some(scores.micro_average().f1)
     }
 
     /// Scores of labels that mark no entities.
@@ -189,18 +235,20 @@ impl Predictions for WordPredictions {
     fn add(&mut self, feature: usize, output: Output) {
         let example = self.examples[feature];
         for Reading { word, tokens } in &self.readings[feature] {
-            let place = tokens.start * output.columns;
-            let row = Classified { logits: output.logits[place..place + output.columns].to_vec() };
-            let label = row.label();
-            let loss = self.truth.get(example).map_or(0.0, |truth| row.loss(truth[*word]));
-            let probability = row.probabilities()[label];
+            let rows = output.logits[tokens.start * output.columns..tokens.end * output.columns]
+                .chunks(output.columns);
+            let probabilities = self.names.probabilities(rows.map(|row| Classified { logits: row.to_vec() }));
+            let best = probabilities.iter().enumerate().rev().max_by(|left, right| left.1.total_cmp(right.1));
+            let Some((label, &probability)) = best else { continue };
+            let loss =
+                self.truth.get(example).map_or(0.0, |truth| cross_entropy(probabilities[truth[*word]]));
             self.words[example][*word] = Some(Found { label, probability, loss });
         }
     }
 
     fn scores(&self) -> Scores {
         let words = self.truth.iter().map(Vec::len).sum();
-        let confusion = ConfusionMatrix::new(&self.names.0, self.pairs());
+        let confusion = ConfusionMatrix::new(&self.names.names, self.pairs());
         match self.names.marks_entities() {
             true => self.entity_scores(confusion.accuracy()),
             false => self.label_scores(confusion, words),
@@ -236,8 +284,8 @@ impl Predictions for WordPredictions {
         wrong.sort_by(|&left, &right| loss(right).total_cmp(&loss(left)));
         let explain = |example: usize| {
             let words = self.sentences[example].texts();
-            let predicted = self.names.names(self.labels(example));
-            let right = self.names.names(self.truth[example].iter().copied());
+            let predicted = self.names.of_ids(self.labels(example));
+            let right = self.names.of_ids(self.truth[example].iter().copied());
             let differences =
                 words.iter().zip(predicted).zip(right).filter(|((_, found), right)| found != right);
             let told =
@@ -248,7 +296,7 @@ impl Predictions for WordPredictions {
     }
 
     fn decode(&self, example: usize) -> Decoded {
-        let labels = self.names.names(self.labels(example));
+        let labels = self.names.of_ids(self.labels(example));
         let words = self.sentences[example].texts();
         let mut fields = Map::new();
         if !self.names.marks_entities() {
@@ -271,5 +319,32 @@ impl Predictions for WordPredictions {
             ("labels".to_owned(), json!(labels)),
         ]);
         Decoded { line, fields }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probabilities(aggregation: Aggregation) -> Vec<f64> {
+        let labels = WordLabels { names: vec!["O".into(), "B-x".into()], scheme: None, aggregation };
+        // Probabilities 0.6 and 0.4, then 0.1 and 0.9, then 0.95 and 0.05.
+        let rows = [[0.6_f32, 0.4], [0.1, 0.9], [0.95, 0.05]];
+        let token = |row: [f32; 2]| Classified { logits: row.iter().map(|value| value.ln()).collect() };
+        labels.probabilities(rows.into_iter().map(token))
+    }
+
+    /// As `TokenClassificationPipeline.aggregate_word` of transformers 5.
+    #[test]
+    fn the_tokens_of_a_word_decide_as_in_transformers() {
+        for (aggregation, expected) in [
+            (Aggregation::First, [0.6, 0.4]),
+            (Aggregation::Max, [0.95, 0.05]),
+            (Aggregation::Average, [0.55, 0.45]),
+        ] {
+            let found = probabilities(aggregation);
+            let is_near = found.iter().zip(expected).all(|(found, right)| (found - right).abs() < 1e-6);
+            assert!(is_near, "{aggregation:?}: {found:?}");
+        }
     }
 }

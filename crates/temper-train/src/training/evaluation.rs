@@ -6,6 +6,7 @@ use std::time::Instant;
 use burn::data::dataloader::DataLoader;
 use burn::module::Module;
 use burn::train::InferenceStep;
+use serde_json::{Map, Value};
 
 use super::learner::{BatchOutputs, TaskModel};
 use super::loader::EvaluationLoader;
@@ -22,6 +23,16 @@ pub struct Evaluation {
     pub scores: Scores,
     /// Wall time in seconds.
     pub seconds: f64,
+}
+
+impl Evaluation {
+    /// Scores the same outputs by other decisions, if there are some.
+    pub fn decide_by(&mut self, record: &Map<String, Value>) {
+        if !record.is_empty() {
+            self.predictions.decide_by(record);
+            self.scores = self.predictions.scores();
+        }
+    }
 }
 
 /// Predicts a split and scores it; nothing where `stopped` says so before a batch.

@@ -1,5 +1,6 @@
 //! The end of a run: test scores, the model for transformers, results and report.
 
+use serde_json::{Map, Value};
 use temper_data::{EncodeSettings, TextTokenizer, Truncation};
 use temper_files::publish;
 use temper_freeze::lora::{PeftRequest, merge};
@@ -46,18 +47,16 @@ impl Finish<'_> {
         checkpoints: &Checkpoints,
     ) -> Result<Results, TrainError> {
         let (best, config) = self.load(&checkpoints.best_dir())?;
-        let settings = &self.request.settings;
-        let loader = EvaluationLoader::new(self.splits.test.clone(), settings.tokens_per_batch());
-        let examples = (&self.splits.examples, Split::Test);
-        let test = evaluate(&best, &loader, examples, &self.progress, || false)?;
-        // Nothing stops it.
-        let test = test.ok_or_else(|| TrainError::Learner("the test came to no end".into()))?;
+        let mut test = self.evaluate(&best, Split::Test)?;
+        let tuned = self.tuned(&best)?;
+        test.decide_by(&tuned);
         let (saved, merge_difference) = self.plain(best, &config, plan)?;
-        self.save_model(&saved.model, &config)?;
+        self.save_model(&saved.model, &config, &tuned)?;
         let reload_difference = self.reload(&saved)?;
         self.write_predictions(&test)?;
         let mut results = self.results(plan, trained, &test, reload_difference);
         results.merge_difference = merge_difference;
+        results.tuned = tuned;
         self.write_report(&results, &test, plan)?;
         self.run.write_json(&self.run.results(), &results)?;
         checkpoints.tidy()?;
@@ -72,14 +71,41 @@ impl Finish<'_> {
         Ok((TaskModel::new(model, self.splits.task.clone()), loaded.config))
     }
 
-    fn save_model(&self, model: &Model, config: &ModelConfig) -> Result<(), TrainError> {
+    fn evaluate(&self, model: &TaskModel, split: Split) -> Result<Evaluation, TrainError> {
+        let tokens = self.request.settings.tokens_per_batch();
+        let loader = EvaluationLoader::new(self.splits.features(split).clone(), tokens);
+        let evaluation = evaluate(model, &loader, (&self.splits.examples, split), &self.progress, || false)?;
+        // Nothing stops it.
+        evaluation.ok_or_else(|| TrainError::Learner("an evaluation came to no end".into()))
+    }
+
+    /// The thresholds that decide best on the validation split, where that is asked for.
+    fn tuned(&self, best: &TaskModel) -> Result<Map<String, Value>, TrainError> {
+        if !self.request.settings.tune_threshold {
+            return Ok(Map::new());
+        }
+        let tuned = self.evaluate(best, Split::Validation)?.predictions.tuned();
+        if tuned.is_empty() {
+            self.progress.line("note: --tune-threshold has nothing to choose for this task and data");
+        }
+        Ok(tuned)
+    }
+
+    fn save_model(
+        &self,
+        model: &Model,
+        config: &ModelConfig,
+        tuned: &Map<String, Value>,
+    ) -> Result<(), TrainError> {
         let tokenizer = padding::named(self.tokenizer.clone(), config);
         publish(&self.run.model(), |dir| {
             model.save(config, dir)?;
             let Settings { max_seq_length, truncation, .. } = self.request.settings;
             tokenizer.save(dir, &EncodeSettings { max_length: max_seq_length, truncation })?;
             let Splits { columns, task, .. } = self.splits;
-            RecordedEncoding::new(&self.request.settings, columns, task.as_ref()).write(dir)?;
+            let mut record = RecordedEncoding::new(&self.request.settings, columns, task.as_ref());
+            record.task.extend(tuned.clone());
+            record.write(dir)?;
             Ok(temper_files::write(&dir.join("README.md"), self.model_card().as_bytes())?)
         })
     }
@@ -149,6 +175,7 @@ impl Finish<'_> {
             reload_difference,
             merge_difference: None,
             trunk_cache: trained.trunk_cache.clone(),
+            tuned: Map::new(),
             data: self.splits.report.clone(),
         }
     }
@@ -157,9 +184,9 @@ impl Finish<'_> {
     fn write_predictions(&self, test: &Evaluation) -> Result<(), TrainError> {
         let mut lines = String::new();
         for (example, score) in test.predictions.example_scores().into_iter().enumerate() {
-            let mut row = serde_json::Map::from_iter([("score".to_owned(), score.into())]);
+            let mut row = Map::from_iter([("score".to_owned(), score.into())]);
             row.extend(test.predictions.decode(example).fields);
-            lines += &(serde_json::Value::Object(row).to_string() + "\n");
+            lines += &(Value::Object(row).to_string() + "\n");
         }
         Ok(temper_files::write(&self.run.predictions(), lines.as_bytes())?)
     }
@@ -195,6 +222,9 @@ impl Finish<'_> {
             format!("{} is between {low:.4} and {high:.4} (95 %); ", test.headline_name())
         });
         say(&format!("      {interval}{}: {:.4}", test.baseline_name, test.baseline));
+        for (name, value) in &results.tuned {
+            say(&format!("chosen on validation: {name} {value}"));
+        }
         say(&format!("proof: {}", results.proof.statement));
         for (name, cache) in results.trunk_cache.iter().flat_map(TrunkReports::each) {
             say(&format!("trunk cache, {name}: {cache}"));

@@ -1,4 +1,4 @@
-//! `temper doctor`.
+//! `temper doctor --machine`.
 
 use std::path::PathBuf;
 
@@ -12,33 +12,19 @@ use crate::memory::free_memory;
 use crate::nvidia::{self, Driver, Gpu, GpuError, KernelCompiler, Nvrtc};
 use crate::terminal::{print, say};
 
-/// Say which devices there are, what is missing, and how to get it
-#[derive(Clone, Debug, clap::Args)]
-pub struct DoctorArgs {
-    /// Look at this machine: processor, memory, GPUs, driver, libraries, backends
-    #[arg(long, required = true)]
-    pub machine: bool,
-    /// Compute something on this backend, and fail as a run on it would: flex, ndarray, cuda, cuda:N or wgpu
-    #[arg(long)]
-    pub backend: Option<Backend>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Runs the command.
+/// Says what this machine has; with a backend, computes on it.
 ///
 /// # Errors
-/// [`TrainError::File`] where stdout cannot be written; for `--backend`, what a run on it would end with.
-pub fn doctor(args: &DoctorArgs) -> Result<(), TrainError> {
+/// [`TrainError::File`] where stdout cannot be written; what a run on the backend would end with.
+pub(super) fn examine_machine(backend: Option<Backend>, json: bool) -> Result<(), TrainError> {
     let machine = Machine::examine();
-    if args.json {
+    if json {
         let value = serde_json::to_value(&machine).map_err(|error| TrainError::file("stdout", error))?;
         print(&format!("{value}\n"))?;
     } else {
         print(&machine.text())?;
     }
-    if let Some(backend) = args.backend {
+    if let Some(backend) = backend {
         let device = backend.device()?;
         let sum = burn::tensor::Tensor::<1>::ones([4], &device).sum().into_scalar::<f32>();
         say(&format!("{backend}: 1 + 1 + 1 + 1 = {sum}"));
