@@ -55,10 +55,10 @@ impl Task {
     pub(crate) fn roles(self) -> Roles {
         const OF_QUESTIONS: &[&str] = &["id", "title", "is_impossible", "answer_start"];
         let (required, optional, if_there): (&[&[&str]], &[&str], &[&str]) = match self {
-            Self::TextClassification => (&[&["text", "label"]], &["text_pair"], &[]),
+            Self::TextClassification => (&[&["text", "label"]], &["text_pair"], &["text_pair"]),
             Self::TokenClassification => (&[&["tokens", "tags"], &["text", "spans"]], &[], &[]),
             Self::QuestionAnswering => (&[&["question", "context", "answers"]], OF_QUESTIONS, OF_QUESTIONS),
-            Self::LanguageModeling => (&[&["text"]], &[], &[]),
+            Self::LanguageModeling => (&[&["text"], &["prompt", "completion"]], &[], &[]),
             Self::TextToText => (&[&["source", "target"]], &[], &[]),
         };
         Roles { required, optional, if_there }

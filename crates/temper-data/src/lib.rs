@@ -16,6 +16,7 @@ mod encode;
 mod error;
 mod examine;
 mod labels;
+mod language;
 mod local;
 mod messages;
 mod panics;
@@ -46,6 +47,10 @@ pub use encode::{
 };
 pub use error::DataError;
 pub use examine::{Diagnosis, Finding, FindingKind, Lengths, Measure, Severity, SplitOutline, Spot};
+pub use language::{
+    Document, LanguageData, LanguageSequence, LanguageSettings, encode_documents, examine_language,
+    load_language,
+};
 pub use local::{SplitTables, read_local};
 pub use readers::{FileReport, Format, split_tag};
 pub use report::{DataReport, SplitContent, SplitReport};

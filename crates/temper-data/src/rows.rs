@@ -230,6 +230,15 @@ pub fn load_rows<T: TableReader>(
 ) -> Result<(DatasetRows<T::Record>, T), DataError> {
     let (name, cards) = (&request.name_or_path, &request.card_directories);
     let dataset = load_tables(hub, name, cards, task, &request.columns)?;
+    rows_of(dataset, request, reader)
+}
+
+/// The records of tables that are there.
+pub(crate) fn rows_of<T: TableReader>(
+    dataset: DatasetTables,
+    request: &RowsRequest,
+    reader: impl FnOnce(&DatasetTables) -> Result<T, DataError>,
+) -> Result<(DatasetRows<T::Record>, T), DataError> {
     let mut reader = reader(&dataset)?;
     let mut rows = if request.skip_unreadable {
         let mut by_row = RowByRow::new(&mut reader);

@@ -36,6 +36,8 @@ mod row_index;
 mod sequences;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
 mod split;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // As above.
+mod vocabulary_loss;
 
 pub use activation::Activation;
 pub use attention::attention;
@@ -53,3 +55,6 @@ pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares, sums_of_squares};
 pub use precision::Precision;
 pub use row_index::RowIndex;
 pub use sequences::Sequences;
+pub use vocabulary_loss::{
+    VocabularyTargets, VocabularyWeights, composed_loss, composed_scores, vocabulary_loss, vocabulary_scores,
+};

@@ -72,6 +72,17 @@ impl ModelConfig {
     }
 }
 
+impl ModelConfig {
+    /// Reads the text of a `config.json`, of any family that the registry knows.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] for a text that is no JSON object, and those of [`ModelConfig::read`] for what it says.
+    pub fn parse(text: &str) -> Result<Self, ModelError> {
+        let raw = serde_json::from_str(text);
+        crate::registry::parse(raw.map_err(|error| ModelError::Config { reason: error.to_string() })?)
+    }
+}
+
 impl<B: 'static> ModelConfig<B> {
     /// Reads `config.json` of a model folder as the given family's, whatever its `model_type`: for a
     /// family that the registry does not know.

@@ -3,6 +3,8 @@ use std::path::Path;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 
+use temper_kernels::VocabularyTargets;
+
 use crate::initial::draw;
 use crate::loading::{ResolvedHead, fill_from, plan};
 use crate::parameters::is_adapter;
@@ -89,6 +91,22 @@ impl<B: BackboneModule> Model<B> {
         Ok(draw(model, config.facts().initializer_range, seed))
     }
 
+    /// A model without a checkpoint, to be trained from scratch for a task: every parameter is new, drawn by the seed of
+    /// the head.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::read`] for a head that the family does not have.
+    pub fn random_with(
+        config: ModelConfig<B>,
+        head: &HeadRequest,
+        device: &Device,
+    ) -> Result<Loaded<B>, ModelError> {
+        let (config, head) = ResolvedHead::of(config, head)?;
+        let model = draw(build(&config, &head, device)?, config.facts().initializer_range, head.seed());
+        let new = model.parameters().parameters.into_iter().map(|parameter| parameter.path).collect();
+        Ok(Loaded { model, config, new, dropped: Vec::new() })
+    }
+
     /// The same model with products in this precision; new and loaded ones have [`Precision::F32`].
     ///
     /// Parameters and their gradients stay f32, and so do hidden states and logits.
@@ -126,6 +144,33 @@ impl<B: BackboneModule> Model<B> {
     pub fn classify(&self, batch: &TokenBatch, mode: Mode) -> Option<Tensor<2>> {
         let Some(Head::SequenceClassification(_)) = &self.head else { return None };
         self.logits(batch, mode)
+    }
+
+    /// The loss of a language model's head in nats, summed over the tokens with a target; `None` without such a head. On
+    /// a CPU it never holds the logits of all tokens.
+    ///
+    /// # Shapes
+    /// - batch, targets: `[tokens]`, of an encoder-decoder model those of the decoder; output: `[1]`
+    pub fn vocabulary_loss(
+        &self,
+        batch: &TokenBatch,
+        targets: &VocabularyTargets,
+        mode: Mode,
+    ) -> Option<Tensor<1>> {
+        let head = self.head.as_ref()?.language_model()?;
+        let hidden = self.backbone.forward(batch, Rows::All, mode.child(0));
+        Some(head.loss(&self.backbone, hidden, targets, mode.child(1)))
+    }
+
+    /// The loss of each token in nats, and 1 where its target is the most probable one; `None` without a language model's
+    /// head.
+    ///
+    /// # Shapes
+    /// - batch, targets: `[tokens]`, as for [`Self::vocabulary_loss`]; output: `[2, tokens]`
+    pub fn vocabulary_scores(&self, batch: &TokenBatch, targets: &VocabularyTargets) -> Option<Tensor<2>> {
+        let head = self.head.as_ref()?.language_model()?;
+        let hidden = self.backbone.forward(batch, Rows::All, Mode::Evaluate);
+        Some(head.scores(&self.backbone, hidden, targets))
     }
 
     /// Logits of both of BERT's pretraining tasks: hidden tokens, next sentence.

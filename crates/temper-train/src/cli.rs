@@ -49,7 +49,7 @@ enum Command {
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     // First of all: it changes the environment.
     #[cfg(feature = "gpu")]
-    crate::gpu::load_states_on_the_cpu();
+    crate::device::gpu::load_states_on_the_cpu();
     // What CubeCL warns of, a GPU that refuses, comes as an error, too.
     let filter = tracing_subscriber::EnvFilter::try_from_env("TEMPER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,cubecl_common=off,hf_hub=off"));

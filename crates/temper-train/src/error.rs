@@ -7,8 +7,8 @@ use temper_freeze::{FreezeError, Violation};
 use temper_hub::HubError;
 use temper_models::ModelError;
 
-use crate::memory::OutOfMemory;
-use crate::nvidia::GpuError;
+use crate::device::OutOfMemory;
+use crate::device::nvidia::GpuError;
 use crate::signals::Stop;
 
 /// The exit code where memory runs out.

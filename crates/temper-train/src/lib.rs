@@ -7,28 +7,14 @@
 // What is written goes through `terminal`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod adapters;
-pub mod allocator;
-mod backend;
 pub mod baselines;
 pub mod cli;
 pub mod commands;
-mod encoding;
+pub mod device;
 mod error;
 pub mod examples;
-#[cfg(feature = "gpu")]
-mod gpu;
-pub mod memory;
-mod model_files;
-pub mod nvidia;
-mod padding;
-mod panics;
-mod precision;
-mod record;
-mod report;
-mod results;
-mod run_folder;
-mod sentence;
+pub mod model;
+pub mod run;
 pub mod settings;
 pub mod signals;
 mod sources;
@@ -39,14 +25,10 @@ pub mod training;
 /// The version of Burn that computes; numbers may change with it.
 pub const BURN_VERSION: &str = "0.22.1";
 
-pub use backend::Backend;
-pub use encoding::{CutOptions, ModelDefaults, ModelEncoding, RecordedEncoding};
+pub use device::{Backend, PrecisionSetting, allocator, guarded};
 pub use error::TrainError;
 pub use examples::Split;
-pub use panics::guarded;
-pub use precision::PrecisionSetting;
-pub use record::{ResumedRecord, RunRecord, RunRequest};
-pub use results::Results;
-pub use run_folder::{RunFolder, RunName};
-pub use settings::{Preset, Settings};
-pub use sources::{ColumnOptions, Columns, LocalModel, NamedColumn, ReadFile, SourceOptions};
+pub use model::{CutOptions, LocalModel, ModelEncoding, RecordedEncoding};
+pub use run::{Estimate, Results, ResumedRecord, RunFolder, RunName, RunRecord, RunRequest};
+pub use settings::{ModelDefaults, Preset, Settings};
+pub use sources::{ColumnOptions, Columns, NamedColumn, ReadFile, SourceOptions};

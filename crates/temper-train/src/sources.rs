@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use temper_data::{TextTokenizer, load_tokenizer};
-use temper_hub::{Hub, HubSettings, Replaced, Resolved, catalogue};
+use temper_hub::{Hub, HubSettings};
 
-use crate::{ModelEncoding, TrainError};
+use crate::TrainError;
 
 /// Where files may come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
@@ -177,74 +176,4 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<ReadFile>) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// A model's folder on this machine.
-#[derive(Clone, Debug)]
-pub struct LocalModel {
-    /// The folder.
-    pub dir: PathBuf,
-    /// Where its files came from.
-    pub resolved: Resolved,
-}
-
-impl LocalModel {
-    /// Whether a folder is a run with a model in it, or a model.
-    pub fn is_folder(path: &std::path::Path) -> bool {
-        path.join("model/config.json").is_file() || path.join("config.json").is_file()
-    }
-
-    /// Finds a model by name or path. A run folder stands for the model in it.
-    ///
-    /// # Errors
-    /// [`TrainError::Hub`].
-    pub fn find(hub: &Hub, name: &str) -> Result<Self, TrainError> {
-        let asked = name;
-        let name = in_run(asked);
-        let mut resolved = hub.model(&name)?;
-        if let Some(entry) = catalogue().find(asked).filter(|_| name != asked) {
-            resolved.replaced = Some(Replaced { built_in: entry.name.clone(), by: PathBuf::from(&name) });
-        }
-        let config = resolved.file("config.json").map(|file| file.path.clone());
-        let dir = config.as_deref().and_then(|path| path.parent()).unwrap_or(name.as_ref()).to_path_buf();
-        Ok(Self { dir, resolved })
-    }
-
-    /// How the texts of a model become tensors; only the files that say so are fetched.
-    ///
-    /// # Errors
-    /// Those of [`Self::find`] and [`Self::encoding`].
-    pub fn encoding_of(hub: &Hub, name: &str) -> Result<ModelEncoding, TrainError> {
-        let name = in_run(name);
-        let resolved = hub.model_settings(&name)?;
-        let config = resolved.file("config.json").and_then(|file| file.path.parent());
-        ModelEncoding::read(config.unwrap_or(name.as_ref()))
-    }
-
-    /// How its texts become tensors.
-    ///
-    /// # Errors
-    /// [`TrainError::File`] and [`TrainError::Data`] for files that cannot be understood.
-    pub fn encoding(&self) -> Result<ModelEncoding, TrainError> {
-        ModelEncoding::read(&self.dir)
-    }
-
-    /// The model's tokenizer.
-    ///
-    /// # Errors
-    /// [`TrainError::Data`] when there is none; [`TrainError::ForeignTokenizer`] when it knows ids
-    /// that the model has no embedding for.
-    pub fn tokenizer(&self, vocab_size: usize) -> Result<TextTokenizer, TrainError> {
-        let tokenizer = load_tokenizer(&self.dir)?;
-        if tokenizer.vocab_size() > vocab_size {
-            return Err(TrainError::ForeignTokenizer { highest_id: tokenizer.vocab_size() - 1, vocab_size });
-        }
-        Ok(tokenizer)
-    }
-}
-
-/// The model in a run folder, or the name itself.
-fn in_run(name: &str) -> String {
-    let in_run = PathBuf::from(name).join("model");
-    if in_run.join("config.json").is_file() { in_run.display().to_string() } else { name.into() }
 }

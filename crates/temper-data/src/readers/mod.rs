@@ -218,6 +218,11 @@ fn remedy(ending: &str) -> &'static str {
     }
 }
 
+/// The whole text of a file, decoded.
+pub(crate) fn read_text_file(path: &Path) -> Result<String, DataError> {
+    source::TextSource::open(path)?.read_all()
+}
+
 /// Whether a file with a name of this kind holds data that another program could read.
 pub(crate) fn is_other_data(path: &Path) -> bool {
     remedy(&ending(path)) != remedy("")

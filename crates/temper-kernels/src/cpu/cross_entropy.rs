@@ -95,7 +95,7 @@ fn classes(logits: &[f32], targets: &[Option<usize>]) -> usize {
 
 /// `ln Σ exp(logits)` in one pass over memory: whenever a block brings a new maximum, the sum so far is
 /// scaled to it.
-fn log_sum_exp_row(logits: &[f32]) -> f64 {
+pub(super) fn log_sum_exp_row(logits: &[f32]) -> f64 {
     // Not minus infinity, whose difference with itself is NaN.
     let mut maximum = f32::MIN;
     let mut sum = 0.0_f64;

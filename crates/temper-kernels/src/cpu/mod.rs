@@ -22,6 +22,7 @@ mod random;
 mod tanh;
 mod tasks;
 mod vectorized;
+mod vocabulary;
 
 pub use activate::activate_backward_in_place;
 pub use adamw::{AdamW, sum_of_squares};
@@ -38,6 +39,7 @@ pub use matrix::{Finish, Matrix, Start, multiply, multiply_and_finish};
 pub use norm::{Norm, NormGradients, NormKind, NormOutput, RowStatistics};
 pub use random::{Dropout, DropoutRow};
 pub use vectorized::vector_instructions;
+pub use vocabulary::{VocabularyLoss, VocabularyMap, WantedGradients, vocabulary_loss};
 
 pub(crate) use buffer::{buffer, zeros};
 use exp::exp;
@@ -46,3 +48,4 @@ use normal::normal;
 use tanh::tanh;
 use tasks::{TASK_ELEMENTS, rows_per_task, run_tasks};
 use vectorized::vectorized;
+pub(crate) use vocabulary::scale;

@@ -11,6 +11,7 @@ mod optimizer;
 mod other_types;
 mod split;
 mod threads;
+mod vocabulary;
 
 use burn::tensor::{Device, Tensor};
 use common::{Operand, Outcome, assert_close, outcome};

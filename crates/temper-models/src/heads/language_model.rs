@@ -1,6 +1,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use temper_kernels::widen;
+use temper_kernels::{
+    VocabularyTargets, VocabularyWeights, composed_loss, composed_scores, vocabulary_loss, vocabulary_scores,
+    widen,
+};
 
 use crate::layers::{HasLinears, Linear, LinearWalk, Norm, NormConfig, parameter};
 use crate::parameters::parameter_id;
@@ -84,6 +87,52 @@ impl LanguageModel {
     /// # Shapes
     /// - hidden: `[rows, hidden]`; output: `[rows, vocab]`
     pub fn forward(&self, backbone: &impl Backbone, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
+        let x = self.transformed(hidden, mode);
+        let adapter = self.output.as_ref().and_then(|output| output.adapter.as_ref());
+        let added = adapter.map(|adapter| adapter.forward(x.clone(), mode, self.precision));
+        let logits = self.map(backbone).logits(x);
+        match added {
+            None => logits,
+            Some(added) => logits + widen(added),
+        }
+    }
+
+    /// The cross-entropy of the logits in nats, summed over the rows with a target. On a CPU the logits of all rows never
+    /// exist together, but where the map has an adapter.
+    ///
+    /// # Shapes
+    /// - hidden: `[rows, hidden]`; output: `[1]`
+    pub fn loss(
+        &self,
+        backbone: &impl Backbone,
+        hidden: Tensor<2>,
+        targets: &VocabularyTargets,
+        mode: Mode,
+    ) -> Tensor<1> {
+        if self.output.as_ref().is_some_and(|output| output.adapter.is_some()) {
+            return composed_loss(self.forward(backbone, hidden, mode), targets);
+        }
+        vocabulary_loss(self.transformed(hidden, mode), self.map(backbone), targets)
+    }
+
+    /// Cross-entropy of each row in nats, and 1 where its target has the highest logit; 0 without a target.
+    ///
+    /// # Shapes
+    /// - hidden: `[rows, hidden]`; output: `[2, rows]`
+    pub fn scores(
+        &self,
+        backbone: &impl Backbone,
+        hidden: Tensor<2>,
+        targets: &VocabularyTargets,
+    ) -> Tensor<2> {
+        if self.output.as_ref().is_some_and(|output| output.adapter.is_some()) {
+            return composed_scores(self.forward(backbone, hidden, Mode::Evaluate), targets);
+        }
+        vocabulary_scores(self.transformed(hidden, Mode::Evaluate), self.map(backbone), targets)
+    }
+
+    /// What the map to the vocabulary reads.
+    fn transformed(&self, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
         let mut x = hidden;
         if let (Some(dense), Some(norm), Some((activation, _))) =
             (&self.dense, &self.norm, self.config.transform)
@@ -93,16 +142,17 @@ impl LanguageModel {
         if self.config.scale != 1.0 {
             x = x * self.config.scale;
         }
+        x
+    }
+
+    /// The map to the vocabulary, without its adapter.
+    fn map(&self, backbone: &impl Backbone) -> VocabularyWeights {
         let bias = self.bias.as_ref().or(self.fixed_bias.as_ref()).map(Param::val);
-        let Some(output) = &self.output else {
-            return widen(temper_kernels::linear_transposed(x, backbone.token_table(), bias, self.precision));
+        let (weight, is_transposed) = match &self.output {
+            Some(output) => (output.weight.val(), false),
+            None => (backbone.token_table(), true),
         };
-        let added = output.adapter.as_ref().map(|adapter| adapter.forward(x.clone(), mode, self.precision));
-        let logits = widen(temper_kernels::linear(x, output.weight.val(), bias, None, self.precision));
-        match added {
-            None => logits,
-            Some(added) => logits + widen(added),
-        }
+        VocabularyWeights { weight, is_transposed, bias, precision: self.precision }
     }
 
     /// Whether the token embedding serves as the map.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::TrainError;
-use crate::record::RunRequest;
+use crate::run::record::RunRequest;
 
 /// Refuses to go on with what was made for another request.
 ///
@@ -63,6 +63,7 @@ mod tests {
         let before = RunRequest {
             model: "bert".into(),
             dataset: "imdb".into(),
+            from_scratch: None,
             columns: ColumnOptions::default(),
             task: None,
             trained_columns: None,

@@ -14,8 +14,8 @@ use temper_models::{Backbone, HeadRequest, Model, TextPooling, TokenBatch, embed
 use super::texts::Pairs;
 use super::windows::{Window, Windows};
 use super::{TextOptions, compute_on};
-use crate::backend::Backend;
-use crate::sentence::SentenceModel;
+use crate::device::backend::Backend;
+use crate::model::sentence::SentenceModel;
 use crate::tasks::Inputs;
 use crate::terminal::{print, say};
 use crate::{CutOptions, LocalModel, PrecisionSetting, SourceOptions, TrainError};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::compare::Table;
 use super::{Predictor, compute_on};
-use crate::backend::Backend;
-use crate::record::ResumedRecord;
+use crate::device::backend::Backend;
+use crate::run::record::ResumedRecord;
 use crate::settings::{Preset, Settings};
 use crate::sources::files_of;
 use crate::tasks::{self, DecisionOptions, LoadRequest, Scores};
@@ -138,6 +138,7 @@ fn named(args: &EvaluateArgs, dataset: &str, predictor: &Predictor) -> RunReques
     RunRequest {
         model: args.model.clone(),
         dataset: dataset.to_owned(),
+        from_scratch: None,
         columns: args.columns.clone(),
         task: Some(predictor.task.kind()),
         trained_columns: predictor.encoding.columns().cloned(),

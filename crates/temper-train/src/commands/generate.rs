@@ -11,7 +11,7 @@ use temper_models::{
 };
 
 use super::compute_on;
-use crate::backend::Backend;
+use crate::device::backend::Backend;
 use crate::terminal::{print, print_line, say};
 use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError};
 

@@ -9,9 +9,9 @@ use temper_models::{AnyBackbone, Loaded, Model, ModelConfig};
 
 use super::adapter_head::head_request;
 use super::backend;
-use crate::adapters::compare_merged;
-use crate::backend::Backend;
-use crate::model_files::{copy_settings, copy_tokenizer, has_tokenizer};
+use crate::device::backend::Backend;
+use crate::model::adapters::compare_merged;
+use crate::model::files::{copy_settings, copy_tokenizer, has_tokenizer};
 use crate::terminal::{print_line, say};
 use crate::{LocalModel, SourceOptions, TrainError};
 

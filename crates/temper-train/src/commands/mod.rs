@@ -27,7 +27,7 @@ pub use doctor::{DoctorArgs, doctor};
 pub use embed::{EmbedArgs, Pooled, embed, embeddings};
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use fetch::{FetchArgs, fetch};
-pub use finetune::{FinetuneArgs, Prediction, finetune};
+pub use finetune::{FinetuneArgs, finetune};
 pub use generate::{GenerateArgs, generate};
 pub use inspect::{InspectArgs, inspect};
 pub use merge::{MergeArgs, UnmergeArgs, merge, unmerge};
@@ -48,12 +48,13 @@ use burn::tensor::Device;
 use temper_data::{EncodeSettings, TextTokenizer};
 use temper_models::{HeadRequest, Model, Precision};
 
-use crate::backend::Backend;
+use crate::device::backend::Backend;
 use crate::tasks::{self, DecisionOptions, Encoder, Task};
 use crate::terminal::say;
 use crate::training::TaskModel;
 use crate::{
-    CutOptions, LocalModel, ModelEncoding, PrecisionSetting, SourceOptions, TrainError, padding, precision,
+    CutOptions, LocalModel, ModelEncoding, PrecisionSetting, SourceOptions, TrainError, device::precision,
+    model::padding,
 };
 
 /// A fine-tuned model, loaded to predict.

@@ -4,10 +4,11 @@ use std::process::{Command, Stdio};
 
 use super::compare::split_strategies;
 use super::finetune::job::Job;
-use super::finetune::measure::{Prediction, duration};
+use super::finetune::measure::duration;
 use super::finetune::{FinetuneArgs, request};
 use crate::TrainError;
 
+use crate::run::Estimate;
 use crate::terminal::{print, print_line};
 use crate::training::Progress;
 
@@ -47,7 +48,7 @@ pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
     print(&table(&predictions))
 }
 
-fn measure(args: &FinetuneArgs) -> Result<Prediction, TrainError> {
+fn measure(args: &FinetuneArgs) -> Result<Estimate, TrainError> {
     let job = Job::prepare(request(args, Progress::new(true))?, Progress::new(true))?;
     let loaded = job.new_model()?;
     let plan = job.plan(&loaded, &loaded.new)?;
@@ -57,7 +58,7 @@ fn measure(args: &FinetuneArgs) -> Result<Prediction, TrainError> {
 }
 
 /// The peak of memory is a process's: each strategy is measured in one of its own.
-fn in_own_process(strategy: &str) -> Result<Prediction, TrainError> {
+fn in_own_process(strategy: &str) -> Result<Estimate, TrainError> {
     let failed = |error: std::io::Error| TrainError::file("temper", error);
     let program = std::env::current_exe().map_err(failed)?;
     // The flags of this process, whatever they were; the last --strategy counts.
@@ -77,7 +78,7 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, TrainError> {
     serde_json::to_string(value).map_err(|error| TrainError::file("stdout", error))
 }
 
-fn table(predictions: &[Prediction]) -> String {
+fn table(predictions: &[Estimate]) -> String {
     let mut lines = vec![format!(
         "{:<20} {:>12} {:>7} {:>10} {:>12} {:>12} {:>9} {:>9} {:>11} {:>10}",
         "strategy",

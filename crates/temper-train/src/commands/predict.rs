@@ -5,7 +5,7 @@ use temper_data::EncodeSettings;
 use super::texts::Pairs;
 use super::windows::{Window, Windows};
 use super::{Predictor, TextOptions, compute_on};
-use crate::backend::Backend;
+use crate::device::backend::Backend;
 use crate::tasks::{DecisionOptions, Inputs};
 use crate::terminal::{field, print, say};
 use crate::training::{EvaluationLoader, predict as run};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::finetune::job::Job;
-use crate::record::ResumedRecord;
+use crate::run::record::ResumedRecord;
 use crate::terminal::{print_line, say};
 use crate::training::{Checkpoint, Checkpoints, JournalRow, Progress, read_journal};
 use crate::{RunFolder, SourceOptions, TrainError};

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::FinetuneArgs;
 use super::compare::{Grid, NamedStrategy, Outcomes, Table, folder, mean, shared_request};
 use super::finetune::Prepared;
-use crate::record::RunRequest;
+use crate::run::record::RunRequest;
 use crate::terminal::print;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};

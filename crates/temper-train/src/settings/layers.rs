@@ -12,8 +12,8 @@ use config::{Config, ConfigError, Environment, File};
 use serde::{Deserialize, Serialize};
 use temper_hub::near_names;
 
-use super::Settings;
-use crate::{ModelDefaults, TrainError};
+use super::{ModelDefaults, Settings};
+use crate::TrainError;
 
 /// A named set of settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

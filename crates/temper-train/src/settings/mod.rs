@@ -1,9 +1,11 @@
 //! What a run can be told: each setting with its name, help, default and limits.
 
 mod layers;
+mod model_defaults;
 
 pub(crate) use layers::check_keys;
 pub use layers::{Preset, SettingFlags, resolve};
+pub use model_defaults::ModelDefaults;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -281,6 +283,11 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     let size: Result<bytesize::ByteSize, String> = text.parse();
     size.map(|size| size.as_u64())
         .map_err(|_| format!("{text} is not a size; write bytes, or a unit as in 2GB"))
+}
+
+/// Of a length, the tokens that neighbouring windows of a text share where nobody says how many: a quarter.
+pub(crate) fn default_stride(max_length: usize) -> usize {
+    max_length / 4
 }
 
 impl Settings {

@@ -11,6 +11,7 @@ use temper_hub::{Hub, Resolved};
 
 use super::{Predictions, Task};
 use crate::examples::{Features, Split, within_budget};
+use crate::settings::default_stride;
 use crate::{Columns, Settings};
 
 /// What makes token ids of texts.
@@ -24,13 +25,6 @@ pub struct Encoder<'a> {
     pub truncation: Truncation,
     /// Tokens that neighbouring windows share, where a longer text is spread over windows.
     pub stride: usize,
-}
-
-impl Encoder<'_> {
-    /// Of a length, the tokens that neighbouring windows share where nobody says how many: a quarter.
-    pub fn stride_of(max_length: usize) -> usize {
-        max_length / 4
-    }
 }
 
 /// What to read, and how it is encoded.
@@ -75,7 +69,7 @@ impl LoadRequest<'_> {
             tokenizer: self.tokenizer,
             max_length: max_seq_length,
             truncation,
-            stride: doc_stride.unwrap_or(Encoder::stride_of(max_seq_length)),
+            stride: doc_stride.unwrap_or(default_stride(max_seq_length)),
         }
     }
 

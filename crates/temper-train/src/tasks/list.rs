@@ -7,7 +7,8 @@ use temper_data::{DataError, Diagnosis, RowsRequest, Task as Kind, find_card};
 use temper_models::{Model, ModelConfig};
 
 use super::{
-    ExamineRequest, LoadRequest, Splits, Task, question_answering, text_classification, token_classification,
+    ExamineRequest, LoadRequest, Splits, Task, language_modeling, question_answering, text_classification,
+    token_classification,
 };
 use crate::{Columns, TrainError};
 
@@ -49,6 +50,13 @@ const TASKS: &[Entry] = &[
         load: question_answering::load,
         examine: question_answering::examine,
         of_model: question_answering::of_model,
+    },
+    Entry {
+        kind: Kind::LanguageModeling,
+        roles: &["prompt", "completion"],
+        load: language_modeling::load,
+        examine: language_modeling::examine,
+        of_model: language_modeling::of_model,
     },
 ];
 

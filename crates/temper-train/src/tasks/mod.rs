@@ -8,6 +8,7 @@ mod best_spans;
 mod classified;
 mod data;
 mod decisions;
+mod language_modeling;
 mod list;
 mod objective;
 mod per_token;
@@ -18,12 +19,14 @@ mod spans;
 mod text_classification;
 mod text_predictions;
 mod token_classification;
+mod token_predictions;
 mod word_predictions;
 mod words;
 
 pub use classified::Classified;
 pub use data::{Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Splits};
 pub use decisions::DecisionOptions;
+pub use language_modeling::LanguageModeling;
 pub use list::{by_name, examine, load, of_model};
 pub use predictions::{Decoded, Output, Predictions, ScoreTable, Scores};
 pub use question_answering::QuestionAnswering;
@@ -79,8 +82,9 @@ pub trait Task: Debug + Send + Sync {
     /// - tokens: `[tokens]`, targets: one a sequence; output: `[1]`
     fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1>;
 
-    /// What the model gives for each sequence, without dropout.
-    fn outputs(&self, model: &Model, tokens: &TokenBatch) -> Vec<Output>;
+    /// What the model gives for each sequence, without dropout. Where that would be a row for each token of the
+    /// vocabulary, it is how well the targets are predicted.
+    fn outputs(&self, model: &Model, tokens: &TokenBatch, targets: &[Target]) -> Vec<Output>;
 
     /// Whether a long text is spread over windows; else it is cut.
     fn is_spread(&self) -> bool {

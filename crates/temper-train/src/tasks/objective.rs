@@ -51,17 +51,18 @@ impl Objective {
         Ok(Self { class_weights, label_smoothing, focal_gamma })
     }
 
-    /// Refuses settings that a task without labels has no use for.
+    /// Refuses settings that a task without labels has no use for, but for those that it has.
     ///
     /// # Errors
     /// [`TrainError::Usage`] with their names.
-    pub(super) fn refuse(settings: &Settings, task: &str) -> Result<(), TrainError> {
+    pub(super) fn refuse(settings: &Settings, task: &str, but: &[&str]) -> Result<(), TrainError> {
         let given = [
             ("--class-weights", settings.class_weights.is_some()),
             ("--label-smoothing", settings.label_smoothing > 0.0),
             ("--focal-gamma", settings.focal_gamma > 0.0),
         ];
-        let given: Vec<&str> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        let given = given.iter().filter(|(name, given)| *given && !but.contains(name));
+        let given: Vec<&str> = given.map(|(name, _)| *name).collect();
         if given.is_empty() {
             return Ok(());
         }

@@ -36,7 +36,7 @@ pub struct QuestionAnswering {
 /// # Errors
 /// [`TrainError::Data`].
 pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
-    Objective::refuse(request.settings, "question answering")?;
+    Objective::refuse(request.settings, "question answering", &[])?;
     let Settings { version_2_with_negative, null_score_diff_threshold, .. } = *request.settings;
     let trained = request.record.as_ref().map(threshold);
     let unanswerable = version_2_with_negative || trained.flatten().is_some();
@@ -151,7 +151,7 @@ impl Task for QuestionAnswering {
         span_loss(per_token::logits(model, tokens, mode), &tokens.sequences, targets)
     }
 
-    fn outputs(&self, model: &Model, tokens: &TokenBatch) -> Vec<Output> {
+    fn outputs(&self, model: &Model, tokens: &TokenBatch, _targets: &[Target]) -> Vec<Output> {
         per_token::outputs(model, tokens)
     }
 

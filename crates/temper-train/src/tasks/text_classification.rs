@@ -150,7 +150,7 @@ fn objective(
         OutputMeaning::SingleLabel => None,
         OutputMeaning::MultiLabel => Some(rows),
         OutputMeaning::Regression => {
-            Objective::refuse(settings, "regression")?;
+            Objective::refuse(settings, "regression", &[])?;
             return Ok(Objective::default());
         }
     };
@@ -297,7 +297,7 @@ impl Task for TextClassification {
         sum / shape[1] as f64
     }
 
-    fn outputs(&self, model: &Model, tokens: &TokenBatch) -> Vec<Output> {
+    fn outputs(&self, model: &Model, tokens: &TokenBatch, _targets: &[Target]) -> Vec<Output> {
         let logits = self.logits(model, tokens, Mode::Evaluate);
         let columns = logits.dims()[1];
         let values: Vec<f32> = logits.into_data().iter::<f32>().collect();

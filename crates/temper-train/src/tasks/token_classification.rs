@@ -214,7 +214,7 @@ impl Task for TokenClassification {
         self.objective.of_one_label(per_token::logits(model, tokens, mode), ids)
     }
 
-    fn outputs(&self, model: &Model, tokens: &TokenBatch) -> Vec<Output> {
+    fn outputs(&self, model: &Model, tokens: &TokenBatch, _targets: &[Target]) -> Vec<Output> {
         per_token::outputs(model, tokens)
     }
 

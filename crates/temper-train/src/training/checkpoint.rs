@@ -9,8 +9,8 @@ use temper_models::{Model, ModelConfig};
 
 use super::trunk::TrunkReports;
 use super::window::Window;
-use crate::panics::{Refusal, caught};
-use crate::{TrainError, adapters};
+use crate::device::panics::{Refusal, caught};
+use crate::{TrainError, model::adapters};
 
 /// What a run needs to know besides weights and optimiser to go on exactly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

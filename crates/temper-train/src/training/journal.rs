@@ -74,7 +74,7 @@ impl CheckpointRow {
             step: state.step,
             losses: state.losses.clone(),
             parameters: hash("model.safetensors").unwrap_or_default(),
-            adapters: hash(crate::adapters::FILE),
+            adapters: hash(crate::model::adapters::FILE),
         }
     }
 }

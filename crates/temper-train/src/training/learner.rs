@@ -217,7 +217,7 @@ impl InferenceStep for TaskModel {
 
     fn step(&self, item: MicroBatch) -> BatchOutputs {
         let device = self.devices()[0].clone();
-        let outputs = self.task.outputs(&self.model, &item.to_device(&self.model, &device));
+        let outputs = self.task.outputs(&self.model, &item.to_device(&self.model, &device), &item.targets);
         BatchOutputs { outputs, features: item.tokens.examples }
     }
 }

@@ -343,8 +343,8 @@ mod tests {
             self.0.loss(model, tokens, targets, mode)
         }
 
-        fn outputs(&self, model: &Model, tokens: &TokenBatch) -> Vec<Output> {
-            self.0.outputs(model, tokens)
+        fn outputs(&self, model: &Model, tokens: &TokenBatch, targets: &[Target]) -> Vec<Output> {
+            self.0.outputs(model, tokens, targets)
         }
 
         fn begin(

@@ -112,8 +112,8 @@ mod tests {
     use temper_models::{HeadRequest, Model};
 
     use super::*;
+    use crate::device::panics::{Refusal, caught};
     use crate::examples::Target;
-    use crate::panics::{Refusal, caught};
 
     const LENGTHS: [u32; 5] = [7, 2, 5, 3, 4];
 

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use super::FinetuneArgs;
 use super::finetune::{Prepared, default_name, request};
-use crate::record::RunRequest;
+use crate::run::record::RunRequest;
 use crate::terminal::print;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::record::ResumedRecord;
+use crate::run::record::ResumedRecord;
 use crate::{RunFolder, TrainError};
 
 /// What the runs of a grid came to.

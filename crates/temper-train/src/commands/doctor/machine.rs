@@ -7,9 +7,9 @@ use serde::Serialize;
 use sysinfo::{CpuRefreshKind, System};
 
 use crate::TrainError;
-use crate::backend::Backend;
-use crate::memory::free_memory;
-use crate::nvidia::{self, Driver, Gpu, GpuError, KernelCompiler, Nvrtc};
+use crate::device::backend::Backend;
+use crate::device::memory::free_memory;
+use crate::device::nvidia::{self, Driver, Gpu, GpuError, KernelCompiler, Nvrtc};
 use crate::terminal::{print, say};
 
 /// Says what this machine has; with a backend, computes on it.
@@ -222,7 +222,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nvidia::CudaVersion;
+    use crate::device::nvidia::CudaVersion;
 
     fn nvidia() -> Nvidia {
         let gpu = |index| Gpu {

@@ -7,7 +7,7 @@ pub use dataset::DatasetOptions;
 
 use self::machine::examine_machine;
 use crate::TrainError;
-use crate::backend::Backend;
+use crate::device::backend::Backend;
 
 /// Say what is wrong with a dataset, or what this machine has and lacks
 #[derive(Clone, Debug, clap::Args)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use temper_data::Task as Kind;
 
-use crate::backend::Backend;
+use crate::device::backend::Backend;
 use crate::settings::{Preset, SettingFlags};
 use crate::tasks;
 use crate::{ColumnOptions, RunRequest, SourceOptions, TrainError};
@@ -37,6 +37,9 @@ pub struct FinetuneArgs {
     /// Transfer: start from the model of a run, with a new head for the dataset
     #[arg(long, value_name = "RUN")]
     pub from: Option<PathBuf>,
+    /// A config.json: train a new model of this shape from random weights, with the tokenizer of MODEL
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub from_scratch: Option<PathBuf>,
     /// Go on with an interrupted run, exactly: its folder, or auto for the run that the same command made before (it
     /// starts where there is none, and is done where it is finished)
     #[arg(long, value_name = "RUN|auto")]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use temper_models::{Backbone, Model};
 
 use super::job::Job;
-use super::measure::{Prediction, duration};
+use super::measure::duration;
 use crate::TrainError;
+use crate::run::Estimate;
 
 impl Job {
     /// Sets the strategy to the deepest of `all`, `last:K` and `head` whose training and evaluation fit the
@@ -48,7 +49,7 @@ impl Job {
         Ok(())
     }
 
-    fn predict(&mut self, loaded: &temper_models::Loaded, strategy: &str) -> Result<Prediction, TrainError> {
+    fn predict(&mut self, loaded: &temper_models::Loaded, strategy: &str) -> Result<Estimate, TrainError> {
         self.request.settings.strategy = strategy.into();
         let plan = self.plan(loaded, &loaded.new)?;
         let (clip, _) = self.optimizer(&plan);

@@ -9,13 +9,15 @@ use temper_models::{Loaded, is_adapter};
 use super::finish::Finish;
 use super::job::Job;
 use super::refused::Refused;
-use crate::panics::caught;
-use crate::record::{ResumedRecord, RunRecord};
+use crate::device::panics::caught;
+use crate::run::record::{ResumedRecord, RunRecord};
 use crate::settings::Preset;
 use crate::signals;
 use crate::terminal::{print_line, say};
 use crate::training::{Checkpoint, Checkpoints, EvaluationLoader, Journal, Stepwise, Trained, train};
-use crate::{BURN_VERSION, RunFolder, RunName, TrainError, adapters, memory, precision};
+use crate::{
+    BURN_VERSION, RunFolder, RunName, TrainError, device::memory, device::precision, model::adapters,
+};
 
 impl Job {
     /// Makes the folder of a new run, with run.toml.

@@ -3,9 +3,9 @@
 use burn::tensor::Device;
 use temper_models::{Backbone, Model};
 
-use crate::backend::Backend;
-use crate::record::RunRequest;
-use crate::{TrainError, precision};
+use crate::device::backend::Backend;
+use crate::run::record::RunRequest;
+use crate::{TrainError, device::precision};
 
 /// The backend's device, or the GPUs that share every step; the model lies on the first.
 ///
@@ -74,6 +74,7 @@ mod tests {
         RunRequest {
             model: "bert".into(),
             dataset: "imdb".into(),
+            from_scratch: None,
             columns: ColumnOptions::default(),
             task: None,
             trained_columns: None,

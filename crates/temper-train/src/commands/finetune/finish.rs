@@ -7,18 +7,18 @@ use temper_freeze::lora::{PeftRequest, merge};
 use temper_freeze::{FreezePlan, plan_figure};
 use temper_models::{Model, ModelConfig};
 
-use super::measure::Prediction;
-use crate::backend::Backend;
-use crate::memory;
-use crate::record::RunRequest;
-use crate::report::{ReportInput, write_report};
-use crate::results::ProofReport;
+use crate::device::backend::Backend;
+use crate::device::memory;
+use crate::run::record::RunRequest;
+use crate::run::report::{ReportInput, write_report};
+use crate::run::{Estimate, ProofReport};
 use crate::tasks::{Output, Splits};
 use crate::training::{
     Checkpoints, Evaluation, EvaluationLoader, Progress, TaskModel, Trained, TrunkReports, evaluate, predict,
 };
 use crate::{
-    LocalModel, RecordedEncoding, Results, RunFolder, Settings, Split, TrainError, adapters, padding,
+    LocalModel, RecordedEncoding, Results, RunFolder, Settings, Split, TrainError, model::adapters,
+    model::padding,
 };
 
 /// The largest difference of logits that saving and loading again may make.
@@ -103,9 +103,9 @@ impl Finish<'_> {
             let Settings { max_seq_length, truncation, .. } = self.request.settings;
             tokenizer.save(dir, &EncodeSettings { max_length: max_seq_length, truncation })?;
             let Splits { columns, task, .. } = self.splits;
-            let mut record = RecordedEncoding::new(&self.request.settings, columns, task.as_ref());
-            record.task.extend(tuned.clone());
-            record.write(dir)?;
+            let mut record = task.record();
+            record.extend(tuned.clone());
+            RecordedEncoding::new(&self.request.settings, columns, record).write(dir)?;
             Ok(temper_files::write(&dir.join("README.md"), self.model_card().as_bytes())?)
         })
     }
@@ -192,7 +192,7 @@ impl Finish<'_> {
     }
 
     /// The estimate when the run began; a run from before there were estimates has none.
-    fn prediction(&self) -> Option<Prediction> {
+    fn prediction(&self) -> Option<Estimate> {
         let text = std::fs::read_to_string(self.run.prediction()).ok()?;
         serde_json::from_str(&text).ok()
     }

@@ -9,14 +9,14 @@ use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLeng
 use temper_models::{Loaded, Model, ModelConfig};
 
 use super::devices;
-use crate::encoding::too_long;
-use crate::record::RunRequest;
+use crate::model::encoding::too_long;
+use crate::run::record::RunRequest;
 use crate::settings::Settings;
 use crate::sources::{ReadFile, files_of};
 use crate::tasks::{self, Splits};
 use crate::terminal::say;
 use crate::training::{Progress, Schedule, StepLoader, TaskModel, steps_per_epoch};
-use crate::{Columns, LocalModel, Split, TrainError, adapters, padding};
+use crate::{Columns, LocalModel, Split, TrainError, model::adapters, model::padding};
 
 /// A run whose files are there and whose data is encoded.
 pub(in crate::commands) struct Job {
@@ -43,12 +43,18 @@ impl Job {
         let _: Strategy = request.settings.strategy.parse()?;
         request.check_dataset()?;
         let hub = request.sources.hub(progress.is_quiet());
-        let local = LocalModel::find(&hub, &request.model)?;
+        let local = match request.from_scratch {
+            Some(_) => LocalModel::find_tokenizer(&hub, &request.model)?,
+            None => LocalModel::find(&hub, &request.model)?,
+        };
         if let Some(notice) = local.resolved.notice() {
             say(&notice);
         }
         // Sizes come from the configuration, before the weights are read.
-        let config = ModelConfig::read(&local.dir)?;
+        let config = match &request.from_scratch {
+            Some(text) => ModelConfig::parse(text)?,
+            None => ModelConfig::read(&local.dir)?,
+        };
         let bounds = config.bounds();
         if request.settings.max_seq_length > bounds.max_positions {
             return Err(too_long(request.settings.max_seq_length, bounds.max_positions));
@@ -88,7 +94,11 @@ impl Job {
 
     pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
         let head = self.splits.task.head(&self.request.settings);
-        let loaded = Model::load_with(self.config.clone(), &self.local.dir, &head, &self.devices[0])?;
+        let (config, device) = (self.config.clone(), &self.devices[0]);
+        let loaded = match self.request.from_scratch {
+            Some(_) => Model::random_with(config, &head, device)?,
+            None => Model::load_with(config, &self.local.dir, &head, device)?,
+        };
         padding::check_end(&loaded.model, &self.tokenizer)?;
         let loaded = self.in_precision(adapters::with_adapters(loaded, &self.request.settings)?);
         devices::check_masks(&self.request, &loaded.model)?;

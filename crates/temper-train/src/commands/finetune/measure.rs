@@ -6,13 +6,13 @@ use burn::data::dataloader::DataLoader;
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::train::{InferenceStep, TrainStep};
-use serde::{Deserialize, Serialize};
 use temper_data::Step;
 use temper_freeze::{FreezePlan, TrunkPlace, trunk_depth};
 
 use super::job::Job;
 use crate::TrainError;
-use crate::memory::{self, peak_of_process};
+use crate::device::memory::{self, peak_of_process};
+use crate::run::Estimate;
 use crate::settings::{Preset, Settings};
 use crate::training::{EvaluationLoader, StepLoader, TaskModel, TrainingStep};
 
@@ -23,42 +23,6 @@ const KEPT_ROUNDS: usize = 6;
 /// Bytes of a parameter, and of the two moments that AdamW keeps of one that trains.
 pub(super) const PARAMETER: u64 = 4;
 pub(super) const MOMENTS: u64 = 8;
-
-/// What a run will cost, from one measured step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Prediction {
-    /// What trains.
-    pub strategy: String,
-    /// Elements that train at any time.
-    pub trainable_parameters: usize,
-    /// Optimiser steps.
-    pub steps: usize,
-    /// Seconds of the measured step, for each of its tokens.
-    pub seconds_per_token: f64,
-    /// Seconds in training steps.
-    pub training_seconds: f64,
-    /// Seconds in evaluations, the test included.
-    pub evaluation_seconds: f64,
-    /// Largest resident size of the process; only Linux tells.
-    pub peak_memory_bytes: Option<u64>,
-    /// What the GPU's allocator holds.
-    pub device_memory_bytes: Option<u64>,
-    /// Share of what is computed that is padding: none, batches are packed.
-    pub padding_percent: f64,
-    /// Share of the training examples that are cut.
-    pub truncated_percent: f64,
-    /// Bytes of what frozen layers make of the training examples, where that is kept.
-    pub trunk_cache_bytes: Option<u64>,
-    /// Bytes of models and checkpoints in the run folder, at most.
-    pub disk_bytes: u64,
-}
-
-impl Prediction {
-    /// Seconds of training and evaluation together.
-    pub fn total_seconds(&self) -> f64 {
-        self.training_seconds + self.evaluation_seconds
-    }
-}
 
 /// A step that starts from kept states.
 struct Kept {
@@ -83,7 +47,7 @@ impl Job {
         &self,
         model: &TaskModel,
         plan: &FreezePlan,
-    ) -> Result<Prediction, TrainError> {
+    ) -> Result<Estimate, TrainError> {
         // Forward only, before anything trains: the end of the run needs as much.
         let evaluation_pace = self.evaluation_pace(model);
         let forward_peak = peak_of_process();
@@ -100,7 +64,7 @@ impl Job {
         let epochs = self.schedule.total_steps as f64 / self.schedule.steps_per_epoch as f64;
         let later = kept.as_ref().map_or(pace, |kept| kept.pace);
         let evaluations = self.schedule.total_steps.div_ceil(self.schedule.eval_every) as f64;
-        Ok(Prediction {
+        Ok(Estimate {
             strategy: self.request.settings.strategy.clone(),
             trainable_parameters: plan.trainable(),
             steps: self.schedule.total_steps,
@@ -191,7 +155,7 @@ impl Job {
     }
 
     /// Says what to expect.
-    pub(super) fn say(&self, prediction: &Prediction) {
+    pub(super) fn say(&self, prediction: &Estimate) {
         let full_epochs = Settings::default().num_train_epochs;
         let full = match self.request.preset {
             Preset::Full => String::new(),

@@ -13,20 +13,20 @@ mod refused;
 mod trunk;
 
 pub use args::{FinetuneArgs, Resume};
-pub use measure::Prediction;
 pub(super) use prepared::Prepared;
 
 use std::path::Path;
 
 use super::backend;
 use super::differences::same_settings;
-use crate::record::{ResumedRecord, RunRequest};
+use crate::run::record::{ResumedRecord, RunRequest};
 use crate::settings::{self, Preset};
 use crate::terminal::say;
 use crate::training::{Checkpoints, Progress};
 use crate::{LocalModel, ModelDefaults, RunFolder, RunName, Settings, TrainError, signals};
 use job::Job;
 use temper_freeze::Strategy;
+use temper_models::ModelConfig;
 
 /// Runs the command.
 ///
@@ -113,6 +113,7 @@ pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequ
     let mut request = RunRequest {
         model,
         dataset,
+        from_scratch: args.from_scratch.as_deref().map(read_config).transpose()?,
         columns: args.columns.clone(),
         task: args.task,
         trained_columns: None,
@@ -133,6 +134,13 @@ pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequ
         progress.line(&notice);
     }
     request.resolved()
+}
+
+/// The text of a config.json, recorded as what it says: the run goes on without the file.
+fn read_config(path: &Path) -> Result<String, TrainError> {
+    let text = std::fs::read_to_string(path).map_err(|error| TrainError::file(path, error))?;
+    ModelConfig::parse(&text)?;
+    Ok(text)
 }
 
 /// `<model>-<dataset>`

@@ -7,11 +7,11 @@ use temper_models::Loaded;
 
 use super::job::Job;
 use super::measure::{MOMENTS, PARAMETER};
-use crate::backend::Backend;
-use crate::memory::{self, OutOfMemory};
+use crate::device::backend::Backend;
+use crate::device::{OutOfMemory, advice, memory};
 use crate::settings::Settings;
 use crate::training::{TaskModel, TrainingStep};
-use crate::{TrainError, allocator};
+use crate::{TrainError, device::allocator};
 
 /// What an estimated peak may be off by: measured ones were up to a quarter too low or too high.
 const UNCERTAIN: f64 = 1.25;
@@ -67,7 +67,7 @@ impl Job {
     /// [`TrainError::OutOfMemory`] with what would fit.
     pub(super) fn check_memory(&self, loaded: &Loaded, plan: &FreezePlan) -> Result<(), TrainError> {
         // If the attempt itself finds no memory.
-        allocator::advise(memory::advice(&fits(&self.request.settings, None)));
+        allocator::advise(advice(&fits(&self.request.settings, None)));
         let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
         let Some(holds) = memory::held(&self.devices[0]) else { return Ok(()) };
         let Some(available) = memory::available(backend, holds) else { return Ok(()) };

@@ -1,8 +1,8 @@
 use super::job::Job;
-use crate::record::RunRequest;
+use crate::run::record::RunRequest;
 use crate::tasks::Splits;
 use crate::training::Progress;
-use crate::{TrainError, adapters};
+use crate::{TrainError, model::adapters};
 
 /// A request whose model is found and whose data is read: what can be refused before any of
 /// several runs starts is refused here.

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use super::need::fits;
-use crate::backend::Backend;
-use crate::memory::{self, OutOfMemory};
-use crate::panics::Refusal;
-use crate::record::RunRequest;
+use crate::device::backend::Backend;
+use crate::device::panics::Refusal;
+use crate::device::{OutOfMemory, advice, memory};
+use crate::run::record::RunRequest;
 use crate::training::Checkpoints;
-use crate::{RunFolder, TrainError, allocator};
+use crate::{RunFolder, TrainError, device::allocator};
 
 /// What has to be known of a run for that.
 pub(super) struct Refused {
@@ -30,7 +30,7 @@ impl Refused {
     ) -> Result<Self, TrainError> {
         let fits = fits(&request.settings, None);
         let kept = format!("checkpoints that were saved are kept in {}", run.checkpoints().display());
-        allocator::advise(format!("{}\n{kept}", memory::advice(&fits)));
+        allocator::advise(format!("{}\n{kept}", advice(&fits)));
         let backend = request.backend.parse().map_err(TrainError::Usage)?;
         Ok(Self { backend, fits, checkpoints, run: run.path().into() })
     }

@@ -8,8 +8,8 @@ use temper_models::{Backbone, Model};
 
 use super::job::Job;
 use crate::TrainError;
+use crate::device::memory::free_memory;
 use crate::examples::Features;
-use crate::memory::free_memory;
 use crate::settings::{Settings, TrunkCacheMode, bytes};
 use crate::training::{Schedule, SplitTrunk, Trunks};
 

@@ -14,9 +14,9 @@ use temper_hub::catalogue;
 use temper_models::{HeadRequest, Loaded, Model, ModelConfig, Precision, families};
 
 use super::compute_on;
-use crate::backend::Backend;
+use crate::device::backend::Backend;
 use crate::terminal::{print, say};
-use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError, precision};
+use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError, device::precision};
 
 /// Compare a model's outputs with those of a reference implementation
 #[derive(Clone, Debug, clap::Args)]

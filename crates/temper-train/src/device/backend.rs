@@ -7,8 +7,8 @@ use burn::tensor::Device;
 
 use crate::TrainError;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
-use crate::nvidia::GpuError;
-use crate::nvidia::KernelCompiler;
+use crate::device::nvidia::GpuError;
+use crate::device::nvidia::KernelCompiler;
 
 /// Where tensors live and compute. Which ones a binary has is decided by cargo features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +122,11 @@ impl FromStr for Backend {
 fn cuda_device(index: usize) -> Result<Device, GpuError> {
     use burn::tensor::DeviceType;
 
-    let mut missing = crate::nvidia::missing(index, Backend::KERNEL_COMPILER);
+    let mut missing = crate::device::nvidia::missing(index, Backend::KERNEL_COMPILER);
     if !missing.is_empty() {
         return Err(missing.swap_remove(0));
     }
-    crate::gpu::keep_kernels_between_runs();
+    crate::device::gpu::keep_kernels_between_runs();
     let device = Device::cuda(index);
     if !Device::enumerate(DeviceType::Cuda).contains(&device) {
         return Err(GpuError::FirstKernel {
@@ -145,7 +145,7 @@ fn wgpu_device() -> Result<Device, GpuError> {
     if let Some(device) = DEVICE.get() {
         return Ok(device.clone());
     }
-    crate::gpu::keep_kernels_between_runs();
+    crate::device::gpu::keep_kernels_between_runs();
     let device = Device::wgpu_options().init();
     let device = device.map_err(|error| GpuError::NoAdapter { reason: error.to_string() })?;
     let device = with_first_kernel(Backend::Wgpu, device)?;
@@ -155,7 +155,7 @@ fn wgpu_device() -> Result<Device, GpuError> {
 /// A device that has computed something.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn with_first_kernel(backend: Backend, device: Device) -> Result<Device, GpuError> {
-    match crate::gpu::first_kernel(&device) {
+    match crate::device::gpu::first_kernel(&device) {
         Ok(()) => Ok(device),
         Err(reason) => Err(GpuError::FirstKernel { device: backend.to_string(), reason }),
     }

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 
-use crate::panics::{Refusal, caught};
+use crate::device::panics::{Refusal, caught};
 
 /// Makes CubeCL keep what it compiled in the user's cache folder rather than in the target folder
 /// of whatever project lies around, unless a cubecl.toml names another place.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use temper_data::{DeclaredCut, EncodeSettings, Truncation, declared_cut};
 use temper_models::Pooling;
 
-use crate::tasks::{Encoder, Task};
+use crate::settings::{ModelDefaults, default_stride};
 use crate::{Columns, Settings, TrainError};
 
 /// The record beside a model.
@@ -41,8 +41,8 @@ pub struct RecordedEncoding {
 }
 
 impl RecordedEncoding {
-    /// What these settings and this task decide, on data with these columns.
-    pub fn new(settings: &Settings, columns: &Columns, task: &dyn Task) -> Self {
+    /// What these settings decide, on data with these columns, and what the task records.
+    pub fn new(settings: &Settings, columns: &Columns, task: Map<String, Value>) -> Self {
         Self {
             version: VERSION,
             max_seq_length: settings.max_seq_length,
@@ -50,7 +50,7 @@ impl RecordedEncoding {
             doc_stride: settings.doc_stride,
             columns: columns.clone(),
             pooling: settings.pooling,
-            task: task.record(),
+            task,
         }
     }
 
@@ -115,7 +115,7 @@ impl CutOptions {
     /// Tokens that neighbouring windows of a model share: as the flag says, else as in training.
     pub fn stride(&self, encoding: &ModelEncoding, max_length: usize) -> usize {
         let recorded = encoding.recorded.as_ref().and_then(|recorded| recorded.doc_stride);
-        self.doc_stride.or(recorded).unwrap_or(Encoder::stride_of(max_length))
+        self.doc_stride.or(recorded).unwrap_or(default_stride(max_length))
     }
 }
 
@@ -125,23 +125,6 @@ pub struct ModelEncoding {
     /// What training decided; `None` for a checkpoint that Temper did not write.
     pub recorded: Option<RecordedEncoding>,
     declared: DeclaredCut,
-}
-
-/// What a run takes from the model that it starts from, as a layer of settings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ModelDefaults {
-    /// Tokens an example.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_seq_length: Option<usize>,
-    /// What of a longer text is kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    truncation: Option<Truncation>,
-    /// Tokens that neighbouring windows share.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    doc_stride: Option<usize>,
-    /// What the classification head reads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pooling: Option<Pooling>,
 }
 
 impl ModelEncoding {
@@ -238,41 +221,6 @@ impl ModelEncoding {
     }
 }
 
-impl ModelDefaults {
-    /// What to say of a run with these settings that starts from a model of this name.
-    pub fn notices(&self, model: &str, settings: &Settings) -> Vec<String> {
-        fn sort<T: PartialEq + Copy>(
-            sorted: &mut [Vec<String>; 2],
-            (name, of_model, of_run): (&str, Option<T>, T),
-            words: impl Fn(T) -> String,
-        ) {
-            match of_model {
-                Some(value) if value == of_run => sorted[0].push(format!("{name} {}", words(value))),
-                Some(value) => {
-                    sorted[1].push(format!("{name} {} (here {})", words(value), words(of_run)));
-                }
-                None => {}
-            }
-        }
-        let mut sorted = [Vec::new(), Vec::new()];
-        let pooling = |pooling: Pooling| format!("{pooling:?}").to_lowercase();
-        sort(&mut sorted, ("max_seq_length", self.max_seq_length, settings.max_seq_length), |n| {
-            n.to_string()
-        });
-        sort(&mut sorted, ("truncation", self.truncation, settings.truncation), |t| t.to_string());
-        sort(&mut sorted, ("pooling", self.pooling, settings.pooling), pooling);
-        let [taken, other] = sorted;
-        let mut notices = Vec::new();
-        if !taken.is_empty() {
-            notices.push(format!("taken from {model}: {}", taken.join(", ")));
-        }
-        if !other.is_empty() {
-            notices.push(format!("{model} has {}", other.join(", ")));
-        }
-        notices
-    }
-}
-
 /// A length beyond a model's positions.
 pub(crate) fn too_long(asked: usize, positions: usize) -> TrainError {
     TrainError::Usage(format!(
@@ -287,14 +235,14 @@ fn in_words(settings: &EncodeSettings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tasks::QuestionAnswering;
 
     fn recorded() -> RecordedEncoding {
         let columns = [("text", "a"), ("text_pair", "b"), ("label", "c")];
         let columns = columns.map(|(role, name)| (role.to_owned(), name.to_owned())).into();
         let settings =
             Settings { max_seq_length: 9, truncation: Truncation::HeadTail, ..Settings::default() };
-        RecordedEncoding::new(&settings, &columns, &QuestionAnswering { null_threshold: Some(0.5) })
+        let task = Map::from_iter([("null_threshold".to_owned(), 0.5.into())]);
+        RecordedEncoding::new(&settings, &columns, task)
     }
 
     #[test]

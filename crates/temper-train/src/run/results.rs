@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 use temper_data::DataReport;
 use temper_freeze::FreezePlan;
 
-use crate::commands::Prediction;
+use super::Estimate;
 use crate::tasks::Scores;
 use crate::training::TrunkReports;
 
@@ -37,7 +37,7 @@ pub struct Results {
     /// What the GPU's allocator held at the end of training; it gives little back before.
     pub device_memory_bytes: Option<u64>,
     /// The estimate from one step that was measured ahead.
-    pub predicted: Option<Prediction>,
+    pub predicted: Option<Estimate>,
     /// What the training proof found.
     pub proof: ProofReport,
     /// Largest difference of the logits after saving and loading again.

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use regex::Regex;
 
 use crate::TrainError;
-use crate::memory::OutOfMemory;
+use crate::device::OutOfMemory;
 
 /// Panics that are remembered.
 const REMEMBERED: usize = 64;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use temper_data::{ColumnChoice, RowsRequest, Task as Kind, TextTokenizer};
 use temper_hub::{Hub, Resolved};
 
-use crate::backend::Backend;
+use crate::device::backend::Backend;
 use crate::examples::Split;
 use crate::settings::{self, Preset, Settings};
 use crate::tasks::LoadRequest;
@@ -19,6 +19,9 @@ pub struct RunRequest {
     pub model: String,
     /// Name or path of the dataset.
     pub dataset: String,
+    /// The config.json of a new model, where it is trained from scratch: of `model` only the tokenizer is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_scratch: Option<String>,
     /// Columns of the dataset.
     pub columns: ColumnOptions,
     /// The task, where it is named.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use temper_models::Precision;
 
 use crate::TrainError;
-use crate::backend::Backend;
+use crate::device::backend::Backend;
 
 /// The setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

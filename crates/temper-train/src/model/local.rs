@@ -1,0 +1,87 @@
+//! A model's folder on this machine.
+
+use std::path::PathBuf;
+
+use temper_data::{TextTokenizer, load_tokenizer};
+use temper_hub::{Hub, Replaced, Resolved, catalogue};
+
+use super::ModelEncoding;
+use crate::TrainError;
+
+/// A model's folder on this machine.
+#[derive(Clone, Debug)]
+pub struct LocalModel {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Where its files came from.
+    pub resolved: Resolved,
+}
+
+impl LocalModel {
+    /// Whether a folder is a run with a model in it, or a model.
+    pub fn is_folder(path: &std::path::Path) -> bool {
+        path.join("model/config.json").is_file() || path.join("config.json").is_file()
+    }
+
+    /// Finds a model by name or path. A run folder stands for the model in it.
+    ///
+    /// # Errors
+    /// [`TrainError::Hub`].
+    pub fn find(hub: &Hub, name: &str) -> Result<Self, TrainError> {
+        let asked = name;
+        let name = in_run(asked);
+        let mut resolved = hub.model(&name)?;
+        if let Some(entry) = catalogue().find(asked).filter(|_| name != asked) {
+            resolved.replaced = Some(Replaced { built_in: entry.name.clone(), by: PathBuf::from(&name) });
+        }
+        let config = resolved.file("config.json").map(|file| file.path.clone());
+        let dir = config.as_deref().and_then(|path| path.parent()).unwrap_or(name.as_ref()).to_path_buf();
+        Ok(Self { dir, resolved })
+    }
+
+    /// Finds the files that say how a model's texts become tensors, by name or path: its weights are not needed.
+    ///
+    /// # Errors
+    /// [`TrainError::Hub`].
+    pub fn find_tokenizer(hub: &Hub, name: &str) -> Result<Self, TrainError> {
+        let name = in_run(name);
+        let resolved = hub.model_settings(&name)?;
+        let config = resolved.file("config.json").and_then(|file| file.path.parent());
+        Ok(Self { dir: config.unwrap_or(name.as_ref()).to_path_buf(), resolved })
+    }
+
+    /// How the texts of a model become tensors; only the files that say so are fetched.
+    ///
+    /// # Errors
+    /// Those of [`Self::find`] and [`Self::encoding`].
+    pub fn encoding_of(hub: &Hub, name: &str) -> Result<ModelEncoding, TrainError> {
+        ModelEncoding::read(&Self::find_tokenizer(hub, name)?.dir)
+    }
+
+    /// How its texts become tensors.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] and [`TrainError::Data`] for files that cannot be understood.
+    pub fn encoding(&self) -> Result<ModelEncoding, TrainError> {
+        ModelEncoding::read(&self.dir)
+    }
+
+    /// The model's tokenizer.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] when there is none; [`TrainError::ForeignTokenizer`] when it knows ids
+    /// that the model has no embedding for.
+    pub fn tokenizer(&self, vocab_size: usize) -> Result<TextTokenizer, TrainError> {
+        let tokenizer = load_tokenizer(&self.dir)?;
+        if tokenizer.vocab_size() > vocab_size {
+            return Err(TrainError::ForeignTokenizer { highest_id: tokenizer.vocab_size() - 1, vocab_size });
+        }
+        Ok(tokenizer)
+    }
+}
+
+/// The model in a run folder, or the name itself.
+fn in_run(name: &str) -> String {
+    let in_run = PathBuf::from(name).join("model");
+    if in_run.join("config.json").is_file() { in_run.display().to_string() } else { name.into() }
+}

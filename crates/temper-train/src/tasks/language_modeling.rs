@@ -1,0 +1,253 @@
+//! The next token of a text: documents, and completions of prompts.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use serde_json::{Map, Value};
+use temper_data::{
+    DataError, DataReport, Diagnosis, Document, Encoded, EncodedSet, LanguageData, LanguageSequence,
+    LanguageSettings, SplitContent, Task as Kind, UnlabelledText, encode_documents, examine_language,
+    load_language,
+};
+use temper_kernels::VocabularyTargets;
+use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
+
+use super::list::OfModel;
+use super::objective::Objective;
+use super::per_token::NO_TARGET;
+use super::token_predictions::{TokenBaseline, TokenPredictions};
+use super::{Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, Splits, Task};
+use crate::examples::{Features, Split, Target, within_budget};
+use crate::{Settings, TrainError};
+
+/// The next token of a text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LanguageModeling {
+    /// Share of a target that is spread evenly over the vocabulary.
+    smoothing: f32,
+}
+
+/// Reads and encodes a dataset for this task. An example is a sequence: a part of a document, or a prompt with its
+/// completion.
+///
+/// # Errors
+/// [`TrainError::Data`].
+pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
+    let settings = request.settings;
+    Objective::refuse(settings, "language modeling", &["--label-smoothing"])?;
+    let LanguageData { mut rows, is_running } = load_language(request.hub, &request.dataset)?;
+    request.drop_unwanted(&mut rows);
+    let encoded =
+        |documents: &[Document], limit: Option<usize>| -> Result<Vec<LanguageSequence>, TrainError> {
+            let sequences = encode(documents, &request.encoder())?;
+            // Rows of other files were counted when they were read.
+            Ok(evenly(sequences, limit.filter(|_| is_running)))
+        };
+    let train = encoded(&rows.train, settings.max_train_samples)?;
+    let validation = encoded(&rows.validation, settings.max_eval_samples)?;
+    let test = encoded(&rows.test, settings.max_test_samples)?;
+    let tokens: usize = train.iter().map(|sequence| sequence.ids.len()).sum();
+    let share = if is_running { 1.0 } else { rows.full_train_rows as f64 / rows.train.len().max(1) as f64 };
+    let mut kept = within_budget(tokens, train.len(), settings.max_train_tokens).into_iter();
+    let train = train.into_iter().filter(|_| kept.next().unwrap_or(false)).collect();
+    let splits = [train, validation, test].map(SplitSequences::new);
+    let [of_train, of_validation, of_test] = splits.each_ref().map(|split| split.features.clone());
+    let contents = [&of_train, &of_validation, &of_test].map(|features| SplitContent {
+        examples: features.len(),
+        labels: &[],
+        encoded: &features.encoded,
+    });
+    let report = DataReport::new(&rows, &[], contents);
+    let baseline = TokenBaseline::of(&of_train, request.tokenizer.vocab_size());
+    Ok(Splits {
+        task: Arc::new(LanguageModeling { smoothing: settings.label_smoothing as f32 }),
+        name: rows.name,
+        columns: rows.columns,
+        resolved: rows.resolved,
+        examples: Arc::new(Sequences { tokenizer: Arc::new(request.tokenizer.clone()), splits, baseline }),
+        train: of_train,
+        validation: of_validation,
+        test: of_test,
+        full_train_tokens: (tokens as f64 * share) as usize,
+        report,
+    })
+}
+
+/// Finds what may be wrong with a dataset for this task.
+///
+/// # Errors
+/// What concerns no single row.
+pub(super) fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, DataError> {
+    examine_language(request.hub, &request.dataset, request.measure)
+}
+
+fn encode(documents: &[Document], encoder: &Encoder<'_>) -> Result<Vec<LanguageSequence>, DataError> {
+    let settings = LanguageSettings { max_length: encoder.max_length };
+    encode_documents(encoder.tokenizer, documents, &settings)
+}
+
+/// So many of them, evenly over all.
+fn evenly<T>(items: Vec<T>, count: Option<usize>) -> Vec<T> {
+    let Some(count) = count.filter(|&count| count < items.len()) else { return items };
+    let all = items.len();
+    let is_kept = |place: usize| (place + 1) * count / all > place * count / all;
+    items.into_iter().enumerate().filter(|(place, _)| is_kept(*place)).map(|(_, item)| item).collect()
+}
+
+/// The task of a model that continues texts.
+pub(super) fn of_model(_: &Model, config: &ModelConfig, _: &Map<String, Value>) -> OfModel {
+    let continues = config.head().map(|head| head.kind.task()) == Some(HeadTask::CausalLm);
+    Ok(continues.then(|| Arc::new(LanguageModeling { smoothing: 0.0 }) as Arc<dyn Task>))
+}
+
+impl Task for LanguageModeling {
+    fn kind(&self) -> Kind {
+        Kind::LanguageModeling
+    }
+
+    fn labels(&self) -> &[String] {
+        &[]
+    }
+
+    fn targets_in_words(&self) -> &'static str {
+        "texts"
+    }
+
+    fn outputs_in_words(&self) -> &'static str {
+        "probabilities of the next token"
+    }
+
+    fn head(&self, settings: &Settings) -> HeadRequest {
+        let (pooling, seed) = (settings.pooling, settings.seed);
+        HeadRequest::New {
+            task: HeadTask::CausalLm,
+            labels: Vec::new(),
+            outputs: OutputMeaning::SingleLabel,
+            pooling,
+            seed,
+        }
+    }
+
+    fn notice(&self) -> Option<String> {
+        None
+    }
+
+    fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1> {
+        let loss = model.vocabulary_loss(tokens, &vocabulary_targets(targets, self.smoothing), mode);
+        loss.expect("the model was loaded with a head for the vocabulary")
+    }
+
+    /// Of each token its loss, and whether the right one was the most probable.
+    fn outputs(&self, model: &Model, tokens: &TokenBatch, targets: &[Target]) -> Vec<Output> {
+        let scores = model.vocabulary_scores(tokens, &vocabulary_targets(targets, 0.0));
+        let scores = scores.expect("the model was loaded with a head for the vocabulary");
+        let values: Vec<f32> = scores.into_data().iter::<f32>().collect();
+        let (losses, hits) = values.split_at(values.len() / 2);
+        let rows = |rows: std::ops::Range<usize>| rows.flat_map(|row| [losses[row], hits[row]]).collect();
+        tokens.sequences.ranges().map(|range| Output { columns: 2, logits: rows(range) }).collect()
+    }
+
+    fn is_spread(&self) -> bool {
+        true
+    }
+
+    fn begin(
+        &self,
+        texts: &[UnlabelledText],
+        _encoded: EncodedSet,
+        encoder: &Encoder<'_>,
+    ) -> Result<(Features, Box<dyn Predictions>), TrainError> {
+        let document = |text: &UnlabelledText| Document {
+            prompt: text.pair.as_ref().map(|_| text.text.clone()).unwrap_or_default(),
+            text: text.pair.as_ref().unwrap_or(&text.text).clone(),
+            is_completion: text.pair.is_some(),
+            row: text.row,
+        };
+        let documents: Vec<Document> = texts.iter().map(document).collect();
+        let sequences = encode(&documents, encoder)?;
+        let of_text: Vec<usize> = sequences.iter().map(|sequence| sequence.document).collect();
+        let SplitSequences { mut features, bytes } = SplitSequences::new(sequences);
+        features.examples = Arc::new(of_text);
+        let predictions = TokenPredictions::new(&features, &bytes, texts.len(), None);
+        Ok((features, Box::new(predictions)))
+    }
+}
+
+/// A target for each token, those of all sequences one after the other.
+fn vocabulary_targets(targets: &[Target], smoothing: f32) -> VocabularyTargets {
+    let ids = targets.iter().flat_map(|target| target.ids().iter().copied());
+    VocabularyTargets { ids: ids.collect(), smoothing }
+}
+
+/// The sequences of a split.
+#[derive(Debug)]
+struct SplitSequences {
+    features: Features,
+    /// Bytes of the text that the predicted tokens of each stand for.
+    bytes: Vec<usize>,
+}
+
+impl SplitSequences {
+    fn new(sequences: Vec<LanguageSequence>) -> Self {
+        let bytes = sequences.iter().map(|sequence| sequence.bytes).collect();
+        let (targets, weights): (Vec<Target>, Vec<f64>) = sequences.iter().map(target).unzip();
+        let encoded = sequences.into_iter().map(|sequence| Encoded {
+            type_ids: vec![0; sequence.ids.len()],
+            ids: sequence.ids,
+            tokens_lost: sequence.tokens_lost as u32,
+            lost_is_estimate: false,
+        });
+        let encoded = EncodedSet::new(encoded.collect(), false);
+        Self { features: Features::one_each(encoded, targets).weighted(weights), bytes }
+    }
+}
+
+/// At each token the next one, where that is to be predicted; and how many are.
+fn target(sequence: &LanguageSequence) -> (Target, f64) {
+    let LanguageSequence { ids, is_predicted, .. } = sequence;
+    let next = ids.iter().zip(is_predicted).skip(1);
+    let next = next.map(|(&id, &is_predicted)| if is_predicted { id as i32 } else { NO_TARGET });
+    let count = is_predicted.iter().filter(|is_predicted| **is_predicted).count();
+    (Target::Ids(next.chain([NO_TARGET]).collect()), count as f64)
+}
+
+/// The sequences of a dataset.
+#[derive(Debug)]
+struct Sequences {
+    tokenizer: Arc<temper_data::TextTokenizer>,
+    /// By split.
+    splits: [SplitSequences; 3],
+    baseline: TokenBaseline,
+}
+
+impl Sequences {
+    fn predictions(&self, split: Split) -> TokenPredictions {
+        let SplitSequences { features, bytes } = &self.splits[split as usize];
+        TokenPredictions::new(features, bytes, features.len(), Some(self.baseline.clone()))
+    }
+}
+
+impl Examples for Sequences {
+    fn text(&self, split: Split, example: usize) -> String {
+        let ids = &self.splits[split as usize].features.encoded.items[example].ids;
+        self.tokenizer.decode(ids).unwrap_or_default()
+    }
+
+    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn Predictions> {
+        Box::new(Sequences::predictions(&self, split))
+    }
+
+    /// How often each token occurs in training.
+    fn baselines(&self) -> Vec<Baseline> {
+        let mut predictions = Sequences::predictions(self, Split::Test);
+        predictions.give(&self.baseline);
+        let scores = predictions.scores();
+        vec![Baseline {
+            name: "frequency of each token".into(),
+            metrics: scores.metrics,
+            interval: scores.interval,
+            training_seconds: 0.0,
+            scores: predictions.example_scores(),
+        }]
+    }
+}

@@ -1,0 +1,126 @@
+//! transformers' pipelines, where they are at hand, say of texts what `temper predict` says: labels, numbers, entities.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Bench, assert_succeeds, stdout};
+use serde_json::{Value, json};
+
+/// Python with transformers: the one that TEMPER_REFERENCE_PYTHON names, or the reference environment's.
+fn python() -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/reference/.venv/bin/python");
+    std::env::var_os("TEMPER_REFERENCE_PYTHON").map(PathBuf::from).or_else(|| own.exists().then_some(own))
+}
+
+/// Trains for some steps on a task, and asks both sides.
+fn assert_agree(bench: &Bench, name: &str, data: &[&str], texts: &[&[&str]], flags: &[&str]) {
+    let Some(python) = python() else {
+        eprintln!("skipped: transformers' pipelines need TEMPER_REFERENCE_PYTHON or xtask/reference/.venv");
+        return;
+    };
+    let settings =
+        ["--run-name", name, "--max-steps", "20", "--max-seq-length", "32", "--learning-rate", "1e-2"];
+    assert_succeeds(&bench.run(&[&["finetune", "./model"], data, &settings].concat()));
+    let run = format!("runs/{name}");
+    let mut arguments = vec!["predict", run.as_str(), "--json"];
+    arguments.extend(flags);
+    for text in texts {
+        arguments.extend(["--text", text[0]]);
+        arguments.extend(text.get(1).iter().flat_map(|pair| ["--text-pair", **pair]));
+    }
+    let predicted = bench.run(&arguments);
+    assert_succeeds(&predicted);
+    bench.write("predictions.jsonl", &stdout(&predicted));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/reference/check_pipeline.py");
+    let mut check = Command::new(python);
+    check.arg(script).arg("--model").arg(bench.path(&format!("{run}/model")));
+    check.arg("--predictions").arg(bench.path("predictions.jsonl"));
+    if let [_, aggregation] = flags {
+        check.args(["--aggregation", aggregation]);
+    }
+    let output = check.env("HF_HUB_OFFLINE", "1").output().expect("started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {}\n{said}", String::from_utf8_lossy(&output.stdout));
+}
+
+const TEXTS: [&[&str]; 5] = [
+    &["the film is great ."],
+    &["fun"],
+    &["a dull, weak plot"],
+    &["not so good , not so bad"],
+    &["the cast"],
+];
+
+#[test]
+fn one_label_several_labels_and_numbers_are_those_of_the_pipeline() {
+    let bench = Bench::new();
+    let row = |label: &dyn Fn(usize) -> Value| -> String {
+        let words = ["good", "bad", "fine", "poor", "great", "dull"];
+        let text =
+            |row: usize| format!("the {} is {}", ["film", "plot", "cast"][row / 6 % 3], words[row % 6]);
+        let ends = ["", " and fun", " and weak", ".", " , not so"];
+        (0..90)
+            .map(|row| {
+                json!({"text": text(row) + ends[row / 18 % 5], "label": label(row)}).to_string() + "\n"
+            })
+            .collect()
+    };
+    bench.write("one.jsonl", &row(&|row| json!(["neg", "neutral", "pos"][row % 3])));
+    assert_agree(&bench, "one", &["one.jsonl"], &TEXTS, &[]);
+    bench.write("several.jsonl", &row(&|row| json!(["film", "praise", "blame"][..row % 4])));
+    assert_agree(&bench, "several", &["several.jsonl"], &TEXTS, &[]);
+    bench.write("number.jsonl", &row(&|row| json!(row % 6)));
+    assert_agree(&bench, "number", &["number.jsonl", "--problem-type", "regression"], &TEXTS, &[]);
+}
+
+#[test]
+fn pairs_are_read_as_by_the_pipeline() {
+    let bench = Bench::new();
+    let row = |row: usize| {
+        let words = ["good", "bad", "fine", "poor"];
+        let (first, second) = (words[row % 4], words[row / 4 % 4]);
+        let label = if first == second { "same" } else { "other" };
+        let pair = format!("the cast was {second}{}", [".", " and so", ""][row / 16 % 3]);
+        json!({"text": format!("the film is {first}"), "text_pair": pair, "label": label}).to_string() + "\n"
+    };
+    bench.write("pairs.jsonl", &(0..96).map(row).collect::<String>());
+    let texts: [&[&str]; 3] =
+        [&["the film is good", "the cast was good"], &["fun", "a weak plot and a dull cast"], &["the", "."]];
+    assert_agree(&bench, "pairs", &["pairs.jsonl", "--column", "text_pair=text_pair"], &texts, &[]);
+}
+
+/// Words of several tokens, so that the tokens of a word may disagree.
+#[test]
+fn entities_are_those_of_the_pipeline() {
+    let bench = Bench::new();
+    let pieces =
+        "[PAD] [UNK] [CLS] [SEP] [MASK] the a film plot is was and . , gre ##at go ##od du ##ll we ##ak";
+    bench.write("model/vocab.txt", &pieces.replace(' ', "\n"));
+    let row = |row: usize| {
+        let subject = ["film", "plot"][row % 2];
+        let (word, kind) =
+            [("great", "B-praise"), ("dull", "B-blame"), ("good", "B-praise"), ("weak", "B-blame")]
+                [row / 2 % 4];
+        let (more, inside) = if row / 8 % 2 == 0 { (vec!["and", "weak"], "I-blame") } else { (vec![], "O") };
+        let mut words = vec!["the", subject, "is", word];
+        let mut tags = vec!["O", "B-subject", "O", kind];
+        words.extend(&more);
+        tags.extend(more.iter().enumerate().map(|(place, _)| if place == 0 { "O" } else { inside }));
+        words.extend(["was", "a", "."].iter().take(row / 16 % 4));
+        tags.resize(words.len(), "O");
+        json!({"tokens": words, "tags": tags}).to_string() + "\n"
+    };
+    bench.write("words.jsonl", &(0..96).map(row).collect::<String>());
+    let texts: [&[&str]; 4] = [
+        &["the film is great and the plot was dull."],
+        &["goodat weakgood dullat"],
+        &["A great, weak film and a good plot"],
+        &["the"],
+    ];
+    for aggregation in ["first", "average", "max"] {
+        let data = ["words.jsonl", "--task", "token-classification"];
+        assert_agree(&bench, aggregation, &data, &texts, &["--aggregation", aggregation]);
+    }
+}
