@@ -51,6 +51,8 @@ enum Command {
     Verify(Handed),
     /// Bring models and datasets to this machine
     Fetch(Handed),
+    /// Write a model as a plain folder
+    Convert(Handed),
     /// Fine-tune under several strategies and seeds, beside simple baselines
     Compare(Handed),
     /// Find how few layers have to train
@@ -59,7 +61,7 @@ enum Command {
     Plan(Handed),
     /// List families and models with a short name
     Models(Handed),
-    /// Say which devices there are: cargo xtask doctor --machine
+    /// Say what is wrong with a dataset, or what this machine has: cargo xtask doctor imdb, or --machine
     Doctor(Handed),
     /// Run every test of the workspace
     Test {
@@ -131,6 +133,7 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Unmerge(handed) => temper("unmerge", handed),
         Command::Verify(handed) => temper("verify", handed),
         Command::Fetch(handed) => temper("fetch", handed),
+        Command::Convert(handed) => temper("convert", handed),
         Command::Compare(handed) => temper("compare", handed),
         Command::SearchDepth(handed) => temper("search-depth", handed),
         Command::Plan(handed) => temper("plan", handed),

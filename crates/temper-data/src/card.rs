@@ -58,7 +58,7 @@ impl Task {
             Self::TextClassification => (&[&["text", "label"]], &["text_pair"], &["text_pair"]),
             Self::TokenClassification => (&[&["tokens", "tags"], &["text", "spans"]], &[], &[]),
             Self::QuestionAnswering => (&[&["question", "context", "answers"]], OF_QUESTIONS, OF_QUESTIONS),
-            Self::LanguageModeling => (&[&["text"], &["prompt", "completion"]], &[], &[]),
+            Self::LanguageModeling => (&[&["text"], &["prompt", "completion"], &["messages"]], &[], &[]),
             Self::TextToText => (&[&["source", "target"]], &[], &[]),
         };
         Roles { required, optional, if_there }

@@ -9,6 +9,7 @@
 mod answers;
 mod batch;
 mod card;
+mod chat;
 mod classification;
 mod columns;
 mod dataset;
@@ -35,6 +36,7 @@ pub use answers::{
 };
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
 pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
+pub use chat::{ChatMessage, ChatTemplate, RenderedChat};
 pub use classification::{
     LabelKind, LabelRequest, LabelledText, TextClassificationData, TextLabel, examine_text_classification,
     load_text_classification,
@@ -48,8 +50,8 @@ pub use encode::{
 pub use error::DataError;
 pub use examine::{Diagnosis, Finding, FindingKind, Lengths, Measure, Severity, SplitOutline, Spot};
 pub use language::{
-    Document, LanguageData, LanguageSequence, LanguageSettings, encode_documents, examine_language,
-    load_language,
+    Document, LanguageData, LanguageRequest, LanguageSequence, LanguageSettings, encode_documents,
+    examine_language, load_language,
 };
 pub use local::{SplitTables, read_local};
 pub use readers::{FileReport, Format, split_tag};

@@ -115,7 +115,8 @@ mod tests {
                 assert!(names.contains(stand_in.as_str()), "{stand_in}");
             }
             if let Some(package) = &entry.package {
-                assert!(package.files.contains_key("config.json"));
+                let is_whole = package.files.contains_key(crate::hub::GGUF);
+                assert!(is_whole || package.files.contains_key("config.json"));
             }
         }
         for stand_in in &catalogue.not_public.stand_ins {

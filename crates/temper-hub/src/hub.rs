@@ -9,7 +9,7 @@ use crate::names::near_names;
 use crate::online::Connection;
 use crate::package::{PackageCopy, title};
 use crate::place::{Folder, collect};
-use crate::resolved::{Origin, Replaced, Resolved, ResolvedFile};
+use crate::resolved::{Origin, Replaced, Resolved, ResolvedFile, is_gguf};
 use crate::rules::{is_hub_id, is_inner_path};
 use crate::settings::HubSettings;
 use crate::source::{PackageSource, RepoKind, Source, Wanted};
@@ -19,6 +19,9 @@ pub struct Hub {
     settings: HubSettings,
     connection: OnceLock<Result<Connection, String>>,
 }
+
+/// The name that a package's model has among its files where it is one file of llama.cpp's format.
+pub const GGUF: &str = "model.gguf";
 
 /// What a model's repository should give.
 fn model_files() -> Vec<Wanted> {
@@ -83,7 +86,8 @@ impl Hub {
         if let Some(entry) = catalogue().find(name).filter(|_| !is_folder_with_slash(name)) {
             return self.catalogued(name, entry, wanted);
         }
-        if looks_like_a_path(name) || Path::new(name).is_dir() {
+        let path = Path::new(name);
+        if looks_like_a_path(name) || path.is_dir() || (is_gguf(path) && path.is_file()) {
             return from_folder(name, wanted);
         }
         if catalogue().is_not_public(name) {
@@ -276,7 +280,10 @@ impl Search<'_> {
     fn in_package(&mut self, source: &Source, package: &PackageSource) -> Result<Option<Resolved>, HubError> {
         match PackageCopy::open(package, &self.hub.settings) {
             Ok(copy) => {
-                let files = collect(&copy, self.wanted)?;
+                // A package may have the whole model in one file of llama.cpp's format.
+                let whole = [Wanted::Required(GGUF.into())];
+                let wanted = if package.files.contains_key(GGUF) { &whole } else { self.wanted };
+                let files = collect(&copy, wanted)?;
                 let id = source.hub.as_deref().unwrap_or(self.name);
                 let mut found = self.found(Origin::Package, id, files);
                 found.package = Some(title(package));
@@ -305,6 +312,7 @@ impl Search<'_> {
             package: None,
             stand_in_for: None,
             replaced: None,
+            unpacked_from: None,
             files,
         }
     }
@@ -313,6 +321,12 @@ impl Search<'_> {
 /// A model's files in a folder that the user names.
 fn from_folder(name: &str, wanted: &[Wanted]) -> Result<Resolved, HubError> {
     let path = Path::new(name);
+    let whole = [Wanted::Required(file_name(path))];
+    let (path, wanted) = match path.parent() {
+        // A model that is one file: its folder, and the file alone.
+        Some(folder) if is_gguf(path) && path.is_file() => (folder_of(folder), &whole[..]),
+        _ => (path, wanted),
+    };
     if !path.is_dir() {
         return Err(HubError::NoSuchFolder {
             path: path.to_path_buf(),
@@ -328,8 +342,18 @@ fn from_folder(name: &str, wanted: &[Wanted]) -> Result<Resolved, HubError> {
         package: None,
         stand_in_for: None,
         replaced: replaced_by(path, name),
+        unpacked_from: None,
         files: collect(&Folder { path, mirror: None }, wanted)?,
     })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The folder of a relative path may be empty.
+fn folder_of(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
 /// A folder under the name of a model of the catalogue, as in transformers the first choice.

@@ -1,6 +1,6 @@
 //! What came of a name: files, their hashes and their origin.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -62,8 +62,16 @@ pub struct Resolved {
     /// The built-in name whose place something of the user's takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Replaced>,
+    /// How the numbers of the weights were packed, where they were unpacked on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpacked_from: Option<String>,
     /// The files, in the order in which they were wanted.
     pub files: Vec<ResolvedFile>,
+}
+
+/// Whether a file's name is that of a model in the format of llama.cpp.
+pub(crate) fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"))
 }
 
 impl Resolved {
@@ -75,9 +83,24 @@ impl Resolved {
     /// What to say on stderr when this is a stand-in, or when something of the user's takes the
     /// place of what is built in; `None` when it is the thing itself.
     pub fn notice(&self) -> Option<String> {
-        let notices: Vec<String> =
-            [self.replacement_notice(), self.stand_in_notice()].into_iter().flatten().collect();
+        let notices: Vec<String> = [self.replacement_notice(), self.stand_in_notice(), self.packing_notice()]
+            .into_iter()
+            .flatten()
+            .collect();
         (!notices.is_empty()).then(|| notices.join("\n"))
+    }
+
+    /// The file in the format of llama.cpp that is the whole model, where it is one.
+    pub fn gguf(&self) -> Option<&ResolvedFile> {
+        self.files.iter().find(|file| is_gguf(&file.path))
+    }
+
+    fn packing_notice(&self) -> Option<String> {
+        let packed = self.unpacked_from.as_ref()?;
+        Some(format!(
+            "note: the weights of {} come packed ({packed}) and are unpacked to f32; what packing lost stays lost.",
+            self.id
+        ))
     }
 
     fn replacement_notice(&self) -> Option<String> {

@@ -5,10 +5,10 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use crate::commands::{
-    CompareArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs, InspectArgs,
-    MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs,
-    compare_strategies, doctor, embed, evaluate, fetch, finetune, generate, inspect, merge, models, plan,
-    predict, replay, search_depth, unmerge, verify,
+    CompareArgs, ConvertArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs,
+    InspectArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs, SearchDepthArgs, UnmergeArgs,
+    VerifyArgs, compare_strategies, convert, doctor, embed, evaluate, fetch, finetune, generate, inspect,
+    merge, models, plan, predict, replay, search_depth, unmerge, verify,
 };
 use crate::terminal::say;
 use crate::{TrainError, guarded};
@@ -40,6 +40,7 @@ enum Command {
     Merge(MergeArgs),
     Unmerge(UnmergeArgs),
     Verify(VerifyArgs),
+    Convert(ConvertArgs),
     Fetch(FetchArgs),
     Models(ModelsArgs),
     Doctor(DoctorArgs),
@@ -75,6 +76,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Merge(args) => merge(&args),
         Command::Unmerge(args) => unmerge(&args),
         Command::Verify(args) => verify(&args),
+        Command::Convert(args) => convert(&args),
         Command::Fetch(args) => fetch(&args),
         Command::Models(args) => models(&args),
         Command::Doctor(args) => doctor(&args),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use temper_data::DataError;
 use temper_freeze::{FreezeError, Violation};
+use temper_gguf::GgufError;
 use temper_hub::HubError;
 use temper_models::ModelError;
 
@@ -77,6 +78,9 @@ pub enum TrainError {
         /// Whether its content is at fault (exit 3) or the system (exit 1).
         bad_data: bool,
     },
+    /// A model in the file format of llama.cpp that is not read.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
     /// A dataset that training refuses.
     #[error(
         "{dataset}: {errors} errors; correct them, or leave the rows that cannot be read out of a run with --force"
@@ -257,6 +261,8 @@ impl TrainError {
             Self::Data(error) => data_code(error),
             Self::File { bad_data: false, .. } => 1,
             Self::ForeignTokenizer { .. } | Self::File { .. } | Self::Unsound { .. } => 3,
+            Self::Gguf(GgufError::Io { .. } | GgufError::File(_)) => 1,
+            Self::Gguf(_) => 3,
             Self::Diverged { .. } | Self::NotFinite { .. } => 6,
             Self::Replay { .. }
             | Self::ProofFailed { .. }

@@ -103,7 +103,8 @@ fn entities_are_those_of_the_pipeline() {
         let (word, kind) =
             [("great", "B-praise"), ("dull", "B-blame"), ("good", "B-praise"), ("weak", "B-blame")]
                 [row / 2 % 4];
-        let (more, inside) = if row / 8 % 2 == 0 { (vec!["and", "weak"], "I-blame") } else { (vec![], "O") };
+        let (more, inside) =
+            if (row / 8).is_multiple_of(2) { (vec!["and", "weak"], "I-blame") } else { (vec![], "O") };
         let mut words = vec!["the", subject, "is", word];
         let mut tags = vec!["O", "B-subject", "O", kind];
         words.extend(&more);

@@ -32,7 +32,7 @@ pub struct LanguageSequence {
 struct Token {
     id: u32,
     end: usize,
-    /// Whether it is of a prompt or of the layout before the text.
+    /// Whether it is of what is read and not learned, or of the layout before the text.
     is_given: bool,
 }
 
@@ -40,8 +40,8 @@ struct Token {
 ///
 /// A text stands as its tokenizer lays it out, with the token that ends a sequence behind it. A document is cut into
 /// sequences of at most `max_length` tokens. Each begins with the last token of the one before, so that every token but
-/// the first of the document is predicted once. A prompt and its completion are one text, tokenized together; the tokens
-/// of the completion are predicted, as is the end. What is too long is cut behind.
+/// the first of the document is predicted once. A text of which a part is learned is one sequence: a token with a byte of
+/// that part is predicted, as is the end that is put behind. What is too long is cut behind.
 ///
 /// # Errors
 /// [`DataError::MaxLengthTooSmall`]; [`DataError::Encode`] with the document.
@@ -63,9 +63,9 @@ pub fn encode_documents(
         .enumerate()
         .map(|(index, document)| {
             let tokens = tokens(tokenizer, document, index)?;
-            Ok(match document.is_completion {
-                true => completion(tokens, index, settings.max_length).into_iter().collect(),
-                false => chunks(&tokens, index, settings.max_length),
+            Ok(match document.learned {
+                Some(_) => one_sequence(tokens, index, settings.max_length).into_iter().collect(),
+                None => chunks(&tokens, index, settings.max_length),
             })
         })
         .collect();
@@ -75,22 +75,27 @@ pub fn encode_documents(
 
 /// The tokens of a document as the tokenizer lays it out, with the end of a sequence behind it.
 fn tokens(tokenizer: &TextTokenizer, document: &Document, index: usize) -> Result<Vec<Token>, DataError> {
-    let text = format!("{}{}", document.prompt, document.text);
+    let text = &document.text;
     let failed = |reason: String| DataError::Encode { example: index, reason };
     let encoding = caught(|| tokenizer.inner().encode(text.as_str(), true)).map_err(failed)?;
     let encoding = encoding.map_err(|error| failed(error.to_string()))?;
-    let given = document.prompt.len();
+    // The text of a token, with the white space before it, begins where that of the one before ends.
+    let is_learned = |place: std::ops::Range<usize>| match &document.learned {
+        None => true,
+        Some(learned) => learned.iter().any(|part| part.start < place.end && place.start < part.end),
+    };
     let is_special = encoding.get_special_tokens_mask();
     let last_of_text = is_special.iter().rposition(|&special| special == 0);
     let mut end = 0;
     let mut tokens: Vec<Token> = Vec::with_capacity(encoding.len() + 1);
     for (place, (&id, &(_, token_end))) in encoding.get_ids().iter().zip(encoding.get_offsets()).enumerate() {
         let is_before = last_of_text.is_some_and(|last| is_special[place] == 1 && place < last);
+        let begin = end;
         end = end.max(token_end);
-        // A token that is partly of the completion is to be predicted.
-        tokens.push(Token { id, end, is_given: is_before || (is_special[place] == 0 && token_end <= given) });
+        let is_of_text = is_special[place] == 0 || begin < end;
+        tokens.push(Token { id, end, is_given: is_before || (is_of_text && !is_learned(begin..end)) });
     }
-    if let Some(eos) = tokenizer.special().eos
+    if let Some(eos) = tokenizer.special().eos.filter(|_| !document.has_end)
         && tokens.last().is_none_or(|last| last.id != eos)
     {
         tokens.push(Token { id: eos, end: text.len(), is_given: false });
@@ -108,7 +113,7 @@ fn sequence(tokens: &[Token], document: usize, tokens_lost: usize) -> Option<Lan
     Some(LanguageSequence { document, ids, is_predicted, bytes, tokens_lost })
 }
 
-fn completion(mut tokens: Vec<Token>, document: usize, max_length: usize) -> Option<LanguageSequence> {
+fn one_sequence(mut tokens: Vec<Token>, document: usize, max_length: usize) -> Option<LanguageSequence> {
     let lost = tokens.len().saturating_sub(max_length);
     tokens.truncate(max_length);
     sequence(&tokens, document, lost)
@@ -148,12 +153,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_completion_is_predicted_and_what_is_too_long_is_counted() {
-        let whole = completion(tokens(6, 4), 2, 10).unwrap();
+    fn only_what_is_learned_is_predicted_and_what_is_too_long_is_counted() {
+        let whole = one_sequence(tokens(6, 4), 2, 10).unwrap();
         assert_eq!((whole.document, whole.tokens_lost, whole.bytes), (2, 0, 6));
         assert_eq!(whole.is_predicted, [false, false, false, false, true, true]);
-        let cut = completion(tokens(6, 4), 2, 5).unwrap();
+        let cut = one_sequence(tokens(6, 4), 2, 5).unwrap();
         assert_eq!((cut.tokens_lost, cut.is_predicted.len(), cut.bytes), (1, 5, 3));
-        assert_eq!(completion(tokens(6, 4), 2, 4), None);
+        assert_eq!(one_sequence(tokens(6, 4), 2, 4), None);
     }
 }

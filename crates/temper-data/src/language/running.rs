@@ -19,7 +19,7 @@ pub(super) fn is_running(dataset: &DatasetTables) -> bool {
 pub(super) fn split(dataset: DatasetTables) -> Result<DatasetRows<Document>, DataError> {
     let tables = dataset.tables;
     let read = |tables: &[Table]| -> Result<Vec<Document>, DataError> {
-        tables.iter().map(|table| Ok(document(read_text_file(&table.file)?, 1))).collect()
+        tables.iter().map(|table| Ok(Document::whole(read_text_file(&table.file)?, 1))).collect()
     };
     let (mut train, mut validation, mut test) =
         (read(&tables.train)?, read(&tables.validation)?, read(&tables.test)?);
@@ -58,17 +58,13 @@ pub(super) fn split(dataset: DatasetTables) -> Result<DatasetRows<Document>, Dat
     })
 }
 
-fn document(text: String, row: usize) -> Document {
-    Document { prompt: String::new(), text, is_completion: false, row }
-}
-
 /// Cuts a share off the end of a text, behind the line end that is nearest before; without one, between two characters.
 fn cut_off_end(text: &mut Document, share: f64) -> Document {
     let wanted = (text.text.len() as f64 * (1.0 - share)) as usize;
     let place = (0..=wanted).rev().find(|&place| text.text.is_char_boundary(place)).unwrap_or(0);
     let cut = text.text[..place].rfind('\n').map_or(place, |line_end| line_end + 1);
     let row = text.row + text.text[..cut].matches('\n').count();
-    document(text.text.split_off(cut), row)
+    Document::whole(text.text.split_off(cut), row)
 }
 
 #[cfg(test)]
@@ -77,13 +73,13 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_behind_a_line() {
-        let mut text = document("one\ntwo\nthree\nfour\nfive\n".into(), 1);
+        let mut text = Document::whole("one\ntwo\nthree\nfour\nfive\n".into(), 1);
         let end = cut_off_end(&mut text, 0.3);
         assert_eq!(
             (text.text.as_str(), end.text.as_str(), end.row),
             ("one\ntwo\nthree\n", "four\nfive\n", 4)
         );
-        let mut text = document("éééééééééé".into(), 1);
+        let mut text = Document::whole("éééééééééé".into(), 1);
         let end = cut_off_end(&mut text, 0.25);
         assert_eq!((text.text.as_str(), end.text.as_str()), ("ééééééé", "ééé"));
     }

@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 use temper_files::hex;
 use tokenizers::{PostProcessor, Tokenizer};
 
-use crate::DataError;
+use crate::{ChatTemplate, DataError};
 use resolve::Resolved;
 use settings::Settings;
 use source::Source;
@@ -146,6 +146,15 @@ impl TextTokenizer {
     pub fn added_token_id(&self, token: &str) -> Option<u32> {
         let id = self.inner.token_to_id(token)?;
         self.inner.get_added_tokens_decoder().contains_key(&id).then_some(id)
+    }
+
+    /// What writes a chat as a text; none where the tokenizer has no template.
+    ///
+    /// # Errors
+    /// [`DataError::TokenizerSetting`] for a template that cannot be parsed.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>, DataError> {
+        ChatTemplate::of(&self.settings.config)
+            .map_err(|reason| self.settings.refused("chat_template", &reason))
     }
 
     /// The tokenizer itself, for offsets and words.

@@ -29,6 +29,16 @@ impl TextTokenizer {
         Ok(if self.cleans_up { cleaned(text) } else { text })
     }
 
+    /// The ids of a text alone, without what the layout puts around it: of one that has its special tokens in it.
+    ///
+    /// # Errors
+    /// [`DataError::Encode`] if the tokenizer rejects it.
+    pub fn ids_without_layout(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        let failed = |reason: String| DataError::Encode { example: 0, reason };
+        let encoding = caught(|| self.inner.encode_fast(text, false)).map_err(failed)?;
+        Ok(encoding.map_err(|error| failed(error.to_string()))?.get_ids().to_vec())
+    }
+
     /// The text of ids behind others: a decoder may write an id otherwise at the beginning of a text, for
     /// one without its space.
     ///

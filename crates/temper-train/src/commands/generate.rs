@@ -3,7 +3,10 @@
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
-use temper_data::{EncodeSettings, TextStream, TextTokenizer, Truncation, encode_all, read_unlabelled};
+use temper_data::{
+    ChatMessage, ChatTemplate, EncodeSettings, TextStream, TextTokenizer, Truncation, encode_all,
+    read_unlabelled,
+};
 use temper_models::generate::generating_head;
 use temper_models::{
     EarlyStopping, GenerateSettings, HeadKind, HeadRequest, Hooks, Loaded, Model, ModelConfig, StopRule,
@@ -30,6 +33,13 @@ pub struct GenerateArgs {
     /// Column of the prompt in the file
     #[arg(long)]
     pub text_column: Option<String>,
+    /// A prompt is what a user says: it is written by the chat template of the model's tokenizer, and only the answer is
+    /// printed
+    #[arg(long)]
+    pub chat: bool,
+    /// What the model is told before the user speaks
+    #[arg(long, value_name = "TEXT", requires = "chat")]
+    pub system: Option<String>,
     /// How text is generated
     #[command(flatten)]
     pub settings: GenerateFlags,
@@ -166,9 +176,10 @@ pub fn generate(args: &GenerateArgs) -> Result<(), TrainError> {
     }
     settings.validate()?;
     let prompts = prompts(args)?;
+    let chat = args.chat.then(|| Chat::of(&args.model, &tokenizer, args.system.clone())).transpose()?;
     let loaded = Model::load_with(config, &local.dir, &HeadRequest::FromConfig, &device)?;
     let loaded = Loaded { model: loaded.model.with_precision(precision), ..loaded };
-    let writer = Writer { loaded, tokenizer, settings, stop_texts, continues };
+    let writer = Writer { loaded, tokenizer, settings, stop_texts, chat, continues };
     let alone = prompts.len() == 1 && std::io::stdout().is_terminal();
     if args.stream || (alone && !args.json && writer.settings.num_beams == 1) {
         return writer.stream(&prompts);
@@ -206,18 +217,49 @@ fn prompts(args: &GenerateArgs) -> Result<Vec<String>, TrainError> {
     Ok(lines.into_iter().filter(|text| !text.trim().is_empty()).collect())
 }
 
+/// How a prompt becomes a chat.
+struct Chat {
+    template: ChatTemplate,
+    system: Option<String>,
+}
+
+impl Chat {
+    fn of(model: &str, tokenizer: &TextTokenizer, system: Option<String>) -> Result<Self, TrainError> {
+        let template = tokenizer.chat_template()?.ok_or_else(|| {
+            TrainError::Usage(format!(
+                "the tokenizer of {model} has no chat_template: leave --chat out, or take a model that was trained to \
+                 answer, such as smollm2"
+            ))
+        })?;
+        Ok(Self { template, system })
+    }
+
+    /// What a user says, up to where the answer begins.
+    fn text(&self, prompt: &str) -> Result<String, TrainError> {
+        let message = |role: &str, content: &str| ChatMessage { role: role.into(), content: content.into() };
+        let system = self.system.as_ref().map(|system| message("system", system));
+        let messages: Vec<ChatMessage> = system.into_iter().chain([message("user", prompt)]).collect();
+        self.template.render(&messages, true).map_err(TrainError::Usage)
+    }
+}
+
 /// A model that writes, with all that it takes.
 struct Writer {
     loaded: Loaded,
     tokenizer: TextTokenizer,
     settings: GenerateSettings,
     stop_texts: Vec<String>,
+    chat: Option<Chat>,
     /// Whether the text follows the prompt; else it is one of its own.
     continues: bool,
 }
 
 impl Writer {
     fn ids(&self, prompts: &[String]) -> Result<Vec<Vec<u32>>, TrainError> {
+        if let Some(chat) = &self.chat {
+            let ids = |prompt: &String| Ok(self.tokenizer.ids_without_layout(&chat.text(prompt)?)?);
+            return prompts.iter().map(ids).collect();
+        }
         let texts: Vec<_> = prompts.iter().map(|text| (text.as_str(), None)).collect();
         // Nothing is cut: a prompt that is too long is refused.
         let settings = EncodeSettings { max_length: usize::MAX, truncation: Truncation::Head };
@@ -296,7 +338,7 @@ impl Writer {
     }
 
     fn shown_prompt<'a>(&self, prompt: &'a str) -> &'a str {
-        if self.continues { prompt } else { "" }
+        if self.continues && self.chat.is_none() { prompt } else { "" }
     }
 }
 

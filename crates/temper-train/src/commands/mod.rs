@@ -2,6 +2,7 @@
 
 mod adapter_head;
 mod compare;
+mod convert;
 mod differences;
 mod doctor;
 mod embed;
@@ -23,6 +24,7 @@ mod windows;
 pub use compare::{
     BaselineRow, CompareArgs, ScoreDifference, StrategyComparison, StrategyRow, compare_strategies,
 };
+pub use convert::{ConvertArgs, convert};
 pub use doctor::{DoctorArgs, doctor};
 pub use embed::{EmbedArgs, Pooled, embed, embeddings};
 pub use evaluate::{EvaluateArgs, evaluate};

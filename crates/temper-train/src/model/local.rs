@@ -6,6 +6,7 @@ use temper_data::{TextTokenizer, load_tokenizer};
 use temper_hub::{Hub, Replaced, Resolved, catalogue};
 
 use super::ModelEncoding;
+use super::gguf::unpacked;
 use crate::TrainError;
 
 /// A model's folder on this machine.
@@ -34,9 +35,7 @@ impl LocalModel {
         if let Some(entry) = catalogue().find(asked).filter(|_| name != asked) {
             resolved.replaced = Some(Replaced { built_in: entry.name.clone(), by: PathBuf::from(&name) });
         }
-        let config = resolved.file("config.json").map(|file| file.path.clone());
-        let dir = config.as_deref().and_then(|path| path.parent()).unwrap_or(name.as_ref()).to_path_buf();
-        Ok(Self { dir, resolved })
+        Self::of(resolved, &name)
     }
 
     /// Finds the files that say how a model's texts become tensors, by name or path: its weights are not needed.
@@ -45,9 +44,17 @@ impl LocalModel {
     /// [`TrainError::Hub`].
     pub fn find_tokenizer(hub: &Hub, name: &str) -> Result<Self, TrainError> {
         let name = in_run(name);
-        let resolved = hub.model_settings(&name)?;
+        Self::of(hub.model_settings(&name)?, &name)
+    }
+
+    /// The folder of files that were found.
+    fn of(mut resolved: Resolved, name: &str) -> Result<Self, TrainError> {
+        if let Some(dir) = unpacked(&mut resolved)? {
+            return Ok(Self { dir, resolved });
+        }
         let config = resolved.file("config.json").and_then(|file| file.path.parent());
-        Ok(Self { dir: config.unwrap_or(name.as_ref()).to_path_buf(), resolved })
+        let dir = config.unwrap_or(name.as_ref()).to_path_buf();
+        Ok(Self { dir, resolved })
     }
 
     /// How the texts of a model become tensors; only the files that say so are fetched.

@@ -3,6 +3,7 @@
 pub(crate) mod adapters;
 pub(crate) mod encoding;
 pub(crate) mod files;
+mod gguf;
 mod local;
 pub(crate) mod padding;
 pub(crate) mod sentence;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use serde_json::{Map, Value};
 use temper_data::{
-    DataError, DataReport, Diagnosis, Document, Encoded, EncodedSet, LanguageData, LanguageSequence,
-    LanguageSettings, SplitContent, Task as Kind, UnlabelledText, encode_documents, examine_language,
-    load_language,
+    DataError, DataReport, Diagnosis, Document, Encoded, EncodedSet, LanguageData, LanguageRequest,
+    LanguageSequence, LanguageSettings, SplitContent, Task as Kind, UnlabelledText, encode_documents,
+    examine_language, load_language,
 };
 use temper_kernels::VocabularyTargets;
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
@@ -35,7 +35,9 @@ pub struct LanguageModeling {
 pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let settings = request.settings;
     Objective::refuse(settings, "language modeling", &["--label-smoothing"])?;
-    let LanguageData { mut rows, is_running } = load_language(request.hub, &request.dataset)?;
+    let template = request.tokenizer.chat_template()?;
+    let asked = LanguageRequest { rows: request.dataset.clone(), template };
+    let LanguageData { mut rows, is_running } = load_language(request.hub, &asked)?;
     request.drop_unwanted(&mut rows);
     let encoded =
         |documents: &[Document], limit: Option<usize>| -> Result<Vec<LanguageSequence>, TrainError> {
@@ -78,7 +80,9 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
 /// # Errors
 /// What concerns no single row.
 pub(super) fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, DataError> {
-    examine_language(request.hub, &request.dataset, request.measure)
+    let template = request.measure.map(|measure| measure.tokenizer.chat_template()).transpose()?.flatten();
+    let asked = LanguageRequest { rows: request.dataset.clone(), template };
+    examine_language(request.hub, &asked, request.measure)
 }
 
 fn encode(documents: &[Document], encoder: &Encoder<'_>) -> Result<Vec<LanguageSequence>, DataError> {
@@ -157,11 +161,9 @@ impl Task for LanguageModeling {
         _encoded: EncodedSet,
         encoder: &Encoder<'_>,
     ) -> Result<(Features, Box<dyn Predictions>), TrainError> {
-        let document = |text: &UnlabelledText| Document {
-            prompt: text.pair.as_ref().map(|_| text.text.clone()).unwrap_or_default(),
-            text: text.pair.as_ref().unwrap_or(&text.text).clone(),
-            is_completion: text.pair.is_some(),
-            row: text.row,
+        let document = |text: &UnlabelledText| match &text.pair {
+            Some(completion) => Document::completion(&text.text, completion, text.row),
+            None => Document::whole(text.text.clone(), text.row),
         };
         let documents: Vec<Document> = texts.iter().map(document).collect();
         let sequences = encode(&documents, encoder)?;

@@ -53,7 +53,7 @@ const TASKS: &[Entry] = &[
     },
     Entry {
         kind: Kind::LanguageModeling,
-        roles: &["prompt", "completion"],
+        roles: &["prompt", "completion", "messages"],
         load: language_modeling::load,
         examine: language_modeling::examine,
         of_model: language_modeling::of_model,
