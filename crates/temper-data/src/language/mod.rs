@@ -40,7 +40,8 @@ impl Document {
     /// A prompt, and its completion, which is learned.
     pub fn completion(prompt: &str, completion: &str, row: usize) -> Self {
         let text = format!("{prompt}{completion}");
-        Self { learned: Some(vec![prompt.len()..text.len()]), text, has_end: false, row }
+        let learned = std::iter::once(prompt.len()..text.len()).collect();
+        Self { text, learned: Some(learned), has_end: false, row }
     }
 }
 
