@@ -1,7 +1,9 @@
 """Check that transformers' pipelines say of texts what `temper predict --json` says.
 
 The predictions are JSON lines: a text, perhaps a `text_pair`, and what the model says of it: a
-label with probabilities, labels with probabilities, values, or entities.
+label with probabilities, labels with probabilities, values, entities, the best tokens for hidden
+ones, or the answer to a question (whose pipeline transformers 5 no longer has: its model is asked
+directly). A warning of transformers is a fault, too.
 """
 
 import argparse
@@ -10,10 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
-from transformers import pipeline
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
+
+from check_run import WarningCollector
 
 TOLERANCE = 1e-4
+MAX_ANSWER_TOKENS = 30
 
 Row = dict[str, Any]
 
@@ -70,6 +76,48 @@ def entity_faults(folder: Path, rows: list[Row], aggregation: str) -> list[str]:
     return faults
 
 
+def hidden_faults(folder: Path, rows: list[Row]) -> list[str]:
+    """Compare the best tokens for hidden ones with those of the pipeline."""
+    fill = pipeline("fill-mask", model=str(folder), dtype="float32")
+    faults = []
+    for number, row in enumerate(rows, start=1):
+        best = row["filled"][0]
+        found = fill(row["text"], top_k=len(best))
+        pairs = zip(found, best, strict=True)
+        if not all(
+            one["token"] == other["id"] and abs(one["score"] - other["probability"]) <= TOLERANCE
+            for one, other in pairs
+        ):
+            faults.append(f"row {number}: {found}, not {best}")
+    return faults
+
+
+@torch.no_grad()
+def answer_faults(folder: Path, rows: list[Row]) -> list[str]:
+    """Compare answers with the spans that have the highest logits; contexts of one window."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForQuestionAnswering.from_pretrained(folder, dtype=torch.float32).eval()
+    faults = []
+    for number, row in enumerate(rows, start=1):
+        inputs = tokenizer(
+            row["question"], row["context"], return_tensors="pt", return_offsets_mapping=True
+        )
+        offsets = inputs.pop("offset_mapping")[0].tolist()
+        output = model(**inputs)
+        starts, ends = output.start_logits[0], output.end_logits[0]
+        context = [place for place, text in enumerate(inputs.sequence_ids(0)) if text == 1]
+        _, first, last = max(
+            ((starts[first] + ends[last]).item(), first, last)
+            for first in context
+            for last in context
+            if first <= last < first + MAX_ANSWER_TOKENS
+        )
+        found = row["context"][offsets[first][0] : offsets[last][1]].strip()
+        if found != row["text"]:
+            faults.append(f"row {number}: {found!r}, not {row['text']!r}")
+    return faults
+
+
 def main() -> int:
     """Compare and print every fault; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -77,16 +125,23 @@ def main() -> int:
     parser.add_argument("--predictions", type=Path, required=True, help="JSON lines")
     parser.add_argument("--aggregation", default="first", help="of the tokens of a word")
     arguments = parser.parse_args()
-    transformers.logging.set_verbosity_error()
+    transformers.logging.set_verbosity_warning()
     transformers.logging.disable_progress_bar()
+    collector = WarningCollector()
+    transformers.logging.add_handler(collector)
     lines = arguments.predictions.read_text(encoding="utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line.strip()]
     if not rows:
         raise ValueError(f"{arguments.predictions} holds no rows")
     if "entities" in rows[0]:
         faults = entity_faults(arguments.model, rows, arguments.aggregation)
+    elif "filled" in rows[0]:
+        faults = hidden_faults(arguments.model, rows)
+    elif "n_best" in rows[0]:
+        faults = answer_faults(arguments.model, rows)
     else:
         faults = classification_faults(arguments.model, rows)
+    faults += [f"transformers warns: {message}" for message in collector.messages]
     for fault in faults:
         print(fault, file=sys.stderr)
     print(f"{len(rows)} texts, {len(faults)} differ")

@@ -14,7 +14,9 @@ pub fn write(environment: &Environment) -> Result<ExitCode> {
         // On the models of the zoo.
         ("padding_fixture.py", "crates/temper-models/tests/fixtures"),
         ("autocast_fixture.py", "crates/temper-models/tests/fixtures"),
+        ("chat_fixture.py", "crates/temper-data/tests/fixtures/chats"),
         ("lora_fixture.py", "crates/temper-freeze/tests/fixtures"),
+        ("gguf_fixture.py", "crates/temper-gguf/tests/fixtures"),
         ("merge_fixture.py", "crates/temper-freeze/tests/fixtures"),
         ("kernels_fixture.py", "crates/temper-kernels/tests/fixtures"),
         ("embedding_fixture.py", "crates/temper-train/tests/fixtures"),

@@ -33,8 +33,10 @@ pub enum Task {
     TokenClassification,
     /// An answer as a span of a context.
     QuestionAnswering,
-    /// Plain text.
+    /// Text to continue.
     LanguageModeling,
+    /// Text with hidden tokens to fill in; the same data.
+    MaskedLanguageModeling,
     /// A text for a text.
     TextToText,
 }
@@ -47,8 +49,14 @@ impl Task {
             Self::TokenClassification => "token-classification",
             Self::QuestionAnswering => "question-answering",
             Self::LanguageModeling => "language-modeling",
+            Self::MaskedLanguageModeling => "masked-language-modeling",
             Self::TextToText => "text-to-text",
         }
+    }
+
+    /// Whether data for another task serves this one, too: any text can be read.
+    pub(crate) fn reads(self, other: Self) -> bool {
+        self == other || self == Self::MaskedLanguageModeling && other == Self::LanguageModeling
     }
 
     /// The roles that columns of the task's datasets have.
@@ -59,6 +67,7 @@ impl Task {
             Self::TokenClassification => (&[&["tokens", "tags"], &["text", "spans"]], &[], &[]),
             Self::QuestionAnswering => (&[&["question", "context", "answers"]], OF_QUESTIONS, OF_QUESTIONS),
             Self::LanguageModeling => (&[&["text"], &["prompt", "completion"], &["messages"]], &[], &[]),
+            Self::MaskedLanguageModeling => (&[&["text"]], &[], &[]),
             Self::TextToText => (&[&["source", "target"]], &[], &[]),
         };
         Roles { required, optional, if_there }

@@ -46,7 +46,7 @@ pub fn load_tables(
 ) -> Result<DatasetTables, DataError> {
     let path = Path::new(name_or_path);
     match find_card(name_or_path, card_directories) {
-        Ok(card) if card.task != task => {
+        Ok(card) if !task.reads(card.task) => {
             Err(DataError::WrongTask { name: card.name, task: card.task.name(), wanted: task.name() })
         }
         Ok(card) => load_card(hub, card, card_directories, choice),

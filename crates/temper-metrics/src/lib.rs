@@ -7,6 +7,7 @@
 //! - [`multilabel`]: any number of labels an example, as scikit-learn; thresholds
 //! - [`entities`]: tag schemes and entities in them, as seqeval
 //! - [`answers`]: answers to questions, as the scripts of SQuAD 1.1 and 2.0
+//! - [`texts`]: texts that were written, by ROUGE as rouge_score, by BLEU and chrF as sacrebleu
 //! - [`RegressionScores`]: numbers, as scikit-learn and scipy
 //! - [`mean_interval`], [`share_interval`], [`bootstrap_interval`]: how certain a score is
 //! - [`paired_t_test`], [`sign_test`], [`wilcoxon_signed_rank`]: whether one model is better than another
@@ -34,6 +35,7 @@ pub mod multilabel;
 mod ranks;
 mod regression;
 mod statistics;
+pub mod texts;
 mod wilcoxon;
 
 pub use confusion::{ConfusionMatrix, DENSE_LABELS};

@@ -276,7 +276,8 @@ impl<B> ModelConfig<B> {
     ) -> Map<String, Value> {
         let mut raw = saved(&self.raw);
         raw.insert("architectures".into(), json!([architecture]));
-        for stale in ["num_labels", "problem_type", POOLING_KEY] {
+        // Of a task without labels, transformers would take the number of its outputs from those of another.
+        for stale in ["num_labels", "id2label", "label2id", "problem_type", POOLING_KEY] {
             raw.shift_remove(stale);
         }
         if task.has_labels() {

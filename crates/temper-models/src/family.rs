@@ -56,6 +56,8 @@ pub struct FamilyFacts {
     pub foreign: &'static [Row],
     /// Standard deviation of freshly drawn weights.
     pub initializer_range: f64,
+    /// The same of maps whose output is added to the residual stream, where a family draws those otherwise.
+    pub residual_range: Option<f64>,
     /// The sizes that data must respect.
     pub bounds: Bounds,
 }

@@ -7,22 +7,31 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::parameters::hash_of;
 use crate::weights::{Layout, Source, fill};
-use crate::{Parameter, ParameterTable};
+use crate::{FamilyFacts, Parameter, ParameterTable};
+
+/// How paths of maps end whose output is added to the residual stream.
+const RESIDUAL: [&str; 2] = ["attention.output.weight", "ffn.outer.weight"];
 
 /// Fills every parameter of a model with new values.
-pub(crate) fn draw<M: Module>(model: M, deviation: f64, seed: u64) -> M {
+pub(crate) fn draw<M: Module>(model: M, facts: &FamilyFacts, seed: u64) -> M {
     let parameters = ParameterTable::of(&model).parameters;
-    let source =
-        |parameter: &Parameter| Source { data: fresh(parameter, deviation, seed), layout: Layout::Same };
+    let source = |parameter: &Parameter| Source { data: fresh(parameter, facts, seed), layout: Layout::Same };
     let sources = parameters.iter().map(|parameter| (parameter.path.clone(), source(parameter)));
     fill(model, sources.collect())
 }
 
 /// Values for a new parameter, as transformers draws them: weights from a normal distribution
-/// with the configuration's `initializer_range`, biases zero, gains of norms one.
+/// with the configuration's `initializer_range` (GPT-2 has a smaller one for what is added to the residual stream), biases
+/// zero, gains of norms one.
 ///
 /// The stream depends on the seed and the path alone, not on the order of parameters.
-pub(crate) fn fresh(parameter: &Parameter, deviation: f64, seed: u64) -> TensorData {
+pub(crate) fn fresh(parameter: &Parameter, facts: &FamilyFacts, seed: u64) -> TensorData {
+    let is_residual = RESIDUAL.iter().any(|end| parameter.path.ends_with(end));
+    let residual = facts.residual_range.filter(|_| is_residual);
+    drawn(parameter, residual.unwrap_or(facts.initializer_range), seed)
+}
+
+fn drawn(parameter: &Parameter, deviation: f64, seed: u64) -> TensorData {
     let count = parameter.count();
     let values = if parameter.path.ends_with("norm.weight") {
         vec![1.0; count]
@@ -66,19 +75,19 @@ mod tests {
 
     #[test]
     fn weights_have_the_asked_deviation_and_biases_are_zero() {
-        let weights = fresh(&parameter("head.output.weight", &[100, 100]), 0.02, 42);
+        let weights = drawn(&parameter("head.output.weight", &[100, 100]), 0.02, 42);
         let values: Vec<f32> = weights.iter::<f32>().collect();
         let mean = values.iter().sum::<f32>() / 1e4;
         let deviation = (values.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / 1e4).sqrt();
         assert!(mean.abs() < 1e-3, "{mean}");
         assert!((deviation - 0.02).abs() < 1e-3, "{deviation}");
-        let biases = fresh(&parameter("head.output.bias", &[3]), 0.02, 42);
+        let biases = drawn(&parameter("head.output.bias", &[3]), 0.02, 42);
         assert_eq!(biases.iter::<f32>().collect::<Vec<_>>(), [0.0; 3]);
     }
 
     #[test]
     fn draws_depend_on_seed_and_path() {
-        let draw = |path, seed| fresh(&parameter(path, &[2, 2]), 1.0, seed).iter::<f32>().collect::<Vec<_>>();
+        let draw = |path, seed| drawn(&parameter(path, &[2, 2]), 1.0, seed).iter::<f32>().collect::<Vec<_>>();
         assert_eq!(draw("a", 1), draw("a", 1));
         assert_ne!(draw("a", 1), draw("a", 2));
         assert_ne!(draw("a", 1), draw("b", 1));

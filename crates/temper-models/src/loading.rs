@@ -261,7 +261,7 @@ pub(crate) fn fill_from<M: Module>(
         }
     }
     for parameter in &plan.new {
-        let data = fresh(parameter, facts.initializer_range, seed);
+        let data = fresh(parameter, facts, seed);
         sources.insert(parameter.path.clone(), Source { data, layout: Layout::Same });
     }
     let new = plan.new.into_iter().map(|parameter| parameter.path).filter(|path| !is_fixed(path)).collect();

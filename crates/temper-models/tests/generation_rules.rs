@@ -77,6 +77,7 @@ impl Family for ChainConfig {
             heads: vec![HeadFacts::new("ChainLM", head, &[])],
             foreign: &[],
             initializer_range: 0.02,
+            residual_range: None,
             bounds: Bounds { vocab_size, max_positions: self.max_positions },
         }
     }

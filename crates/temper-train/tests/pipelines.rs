@@ -125,3 +125,35 @@ fn entities_are_those_of_the_pipeline() {
         assert_agree(&bench, aggregation, &data, &texts, &["--aggregation", aggregation]);
     }
 }
+
+#[test]
+fn hidden_tokens_are_filled_in_as_by_the_pipeline() {
+    let bench = Bench::new();
+    let row = |row: usize| {
+        let (subject, word) = [("film", "good"), ("plot", "dull"), ("cast", "great")][row % 3];
+        format!("the {subject} {} {word} .\n", ["is", "was", "is very"][row / 3 % 3])
+    };
+    bench.write("text.txt", &(0..300).map(row).collect::<String>());
+    let texts: [&[&str]; 2] = [&["the film is [MASK] ."], &["[MASK]"]];
+    assert_agree(&bench, "hidden", &["text.txt", "--task", "masked-language-modeling"], &texts, &[]);
+}
+
+#[test]
+fn answers_are_the_spans_with_the_highest_logits() {
+    let bench = Bench::new();
+    let row = |row: usize| {
+        let (subject, word) = [("film", "good"), ("plot", "dull"), ("cast", "great")][row % 3];
+        let start = format!("the {subject} {} ", ["is", "was", "is very", "was so"][row / 3 % 4]);
+        let context = format!("{start}{word} .{}", [" and so", "", " not fun ,"][row / 12 % 3]);
+        let answers = json!({"text": [word], "answer_start": [start.len()]});
+        json!({"question": format!("{subject} is"), "context": context, "answers": answers}).to_string()
+            + "\n"
+    };
+    bench.write("questions.jsonl", &(0..108).map(row).collect::<String>());
+    let texts: [&[&str]; 3] = [
+        &["film is", "the film is so very good ."],
+        &["is it fun", "a dull, weak plot and the cast was not great"],
+        &["plot", "fun"],
+    ];
+    assert_agree(&bench, "answers", &["questions.jsonl", "--task", "question-answering"], &texts, &[]);
+}

@@ -107,8 +107,16 @@ fn tokens(tokenizer: &TextTokenizer, document: &Document, index: usize) -> Resul
 fn sequence(tokens: &[Token], document: usize, tokens_lost: usize) -> Option<LanguageSequence> {
     let is_predicted: Vec<bool> =
         tokens.iter().enumerate().map(|(place, token)| place > 0 && !token.is_given).collect();
-    let first = is_predicted.iter().position(|&is_predicted| is_predicted)?;
-    let bytes = tokens.last()?.end - tokens[first - 1].end;
+    if !is_predicted.contains(&true) {
+        return None;
+    }
+    // The text of a token begins where that of the one before ends.
+    let lengths = tokens.windows(2).map(|pair| pair[1].end - pair[0].end);
+    let bytes = lengths
+        .zip(&is_predicted[1..])
+        .filter(|(_, is_predicted)| **is_predicted)
+        .map(|(length, _)| length)
+        .sum();
     let ids = tokens.iter().map(|token| token.id).collect();
     Some(LanguageSequence { document, ids, is_predicted, bytes, tokens_lost })
 }
@@ -160,5 +168,9 @@ mod tests {
         let cut = one_sequence(tokens(6, 4), 2, 5).unwrap();
         assert_eq!((cut.tokens_lost, cut.is_predicted.len(), cut.bytes), (1, 5, 3));
         assert_eq!(one_sequence(tokens(6, 4), 2, 4), None);
+        let mut twice = tokens(6, 2);
+        twice[4].is_given = true;
+        // Tokens 2, 3 and 5, of three bytes each.
+        assert_eq!(one_sequence(twice, 2, 10).unwrap().bytes, 9);
     }
 }

@@ -58,8 +58,10 @@ impl Record for Document {
 }
 
 /// What to load.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LanguageRequest {
+    /// [`Task::LanguageModeling`] or [`Task::MaskedLanguageModeling`].
+    pub task: Task,
     /// The dataset. Columns have the roles text; prompt and completion; or messages.
     pub rows: RowsRequest,
     /// What writes chats as texts: the tokenizer's.
@@ -87,7 +89,7 @@ pub struct LanguageData {
 pub fn load_language(hub: &Hub, request: &LanguageRequest) -> Result<LanguageData, DataError> {
     let rows = &request.rows;
     let (name, cards) = (&rows.name_or_path, &rows.card_directories);
-    let dataset = load_tables(hub, name, cards, Task::LanguageModeling, &rows.columns)?;
+    let dataset = load_tables(hub, name, cards, request.task, &rows.columns)?;
     if running::is_running(&dataset) {
         return Ok(LanguageData { rows: running::split(dataset)?, is_running: true });
     }
@@ -105,7 +107,7 @@ pub fn examine_language(
     measure: Option<Measure<'_>>,
 ) -> Result<Diagnosis, DataError> {
     let prepare = |dataset: &DatasetTables| Ok(DocumentReader::new(dataset, request));
-    examine_rows(hub, &request.rows, Task::LanguageModeling, measure, prepare)
+    examine_rows(hub, &request.rows, request.task, measure, prepare)
 }
 
 impl Examined for Document {

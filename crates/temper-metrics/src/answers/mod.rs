@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+pub(crate) use normal::is_space;
 pub use normal::normalize_answer;
 pub use report::{BestThreshold, ScoredQuestion, SquadReport, SquadScores};
 

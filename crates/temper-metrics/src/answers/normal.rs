@@ -27,6 +27,6 @@ pub fn normalize_answer(answer: &str) -> String {
 }
 
 /// `str.isspace` of Python: Rust's white space and four control characters.
-fn is_space(character: char) -> bool {
+pub(crate) fn is_space(character: char) -> bool {
     character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
 }

@@ -145,6 +145,7 @@ impl Family for BloomConfig {
             ],
             foreign: &[],
             initializer_range: self.initializer_range,
+            residual_range: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: usize::MAX },
         }
     }

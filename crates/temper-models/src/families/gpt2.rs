@@ -165,6 +165,7 @@ impl Family for Gpt2Config {
             ],
             foreign: OTHER_HEADS,
             initializer_range: self.initializer_range,
+            residual_range: Some(self.initializer_range / (2.0 * self.n_layer as f64).sqrt()),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.n_positions },
         }
     }

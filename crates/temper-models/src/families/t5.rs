@@ -264,6 +264,7 @@ impl Family for T5Config {
             foreign: &[],
             // Of most new heads; transformers draws a new classifier of tokens wider.
             initializer_range: self.initializer_factor * (self.d_model as f64).powf(-0.5),
+            residual_range: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: usize::MAX },
         }
     }

@@ -87,13 +87,15 @@ impl Predictor {
         }
         let encoding = local.encoding()?;
         let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
-        let task = tasks::of_model(&loaded.model, &loaded.config, &decide.over(&encoding.task_record()))?;
+        let tokenizer = local.tokenizer(loaded.config.bounds().vocab_size)?;
+        let mut record = decide.over(&encoding.task_record());
+        tasks::complete(&mut record, &tokenizer);
+        let task = tasks::of_model(&loaded.model, &loaded.config, &record)?;
         decide.check(task.as_ref())?;
         let bounds = loaded.config.bounds();
         let asked = cut;
         let (cut, mut notices) = encoding.cut(asked, bounds.max_positions)?;
         let stride = asked.stride(&encoding, cut.max_length);
-        let tokenizer = local.tokenizer(bounds.vocab_size)?;
         padding::check_end(&loaded.model, &tokenizer)?;
         notices.extend(task.notice());
         if !quiet {

@@ -9,15 +9,15 @@ use temper_data::{
     LanguageSequence, LanguageSettings, SplitContent, Task as Kind, UnlabelledText, encode_documents,
     examine_language, load_language,
 };
-use temper_kernels::VocabularyTargets;
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
 use super::list::OfModel;
 use super::objective::Objective;
 use super::per_token::NO_TARGET;
+use super::sequences::{Sequences, SplitSequences};
 use super::token_predictions::{TokenBaseline, TokenPredictions};
-use super::{Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, Splits, Task};
-use crate::examples::{Features, Split, Target, within_budget};
+use super::{Encoder, ExamineRequest, LoadRequest, Output, Predictions, Splits, Task, vocabulary};
+use crate::examples::{Features, Target, within_budget};
 use crate::{Settings, TrainError};
 
 /// The next token of a text.
@@ -36,7 +36,7 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let settings = request.settings;
     Objective::refuse(settings, "language modeling", &["--label-smoothing"])?;
     let template = request.tokenizer.chat_template()?;
-    let asked = LanguageRequest { rows: request.dataset.clone(), template };
+    let asked = LanguageRequest { task: Kind::LanguageModeling, rows: request.dataset.clone(), template };
     let LanguageData { mut rows, is_running } = load_language(request.hub, &asked)?;
     request.drop_unwanted(&mut rows);
     let encoded =
@@ -52,7 +52,7 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let share = if is_running { 1.0 } else { rows.full_train_rows as f64 / rows.train.len().max(1) as f64 };
     let mut kept = within_budget(tokens, train.len(), settings.max_train_tokens).into_iter();
     let train = train.into_iter().filter(|_| kept.next().unwrap_or(false)).collect();
-    let splits = [train, validation, test].map(SplitSequences::new);
+    let splits = [train, validation, test].map(split_of);
     let [of_train, of_validation, of_test] = splits.each_ref().map(|split| split.features.clone());
     let contents = [&of_train, &of_validation, &of_test].map(|features| SplitContent {
         examples: features.len(),
@@ -66,7 +66,7 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
         name: rows.name,
         columns: rows.columns,
         resolved: rows.resolved,
-        examples: Arc::new(Sequences { tokenizer: Arc::new(request.tokenizer.clone()), splits, baseline }),
+        examples: Arc::new(Sequences { tokenizer: request.tokenizer.clone(), splits, baseline }),
         train: of_train,
         validation: of_validation,
         test: of_test,
@@ -81,7 +81,7 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
 /// What concerns no single row.
 pub(super) fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, DataError> {
     let template = request.measure.map(|measure| measure.tokenizer.chat_template()).transpose()?.flatten();
-    let asked = LanguageRequest { rows: request.dataset.clone(), template };
+    let asked = LanguageRequest { task: Kind::LanguageModeling, rows: request.dataset.clone(), template };
     examine_language(request.hub, &asked, request.measure)
 }
 
@@ -137,18 +137,11 @@ impl Task for LanguageModeling {
     }
 
     fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1> {
-        let loss = model.vocabulary_loss(tokens, &vocabulary_targets(targets, self.smoothing), mode);
-        loss.expect("the model was loaded with a head for the vocabulary")
+        vocabulary::loss(model, tokens, targets, self.smoothing, mode)
     }
 
-    /// Of each token its loss, and whether the right one was the most probable.
     fn outputs(&self, model: &Model, tokens: &TokenBatch, targets: &[Target]) -> Vec<Output> {
-        let scores = model.vocabulary_scores(tokens, &vocabulary_targets(targets, 0.0));
-        let scores = scores.expect("the model was loaded with a head for the vocabulary");
-        let values: Vec<f32> = scores.into_data().iter::<f32>().collect();
-        let (losses, hits) = values.split_at(values.len() / 2);
-        let rows = |rows: std::ops::Range<usize>| rows.flat_map(|row| [losses[row], hits[row]]).collect();
-        tokens.sequences.ranges().map(|range| Output { columns: 2, logits: rows(range) }).collect()
+        vocabulary::scores(model, tokens, targets)
     }
 
     fn is_spread(&self) -> bool {
@@ -168,40 +161,24 @@ impl Task for LanguageModeling {
         let documents: Vec<Document> = texts.iter().map(document).collect();
         let sequences = encode(&documents, encoder)?;
         let of_text: Vec<usize> = sequences.iter().map(|sequence| sequence.document).collect();
-        let SplitSequences { mut features, bytes } = SplitSequences::new(sequences);
+        let SplitSequences { mut features, bytes } = split_of(sequences);
         features.examples = Arc::new(of_text);
         let predictions = TokenPredictions::new(&features, &bytes, texts.len(), None);
         Ok((features, Box::new(predictions)))
     }
 }
 
-/// A target for each token, those of all sequences one after the other.
-fn vocabulary_targets(targets: &[Target], smoothing: f32) -> VocabularyTargets {
-    let ids = targets.iter().flat_map(|target| target.ids().iter().copied());
-    VocabularyTargets { ids: ids.collect(), smoothing }
-}
-
-/// The sequences of a split.
-#[derive(Debug)]
-struct SplitSequences {
-    features: Features,
-    /// Bytes of the text that the predicted tokens of each stand for.
-    bytes: Vec<usize>,
-}
-
-impl SplitSequences {
-    fn new(sequences: Vec<LanguageSequence>) -> Self {
-        let bytes = sequences.iter().map(|sequence| sequence.bytes).collect();
-        let (targets, weights): (Vec<Target>, Vec<f64>) = sequences.iter().map(target).unzip();
-        let encoded = sequences.into_iter().map(|sequence| Encoded {
-            type_ids: vec![0; sequence.ids.len()],
-            ids: sequence.ids,
-            tokens_lost: sequence.tokens_lost as u32,
-            lost_is_estimate: false,
-        });
-        let encoded = EncodedSet::new(encoded.collect(), false);
-        Self { features: Features::one_each(encoded, targets).weighted(weights), bytes }
-    }
+fn split_of(sequences: Vec<LanguageSequence>) -> SplitSequences {
+    let bytes = sequences.iter().map(|sequence| sequence.bytes).collect();
+    let (targets, weights): (Vec<Target>, Vec<f64>) = sequences.iter().map(target).unzip();
+    let encoded = sequences.into_iter().map(|sequence| Encoded {
+        type_ids: vec![0; sequence.ids.len()],
+        ids: sequence.ids,
+        tokens_lost: sequence.tokens_lost as u32,
+        lost_is_estimate: false,
+    });
+    let encoded = EncodedSet::new(encoded.collect(), false);
+    SplitSequences { features: Features::one_each(encoded, targets).weighted(weights), bytes }
 }
 
 /// At each token the next one, where that is to be predicted; and how many are.
@@ -211,45 +188,4 @@ fn target(sequence: &LanguageSequence) -> (Target, f64) {
     let next = next.map(|(&id, &is_predicted)| if is_predicted { id as i32 } else { NO_TARGET });
     let count = is_predicted.iter().filter(|is_predicted| **is_predicted).count();
     (Target::Ids(next.chain([NO_TARGET]).collect()), count as f64)
-}
-
-/// The sequences of a dataset.
-#[derive(Debug)]
-struct Sequences {
-    tokenizer: Arc<temper_data::TextTokenizer>,
-    /// By split.
-    splits: [SplitSequences; 3],
-    baseline: TokenBaseline,
-}
-
-impl Sequences {
-    fn predictions(&self, split: Split) -> TokenPredictions {
-        let SplitSequences { features, bytes } = &self.splits[split as usize];
-        TokenPredictions::new(features, bytes, features.len(), Some(self.baseline.clone()))
-    }
-}
-
-impl Examples for Sequences {
-    fn text(&self, split: Split, example: usize) -> String {
-        let ids = &self.splits[split as usize].features.encoded.items[example].ids;
-        self.tokenizer.decode(ids).unwrap_or_default()
-    }
-
-    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn Predictions> {
-        Box::new(Sequences::predictions(&self, split))
-    }
-
-    /// How often each token occurs in training.
-    fn baselines(&self) -> Vec<Baseline> {
-        let mut predictions = Sequences::predictions(self, Split::Test);
-        predictions.give(&self.baseline);
-        let scores = predictions.scores();
-        vec![Baseline {
-            name: "frequency of each token".into(),
-            metrics: scores.metrics,
-            interval: scores.interval,
-            training_seconds: 0.0,
-            scores: predictions.example_scores(),
-        }]
-    }
 }

@@ -7,8 +7,8 @@ use temper_data::{DataError, Diagnosis, RowsRequest, Task as Kind, find_card};
 use temper_models::{Model, ModelConfig};
 
 use super::{
-    ExamineRequest, LoadRequest, Splits, Task, language_modeling, question_answering, text_classification,
-    token_classification,
+    ExamineRequest, LoadRequest, Splits, Task, language_modeling, masked_language_modeling,
+    question_answering, text_classification, token_classification,
 };
 use crate::{Columns, TrainError};
 
@@ -57,6 +57,13 @@ const TASKS: &[Entry] = &[
         load: language_modeling::load,
         examine: language_modeling::examine,
         of_model: language_modeling::of_model,
+    },
+    Entry {
+        kind: Kind::MaskedLanguageModeling,
+        roles: &[],
+        load: masked_language_modeling::load,
+        examine: masked_language_modeling::examine,
+        of_model: masked_language_modeling::of_model,
     },
 ];
 

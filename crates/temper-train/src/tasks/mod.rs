@@ -10,16 +10,19 @@ mod data;
 mod decisions;
 mod language_modeling;
 mod list;
+mod masked_language_modeling;
 mod objective;
 mod per_token;
 mod predictions;
 mod question_answering;
+mod sequences;
 mod span_loss;
 mod spans;
 mod text_classification;
 mod text_predictions;
 mod token_classification;
 mod token_predictions;
+mod vocabulary;
 mod word_predictions;
 mod words;
 
@@ -28,6 +31,7 @@ pub use data::{Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Splits}
 pub use decisions::DecisionOptions;
 pub use language_modeling::LanguageModeling;
 pub use list::{by_name, examine, load, of_model};
+pub use masked_language_modeling::{MaskedLanguageModeling, complete};
 pub use predictions::{Decoded, Output, Predictions, ScoreTable, Scores};
 pub use question_answering::QuestionAnswering;
 pub use text_classification::TextClassification;

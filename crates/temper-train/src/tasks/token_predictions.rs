@@ -115,20 +115,22 @@ impl Predictions for TokenPredictions {
         }
     }
 
-    /// Perplexity by token and by byte; the latter does not depend on the tokenizer.
+    /// Perplexity by token, and by byte where all of a text is predicted; the latter does not depend on the tokenizer.
     fn scores(&self) -> Scores {
         let all = Sum::of(self.sums.iter());
-        let of_bytes = all.loss / all.bytes.max(1) as f64;
-        let metrics = [
+        let mut metrics = vec![
             ("perplexity", all.mean().exp()),
             ("loss", all.mean()),
             ("accuracy", all.hits as f64 / all.tokens.max(1) as f64),
-            ("byte_perplexity", of_bytes.exp()),
-            ("bits_per_byte", of_bytes / std::f64::consts::LN_2),
         ];
+        if all.bytes > 0 {
+            let of_bytes = all.loss / all.bytes as f64;
+            metrics.push(("byte_perplexity", of_bytes.exp()));
+            metrics.push(("bits_per_byte", of_bytes / std::f64::consts::LN_2));
+        }
         let perplexity = |texts: &[usize]| Sum::of(texts.iter().map(|&text| &self.sums[text])).mean().exp();
         Scores {
-            metrics: metrics.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            metrics: metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             lower_is_better: true,
             interval: bootstrap_interval(self.sums.len(), INTERVAL_SEED, perplexity),
             baseline: self.baseline.as_ref().map_or(f64::NAN, |baseline| self.baseline_mean(baseline).exp()),

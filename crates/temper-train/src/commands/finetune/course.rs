@@ -143,8 +143,16 @@ impl Job {
         let table = loaded.model.parameters();
         let of_model = table.parameters.iter().filter(|parameter| !is_adapter(&parameter.path)).count();
         let kept = of_model - loaded.new.len();
-        say(&format!("parameters taken from {}: {kept}", self.local.resolved.id));
-        say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
+        let id = &self.local.resolved.id;
+        match self.request.from_scratch {
+            Some(_) => say(&format!(
+                "a new model: every parameter is drawn at random; the tokenizer is that of {id}"
+            )),
+            None => {
+                say(&format!("parameters taken from {id}: {kept}"));
+                say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
+            }
+        }
         if !loaded.dropped.is_empty() {
             say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
         }
