@@ -2,8 +2,8 @@
 
 The predictions are JSON lines: a text, perhaps a `text_pair`, and what the model says of it: a
 label with probabilities, labels with probabilities, values, entities, the best tokens for hidden
-ones, or the answer to a question (whose pipeline transformers 5 no longer has: its model is asked
-directly). A warning of transformers is a fault, too.
+ones, or the answer to a question or a text that is written (whose pipelines transformers 5 no
+longer has: their models are asked directly). A warning of transformers is a fault, too.
 """
 
 import argparse
@@ -14,7 +14,12 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    pipeline,
+)
 
 from check_run import WarningCollector
 
@@ -118,6 +123,21 @@ def answer_faults(folder: Path, rows: list[Row]) -> list[str]:
     return faults
 
 
+@torch.no_grad()
+def written_faults(folder: Path, rows: list[Row]) -> list[str]:
+    """Compare texts with those that the model writes greedily."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
+    faults = []
+    for number, row in enumerate(rows, start=1):
+        inputs = tokenizer(row["text"], return_tensors="pt", return_token_type_ids=False)
+        ids = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0]
+        found = tokenizer.decode(ids, skip_special_tokens=True)
+        if found != row["written"]:
+            faults.append(f"row {number}: {found!r}, not {row['written']!r}")
+    return faults
+
+
 def main() -> int:
     """Compare and print every fault; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -137,6 +157,8 @@ def main() -> int:
         faults = entity_faults(arguments.model, rows, arguments.aggregation)
     elif "filled" in rows[0]:
         faults = hidden_faults(arguments.model, rows)
+    elif "written" in rows[0]:
+        faults = written_faults(arguments.model, rows)
     elif "n_best" in rows[0]:
         faults = answer_faults(arguments.model, rows)
     else:

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Mutex, Once};
+use std::thread::ThreadId;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -213,19 +214,32 @@ fn files() -> Vec<(&'static str, &'static str, String, Option<String>)> {
     files
 }
 
+/// Panics that are printed, with their threads.
+static HEARD: Mutex<Vec<(ThreadId, String)>> = Mutex::new(Vec::new());
+
+/// Hears panics. Each test of this file calls it first: the crate puts a hook of its own before the one that it finds,
+/// once, and this has to be that one.
+fn hear_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // The lock is free again when a failed assertion comes here.
+            if let Ok(mut heard) = HEARD.try_lock() {
+                heard.push((std::thread::current().id(), panic.to_string()));
+            }
+            usual(panic);
+        }));
+    });
+}
+
 #[test]
 fn a_damaged_file_is_an_error_that_names_it() {
-    let printed = Arc::new(Mutex::new(Vec::new()));
-    let usual = std::panic::take_hook();
-    // A test that fails beside this one is not heard here.
+    hear_panics();
     let this_test = std::thread::current().id();
-    std::panic::set_hook(Box::new({
-        let printed = printed.clone();
-        move |panic| match std::thread::current().id() == this_test {
-            true => printed.lock().unwrap().push(panic.to_string()),
-            false => usual(panic),
-        }
-    }));
+    let printed = || {
+        HEARD.lock().unwrap().iter().filter(|(thread, _)| *thread == this_test).cloned().collect::<Vec<_>>()
+    };
     let mutations =
         std::env::var("TEMPER_MUTATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(MUTATIONS);
     let seed = std::env::var("TEMPER_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
@@ -251,21 +265,15 @@ fn a_damaged_file_is_an_error_that_names_it() {
                     let is_named = message.contains(name) || matches!(error, DataError::Encode { .. });
                     let is_kind = is_named || matches!(error, DataError::TokenizerSetting { .. });
                     if !is_kind || message.len() >= 1_000 {
-                        let _ = std::panic::take_hook();
                         panic!("{model} {number}: {message}");
                     }
                     bad.fetch_add(1, Ordering::Relaxed)
                 }
             };
-            // The lock is free again when a failed assertion comes to the hook.
-            let heard = printed.lock().unwrap().clone();
-            if !heard.is_empty() {
-                let _ = std::panic::take_hook();
-                panic!("{model} {number}: {heard:?}");
-            }
+            let heard = printed();
+            assert!(heard.is_empty(), "{model} {number}: {heard:?}");
         }
     }
-    let _ = std::panic::take_hook();
     let (good, bad) = (good.into_inner(), bad.into_inner());
     println!("{bad} refused, {good} still a tokenizer");
     assert!(bad > mutations && good > mutations / 100, "{bad} {good}");
@@ -273,6 +281,7 @@ fn a_damaged_file_is_an_error_that_names_it() {
 
 #[test]
 fn what_the_library_panics_on_is_damage() {
+    hear_panics();
     let (_, _, text, _) = files().swap_remove(0);
     let decoder = r#""decoder":{"type":"WordPiece""#;
     assert!(text.contains(decoder));
@@ -296,6 +305,7 @@ fn what_the_library_panics_on_is_damage() {
 
 #[test]
 fn added_tokens_have_ids_of_their_own() {
+    hear_panics();
     let dir = tempfile::tempdir().unwrap();
     let load = |lines: &[&str]| {
         std::fs::write(dir.path().join("vocab.txt"), lines.join("\n")).unwrap();
@@ -313,6 +323,7 @@ fn added_tokens_have_ids_of_their_own() {
 
 #[test]
 fn ids_beyond_the_vocabulary_are_refused_before_use() {
+    hear_panics();
     let (_, _, text, _) = files().swap_remove(0);
     let good: Value = serde_json::from_str(&text).unwrap();
     for (place, value, part) in [

@@ -142,6 +142,14 @@ impl<B> ModelConfig<B> {
         crate::labels::names(&self.raw)
     }
 
+    /// The same with the head that writes a text of a text.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] for a family without one.
+    pub fn writing(&self) -> Result<Self, ModelError> {
+        self.with_head(HeadTask::Seq2SeqLm, &[], OutputMeaning::SingleLabel, Pooling::default())
+    }
+
     /// The file as it is written beside weights in f32: without what it said of the source alone.
     pub fn saved(&self) -> Map<String, Value> {
         saved(&self.raw)

@@ -61,6 +61,8 @@ pub struct Features {
     pub weights: Arc<Vec<f64>>,
     /// The example that each feature is of, ascending.
     pub examples: Arc<Vec<usize>>,
+    /// Tokens that a decoder reads for each feature; none for models without one.
+    pub decoder_lengths: Option<Arc<Vec<u32>>>,
 }
 
 impl Features {
@@ -72,7 +74,13 @@ impl Features {
             targets: Arc::new(targets),
             weights: Arc::new(vec![1.0; count]),
             examples: Arc::new((0..count).collect()),
+            decoder_lengths: None,
         }
+    }
+
+    /// The same features, for which a decoder reads so many tokens each.
+    pub fn with_decoder(self, lengths: Vec<u32>) -> Self {
+        Self { decoder_lengths: Some(Arc::new(lengths)), ..self }
     }
 
     /// A feature for each example, without targets.
@@ -101,9 +109,15 @@ impl Features {
         self.examples.last().map_or(0, |last| last + 1)
     }
 
-    /// Tokens of each feature.
+    /// Tokens of each feature, those of a decoder included.
     pub fn lengths(&self) -> Vec<u32> {
-        self.encoded.lengths()
+        let lengths = self.encoded.lengths();
+        match &self.decoder_lengths {
+            None => lengths,
+            Some(decoder) => {
+                lengths.into_iter().zip(decoder.iter()).map(|(length, more)| length + more).collect()
+            }
+        }
     }
 
     /// The weights of some features together. 1 where none of them has a target: their loss is 0.
@@ -121,6 +135,7 @@ impl Features {
             targets: Arc::new(self.targets[..count].to_vec()),
             weights: Arc::new(self.weights[..count].to_vec()),
             examples: Arc::new(self.examples[..count].to_vec()),
+            decoder_lengths: self.decoder_lengths.as_ref().map(|lengths| Arc::new(lengths[..count].to_vec())),
         }
     }
 }

@@ -157,3 +157,27 @@ fn answers_are_the_spans_with_the_highest_logits() {
     ];
     assert_agree(&bench, "answers", &["questions.jsonl", "--task", "question-answering"], &texts, &[]);
 }
+
+#[test]
+fn texts_are_those_that_the_model_writes() {
+    let bench = Bench::new();
+    let config = json!({
+        "model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "vocab_size": 40, "d_model": 32,
+        "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4,
+        "relative_attention_num_buckets": 8, "relative_attention_max_distance": 16, "dropout_rate": 0.0,
+        "layer_norm_epsilon": 1e-6, "initializer_factor": 1.0, "feed_forward_proj": "relu",
+        "is_encoder_decoder": true, "pad_token_id": 0, "eos_token_id": 3, "decoder_start_token_id": 0,
+        "tie_word_embeddings": true
+    });
+    bench.write("t5.json", &config.to_string());
+    let row = |row: usize| {
+        let words = ["film", "plot", "cast", "good", "bad", "fine"];
+        let (one, other) = (words[row % 6], words[row / 6 % 6]);
+        json!({"source": format!("{one} {other}"), "target": format!("{other} {one}")}).to_string() + "\n"
+    };
+    bench.write("pairs.jsonl", &(0..144).map(row).collect::<String>());
+    let data =
+        ["pairs.jsonl", "--task", "text-to-text", "--from-scratch", "t5.json", "--max-target-length", "12"];
+    let texts: [&[&str]; 3] = [&["film good"], &["bad plot and a cast"], &["fun"]];
+    assert_agree(&bench, "written", &data, &texts, &[]);
+}

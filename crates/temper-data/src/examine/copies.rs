@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
+use super::asked::Examined;
+use super::finding::{Finding, FindingKind, Spot};
 use super::placed::{Placed, Splits, all};
-use super::{Examined, Finding, FindingKind, Spot};
 
 /// The split that is reported, and the one that chooses.
 const TEST: usize = 2;

@@ -1,8 +1,24 @@
 //! How often labels occur, and how long texts are.
 
+use serde::Serialize;
+
+use super::asked::Examined;
+use super::finding::{Finding, FindingKind};
 use super::placed::{Placed, Splits};
-use super::{Examined, Finding, FindingKind, Lengths};
 use crate::Task;
+
+/// Lengths of texts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Lengths {
+    /// tokens or characters.
+    pub unit: &'static str,
+    /// The mean.
+    pub mean: f64,
+    /// 95 of 100 rows are at most this long.
+    pub p95: usize,
+    /// The longest.
+    pub longest: usize,
+}
 
 /// Rows in train below which a label is rare.
 const RARE: usize = 10;

@@ -1,7 +1,8 @@
 //! Texts that are empty, were decoded wrongly once, or hold HTML.
 
+use super::asked::Examined;
+use super::finding::{Finding, FindingKind};
 use super::placed::{Splits, all};
-use super::{Examined, Finding, FindingKind};
 
 /// Finds such texts.
 pub(super) fn find<R: Examined>(splits: &Splits<'_, R>) -> Vec<Finding> {

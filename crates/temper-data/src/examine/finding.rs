@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+/// The names of the splits.
+pub(super) const SPLITS: [&str; 3] = ["train", "validation", "test"];
+
 /// Groups of rows that are printed for a finding.
 const PRINTED_GROUPS: usize = 5;
 /// Rows of a group that are printed.

@@ -1,5 +1,6 @@
 //! What may be wrong with a dataset, found before anything is trained on it.
 
+mod asked;
 mod copies;
 mod counts;
 mod damage;
@@ -7,41 +8,21 @@ mod finding;
 mod near;
 mod placed;
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
 use temper_hub::Hub;
 
+pub(crate) use self::asked::{Examined, KnowsLabels};
+pub use self::counts::Lengths;
 pub use self::finding::{Finding, FindingKind, Severity, Spot};
+
+use self::finding::SPLITS;
 
 use self::placed::{Placing, Splits, all};
 use crate::dataset::{DatasetTables, load_tables};
-use crate::rows::{Record, RowsRequest, TableReader, place_rows};
+use crate::rows::{RowsRequest, TableReader, place_rows};
 use crate::{DataError, EncodeSettings, FileReport, Task, TextTokenizer, Truncation, encode_all};
-
-/// What an examination asks of a record.
-pub(crate) trait Examined: Record {
-    /// Its texts, each with the role of its column.
-    fn texts(&self) -> Vec<(&'static str, Cow<'_, str>)>;
-
-    /// What is to be predicted for it, in words.
-    fn target(&self, labels: &[String]) -> String;
-
-    /// Its labels, each once; none where the task has none.
-    fn labels(&self) -> Vec<usize>;
-}
-
-/// Labels of a dataset as its reader knows them.
-pub(crate) trait KnowsLabels {
-    /// Names of the labels 0, 1, ...; empty for a task without labels.
-    fn label_names(&self) -> &[String];
-
-    /// What else is to be said of them.
-    fn notices(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 /// How texts are measured in tokens.
 #[derive(Debug, Clone, Copy)]
@@ -63,19 +44,6 @@ pub struct SplitOutline {
     pub label_counts: Vec<(String, usize)>,
     /// Lengths of the texts, those of a row together.
     pub lengths: Lengths,
-}
-
-/// Lengths of texts.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Lengths {
-    /// tokens or characters.
-    pub unit: &'static str,
-    /// The mean.
-    pub mean: f64,
-    /// 95 of 100 rows are at most this long.
-    pub p95: usize,
-    /// The longest.
-    pub longest: usize,
 }
 
 /// A dataset, examined.
@@ -115,9 +83,6 @@ impl Diagnosis {
 
 /// Tokens that no text has.
 const LONGEST: usize = 1 << 30;
-
-/// The names of the splits.
-pub(crate) const SPLITS: [&str; 3] = ["train", "validation", "test"];
 
 /// Reads a dataset row by row and examines what can be read of it. Limits of the request are not applied.
 pub(crate) fn examine_rows<T>(

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rayon::prelude::*;
 
+use super::asked::Examined;
+use super::finding::{Finding, FindingKind, Spot};
 use super::placed::{Placed, Splits, all};
-use super::{Examined, Finding, FindingKind, Spot};
 use crate::Record;
 
 /// Words of a shingle.

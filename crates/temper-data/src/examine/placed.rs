@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Examined, Finding, FindingKind, SPLITS, Spot};
+use super::asked::Examined;
+use super::finding::{Finding, FindingKind, SPLITS, Spot};
 use crate::rows::{DoubtKind, Record, TableReader, TableRows, read_each};
 use crate::{DataError, Table};
 

@@ -76,7 +76,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
     let hub = request.sources.hub(args.quiet);
     let splits = tasks::load(&LoadRequest {
         record: Some(predictor.task.record()),
-        ..request.load_request(&hub, &predictor.tokenizer, &[args.split])
+        ..request.load_request(&hub, (&predictor.tokenizer, &predictor.config), &[args.split])
     })?;
     if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
         say(&notice);

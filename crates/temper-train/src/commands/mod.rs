@@ -48,7 +48,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use temper_data::{EncodeSettings, TextTokenizer};
-use temper_models::{HeadRequest, Model, Precision};
+use temper_models::{HeadRequest, Model, ModelConfig, Precision};
 
 use crate::device::backend::Backend;
 use crate::tasks::{self, DecisionOptions, Encoder, Task};
@@ -64,6 +64,7 @@ struct Predictor {
     model: TaskModel,
     task: Arc<dyn Task>,
     tokenizer: TextTokenizer,
+    config: ModelConfig,
     encoding: ModelEncoding,
     /// How texts are cut.
     cut: EncodeSettings,
@@ -103,7 +104,7 @@ impl Predictor {
         }
         // Nothing is trained, so nothing is clipped.
         let model = TaskModel::new(loaded.model.with_precision(precision), task.clone());
-        Ok(Self { model, task, tokenizer, encoding, cut, stride })
+        Ok(Self { model, task, tokenizer, config: loaded.config, encoding, cut, stride })
     }
 
     /// What makes token ids of texts.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use temper_data::{ColumnChoice, RowsRequest, Task as Kind, TextTokenizer};
 use temper_hub::{Hub, Resolved};
+use temper_models::ModelConfig;
 
 use crate::device::backend::Backend;
 use crate::examples::Split;
@@ -65,12 +66,22 @@ impl RunRequest {
     pub fn load_request<'a>(
         &'a self,
         hub: &'a Hub,
-        tokenizer: &'a TextTokenizer,
+        (tokenizer, config): (&'a TextTokenizer, &'a ModelConfig),
         wanted: &'a [Split],
     ) -> LoadRequest<'a> {
         let cache = self.sources.cache().join("encoded");
         let (dataset, settings) = (self.dataset_request(), &self.settings);
-        LoadRequest { hub, dataset, task: self.task, tokenizer, settings, cache, record: None, wanted }
+        LoadRequest {
+            hub,
+            dataset,
+            task: self.task,
+            tokenizer,
+            config,
+            settings,
+            cache,
+            record: None,
+            wanted,
+        }
     }
 
     /// Refuses a dataset's name that nobody knows: before a model is downloaded for it.

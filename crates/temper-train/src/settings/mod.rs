@@ -44,6 +44,12 @@ pub struct Settings {
     /// Tokens an example, special tokens included
     #[arg(long, default_value_t = 128, value_parser = count)]
     pub max_seq_length: usize,
+    /// What stands before every source, where a text is written of a text: T5 was trained with such prefixes
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub source_prefix: String,
+    /// Tokens of a text that is written, in training and in evaluation
+    #[arg(long, default_value_t = 128, value_parser = count)]
+    pub max_target_length: usize,
     /// Which part of a longer text is kept: head, tail or head-tail
     #[arg(long, default_value_t = Truncation::Head)]
     pub truncation: Truncation,

@@ -313,7 +313,7 @@ mod tests {
         let mut logits = vec![0.0; 10];
         (logits[0], logits[1]) = (null / 2.0, null / 2.0);
         (logits[2 * (start + 1)], logits[2 * (end + 1) + 1]) = (2.0, 2.0);
-        Output { columns: 2, logits }
+        Output::new(2, logits)
     }
 
     fn metrics(scores: &Scores) -> Vec<(&str, f64)> {

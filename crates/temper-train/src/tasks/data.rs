@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use temper_data::{DataReport, DatasetRows, Measure, RowsRequest, Task as Kind, TextTokenizer, Truncation};
 use temper_hub::{Hub, Resolved};
+use temper_models::ModelConfig;
 
 use super::{Predictions, Task};
 use crate::examples::{Features, Split, within_budget};
@@ -37,6 +38,8 @@ pub struct LoadRequest<'a> {
     pub task: Option<Kind>,
     /// What encodes them.
     pub tokenizer: &'a TextTokenizer,
+    /// The model's configuration.
+    pub config: &'a ModelConfig,
     /// How they are encoded.
     pub settings: &'a Settings,
     /// A folder for encoded rows.

@@ -5,19 +5,18 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use serde_json::{Map, Value};
 use temper_data::{
-    DataError, DataReport, Diagnosis, Document, Encoded, EncodedSet, LanguageData, LanguageRequest,
-    LanguageSequence, LanguageSettings, SplitContent, Task as Kind, UnlabelledText, encode_documents,
-    examine_language, load_language,
+    DataError, Diagnosis, Document, Encoded, EncodedSet, LanguageData, LanguageRequest, LanguageSequence,
+    LanguageSettings, Task as Kind, UnlabelledText, encode_documents, examine_language, load_language,
 };
-use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
+use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
 use super::list::OfModel;
 use super::objective::Objective;
 use super::per_token::NO_TARGET;
-use super::sequences::{Sequences, SplitSequences};
-use super::token_predictions::{TokenBaseline, TokenPredictions};
-use super::{Encoder, ExamineRequest, LoadRequest, Output, Predictions, Splits, Task, vocabulary};
-use crate::examples::{Features, Target, within_budget};
+use super::sequences::{SplitSequences, share_of_rows, splits_of, within_tokens};
+use super::token_predictions::TokenPredictions;
+use super::{Encoder, ExamineRequest, LoadRequest, Output, Predictions, Splits, Task, new_head, vocabulary};
+use crate::examples::{Features, Target};
 use crate::{Settings, TrainError};
 
 /// The next token of a text.
@@ -48,31 +47,11 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let train = encoded(&rows.train, settings.max_train_samples)?;
     let validation = encoded(&rows.validation, settings.max_eval_samples)?;
     let test = encoded(&rows.test, settings.max_test_samples)?;
-    let tokens: usize = train.iter().map(|sequence| sequence.ids.len()).sum();
-    let share = if is_running { 1.0 } else { rows.full_train_rows as f64 / rows.train.len().max(1) as f64 };
-    let mut kept = within_budget(tokens, train.len(), settings.max_train_tokens).into_iter();
-    let train = train.into_iter().filter(|_| kept.next().unwrap_or(false)).collect();
+    let share = share_of_rows(&rows, is_running);
+    let (train, all_tokens) = within_tokens(request, train, |sequence| sequence.ids.len(), share);
     let splits = [train, validation, test].map(split_of);
-    let [of_train, of_validation, of_test] = splits.each_ref().map(|split| split.features.clone());
-    let contents = [&of_train, &of_validation, &of_test].map(|features| SplitContent {
-        examples: features.len(),
-        labels: &[],
-        encoded: &features.encoded,
-    });
-    let report = DataReport::new(&rows, &[], contents);
-    let baseline = TokenBaseline::of(&of_train, request.tokenizer.vocab_size());
-    Ok(Splits {
-        task: Arc::new(LanguageModeling { smoothing: settings.label_smoothing as f32 }),
-        name: rows.name,
-        columns: rows.columns,
-        resolved: rows.resolved,
-        examples: Arc::new(Sequences { tokenizer: request.tokenizer.clone(), splits, baseline }),
-        train: of_train,
-        validation: of_validation,
-        test: of_test,
-        full_train_tokens: (tokens as f64 * share) as usize,
-        report,
-    })
+    let task = LanguageModeling { smoothing: settings.label_smoothing as f32 };
+    Ok(splits_of(request, rows, task, splits, all_tokens))
 }
 
 /// Finds what may be wrong with a dataset for this task.
@@ -109,10 +88,6 @@ impl Task for LanguageModeling {
         Kind::LanguageModeling
     }
 
-    fn labels(&self) -> &[String] {
-        &[]
-    }
-
     fn targets_in_words(&self) -> &'static str {
         "texts"
     }
@@ -122,18 +97,7 @@ impl Task for LanguageModeling {
     }
 
     fn head(&self, settings: &Settings) -> HeadRequest {
-        let (pooling, seed) = (settings.pooling, settings.seed);
-        HeadRequest::New {
-            task: HeadTask::CausalLm,
-            labels: Vec::new(),
-            outputs: OutputMeaning::SingleLabel,
-            pooling,
-            seed,
-        }
-    }
-
-    fn notice(&self) -> Option<String> {
-        None
+        new_head(HeadTask::CausalLm, &[], settings)
     }
 
     fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1> {

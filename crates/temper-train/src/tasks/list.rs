@@ -8,7 +8,7 @@ use temper_models::{Model, ModelConfig};
 
 use super::{
     ExamineRequest, LoadRequest, Splits, Task, language_modeling, masked_language_modeling,
-    question_answering, text_classification, token_classification,
+    question_answering, text_classification, text_to_text, token_classification,
 };
 use crate::{Columns, TrainError};
 
@@ -64,6 +64,13 @@ const TASKS: &[Entry] = &[
         load: masked_language_modeling::load,
         examine: masked_language_modeling::examine,
         of_model: masked_language_modeling::of_model,
+    },
+    Entry {
+        kind: Kind::TextToText,
+        roles: &["source", "target"],
+        load: text_to_text::load,
+        examine: text_to_text::examine,
+        of_model: text_to_text::of_model,
     },
 ];
 

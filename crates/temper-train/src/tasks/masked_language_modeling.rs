@@ -8,22 +8,21 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Map, Value, json};
 use temper_data::{
-    Batch, DataError, DataReport, Diagnosis, Document, Encoded, EncodedSet, LanguageData, LanguageRequest,
-    SplitContent, Task as Kind, TextTokenizer, UnlabelledText, WhichText, Window, WindowInput,
-    WindowSettings, encode_windows, examine_language, load_language,
+    Batch, DataError, Diagnosis, Document, Encoded, EncodedSet, LanguageData, LanguageRequest, Task as Kind,
+    TextTokenizer, UnlabelledText, WhichText, Window, WindowInput, WindowSettings, encode_windows,
+    examine_language, load_language,
 };
-use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
+use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
 use super::list::OfModel;
 use super::objective::Objective;
 use super::per_token::NO_TARGET;
-use super::sequences::{Sequences, SplitSequences};
-use super::token_predictions::TokenBaseline;
+use super::sequences::{SplitSequences, share_of_rows, splits_of, within_tokens};
 use super::{
-    Decoded, Draw, Encoder, ExamineRequest, LoadRequest, Output, Predictions, Scores, Splits, Task,
+    Decoded, Draw, Encoder, ExamineRequest, LoadRequest, Output, Predictions, Scores, Splits, Task, new_head,
     vocabulary,
 };
-use crate::examples::{Features, Target, within_budget};
+use crate::examples::{Features, Target};
 use crate::terminal::field;
 use crate::{Settings, TrainError};
 
@@ -114,10 +113,8 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let LanguageData { mut rows, is_running } = load_language(request.hub, &asked)?;
     request.drop_unwanted(&mut rows);
     let train = encode(&rows.train, &request.encoder())?;
-    let tokens: usize = train.iter().map(|window| window.ids.len()).sum();
-    let share = if is_running { 1.0 } else { rows.full_train_rows as f64 / rows.train.len().max(1) as f64 };
-    let mut kept = within_budget(tokens, train.len(), settings.max_train_tokens).into_iter();
-    let train: Vec<Window> = train.into_iter().filter(|_| kept.next().unwrap_or(false)).collect();
+    let share = share_of_rows(&rows, is_running);
+    let (train, all_tokens) = within_tokens(request, train, |window| window.ids.len(), share);
     // What is trained on is hidden batch by batch, what is scored once.
     let of_split = |documents: &[Document], split: u64| -> Result<SplitSequences, TrainError> {
         let mut sequences = sequences(encode(documents, &request.encoder())?);
@@ -125,27 +122,8 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
         Ok(sequences)
     };
     let splits = [sequences(train), of_split(&rows.validation, 1)?, of_split(&rows.test, 2)?];
-    let [of_train, of_validation, of_test] = splits.each_ref().map(|split| split.features.clone());
-    let contents = [&of_train, &of_validation, &of_test].map(|features| SplitContent {
-        examples: features.len(),
-        labels: &[],
-        encoded: &features.encoded,
-    });
-    let report = DataReport::new(&rows, &[], contents);
-    let baseline = TokenBaseline::of(&of_train, request.tokenizer.vocab_size());
     let task = MaskedLanguageModeling { smoothing: settings.label_smoothing as f32, vocabulary };
-    Ok(Splits {
-        task: Arc::new(task),
-        name: rows.name,
-        columns: rows.columns,
-        resolved: rows.resolved,
-        examples: Arc::new(Sequences { tokenizer: request.tokenizer.clone(), splits, baseline }),
-        train: of_train,
-        validation: of_validation,
-        test: of_test,
-        full_train_tokens: (tokens as f64 * share) as usize,
-        report,
-    })
+    Ok(splits_of(request, rows, task, splits, all_tokens))
 }
 
 /// Finds what may be wrong with a dataset for this task.
@@ -222,10 +200,6 @@ impl Task for MaskedLanguageModeling {
         Kind::MaskedLanguageModeling
     }
 
-    fn labels(&self) -> &[String] {
-        &[]
-    }
-
     fn record(&self) -> Map<String, Value> {
         Map::from_iter([(MASK.to_owned(), json!(self.vocabulary.mask))])
     }
@@ -239,18 +213,11 @@ impl Task for MaskedLanguageModeling {
     }
 
     fn head(&self, settings: &Settings) -> HeadRequest {
-        let (pooling, seed) = (settings.pooling, settings.seed);
-        HeadRequest::New {
-            task: HeadTask::MaskedLm,
-            labels: Vec::new(),
-            outputs: OutputMeaning::SingleLabel,
-            pooling,
-            seed,
-        }
+        new_head(HeadTask::MaskedLm, &[], settings)
     }
 
-    fn notice(&self) -> Option<String> {
-        None
+    fn redraws(&self) -> bool {
+        true
     }
 
     fn redraw(&self, tokens: &mut Batch, targets: &mut [Target], draw: Draw) {

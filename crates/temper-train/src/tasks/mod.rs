@@ -20,11 +20,13 @@ mod span_loss;
 mod spans;
 mod text_classification;
 mod text_predictions;
+mod text_to_text;
 mod token_classification;
 mod token_predictions;
 mod vocabulary;
 mod word_predictions;
 mod words;
+mod written;
 
 pub use classified::Classified;
 pub use data::{Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Splits};
@@ -35,14 +37,15 @@ pub use masked_language_modeling::{MaskedLanguageModeling, complete};
 pub use predictions::{Decoded, Output, Predictions, ScoreTable, Scores};
 pub use question_answering::QuestionAnswering;
 pub use text_classification::TextClassification;
+pub use text_to_text::TextToText;
 pub use token_classification::TokenClassification;
 
 use std::fmt::Debug;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value};
 use temper_data::{Batch, EncodedSet, UnlabelledText};
-use temper_models::{HeadRequest, Mode, Model, TokenBatch};
+use temper_models::{HeadRequest, HeadTask, Mode, Model, OutputMeaning, TokenBatch};
 
 use crate::examples::{Features, Target};
 use crate::{Settings, TrainError};
@@ -53,7 +56,9 @@ pub trait Task: Debug + Send + Sync {
     fn kind(&self) -> temper_data::Task;
 
     /// Names of the labels, by id; empty for a task without labels.
-    fn labels(&self) -> &[String];
+    fn labels(&self) -> &[String] {
+        &[]
+    }
 
     /// Which texts an example has.
     fn inputs(&self) -> Inputs {
@@ -75,7 +80,24 @@ pub trait Task: Debug + Send + Sync {
     fn head(&self, settings: &Settings) -> HeadRequest;
 
     /// What to say of predictions that are not what they usually are.
-    fn notice(&self) -> Option<String>;
+    fn notice(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the model has a decoder that reads the targets.
+    fn has_decoder(&self) -> bool {
+        false
+    }
+
+    /// A batch with what the decoder reads of its targets.
+    fn with_decoder(&self, batch: TokenBatch, _targets: &[Target], _device: &Device) -> TokenBatch {
+        batch
+    }
+
+    /// Whether a batch is drawn anew for each pass over the data.
+    fn redraws(&self) -> bool {
+        false
+    }
 
     /// Draws anew, for one pass over the data, what of a batch is drawn: by default nothing.
     fn redraw(&self, _tokens: &mut Batch, _targets: &mut [Target], _draw: Draw) {}
@@ -127,6 +149,17 @@ pub trait Task: Debug + Send + Sync {
             )));
         }
         Ok(())
+    }
+}
+
+/// A new head for a task, of one output a label where it has labels.
+fn new_head(task: HeadTask, labels: &[String], settings: &Settings) -> HeadRequest {
+    HeadRequest::New {
+        task,
+        labels: labels.to_vec(),
+        outputs: OutputMeaning::SingleLabel,
+        pooling: settings.pooling,
+        seed: settings.seed,
     }
 }
 

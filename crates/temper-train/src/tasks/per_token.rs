@@ -22,5 +22,5 @@ pub(super) fn outputs(model: &Model, tokens: &TokenBatch) -> Vec<Output> {
     let columns = logits.dims()[1];
     let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
     let of = |rows: std::ops::Range<usize>| values[rows.start * columns..rows.end * columns].to_vec();
-    tokens.sequences.ranges().map(|rows| Output { columns, logits: of(rows) }).collect()
+    tokens.sequences.ranges().map(|rows| Output::new(columns, of(rows))).collect()
 }

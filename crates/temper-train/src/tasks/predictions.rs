@@ -12,9 +12,16 @@ pub struct Output {
     pub columns: usize,
     /// `[rows, columns]`: a row for the sequence, or one for each of its tokens.
     pub logits: Vec<f32>,
+    /// The text that the model writes, as ids; empty for tasks that write none.
+    pub written: Vec<u32>,
 }
 
 impl Output {
+    /// Rows of so many numbers.
+    pub fn new(columns: usize, logits: Vec<f32>) -> Self {
+        Self { columns, logits, written: Vec::new() }
+    }
+
     /// Whether all of them are numbers.
     pub fn is_finite(&self) -> bool {
         self.logits.iter().all(|logit| logit.is_finite())
@@ -129,7 +136,7 @@ mod tests {
     use super::*;
 
     fn output(logits: &[f32]) -> Output {
-        Output { columns: logits.len(), logits: logits.to_vec() }
+        Output::new(logits.len(), logits.to_vec())
     }
 
     #[test]

@@ -8,7 +8,7 @@ use temper_data::{
     DataError, DataReport, Diagnosis, EncodedSet, Question, QuestionRequest, SplitContent, Task as Kind,
     UnlabelledText, examine_question_answering, load_question_answering,
 };
-use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
+use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
 use super::answers::{Answers, by_shared_words};
 use super::decisions::NULL_THRESHOLD;
@@ -18,7 +18,7 @@ use super::span_loss::span_loss;
 use super::spans::{Contexts, SplitQuestions, encode};
 use super::{
     Baseline, Encoder, ExamineRequest, Examples, Inputs, LoadRequest, Output, Predictions, Splits, Task,
-    per_token,
+    new_head, per_token,
 };
 use crate::examples::{Features, Split, Target, full_train_tokens};
 use crate::{Settings, TrainError};
@@ -112,10 +112,6 @@ impl Task for QuestionAnswering {
         Kind::QuestionAnswering
     }
 
-    fn labels(&self) -> &[String] {
-        &[]
-    }
-
     fn inputs(&self) -> Inputs {
         Inputs { first: "question", second: "context", always_both: true }
     }
@@ -133,18 +129,7 @@ impl Task for QuestionAnswering {
     }
 
     fn head(&self, settings: &Settings) -> HeadRequest {
-        let (pooling, seed) = (settings.pooling, settings.seed);
-        HeadRequest::New {
-            task: HeadTask::QuestionAnswering,
-            labels: Vec::new(),
-            outputs: OutputMeaning::SingleLabel,
-            pooling,
-            seed,
-        }
-    }
-
-    fn notice(&self) -> Option<String> {
-        None
+        new_head(HeadTask::QuestionAnswering, &[], settings)
     }
 
     fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1> {

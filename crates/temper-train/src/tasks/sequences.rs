@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use temper_data::TextTokenizer;
+use temper_data::{DataReport, DatasetRows, Document, SplitContent, TextTokenizer};
 
 use super::token_predictions::{TokenBaseline, TokenPredictions};
-use super::{Baseline, Examples, Predictions};
-use crate::examples::{Features, Split};
+use super::{Baseline, Examples, LoadRequest, Predictions, Splits, Task};
+use crate::examples::{Features, Split, within_budget};
 
 /// The sequences of a split.
 #[derive(Debug)]
@@ -16,13 +16,61 @@ pub(super) struct SplitSequences {
     pub(super) bytes: Vec<usize>,
 }
 
+/// What a task makes of a dataset of such sequences. `full_train_tokens` are those of the whole training split.
+pub(super) fn splits_of(
+    request: &LoadRequest<'_>,
+    rows: DatasetRows<Document>,
+    task: impl Task + 'static,
+    splits: [SplitSequences; 3],
+    full_train_tokens: usize,
+) -> Splits {
+    let [train, validation, test] = splits.each_ref().map(|split| split.features.clone());
+    let contents = [&train, &validation, &test].map(|features| SplitContent {
+        examples: features.len(),
+        labels: &[],
+        encoded: &features.encoded,
+    });
+    let report = DataReport::new(&rows, &[], contents);
+    let baseline = TokenBaseline::of(&train, request.tokenizer.vocab_size());
+    Splits {
+        task: Arc::new(task),
+        name: rows.name,
+        columns: rows.columns,
+        resolved: rows.resolved,
+        examples: Arc::new(Sequences { tokenizer: request.tokenizer.clone(), splits, baseline }),
+        train,
+        validation,
+        test,
+        full_train_tokens,
+        report,
+    }
+}
+
+/// Of training sequences with so many tokens each those that the token budget leaves, and the tokens of the whole split.
+pub(super) fn within_tokens<T>(
+    request: &LoadRequest<'_>,
+    sequences: Vec<T>,
+    tokens: impl Fn(&T) -> usize,
+    share_of_rows: f64,
+) -> (Vec<T>, usize) {
+    let all: usize = sequences.iter().map(tokens).sum();
+    let kept = within_budget(all, sequences.len(), request.settings.max_train_tokens);
+    let left = sequences.into_iter().zip(kept).filter(|(_, is_kept)| *is_kept).map(|(sequence, _)| sequence);
+    (left.collect(), (all as f64 / share_of_rows) as usize)
+}
+
+/// The share of the training rows that a limit of rows left; 1 of a running text, which has no rows.
+pub(super) fn share_of_rows(rows: &DatasetRows<Document>, is_running: bool) -> f64 {
+    if is_running { 1.0 } else { rows.train.len() as f64 / rows.full_train_rows.max(1) as f64 }
+}
+
 /// The sequences of a dataset.
 #[derive(Debug)]
-pub(super) struct Sequences {
-    pub(super) tokenizer: TextTokenizer,
+struct Sequences {
+    tokenizer: TextTokenizer,
     /// By split.
-    pub(super) splits: [SplitSequences; 3],
-    pub(super) baseline: TokenBaseline,
+    splits: [SplitSequences; 3],
+    baseline: TokenBaseline,
 }
 
 impl Sequences {

@@ -301,7 +301,7 @@ impl Task for TextClassification {
         let logits = self.logits(model, tokens, Mode::Evaluate);
         let columns = logits.dims()[1];
         let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
-        values.chunks(columns).map(|row| Output { columns, logits: row.to_vec() }).collect()
+        values.chunks(columns).map(|row| Output::new(columns, row.to_vec())).collect()
     }
 
     fn begin(

@@ -19,7 +19,8 @@ use super::objective::{LabelCounts, Objective};
 use super::word_predictions::{Found, WordLabels, WordPredictions};
 use super::words::{Reading, Sentence, Words, encode};
 use super::{
-    Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, Splits, Task, per_token,
+    Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, Splits, Task, new_head,
+    per_token,
 };
 use crate::examples::{Features, Split, Target, full_train_tokens};
 use crate::settings::Aggregation;
@@ -195,18 +196,7 @@ impl Task for TokenClassification {
     }
 
     fn head(&self, settings: &Settings) -> HeadRequest {
-        let (labels, pooling, seed) = (self.labels.clone(), settings.pooling, settings.seed);
-        HeadRequest::New {
-            task: HeadTask::TokenClassification,
-            labels,
-            pooling,
-            seed,
-            outputs: temper_models::OutputMeaning::SingleLabel,
-        }
-    }
-
-    fn notice(&self) -> Option<String> {
-        None
+        new_head(HeadTask::TokenClassification, &self.labels, settings)
     }
 
     fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1> {

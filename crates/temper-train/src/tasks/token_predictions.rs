@@ -67,7 +67,7 @@ impl TokenPredictions {
         for feature in 0..self.targets.len() {
             let loss = |&id: &i32| usize::try_from(id).map_or(0.0, |id| baseline.loss(id) as f32);
             let logits = self.targets[feature].ids().iter().flat_map(|id| [loss(id), 0.0]).collect();
-            self.add(feature, Output { columns: 2, logits });
+            self.add(feature, Output::new(2, logits));
         }
     }
 
@@ -192,7 +192,7 @@ mod tests {
     fn tokens_without_a_target_count_for_nothing() {
         let features = features(&[&[3, 1, -100], &[2, -100, -100]]);
         let mut predictions = TokenPredictions::new(&features, &[6, 2], 2, None);
-        let output = |logits: &[f32]| Output { columns: 2, logits: logits.to_vec() };
+        let output = |logits: &[f32]| Output::new(2, logits.to_vec());
         predictions.add(0, output(&[1.0, 1.0, 2.0, 0.0, 9.0, 1.0]));
         predictions.add(1, output(&[3.0, 1.0, 9.0, 1.0, 9.0, 1.0]));
         let scores = predictions.scores();

@@ -23,13 +23,14 @@ pub(super) fn loss(
     model.vocabulary_loss(tokens, &of_tokens(targets, smoothing), mode).expect(NO_HEAD)
 }
 
-/// Of each token of each sequence its loss, and 1 where the right one is the most probable: `[tokens of it, 2]`.
+/// Of each token of each sequence, of the decoder where there is one, its loss, and 1 where the right one is the most probable: `[tokens of it, 2]`.
 pub(super) fn scores(model: &Model, tokens: &TokenBatch, targets: &[Target]) -> Vec<Output> {
     let scores = model.vocabulary_scores(tokens, &of_tokens(targets, 0.0)).expect(NO_HEAD);
     let values: Vec<f32> = scores.into_data().iter::<f32>().collect();
     let (losses, hits) = values.split_at(values.len() / 2);
     let rows = |rows: std::ops::Range<usize>| rows.flat_map(|row| [losses[row], hits[row]]).collect();
-    tokens.sequences.ranges().map(|range| Output { columns: 2, logits: rows(range) }).collect()
+    let sequences = tokens.decoder.as_ref().map_or(&tokens.sequences, |decoder| &decoder.sequences);
+    sequences.ranges().map(|range| Output::new(2, rows(range))).collect()
 }
 
 /// Of the tokens of each sequence that are chosen, the `count` most probable ones with their probabilities, the best first:
@@ -42,7 +43,7 @@ pub(super) fn best(model: &Model, tokens: &TokenBatch, chosen: &[bool], count: u
         let values: Vec<f32> = logits.clone().slice([row..row + 1]).into_data().iter::<f32>().collect();
         most_probable(&values, count)
     };
-    let output = |range| Output { columns: 2, logits: rows(range).into_iter().flat_map(of_row).collect() };
+    let output = |range| Output::new(2, rows(range).into_iter().flat_map(of_row).collect());
     tokens.sequences.ranges().map(output).collect()
 }
 

@@ -180,6 +180,7 @@ impl TrainStep for TaskModel {
         for (index, batch) in item.batches.iter().enumerate() {
             let tape = self.checkpointing.then(Tape::default);
             let tokens = batch.to_device(&self.model, &device);
+            let tokens = self.task.with_decoder(tokens, &batch.targets, &device);
             let tokens = tape.iter().fold(tokens, TokenBatch::with_tape);
             let sum = self.task.loss(&self.model, &tokens, &batch.targets, mode.child(index));
             let loss = sum / item.weight;
@@ -217,7 +218,9 @@ impl InferenceStep for TaskModel {
 
     fn step(&self, item: MicroBatch) -> BatchOutputs {
         let device = self.devices()[0].clone();
-        let outputs = self.task.outputs(&self.model, &item.to_device(&self.model, &device), &item.targets);
+        let tokens = item.to_device(&self.model, &device);
+        let tokens = self.task.with_decoder(tokens, &item.targets, &device);
+        let outputs = self.task.outputs(&self.model, &tokens, &item.targets);
         BatchOutputs { outputs, features: item.tokens.examples }
     }
 }

@@ -62,7 +62,7 @@ impl Job {
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
         let config = padding::settled(config, &tokenizer)?;
         let dataset_files = files_of(Path::new(&request.dataset))?;
-        let splits = tasks::load(&request.load_request(&hub, &tokenizer, &Split::ALL))?;
+        let splits = tasks::load(&request.load_request(&hub, (&tokenizer, &config), &Split::ALL))?;
         if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
             say(&notice);
         }

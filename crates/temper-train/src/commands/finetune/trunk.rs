@@ -22,7 +22,8 @@ impl Job {
         let Schedule { total_steps, steps_per_epoch, eval_every, .. } = self.schedule;
         let longest = longest_stretch(plan, total_steps);
         let situation = Situation {
-            depth: trunk_depth(plan, 0),
+            depth: if self.splits.task.has_decoder() { 0 } else { trunk_depth(plan, 0) },
+            redraws: self.splits.task.redraws(),
             drops_out: model.backbone.drops_out(),
             trains_again: longest > steps_per_epoch,
             evaluates_again: longest > eval_every,
@@ -49,6 +50,8 @@ impl Job {
 pub(super) struct Situation {
     /// Lowest layers that are frozen at first.
     pub(super) depth: usize,
+    /// Whether what the layers read is drawn anew for each pass over the data.
+    pub(super) redraws: bool,
     /// Whether the model drops out in training.
     pub(super) drops_out: bool,
     /// Whether examples are trained on more than once while the same layers are frozen.
@@ -81,13 +84,20 @@ pub(super) struct Decision {
 /// # Errors
 /// [`TrainError::Usage`] when a cache is asked for, but frozen layers drop out.
 pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<Decision, TrainError> {
-    let Situation { depth, drops_out, trains_again, evaluates_again } = situation;
+    let Situation { depth, redraws, drops_out, trains_again, evaluates_again } = situation;
     let (mode, drops_out) = (settings.trunk_cache, drops_out && settings.frozen_dropout);
     let is_asked_for = matches!(mode, TrunkCacheMode::Memory | TrunkCacheMode::File);
     if is_asked_for && drops_out {
         return Err(TrainError::Usage(
             "--trunk-cache keeps what frozen layers give, but they drop out in training, as in transformers, \
              and give something else each time; add --frozen-dropout false, or leave --trunk-cache at auto"
+                .into(),
+        ));
+    }
+    if is_asked_for && redraws {
+        return Err(TrainError::Usage(
+            "--trunk-cache keeps what frozen layers give, and this task hides other tokens in each epoch; leave it at \
+             auto"
                 .into(),
         ));
     }
@@ -102,7 +112,7 @@ pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<Decisi
              they would be computed once an example"
         )
     });
-    let training = !drops_out && (trains_again || is_asked_for);
+    let training = !drops_out && !redraws && (trains_again || is_asked_for);
     Ok(Decision { training, validation: evaluates_again, hint })
 }
 
@@ -136,7 +146,7 @@ mod tests {
     use super::*;
 
     const SITUATION: Situation =
-        Situation { depth: 5, drops_out: true, trains_again: true, evaluates_again: true };
+        Situation { depth: 5, redraws: false, drops_out: true, trains_again: true, evaluates_again: true };
 
     fn settings(mode: TrunkCacheMode, frozen_dropout: bool) -> Settings {
         Settings { trunk_cache: mode, frozen_dropout, ..Settings::default() }
