@@ -88,7 +88,7 @@ fn predicted(tokens: usize) -> usize {
 
 /// A number below a limit, each equally probable but for one part in 2^32 of the limit.
 fn below(generator: &mut ChaCha8Rng, limit: u32) -> u32 {
-    (u64::from(generator.next_u32()) * u64::from(limit) >> 32) as u32
+    ((u64::from(generator.next_u32()) * u64::from(limit)) >> 32) as u32
 }
 
 /// What decides which tokens of a feature are hidden in a pass.

@@ -40,7 +40,7 @@ pub(super) fn best(model: &Model, tokens: &TokenBatch, chosen: &[bool], count: u
     let rows = |range: std::ops::Range<usize>| range.filter(|&row| chosen[row]).collect::<Vec<usize>>();
     let of_row = |row: usize| {
         // [tokens, vocab] -> [vocab]
-        let values: Vec<f32> = logits.clone().slice([row..row + 1]).into_data().iter::<f32>().collect();
+        let values: Vec<f32> = logits.clone().narrow(0, row, 1).into_data().iter::<f32>().collect();
         most_probable(&values, count)
     };
     let output = |range| Output::new(2, rows(range).into_iter().flat_map(of_row).collect());
