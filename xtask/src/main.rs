@@ -57,7 +57,7 @@ enum Command {
     Compare(Handed),
     /// Find how few layers have to train
     SearchDepth(Handed),
-    /// Foretell time, memory and disk of a run for several strategies
+    /// Estimate time, memory and disk of a run for several strategies
     Plan(Handed),
     /// List families and models with a short name
     Models(Handed),

@@ -26,6 +26,7 @@ mod report;
 mod rows;
 mod split;
 mod table;
+mod task_of_files;
 mod text_to_text;
 mod token_labels;
 mod tokenizer;
@@ -62,6 +63,7 @@ pub use rows::{
 };
 pub use split::{HeldOut, Place, unit_hash};
 pub use table::{Column, Table, Value};
+pub use task_of_files::task_of_files;
 pub use text_to_text::{TextPair, examine_text_to_text, load_text_to_text};
 pub use token_labels::{
     TagError, TagRequest, TagScheme, TaggedText, TokenClassificationData, examine_token_classification,

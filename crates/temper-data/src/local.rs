@@ -55,15 +55,32 @@ pub(crate) fn read_splits(path: &Path, wanted: &Wanted<'_>) -> Result<(SplitTabl
     Ok((tables, held_out))
 }
 
+/// The first of the files to train on, with its format: what tells which columns a dataset has.
+///
+/// # Errors
+/// As [`read_local`].
+pub(crate) fn first_file(path: &Path) -> Result<(PathBuf, Format), DataError> {
+    if !path.is_dir() {
+        return Ok((path.to_path_buf(), Format::of_file(path)?));
+    }
+    let entries = sorted_entries(path)?;
+    let first = split_files(&entries, TRAIN)?.into_iter().next();
+    first.ok_or_else(|| no_training_files(path, &entries))
+}
+
+fn no_training_files(path: &Path, entries: &[PathBuf]) -> DataError {
+    let names = entries.iter().filter_map(|entry| entry.file_name());
+    let found = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    DataError::NoTrainingFiles { path: path.to_path_buf(), found }
+}
+
 fn read_folder(path: &Path, wanted: &Wanted<'_>) -> Result<SplitTables, DataError> {
     let entries = sorted_entries(path)?;
     let read = |names| -> Result<Vec<Table>, DataError> {
         split_files(&entries, names)?.iter().map(|(file, format)| format.read_wanted(file, wanted)).collect()
     };
     if split_files(&entries, TRAIN)?.is_empty() {
-        let names = entries.iter().filter_map(|entry| entry.file_name());
-        let found = names.map(|name| name.to_string_lossy().into_owned()).collect();
-        return Err(DataError::NoTrainingFiles { path: path.to_path_buf(), found });
+        return Err(no_training_files(path, &entries));
     }
     Ok(SplitTables { train: read(TRAIN)?, validation: read(VALIDATION)?, test: read(TEST)? })
 }

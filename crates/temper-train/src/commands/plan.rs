@@ -12,7 +12,7 @@ use crate::run::Estimate;
 use crate::terminal::{print, print_line};
 use crate::training::Progress;
 
-/// Foretell time, memory and disk of a run for several strategies, from one measured step each
+/// Estimate time, memory and disk of a run for several strategies, from one measured step each
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlanArgs {
     /// Strategies with commas between, each as --strategy of finetune has it

@@ -1,9 +1,10 @@
 //! The list of tasks.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use temper_data::{DataError, Diagnosis, RowsRequest, Task as Kind, find_card};
+use temper_data::{DataError, Diagnosis, RowsRequest, Task as Kind, find_card, task_of_files};
 use temper_models::{Model, ModelConfig};
 
 use super::{
@@ -28,7 +29,7 @@ struct Entry {
     of_model: fn(&Model, &ModelConfig, &Map<String, Value>) -> OfModel,
 }
 
-/// All tasks; the first is that of a path whose columns tell nothing else.
+/// All tasks; the first is that of files whose columns tell nothing.
 const TASKS: &[Entry] = &[
     Entry {
         kind: Kind::TextClassification,
@@ -105,8 +106,9 @@ pub fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, TrainError> {
 /// The task that is named, or that a dataset's card names, or that its columns tell.
 fn entry(dataset: &RowsRequest, named: Option<Kind>) -> Result<&'static Entry, TrainError> {
     let card = find_card(&dataset.name_or_path, &dataset.card_directories).ok();
-    let kind = named.or(card.map(|card| card.task));
-    let kind = kind.unwrap_or_else(|| of_columns(&dataset.columns.asked));
+    let kind = named.or(card.map(|card| card.task)).or_else(|| of_columns(&dataset.columns.asked));
+    let kind = kind.or_else(|| task_of_files(Path::new(&dataset.name_or_path), &dataset.columns));
+    let kind = kind.unwrap_or(TASKS[0].kind);
     TASKS.iter().find(|entry| entry.kind == kind).ok_or_else(|| {
         TrainError::Data(DataError::WrongTask {
             name: dataset.name_or_path.clone(),
@@ -117,9 +119,9 @@ fn entry(dataset: &RowsRequest, named: Option<Kind>) -> Result<&'static Entry, T
 }
 
 /// The task whose data alone has these roles.
-fn of_columns(columns: &Columns) -> Kind {
+fn of_columns(columns: &Columns) -> Option<Kind> {
     let has_one = |entry: &&Entry| entry.roles.iter().any(|role| columns.contains_key(*role));
-    TASKS.iter().find(has_one).map_or(TASKS[0].kind, |entry| entry.kind)
+    TASKS.iter().find(has_one).map(|entry| entry.kind)
 }
 
 /// The task that a fine-tuned model was trained for, with what it recorded ([`Task::record`]).
