@@ -35,7 +35,7 @@ pub enum Task {
     QuestionAnswering,
     /// Text to continue.
     LanguageModeling,
-    /// Text with hidden tokens to fill in; the same data.
+    /// Text with masked tokens to fill in; the same data.
     MaskedLanguageModeling,
     /// A text for a text.
     TextToText,

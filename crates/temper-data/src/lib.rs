@@ -52,8 +52,8 @@ pub use encode::{
 pub use error::DataError;
 pub use examine::{Diagnosis, Finding, FindingKind, Lengths, Measure, Severity, SplitOutline, Spot};
 pub use language::{
-    Document, LanguageData, LanguageRequest, LanguageSequence, LanguageSettings, encode_documents,
-    examine_language, load_language,
+    Document, LanguageData, LanguageRequest, LanguageSequence, LanguageSettings, SentencePair, SentencePairs,
+    encode_documents, examine_language, load_language, sentence_pairs,
 };
 pub use local::{SplitTables, read_local};
 pub use readers::{FileReport, Format, split_tag};

@@ -36,6 +36,8 @@ pub fn attention(
     relative: Option<Tensor<2>>,
     attention: Attention,
 ) -> Tensor<2> {
+    let sees_all_alike = !attention.pattern.depends_on_position();
+    assert!(sees_all_alike || !attention.layout.is_scattered, "scattered queries have no position");
     #[cfg(feature = "gpu")]
     if has_gpu_kernels(&query) && gpu_attention::serves(&attention) {
         return gpu_attention::attention(query, key, value, &attention);

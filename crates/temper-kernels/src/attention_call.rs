@@ -20,6 +20,8 @@ pub struct AttentionLayout {
     pub keys: Sequences,
     /// Position of the first query of each sequence among its keys; the others follow it.
     pub offsets: Arc<[usize]>,
+    /// Whether queries may stand anywhere instead: they have to see all keys alike.
+    pub(crate) is_scattered: bool,
     /// What the composed form makes of it, for all layers of a pass.
     pub(crate) rectangle: Arc<Rectangle>,
     #[cfg(feature = "gpu")]
@@ -33,10 +35,18 @@ impl AttentionLayout {
             queries,
             keys,
             offsets: offsets.into(),
+            is_scattered: false,
             rectangle: Arc::default(),
             #[cfg(feature = "gpu")]
             places: Arc::default(),
         }
+    }
+
+    /// Queries of any tokens of their sequences, for attention in which their position does not matter: without a causal
+    /// mask and without biases of the distance.
+    pub fn scattered(queries: Sequences, keys: Sequences) -> Self {
+        let offsets = vec![0; keys.count()];
+        Self { is_scattered: true, ..Self::new(queries, keys, offsets) }
     }
 
     /// Self-attention over whole sequences.

@@ -24,6 +24,8 @@ pub struct TokenBatch {
     past: Option<Sequences>,
     /// What the decoder of an encoder-decoder model reads; without it, the ids shifted right.
     pub decoder: Option<Box<TokenBatch>>,
+    /// What [`Rows::Chosen`] are; none where all are.
+    chosen: Option<Arc<[usize]>>,
     /// What the lowest layers make of it, where that is known.
     trunk: Option<TrunkState>,
     /// Where a training pass notes what it computes again.
@@ -47,10 +49,12 @@ pub enum Rows {
     LastExcept(u32),
     /// The last token's that is this one, an end of sequence; see [`Rows::place`]. T5 and BART classify there.
     LastOf(u32),
+    /// Those that the batch names: [`TokenBatch::choosing`].
+    Chosen,
 }
 
 impl Rows {
-    /// The place of the token that is read in a sequence of ids; `None` for [`Rows::All`], for a sequence
+    /// The place of the token that is read in a sequence of ids; `None` where several are, for a sequence
     /// without tokens, and where [`Rows::LastOf`] does not find its token.
     ///
     /// ```
@@ -65,7 +69,7 @@ impl Rows {
     pub fn place(self, ids: &[i32]) -> Option<usize> {
         let is = |id: &i32, wanted: u32| u32::try_from(*id) == Ok(wanted);
         match self {
-            Self::All => None,
+            Self::All | Self::Chosen => None,
             Self::First => (!ids.is_empty()).then_some(0),
             Self::Last => ids.len().checked_sub(1),
             Self::LastExcept(pad) => {
@@ -118,6 +122,7 @@ impl TokenBatch {
             sequences,
             past: Some(Sequences::of_lengths(past)),
             decoder: None,
+            chosen: None,
             trunk: None,
             tape: None,
         }
@@ -146,6 +151,32 @@ impl TokenBatch {
         let as_long = self.sequences.ranges().eq(decoder.sequences.ranges());
         let read_by = if as_long { self.read_by.clone() } else { decoder.read_by.clone() };
         Self { decoder: Some(Box::new(TokenBatch { read_by, ..decoder })), ..self }
+    }
+
+    /// The same, of which a language model's head reads these tokens alone: their numbers in the batch, ascending, one of
+    /// each sequence at least. The last layer computes no others.
+    ///
+    /// For models whose attention sees all tokens alike: no decoder, and no bias of the distance.
+    #[must_use]
+    pub fn choosing(self, tokens: Vec<usize>) -> Self {
+        Self { chosen: Some(tokens.into()), ..self }
+    }
+
+    /// [`Rows::Chosen`], or all of them.
+    pub(crate) fn wanted(&self) -> Rows {
+        if self.chosen.is_some() { Rows::Chosen } else { Rows::All }
+    }
+
+    /// Of the tokens that are chosen, the first of each sequence.
+    pub(crate) fn first_of_chosen(&self) -> RowIndex {
+        let starts: Vec<usize> = match &self.chosen {
+            None => self.sequences.ranges().map(|range| range.start).collect(),
+            Some(chosen) => {
+                let place = |range: std::ops::Range<usize>| chosen.partition_point(|&row| row < range.start);
+                self.sequences.ranges().map(place).collect()
+            }
+        };
+        RowIndex::new(starts.into_iter().map(|row| row as i32).collect(), &self.device())
     }
 
     /// The same with what the lowest layers make of it: a pass then starts from there.
@@ -243,6 +274,9 @@ impl TokenBatch {
             let layout = AttentionLayout::new(self.sequences.clone(), keys, past);
             return LayerRows::new(None, layout, self.cache_order());
         }
+        if rows == Rows::Chosen {
+            return self.chosen_rows(keys);
+        }
         let ids = self.read_by.host();
         // A missing end is refused where texts become ids.
         let pick = |range: std::ops::Range<usize>| {
@@ -256,6 +290,17 @@ impl TokenBatch {
         let picked = picked.iter().map(|&row| row as i32).collect();
         let indices = RowIndex::new(picked, &self.device());
         LayerRows::new(Some(indices), AttentionLayout::new(queries, keys, offsets), self.cache_order())
+    }
+
+    /// The rows of a layer that computes the chosen tokens.
+    fn chosen_rows(&self, keys: Sequences) -> LayerRows {
+        let chosen = self.chosen.as_deref().unwrap_or_default();
+        let place = |row: usize| chosen.partition_point(|&other| other < row);
+        let counts: Vec<usize> =
+            self.sequences.ranges().map(|range| place(range.end) - place(range.start)).collect();
+        let indices = RowIndex::new(chosen.iter().map(|&row| row as i32).collect(), &self.device());
+        let layout = AttentionLayout::scattered(Sequences::of_lengths(&counts), keys);
+        LayerRows::new(Some(indices), layout, self.cache_order())
     }
 
     /// Where each row of past and new keys together stands among the past ones with the new ones behind

@@ -3,8 +3,9 @@ use std::path::Path;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 
-use temper_kernels::VocabularyTargets;
+use temper_kernels::{VocabularyTargets, look_up};
 
+use crate::heads::Pretraining;
 use crate::initial::draw;
 use crate::loading::{ResolvedHead, fill_from, plan};
 use crate::parameters::is_adapter;
@@ -24,6 +25,15 @@ pub struct Model<B: Module + ModuleDisplay = AnyBackbone> {
     pub head: Option<Head>,
     #[module(skip)]
     precision: Precision,
+}
+
+/// What BERT's two pretraining heads read.
+struct PretrainingStates<'a> {
+    head: &'a Pretraining,
+    /// `[tokens, hidden]`
+    hidden: Tensor<2>,
+    /// `[sequences, hidden]`
+    first: Tensor<2>,
 }
 
 /// A model that was loaded, and what happened on the way.
@@ -130,10 +140,12 @@ impl<B: BackboneModule> Model<B> {
     ///
     /// # Shapes
     /// - batch: `[tokens]`; output: `[sequences, labels]` of a classifier of sequences, else
-    ///   `[tokens, outputs]`, of an encoder-decoder model for the decoder's tokens
+    ///   `[tokens, outputs]`, of an encoder-decoder model for the decoder's tokens, of a language model for the
+    ///   [chosen](TokenBatch::choosing) ones
     pub fn logits(&self, batch: &TokenBatch, mode: Mode) -> Option<Tensor<2>> {
         let head = self.head.as_ref()?;
-        let hidden = self.backbone.forward(batch, head.rows(), mode.child(0));
+        let rows = if head.language_model().is_some() { batch.wanted() } else { head.rows() };
+        let hidden = self.backbone.forward(batch, rows, mode.child(0));
         Some(head.forward(&self.backbone, hidden, mode.child(1)))
     }
 
@@ -150,7 +162,8 @@ impl<B: BackboneModule> Model<B> {
     /// a CPU it never holds the logits of all tokens.
     ///
     /// # Shapes
-    /// - batch, targets: `[tokens]`, of an encoder-decoder model those of the decoder; output: `[1]`
+    /// - batch, targets: `[tokens]`, of an encoder-decoder model those of the decoder, or the
+    ///   [chosen](TokenBatch::choosing) ones; output: `[1]`
     pub fn vocabulary_loss(
         &self,
         batch: &TokenBatch,
@@ -158,7 +171,7 @@ impl<B: BackboneModule> Model<B> {
         mode: Mode,
     ) -> Option<Tensor<1>> {
         let head = self.head.as_ref()?.language_model()?;
-        let hidden = self.backbone.forward(batch, Rows::All, mode.child(0));
+        let hidden = self.backbone.forward(batch, batch.wanted(), mode.child(0));
         Some(head.loss(&self.backbone, hidden, targets, mode.child(1)))
     }
 
@@ -169,20 +182,57 @@ impl<B: BackboneModule> Model<B> {
     /// - batch, targets: `[tokens]`, as for [`Self::vocabulary_loss`]; output: `[2, tokens]`
     pub fn vocabulary_scores(&self, batch: &TokenBatch, targets: &VocabularyTargets) -> Option<Tensor<2>> {
         let head = self.head.as_ref()?.language_model()?;
-        let hidden = self.backbone.forward(batch, Rows::All, Mode::Evaluate);
+        let hidden = self.backbone.forward(batch, batch.wanted(), Mode::Evaluate);
         Some(head.scores(&self.backbone, hidden, targets))
     }
 
-    /// Logits of both of BERT's pretraining tasks: hidden tokens, next sentence.
+    /// What both of BERT's pretraining tasks give: the loss of masked tokens ([`Self::vocabulary_loss`]), and for each pair
+    /// the logits of "the second text follows the first" and "it does not".
     ///
     /// # Shapes
-    /// - batch: `[tokens]`; output: `[tokens, vocab]` and `[sequences, 2]`
+    /// - batch, targets: as for [`Self::vocabulary_loss`], each sequence's first token chosen; output: `[1]` and
+    ///   `[sequences, 2]`
+    pub fn pretraining_loss(
+        &self,
+        batch: &TokenBatch,
+        targets: &VocabularyTargets,
+        mode: Mode,
+    ) -> Option<(Tensor<1>, Tensor<2>)> {
+        let PretrainingStates { head, hidden, first } = self.pretraining_states(batch, mode)?;
+        let loss = head.tokens.loss(&self.backbone, hidden, targets, mode.child(1));
+        Some((loss, head.next_sentence(&self.backbone, first, mode.child(2))))
+    }
+
+    /// As [`Self::pretraining_loss`], with [`Self::vocabulary_scores`] of the masked tokens.
+    ///
+    /// # Shapes
+    /// - batch, targets: as for [`Self::pretraining_loss`]; output: `[2, tokens]` and `[sequences, 2]`
+    pub fn pretraining_scores(
+        &self,
+        batch: &TokenBatch,
+        targets: &VocabularyTargets,
+    ) -> Option<(Tensor<2>, Tensor<2>)> {
+        let mode = Mode::Evaluate;
+        let PretrainingStates { head, hidden, first } = self.pretraining_states(batch, mode)?;
+        let scores = head.tokens.scores(&self.backbone, hidden, targets);
+        Some((scores, head.next_sentence(&self.backbone, first, mode)))
+    }
+
+    /// Logits of both of BERT's pretraining tasks: masked tokens, next sentence.
+    ///
+    /// # Shapes
+    /// - batch: as for [`Self::pretraining_loss`]; output: `[tokens, vocab]` and `[sequences, 2]`
     pub fn pretrain(&self, batch: &TokenBatch, mode: Mode) -> Option<[Tensor<2>; 2]> {
-        let Some(Head::Pretraining(head)) = &self.head else { return None };
-        let hidden = self.backbone.forward(batch, Rows::All, mode.child(0));
-        let first = batch.layer_rows(Rows::First).select(hidden.clone());
+        let PretrainingStates { head, hidden, first } = self.pretraining_states(batch, mode)?;
         let tokens = head.tokens.forward(&self.backbone, hidden, mode.child(1));
         Some([tokens, head.next_sentence(&self.backbone, first, mode.child(2))])
+    }
+
+    fn pretraining_states(&self, batch: &TokenBatch, mode: Mode) -> Option<PretrainingStates<'_>> {
+        let Some(Head::Pretraining(head)) = &self.head else { return None };
+        let hidden = self.backbone.forward(batch, batch.wanted(), mode.child(0));
+        let first = look_up(hidden.clone(), &batch.first_of_chosen());
+        Some(PretrainingStates { head, hidden, first })
     }
 
     /// What the lowest layers make of a batch, with the rows that the head reads; see [`TrunkState`].

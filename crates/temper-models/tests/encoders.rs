@@ -7,8 +7,9 @@ mod zoo;
 use burn::tensor::Device;
 use common::{Tensors, changed, tensors};
 use serde_json::{Value, json};
+use temper_kernels::{VocabularyTargets, cross_entropy};
 use temper_models::{Bounds, HeadRequest, Mode, Model, ModelConfig};
-use zoo::{Case, case, host, largest};
+use zoo::{Case, case, gradients_of, host, largest, size};
 
 const MASKED: [&str; 3] = ["bert-masked-lm", "roberta-masked-lm", "distilbert-masked-lm"];
 
@@ -133,4 +134,43 @@ fn defaults_and_other_spellings_are_transformers() {
         }
     });
     assert!(distance(&distilbert, 1.0) < 1e-5);
+}
+
+/// A third of the tokens have a target; only these are read by the head, and the last layer computes no others. Loss and
+/// gradients are those of a pass that computes all tokens.
+#[test]
+fn tokens_that_are_chosen_are_computed_alone() {
+    for name in MASKED.into_iter().chain(["bert-pretraining"]) {
+        let (case, device) = (case(name), Device::flex().autodiff());
+        let (model, batch) = (case.load(&device), case.batch(&Device::flex()));
+        let is_first = |row: usize| batch.sequences.ranges().any(|range| range.start == row);
+        let ids: Vec<i32> = (0..batch.tokens())
+            .map(|row| if row % 3 == 1 && !is_first(row) { row as i32 * 7 % 11 } else { -100 })
+            .collect();
+        let chosen: Vec<usize> = (0..ids.len()).filter(|&row| ids[row] >= 0 || is_first(row)).collect();
+        assert!(chosen.len() < ids.len());
+        let of_chosen: Vec<i32> = chosen.iter().map(|&row| ids[row]).collect();
+        let computed = [(batch.clone(), ids), (batch.choosing(chosen), of_chosen)].map(|(batch, ids)| {
+            let targets = VocabularyTargets { ids: ids.into(), smoothing: 0.0 };
+            let loss = match model.pretraining_loss(&batch, &targets, Mode::Evaluate) {
+                Some((loss, follows)) => {
+                    let labels = vec![1; batch.sequences.count()];
+                    loss + cross_entropy(follows, zoo::integers(labels)).sum()
+                }
+                None => model.vocabulary_loss(&batch, &targets, Mode::Evaluate).expect("a head"),
+            };
+            let scored = model.pretraining_scores(&batch, &targets).map(|(scores, _)| scores);
+            let scored = scored.or_else(|| model.vocabulary_scores(&batch, &targets)).expect("a head");
+            let gradients = gradients_of(&model, &loss.backward());
+            // [2, tokens] -> [1, tokens]
+            (host(loss)[0], host(scored.narrow(0, 0, 1).sum())[0], gradients)
+        });
+        let [(all, all_scored, all_gradients), (few, few_scored, few_gradients)] = computed;
+        assert!((all - few).abs() < 1e-5 * all && (all_scored - few_scored).abs() < 1e-5 * all, "{name}");
+        assert!(all_gradients.len() > 20 && all_gradients.len() == few_gradients.len(), "{name}");
+        for (path, gradient) in &all_gradients {
+            let difference = largest(gradient, &few_gradients[path]);
+            assert!(difference < 1e-5 * size(gradient).max(0.1), "{name} {path}: {difference}");
+        }
+    }
 }

@@ -29,13 +29,26 @@ pub enum Target {
     Ids(Vec<i32>),
     /// Numbers, such as one for each output.
     Values(Vec<f32>),
+    /// Tokens of which some are masked.
+    Masked(MaskedTarget),
+}
+
+/// What the tokens of a feature are, of which some are masked and predicted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskedTarget {
+    /// The id of each token that is predicted or, before any is masked, that may be; negative for the others.
+    pub ids: Vec<i32>,
+    /// Whether each token is of the same word as the one before.
+    pub continues: Vec<bool>,
+    /// Whether the second text of a pair follows the first, where that is predicted, too.
+    pub follows: Option<bool>,
 }
 
 impl Target {
     /// Its ids; none of another target.
     pub fn ids(&self) -> &[i32] {
         match self {
-            Self::Ids(ids) => ids,
+            Self::Ids(ids) | Self::Masked(MaskedTarget { ids, .. }) => ids,
             _ => &[],
         }
     }

@@ -1,6 +1,7 @@
 //! Text to continue: documents, completions of prompts, chats.
 
 mod encode;
+mod pairs;
 mod running;
 
 use std::borrow::Cow;
@@ -9,6 +10,7 @@ use std::ops::Range;
 use temper_hub::Hub;
 
 pub use self::encode::{LanguageSequence, LanguageSettings, encode_documents};
+pub use self::pairs::{SentencePair, SentencePairs, sentence_pairs};
 
 use crate::chat::{ChatMessage, ChatTemplate};
 use crate::dataset::load_tables;

@@ -20,7 +20,7 @@ struct Variant {
     model_type: &'static str,
     /// What its configuration has where the file names no size.
     vocab_size: usize,
-    /// Its classes for sequences, tokens, spans and hidden tokens.
+    /// Its classes for sequences, tokens, spans and masked tokens.
     architectures: [&'static str; 4],
 }
 

@@ -33,7 +33,7 @@ pub enum HeadKind {
     },
     /// Logits of the next token.
     CausalLm(LanguageModelConfig),
-    /// Logits of the token that a mask hides.
+    /// Logits of masked tokens.
     MaskedLm(LanguageModelConfig),
     /// BERT's masked language model with next-sentence prediction.
     Pretraining(LanguageModelConfig),
@@ -52,9 +52,9 @@ pub enum HeadTask {
     QuestionAnswering,
     /// The next token.
     CausalLm,
-    /// Hidden tokens.
+    /// Masked tokens.
     MaskedLm,
-    /// Hidden tokens, and whether the second text follows the first.
+    /// Masked tokens, and whether the second text follows the first.
     Pretraining,
     /// A text from a text.
     Seq2SeqLm,

@@ -6,12 +6,12 @@ use super::{LanguageModel, LanguageModelConfig};
 use crate::layers::{HasLinears, Linear, LinearWalk};
 use crate::{Backbone, Mode};
 
-/// BERT's two tasks at once: hidden tokens, and whether the second text follows the first.
+/// BERT's two tasks at once: masked tokens, and whether the second text follows the first.
 ///
 /// Follows transformers 5.23, `BertForPreTraining`.
 #[derive(Module, Debug)]
 pub struct Pretraining {
-    /// Logits of hidden tokens.
+    /// Logits of masked tokens.
     pub tokens: LanguageModel,
     next_sentence: Linear,
 }

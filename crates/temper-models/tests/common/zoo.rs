@@ -245,7 +245,7 @@ fn next_tokens(ids: &[i32], lengths: &[u32]) -> Vec<i32> {
     targets
 }
 
-fn integers(values: Vec<i32>) -> Tensor<1, Int> {
+pub fn integers(values: Vec<i32>) -> Tensor<1, Int> {
     let len = values.len();
     Tensor::from_data(TensorData::new(values, [len]), &Device::flex())
 }

@@ -90,7 +90,7 @@ impl Predictor {
         let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
         let tokenizer = local.tokenizer(loaded.config.bounds().vocab_size)?;
         let mut record = decide.over(&encoding.task_record());
-        tasks::complete(&mut record, &tokenizer);
+        tasks::add_mask_token(&mut record, &tokenizer);
         let task = tasks::of_model(&loaded.model, &loaded.config, &record)?;
         decide.check(task.as_ref())?;
         let bounds = loaded.config.bounds();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use temper_data::{DataError, Format, UnlabelledText, UnlabelledTexts, stream_unlabelled};
 
-use crate::tasks::Inputs;
+use crate::tasks::{Inputs, Pairing};
 use crate::terminal::say;
 use crate::{Columns, TrainError};
 
@@ -53,11 +53,12 @@ pub(super) enum Pairs {
 impl Pairs {
     /// As a model for such inputs was trained on these columns; `None` where that is not known.
     pub(super) fn of(columns: Option<&Columns>, inputs: Inputs) -> Self {
-        match columns {
-            _ if inputs.always_both => Self::Always,
-            Some(columns) if columns.contains_key(inputs.second) => Self::Always,
-            Some(_) => Self::Never,
-            None => Self::Asked,
+        match (inputs.pairing, columns) {
+            (Pairing::Always, _) => Self::Always,
+            (Pairing::AsGiven, _) => Self::Asked,
+            (_, Some(columns)) if columns.contains_key(inputs.second) => Self::Always,
+            (_, Some(_)) => Self::Never,
+            (_, None) => Self::Asked,
         }
     }
 }
@@ -177,8 +178,11 @@ impl TextOptions {
         let is_pair = pairs == Pairs::Always;
         let of_training = trained(inputs.second).filter(|_| is_pair);
         let mut texts = names(&self.text_column, trained(inputs.first), Some(inputs.first));
-        let mut seconds =
-            names(&self.text_pair_column, of_training, inputs.always_both.then_some(inputs.second));
+        let mut seconds = names(
+            &self.text_pair_column,
+            of_training,
+            (inputs.pairing == Pairing::Always).then_some(inputs.second),
+        );
         let opened = loop {
             let opened = stream_unlabelled(file, texts.first().copied(), seconds.first().copied());
             match [&mut texts, &mut seconds]

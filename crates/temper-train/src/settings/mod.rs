@@ -50,6 +50,16 @@ pub struct Settings {
     /// Tokens of a text that is written, in training and in evaluation
     #[arg(long, default_value_t = 128, value_parser = count)]
     pub max_target_length: usize,
+    /// Share of the tokens that are masked and predicted, in masked language modeling
+    #[arg(long, default_value_t = 0.15, value_parser = probability)]
+    pub mlm_probability: f64,
+    /// What is masked together: tokens, words (whole ones) or spans of words
+    #[arg(long, default_value = "tokens", value_parser = named::<MaskingUnit>)]
+    pub masking: MaskingUnit,
+    /// Whether a masked language model also learns if the second of two texts follows the first, as BERT did
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(action = clap::ArgAction::Set)]
+    pub next_sentence: bool,
     /// Which part of a longer text is kept: head, tail or head-tail
     #[arg(long, default_value_t = Truncation::Head)]
     pub truncation: Truncation,
@@ -265,6 +275,19 @@ pub enum Aggregation {
     Average,
     /// The one with the highest probability.
     Max,
+}
+
+/// What is masked together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaskingUnit {
+    /// Single tokens (BERT).
+    #[default]
+    Tokens,
+    /// All tokens of a word (BERT with whole-word masking).
+    Words,
+    /// Words that follow each other (SpanBERT).
+    Spans,
 }
 
 /// Where what frozen lowest layers make of an example is kept.

@@ -13,7 +13,7 @@ use super::best_spans::{BestSpans, Span, softmax};
 use super::decisions::NULL_THRESHOLD;
 use super::span_loss::span_loss_of;
 use super::spans::{ContextWindow, SplitQuestions, characters};
-use super::{Decoded, Output, Predictions, ScoreTable, Scores};
+use super::{Decoded, Output, Predictions, ScoreTable, ScoredPredictions, Scores};
 use crate::examples::Target;
 use crate::terminal::field;
 
@@ -162,12 +162,6 @@ fn report_table(report: &SquadReport) -> ScoreTable {
 }
 
 impl Predictions for Answers {
-    /// The threshold with the highest F1, where some questions have no answer.
-    fn tuned(&self) -> Map<String, Value> {
-        let report = self.report().filter(|_| self.null_threshold.is_some());
-        report.iter().map(|report| (NULL_THRESHOLD.to_owned(), json!(report.best_f1.threshold))).collect()
-    }
-
     fn decide_by(&mut self, record: &Map<String, Value>) {
         if let Some(threshold) = record.get(NULL_THRESHOLD).and_then(Value::as_f64) {
             self.null_threshold = Some(threshold);
@@ -179,6 +173,26 @@ impl Predictions for Answers {
         let context = &self.questions[example].context;
         self.losses[feature] = span_loss_of(&output.logits, &self.targets[feature]);
         self.found[example].add(&self.windows[feature], context, &output.logits);
+    }
+
+    /// The answer as `text`, with `start` and `end` in characters of its context (both 0 where there is none) and its
+    /// probability among the n best. (`score` is what a run's predictions call the score of an example.)
+    fn decode(&self, example: usize) -> Decoded {
+        let (answer, probability) = self.answer_and_probability(example);
+        let mut fields = self.part(example, &answer, probability);
+        let n_best = self.n_best(example);
+        let n_best = n_best.iter().map(|(bytes, probability)| self.part(example, bytes, *probability));
+        fields.insert("n_best".into(), n_best.map(Value::Object).collect());
+        let text = &self.questions[example].context[answer];
+        Decoded { line: format!("{}\t{probability:.4}", field(text)), fields }
+    }
+}
+
+impl ScoredPredictions for Answers {
+    /// The threshold with the highest F1, where some questions have no answer.
+    fn tuned(&self) -> Map<String, Value> {
+        let report = self.report().filter(|_| self.null_threshold.is_some());
+        report.iter().map(|report| (NULL_THRESHOLD.to_owned(), json!(report.best_f1.threshold))).collect()
     }
 
     /// F1 and exact answers as shares of 1, not in percent as SQuAD's scripts print them.
@@ -229,18 +243,6 @@ impl Predictions for Answers {
             (example, format!("{answer} ({:.0} %), should be {right}", 100.0 * probability))
         };
         wrong.into_iter().take(count).map(explain).collect()
-    }
-
-    /// The answer as `text`, with `start` and `end` in characters of its context (both 0 where there is none) and its
-    /// probability among the n best. (`score` is what a run's predictions call the score of an example.)
-    fn decode(&self, example: usize) -> Decoded {
-        let (answer, probability) = self.answer_and_probability(example);
-        let mut fields = self.part(example, &answer, probability);
-        let n_best = self.n_best(example);
-        let n_best = n_best.iter().map(|(bytes, probability)| self.part(example, bytes, *probability));
-        fields.insert("n_best".into(), n_best.map(Value::Object).collect());
-        let text = &self.questions[example].context[answer];
-        Decoded { line: format!("{}\t{probability:.4}", field(text)), fields }
     }
 }
 

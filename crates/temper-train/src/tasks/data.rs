@@ -10,7 +10,7 @@ use temper_data::{DataReport, DatasetRows, Measure, RowsRequest, Task as Kind, T
 use temper_hub::{Hub, Resolved};
 use temper_models::ModelConfig;
 
-use super::{Predictions, Task};
+use super::{ScoredPredictions, Task};
 use crate::examples::{Features, Split, within_budget};
 use crate::settings::default_stride;
 use crate::{Columns, Settings};
@@ -138,7 +138,7 @@ pub trait Examples: Debug + Send + Sync {
     fn text(&self, split: Split, example: usize) -> String;
 
     /// Begins to predict a split.
-    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn Predictions>;
+    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions>;
 
     /// What a model has to beat on the test split, trained on the training split.
     fn baselines(&self) -> Vec<Baseline>;

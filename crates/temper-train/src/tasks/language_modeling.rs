@@ -15,7 +15,9 @@ use super::objective::Objective;
 use super::per_token::NO_TARGET;
 use super::sequences::{SplitSequences, share_of_rows, splits_of, within_tokens};
 use super::token_predictions::TokenPredictions;
-use super::{Encoder, ExamineRequest, LoadRequest, Output, Predictions, Splits, Task, new_head, vocabulary};
+use super::{
+    Encoder, ExamineRequest, Inputs, LoadRequest, Output, Predictions, Splits, Task, new_head, vocabulary,
+};
 use crate::examples::{Features, Target};
 use crate::{Settings, TrainError};
 
@@ -86,6 +88,10 @@ pub(super) fn of_model(_: &Model, config: &ModelConfig, _: &Map<String, Value>) 
 impl Task for LanguageModeling {
     fn kind(&self) -> Kind {
         Kind::LanguageModeling
+    }
+
+    fn inputs(&self) -> Inputs {
+        Inputs::TEXTS_AS_GIVEN
     }
 
     fn targets_in_words(&self) -> &'static str {

@@ -8,9 +8,12 @@ mod best_spans;
 mod classified;
 mod data;
 mod decisions;
+mod filled;
 mod language_modeling;
 mod list;
+mod masked;
 mod masked_language_modeling;
+mod masking;
 mod objective;
 mod per_token;
 mod predictions;
@@ -33,8 +36,8 @@ pub use data::{Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Splits}
 pub use decisions::DecisionOptions;
 pub use language_modeling::LanguageModeling;
 pub use list::{by_name, examine, load, of_model};
-pub use masked_language_modeling::{MaskedLanguageModeling, complete};
-pub use predictions::{Decoded, Output, Predictions, ScoreTable, Scores};
+pub use masked_language_modeling::{MaskedLanguageModeling, add_mask_token};
+pub use predictions::{Decoded, Output, Predictions, ScoreTable, ScoredPredictions, Scores};
 pub use question_answering::QuestionAnswering;
 pub use text_classification::TextClassification;
 pub use text_to_text::TextToText;
@@ -94,13 +97,16 @@ pub trait Task: Debug + Send + Sync {
         batch
     }
 
-    /// Whether a batch is drawn anew for each pass over the data.
+    /// Whether a batch is drawn anew for each pass over the data ([`Task::redraw`]).
     fn redraws(&self) -> bool {
         false
     }
 
-    /// Draws anew, for one pass over the data, what of a batch is drawn: by default nothing.
-    fn redraw(&self, _tokens: &mut Batch, _targets: &mut [Target], _draw: Draw) {}
+    /// Draws anew, for one pass over the data, what of a batch is drawn; returns how much the batch counts in the mean
+    /// of a step. By default nothing is drawn.
+    fn redraw(&self, _tokens: &mut Batch, _targets: &mut [Target], _draw: Draw) -> Option<f64> {
+        None
+    }
 
     /// The loss summed over the targets of a batch, so that parts of a batch add up.
     ///
@@ -170,13 +176,27 @@ pub struct Inputs {
     pub first: &'static str,
     /// The role of the second, where there can be one.
     pub second: &'static str,
-    /// Whether there is always a second text; else there is one where the training had one.
-    pub always_both: bool,
+    /// When there is a second text.
+    pub pairing: Pairing,
+}
+
+/// When an example has a second text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairing {
+    /// Always.
+    Always,
+    /// Where the examples of the training had one.
+    AsTrained,
+    /// Where the user gives one.
+    AsGiven,
 }
 
 impl Inputs {
     /// A text, or two of them.
-    pub const TEXTS: Self = Self { first: "text", second: "text_pair", always_both: false };
+    pub const TEXTS: Self = Self { first: "text", second: "text_pair", pairing: Pairing::AsTrained };
+
+    /// A text, or two of them if the user likes.
+    pub const TEXTS_AS_GIVEN: Self = Self { pairing: Pairing::AsGiven, ..Self::TEXTS };
 }
 
 /// From what a draw is made: with the number of a feature, so that a resumed run draws what an uninterrupted one would

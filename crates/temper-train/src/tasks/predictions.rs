@@ -39,12 +39,19 @@ impl Output {
 }
 
 /// The predictions of examples: of outputs, as they come, they keep what is asked of them afterwards.
-///
-/// Scores may be asked for where it is known what the examples should be.
 pub trait Predictions: Send {
     /// Takes the output of a feature. They come in any order, each once.
     fn add(&mut self, feature: usize, output: Output);
 
+    /// The prediction of an example in words.
+    fn decode(&self, example: usize) -> Decoded;
+
+    /// Decides as a model's record says ([`DecisionOptions`](super::DecisionOptions)).
+    fn decide_by(&mut self, _record: &Map<String, Value>) {}
+}
+
+/// The predictions of examples of which it is known what they should be.
+pub trait ScoredPredictions: Predictions {
     /// Scores over all examples.
     fn scores(&self) -> Scores;
 
@@ -54,17 +61,10 @@ pub trait Predictions: Send {
     /// The predictions that were wrong with the highest confidence, `count` at most: example and explanation.
     fn worst(&self, count: usize) -> Vec<(usize, String)>;
 
-    /// The prediction of an example in words.
-    fn decode(&self, example: usize) -> Decoded;
-
-    /// What decides best on these examples, as a model records it ([`DecisionOptions`](super::DecisionOptions)); nothing
-    /// where there is nothing to choose.
+    /// What decides best on these examples, as a model records it; nothing where there is nothing to choose.
     fn tuned(&self) -> Map<String, Value> {
         Map::new()
     }
-
-    /// Decides as such a record says.
-    fn decide_by(&mut self, _record: &Map<String, Value>) {}
 }
 
 /// A prediction in words.

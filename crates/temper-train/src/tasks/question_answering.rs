@@ -17,8 +17,8 @@ use super::objective::Objective;
 use super::span_loss::span_loss;
 use super::spans::{Contexts, SplitQuestions, encode};
 use super::{
-    Baseline, Encoder, ExamineRequest, Examples, Inputs, LoadRequest, Output, Predictions, Splits, Task,
-    new_head, per_token,
+    Baseline, Encoder, ExamineRequest, Examples, Inputs, LoadRequest, Output, Pairing, Predictions,
+    ScoredPredictions, Splits, Task, new_head, per_token,
 };
 use crate::examples::{Features, Split, Target, full_train_tokens};
 use crate::{Settings, TrainError};
@@ -113,7 +113,7 @@ impl Task for QuestionAnswering {
     }
 
     fn inputs(&self) -> Inputs {
-        Inputs { first: "question", second: "context", always_both: true }
+        Inputs { first: "question", second: "context", pairing: Pairing::Always }
     }
 
     fn record(&self) -> Map<String, Value> {
@@ -190,7 +190,7 @@ impl Examples for Questions {
         format!("{}\t{}", row.question, row.context)
     }
 
-    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn Predictions> {
+    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions> {
         Box::new(self.answers(split))
     }
 

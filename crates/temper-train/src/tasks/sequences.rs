@@ -5,7 +5,7 @@ use std::sync::Arc;
 use temper_data::{DataReport, DatasetRows, Document, SplitContent, TextTokenizer};
 
 use super::token_predictions::{TokenBaseline, TokenPredictions};
-use super::{Baseline, Examples, LoadRequest, Predictions, Splits, Task};
+use super::{Baseline, Examples, LoadRequest, ScoredPredictions, Splits, Task};
 use crate::examples::{Features, Split, within_budget};
 
 /// The sequences of a split.
@@ -86,7 +86,7 @@ impl Examples for Sequences {
         self.tokenizer.decode(ids).unwrap_or_default()
     }
 
-    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn Predictions> {
+    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions> {
         Box::new(Sequences::predictions(&self, split))
     }
 

@@ -16,7 +16,10 @@ use super::decisions::LABEL_THRESHOLD;
 use super::list::OfModel;
 use super::objective::{LabelCounts, Objective};
 use super::text_predictions::TextPredictions;
-use super::{Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, Splits, Task};
+use super::{
+    Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, ScoredPredictions, Splits,
+    Task,
+};
 use crate::baselines::{Fitted, fitted};
 use crate::examples::{Features, Split, Target, full_train_tokens, within_budget};
 use crate::settings::ProblemType;
@@ -350,7 +353,7 @@ impl Examples for Texts {
         in_words(&self.split(split)[example])
     }
 
-    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn Predictions> {
+    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions> {
         let truth = self.labels(split);
         Box::new(TextPredictions {
             truth,

@@ -9,7 +9,7 @@ use temper_models::OutputMeaning;
 use super::classified::Classified;
 use super::decisions::LABEL_THRESHOLD;
 use super::text_classification::TextClassification;
-use super::{Decoded, Output, Predictions, ScoreTable, Scores};
+use super::{Decoded, Output, Predictions, ScoreTable, ScoredPredictions, Scores};
 use crate::terminal::field;
 
 /// Seed of the resamples that an interval is of.
@@ -307,6 +307,25 @@ fn loss(row: &Classified, truth: &TextLabel) -> f64 {
 }
 
 impl Predictions for TextPredictions {
+    fn decide_by(&mut self, record: &Map<String, Value>) {
+        if let Some(threshold) = record.get(LABEL_THRESHOLD).and_then(Value::as_f64) {
+            self.task.threshold = threshold;
+        }
+    }
+
+    fn add(&mut self, feature: usize, output: Output) {
+        self.rows[feature] = Some(Classified { logits: output.logits });
+    }
+
+    fn decode(&self, example: usize) -> Decoded {
+        match &self.rows[example] {
+            Some(row) => self.decode_row(row),
+            None => Decoded { line: String::new(), fields: Map::new() },
+        }
+    }
+}
+
+impl ScoredPredictions for TextPredictions {
     /// The threshold with the highest micro F1.
     fn tuned(&self) -> Map<String, Value> {
         if self.task.meaning != OutputMeaning::MultiLabel {
@@ -319,16 +338,6 @@ impl Predictions for TextPredictions {
             .unzip();
         let found = micro_threshold(&probabilities, &truth).expect("as many finite outputs as labels");
         found.into_iter().map(|best| (LABEL_THRESHOLD.to_owned(), json!(best.threshold))).collect()
-    }
-
-    fn decide_by(&mut self, record: &Map<String, Value>) {
-        if let Some(threshold) = record.get(LABEL_THRESHOLD).and_then(Value::as_f64) {
-            self.task.threshold = threshold;
-        }
-    }
-
-    fn add(&mut self, feature: usize, output: Output) {
-        self.rows[feature] = Some(Classified { logits: output.logits });
     }
 
     fn scores(&self) -> Scores {
@@ -366,13 +375,6 @@ impl Predictions for TextPredictions {
         wrong.sort_by(|left, right| loss(right.1, right.2).total_cmp(&loss(left.1, left.2)));
         let told = wrong.into_iter().take(count);
         told.map(|(example, row, truth)| (example, self.explain(row, truth))).collect()
-    }
-
-    fn decode(&self, example: usize) -> Decoded {
-        match &self.rows[example] {
-            Some(row) => self.decode_row(row),
-            None => Decoded { line: String::new(), fields: Map::new() },
-        }
     }
 }
 

@@ -16,8 +16,8 @@ use super::list::OfModel;
 use super::objective::Objective;
 use super::written::{Written, WrittenTexts};
 use super::{
-    Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, Splits, Task, new_head,
-    vocabulary,
+    Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, ScoredPredictions, Splits,
+    Task, new_head, vocabulary,
 };
 use crate::examples::{Features, Split, Target, full_train_tokens, within_budget};
 use crate::{Settings, TrainError};
@@ -261,7 +261,7 @@ impl Examples for Pairs {
         self.rows[split as usize][example].source.clone()
     }
 
-    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn Predictions> {
+    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions> {
         Box::new(Pairs::predictions(&self, split))
     }
 

@@ -19,8 +19,8 @@ use super::objective::{LabelCounts, Objective};
 use super::word_predictions::{Found, WordLabels, WordPredictions};
 use super::words::{Reading, Sentence, Words, encode};
 use super::{
-    Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, Splits, Task, new_head,
-    per_token,
+    Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, ScoredPredictions, Splits,
+    Task, new_head, per_token,
 };
 use crate::examples::{Features, Split, Target, full_train_tokens};
 use crate::settings::Aggregation;
@@ -256,7 +256,7 @@ impl Examples for Sentences {
         Sentence::of_row(&self.splits[split as usize].rows[example]).text
     }
 
-    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn Predictions> {
+    fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions> {
         Box::new(Sentences::predictions(&self, split))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, json};
 use temper_metrics::bootstrap_interval;
 
-use super::{Decoded, Output, Predictions, Scores};
+use super::{Decoded, Output, Predictions, ScoredPredictions, Scores};
 use crate::examples::{Features, Target};
 
 /// Seed of the resamples that an interval is of.
@@ -46,6 +46,8 @@ pub(super) struct TokenPredictions {
     examples: Arc<Vec<usize>>,
     /// Of each text.
     sums: Vec<Sum>,
+    /// Of each pair of texts whose label is predicted, too.
+    pairs: Vec<Sum>,
     baseline: Option<TokenBaseline>,
 }
 
@@ -59,14 +61,19 @@ impl TokenPredictions {
     ) -> Self {
         let mut sums = vec![Sum::default(); texts];
         features.examples.iter().zip(bytes).for_each(|(&example, bytes)| sums[example].bytes += bytes);
-        Self { targets: features.targets.clone(), examples: features.examples.clone(), sums, baseline }
+        let (targets, examples) = (features.targets.clone(), features.examples.clone());
+        Self { targets, examples, sums, pairs: Vec::new(), baseline }
     }
 
     /// Predicts all features by how frequent their tokens are.
     pub(super) fn give(&mut self, baseline: &TokenBaseline) {
         for feature in 0..self.targets.len() {
             let loss = |&id: &i32| usize::try_from(id).map_or(0.0, |id| baseline.loss(id) as f32);
-            let logits = self.targets[feature].ids().iter().flat_map(|id| [loss(id), 0.0]).collect();
+            let target = &self.targets[feature];
+            let mut logits: Vec<f32> = target.ids().iter().flat_map(|id| [loss(id), 0.0]).collect();
+            if let Some(follows) = follows(target) {
+                logits[..2].copy_from_slice(&baseline.of_pair(follows));
+            }
             self.add(feature, Output::new(2, logits));
         }
     }
@@ -85,6 +92,16 @@ impl TokenPredictions {
 pub(super) struct TokenBaseline {
     counts: Arc<Vec<u32>>,
     total: f64,
+    /// Share of the pairs in training whose second text follows the first.
+    following: f64,
+}
+
+/// Whether the second text of a pair follows the first.
+fn follows(target: &Target) -> Option<bool> {
+    match target {
+        Target::Masked(target) => target.follows,
+        _ => None,
+    }
 }
 
 impl TokenBaseline {
@@ -94,7 +111,15 @@ impl TokenBaseline {
         let ids = features.targets.iter().flat_map(|target| target.ids());
         ids.filter_map(|&id| usize::try_from(id).ok()).for_each(|id| counts[id] += 1);
         let total = counts.iter().map(|&count| f64::from(count)).sum();
-        Self { counts: Arc::new(counts), total }
+        let pairs: Vec<bool> = features.targets.iter().filter_map(follows).collect();
+        let following = pairs.iter().filter(|follows| **follows).count();
+        Self { counts: Arc::new(counts), total, following: (following + 1) as f64 / (pairs.len() + 2) as f64 }
+    }
+
+    /// Nats that the label of a pair costs, and 1 where it is the more frequent one.
+    fn of_pair(&self, follows: bool) -> [f32; 2] {
+        let share = if follows { self.following } else { 1.0 - self.following };
+        [-share.ln() as f32, f32::from(share >= 0.5)]
     }
 
     /// Nats that a token costs.
@@ -105,6 +130,13 @@ impl TokenBaseline {
 
 impl Predictions for TokenPredictions {
     fn add(&mut self, feature: usize, output: Output) {
+        let of_pair = follows(&self.targets[feature]).and(output.logits.get(..2));
+        self.pairs.extend(of_pair.map(|pair| Sum {
+            loss: f64::from(pair[0]),
+            hits: usize::from(pair[1] > 0.5),
+            tokens: 1,
+            bytes: 0,
+        }));
         let sum = &mut self.sums[self.examples[feature]];
         for (&target, row) in self.targets[feature].ids().iter().zip(output.logits.chunks(output.columns)) {
             if let ([loss, hit], true) = (row, target >= 0) {
@@ -115,6 +147,23 @@ impl Predictions for TokenPredictions {
         }
     }
 
+    fn decode(&self, example: usize) -> Decoded {
+        let sum = &self.sums[example];
+        let (loss, perplexity) = (sum.mean(), sum.mean().exp());
+        let accuracy = sum.hits as f64 / sum.tokens.max(1) as f64;
+        let fields = [
+            ("perplexity", json!(perplexity)),
+            ("loss", json!(loss)),
+            ("accuracy", json!(accuracy)),
+            ("tokens", json!(sum.tokens)),
+            ("bytes", json!(sum.bytes)),
+        ];
+        let fields = Map::from_iter(fields.map(|(name, value)| (name.to_owned(), value)));
+        Decoded { line: format!("{perplexity:.4}\t{}", sum.tokens), fields }
+    }
+}
+
+impl ScoredPredictions for TokenPredictions {
     /// Perplexity by token, and by byte where all of a text is predicted; the latter does not depend on the tokenizer.
     fn scores(&self) -> Scores {
         let all = Sum::of(self.sums.iter());
@@ -127,6 +176,11 @@ impl Predictions for TokenPredictions {
             let of_bytes = all.loss / all.bytes as f64;
             metrics.push(("byte_perplexity", of_bytes.exp()));
             metrics.push(("bits_per_byte", of_bytes / std::f64::consts::LN_2));
+        }
+        if !self.pairs.is_empty() {
+            let pairs = Sum::of(self.pairs.iter());
+            metrics.push(("next_sentence_accuracy", pairs.hits as f64 / pairs.tokens as f64));
+            metrics.push(("next_sentence_loss", pairs.mean()));
         }
         let perplexity = |texts: &[usize]| Sum::of(texts.iter().map(|&text| &self.sums[text])).mean().exp();
         Scores {
@@ -153,21 +207,6 @@ impl Predictions for TokenPredictions {
             (text, format!("perplexity {:.1} over {} tokens", sum.mean().exp(), sum.tokens))
         };
         texts.into_iter().take(count).map(explain).collect()
-    }
-
-    fn decode(&self, example: usize) -> Decoded {
-        let sum = &self.sums[example];
-        let (loss, perplexity) = (sum.mean(), sum.mean().exp());
-        let accuracy = sum.hits as f64 / sum.tokens.max(1) as f64;
-        let fields = [
-            ("perplexity", json!(perplexity)),
-            ("loss", json!(loss)),
-            ("accuracy", json!(accuracy)),
-            ("tokens", json!(sum.tokens)),
-            ("bytes", json!(sum.bytes)),
-        ];
-        let fields = Map::from_iter(fields.map(|(name, value)| (name.to_owned(), value)));
-        Decoded { line: format!("{perplexity:.4}\t{}", sum.tokens), fields }
     }
 }
 

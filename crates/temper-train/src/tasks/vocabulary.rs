@@ -23,7 +23,8 @@ pub(super) fn loss(
     model.vocabulary_loss(tokens, &of_tokens(targets, smoothing), mode).expect(NO_HEAD)
 }
 
-/// Of each token of each sequence, of the decoder where there is one, its loss, and 1 where the right one is the most probable: `[tokens of it, 2]`.
+/// Of each token of each sequence, of the decoder where there is one, its loss, and 1 where the right one is the most
+/// probable: `[tokens of it, 2]`.
 pub(super) fn scores(model: &Model, tokens: &TokenBatch, targets: &[Target]) -> Vec<Output> {
     let scores = model.vocabulary_scores(tokens, &of_tokens(targets, 0.0)).expect(NO_HEAD);
     let values: Vec<f32> = scores.into_data().iter::<f32>().collect();
@@ -33,22 +34,8 @@ pub(super) fn scores(model: &Model, tokens: &TokenBatch, targets: &[Target]) -> 
     sequences.ranges().map(|range| Output::new(2, rows(range))).collect()
 }
 
-/// Of the tokens of each sequence that are chosen, the `count` most probable ones with their probabilities, the best first:
-/// `[chosen tokens of it, count, 2]`.
-pub(super) fn best(model: &Model, tokens: &TokenBatch, chosen: &[bool], count: usize) -> Vec<Output> {
-    let logits = model.logits(tokens, Mode::Evaluate).expect(NO_HEAD);
-    let rows = |range: std::ops::Range<usize>| range.filter(|&row| chosen[row]).collect::<Vec<usize>>();
-    let of_row = |row: usize| {
-        // [tokens, vocab] -> [vocab]
-        let values: Vec<f32> = logits.clone().narrow(0, row, 1).into_data().iter::<f32>().collect();
-        most_probable(&values, count)
-    };
-    let output = |range| Output::new(2, rows(range).into_iter().flat_map(of_row).collect());
-    tokens.sequences.ranges().map(output).collect()
-}
-
-/// Ids and probabilities by turns.
-fn most_probable(logits: &[f32], count: usize) -> Vec<f32> {
+/// The `count` tokens with the highest logits, ids and probabilities by turns, the best first.
+pub(super) fn most_probable(logits: &[f32], count: usize) -> Vec<f32> {
     let row = Classified { logits: logits.to_vec() };
     let probabilities = row.probabilities();
     let mut ids: Vec<usize> = (0..logits.len()).collect();

@@ -8,7 +8,7 @@ use temper_metrics::entities::{Entity, EntityScores, TagScheme, lenient_entities
 use temper_metrics::{ConfusionMatrix, Counts, bootstrap_interval, share_interval};
 
 use super::classified::{Classified, cross_entropy};
-use super::predictions::{Decoded, Output, Predictions, ScoreTable, Scores};
+use super::predictions::{Decoded, Output, Predictions, ScoreTable, ScoredPredictions, Scores};
 use super::words::{Reading, Sentence};
 use crate::examples::Features;
 use crate::settings::Aggregation;
@@ -246,6 +246,34 @@ impl Predictions for WordPredictions {
         }
     }
 
+    fn decode(&self, example: usize) -> Decoded {
+        let labels = self.names.of_ids(self.labels(example));
+        let words = self.sentences[example].texts();
+        let mut fields = Map::new();
+        if !self.names.marks_entities() {
+            let pairs: Vec<String> =
+                words.iter().zip(&labels).map(|(word, label)| format!("{word}={label}")).collect();
+            fields.extend([("words".to_owned(), json!(words)), ("labels".to_owned(), json!(labels))]);
+            return Decoded { line: field(&pairs.join(" ")).into_owned(), fields };
+        }
+        let entities: Vec<Value> =
+            lenient_entities(&labels).iter().map(|entity| self.entity(example, entity)).collect();
+        let told = |entity: &Value| {
+            let text = |name: &str| entity[name].as_str().unwrap_or_default().to_owned();
+            format!("{}={} ({}-{})", text("type"), text("text"), entity["start"], entity["end"])
+        };
+        let line =
+            entities.iter().map(|entity| field(&told(entity)).into_owned()).collect::<Vec<_>>().join("\t");
+        fields.extend([
+            ("entities".to_owned(), json!(entities)),
+            ("words".to_owned(), json!(words)),
+            ("labels".to_owned(), json!(labels)),
+        ]);
+        Decoded { line, fields }
+    }
+}
+
+impl ScoredPredictions for WordPredictions {
     fn scores(&self) -> Scores {
         let words = self.truth.iter().map(Vec::len).sum();
         let confusion = ConfusionMatrix::new(&self.names.names, self.pairs());
@@ -293,32 +321,6 @@ impl Predictions for WordPredictions {
             (example, told.collect::<Vec<_>>().join("; "))
         };
         wrong.into_iter().take(count).map(explain).collect()
-    }
-
-    fn decode(&self, example: usize) -> Decoded {
-        let labels = self.names.of_ids(self.labels(example));
-        let words = self.sentences[example].texts();
-        let mut fields = Map::new();
-        if !self.names.marks_entities() {
-            let pairs: Vec<String> =
-                words.iter().zip(&labels).map(|(word, label)| format!("{word}={label}")).collect();
-            fields.extend([("words".to_owned(), json!(words)), ("labels".to_owned(), json!(labels))]);
-            return Decoded { line: field(&pairs.join(" ")).into_owned(), fields };
-        }
-        let entities: Vec<Value> =
-            lenient_entities(&labels).iter().map(|entity| self.entity(example, entity)).collect();
-        let told = |entity: &Value| {
-            let text = |name: &str| entity[name].as_str().unwrap_or_default().to_owned();
-            format!("{}={} ({}-{})", text("type"), text("text"), entity["start"], entity["end"])
-        };
-        let line =
-            entities.iter().map(|entity| field(&told(entity)).into_owned()).collect::<Vec<_>>().join("\t");
-        fields.extend([
-            ("entities".to_owned(), json!(entities)),
-            ("words".to_owned(), json!(words)),
-            ("labels".to_owned(), json!(labels)),
-        ]);
-        Decoded { line, fields }
     }
 }
 

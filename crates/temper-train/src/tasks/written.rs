@@ -7,7 +7,7 @@ use temper_data::{TextPair, TextTokenizer};
 use temper_metrics::bootstrap_interval;
 use temper_metrics::texts::{Bleu, Chrf, Rouge, RougeScores};
 
-use super::{Decoded, Output, Predictions, Scores};
+use super::{Decoded, Output, Predictions, ScoredPredictions, Scores};
 use crate::examples::Features;
 use crate::terminal::field;
 
@@ -64,6 +64,14 @@ impl Predictions for WrittenTexts {
         };
     }
 
+    fn decode(&self, example: usize) -> Decoded {
+        let text = &self.written[example].text;
+        let fields = Map::from_iter([("written".to_owned(), json!(text))]);
+        Decoded { line: field(text).into_owned(), fields }
+    }
+}
+
+impl ScoredPredictions for WrittenTexts {
     /// ROUGE from 0 to 1; BLEU and chrF from 0 to 100, as their field writes them.
     fn scores(&self) -> Scores {
         let (mut rouge, mut bleu, mut chrf) = (RougeScores::default(), Bleu::default(), Chrf::default());
@@ -116,11 +124,5 @@ impl Predictions for WrittenTexts {
             (example, format!("{written}; should be: {target}"))
         };
         wrong.into_iter().take(count).map(explain).collect()
-    }
-
-    fn decode(&self, example: usize) -> Decoded {
-        let text = &self.written[example].text;
-        let fields = Map::from_iter([("written".to_owned(), json!(text))]);
-        Decoded { line: field(text).into_owned(), fields }
     }
 }

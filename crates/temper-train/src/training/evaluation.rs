@@ -13,12 +13,12 @@ use super::loader::EvaluationLoader;
 use super::progress::Progress;
 use crate::TrainError;
 use crate::examples::Split;
-use crate::tasks::{Examples, Output, Predictions, Scores};
+use crate::tasks::{Examples, Output, ScoredPredictions, Scores};
 
 /// A split's predictions and their scores.
 pub struct Evaluation {
     /// Of each example.
-    pub predictions: Box<dyn Predictions>,
+    pub predictions: Box<dyn ScoredPredictions>,
     /// Over all of them.
     pub scores: Scores,
     /// Wall time in seconds.

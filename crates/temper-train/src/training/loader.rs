@@ -158,15 +158,21 @@ impl StepLoader {
     /// One step, ready to be computed; `number` is counted from 0 over all epochs.
     pub fn step(&self, plan: &Step, number: usize) -> TrainingStep {
         let epoch = (number / self.steps_per_epoch().max(1)) as u64;
+        let mut drawn_weight = None;
         let drawn = |indices: &Vec<usize>| {
             let mut batch = batch(&self.features, indices, self.trunk.as_ref());
-            self.task.redraw(&mut batch.tokens, &mut batch.targets, Draw { seed: self.seed, epoch });
+            let draw = Draw { seed: self.seed, epoch };
+            if let Some(weight) = self.task.redraw(&mut batch.tokens, &mut batch.targets, draw) {
+                drawn_weight = Some(drawn_weight.unwrap_or(0.0) + weight);
+            }
             batch
         };
+        let batches = plan.batches.iter().map(drawn).collect();
+        let planned = || self.features.weight(plan.batches.iter().flatten().copied());
         TrainingStep {
-            batches: plan.batches.iter().map(drawn).collect(),
+            batches,
             features: plan.examples(),
-            weight: self.features.weight(plan.batches.iter().flatten().copied()),
+            weight: drawn_weight.map_or_else(planned, |weight: f64| weight.max(1.0)),
             dropout_seed: self.dropout_seed(number),
             share: 0,
         }
@@ -330,13 +336,14 @@ mod tests {
             None
         }
 
-        fn redraw(&self, tokens: &mut Batch, targets: &mut [Target], draw: Draw) {
+        fn redraw(&self, tokens: &mut Batch, targets: &mut [Target], draw: Draw) -> Option<f64> {
             let mut place = 0;
             for ((length, feature), target) in tokens.lengths.iter().zip(&tokens.examples).zip(targets) {
                 tokens.ids[place] = 1000 * (draw.epoch as u32 + 1) + draw.seed as u32 + *feature as u32;
                 *target = Target::Ids(vec![tokens.ids[place] as i32]);
                 place += *length as usize;
             }
+            Some(2.0 * tokens.lengths.len() as f64)
         }
 
         fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1> {
@@ -390,6 +397,10 @@ mod tests {
             let weights = plan.batches.iter().flatten().map(|&feature| feature as f64 / 2.0);
             assert_eq!(loader.step(plan, number).weight, weights.sum::<f64>());
         }
+        // What is drawn weighs what its task says.
+        loader.task = Arc::new(Drawing(TextClassification::new(Vec::new())));
+        let plan = &loader.plan(0)[0];
+        assert_eq!(loader.step(plan, 0).weight, 2.0 * plan.examples() as f64);
     }
 
     #[test]

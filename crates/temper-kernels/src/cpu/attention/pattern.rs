@@ -42,6 +42,11 @@ pub struct RelativeBuckets {
 }
 
 impl AttentionPattern {
+    /// Whether it matters where a query stands.
+    pub(crate) fn depends_on_position(&self) -> bool {
+        self.causal || self.window.is_some() || self.alibi.is_some() || self.relative.is_some()
+    }
+
     /// What ALiBi in bfloat16 adds for a key.
     pub(crate) fn bfloat16_alibi(&self, slope: f32, key: usize) -> f32 {
         self.scale * bfloat16(bfloat16(slope) * bfloat16(key as f32))
