@@ -96,7 +96,7 @@ impl Adapted {
         let named = self.reference.iter().filter_map(|(name, data)| Some((name.strip_prefix(prefix)?, data)));
         let stored = named.map(|(name, data)| {
             let values: Vec<f32> = data.iter::<f32>().collect();
-            (name.to_owned(), StoredTensor::new(data.shape().as_slice().to_vec(), &values))
+            (name.to_owned(), StoredTensor::new(data.shape().as_slice().to_vec(), values))
         });
         write_tensors(&stored.collect(), &dir.path().join(ADAPTER_WEIGHTS)).expect("written");
         std::fs::copy(self.dir.join(ADAPTER_CONFIG), dir.path().join(ADAPTER_CONFIG)).expect("copied");

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use crate::layers::{Linear, LinearWalk};
-use crate::loading::{parts, stored_shape};
 use crate::parameters::is_adapter;
-use crate::weights::{Checkpoint, Place, Row, Source, StoredTensors, Target, fill, stored_tensors};
+use crate::weights::{
+    Checkpoint, Place, Row, StoredParts, StoredTensors, Target, fill, stored_shape, stored_tensors,
+};
 use crate::{BackboneModule, Misfits, Model, ModelConfig, ModelError, Parameter};
 
 /// The parameter that is looked up by token.
@@ -98,21 +99,19 @@ impl<B: BackboneModule> Model<B> {
         let mut unused: BTreeMap<&String, &String> = names.iter().collect();
         let (mut sources, mut misfits) = (HashMap::new(), Misfits::default());
         for (place, parameters) in places {
-            let parameters: Vec<&Parameter> = parameters.iter().collect();
             let Some(name) = unused.remove(&place.name) else {
                 if own.get(&place.paths[0]) != Some(&parameters[0].shape) {
                     misfits.missing.push(place.name);
                 }
                 continue;
             };
-            let (shape, wanted) = (shapes.get(name), stored_shape(&parameters, place.layout));
+            let (shape, wanted) = (shapes.get(name), stored_shape(parameters.iter(), place.layout));
             if shape != Some(&wanted) {
                 misfits.misshapen.push((name.clone(), shape.cloned().unwrap_or_default(), wanted));
                 continue;
             }
-            let parts = parts(file.values(name)?, &place, &parameters, config.facts().weights.groups);
-            let filled = place.paths.into_iter().zip(parts);
-            sources.extend(filled.map(|(path, data)| (path, Source { data, layout: place.layout })));
+            let groups = config.facts().weights.groups;
+            sources.extend(StoredParts::new(file, name.clone(), place, parameters, groups).sources());
         }
         unused.retain(|name, _| !config.is_copy(name));
         misfits.unexpected.extend(unused.into_values().cloned());
@@ -120,7 +119,7 @@ impl<B: BackboneModule> Model<B> {
             return Err(ModelError::Misfit { path: file.path.clone(), misfits });
         }
         let paths = sources.keys().cloned().collect();
-        Ok((fill(self, sources), paths))
+        Ok((fill(self, sources)?, paths))
     }
 
     /// Every stored tensor of the model and its parameters; of as many tokens as the embedding has in the

@@ -7,16 +7,23 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::parameters::hash_of;
 use crate::weights::{Layout, Source, fill};
-use crate::{FamilyFacts, Parameter, ParameterTable};
+use crate::{FamilyFacts, ModelError, Parameter, ParameterTable};
 
 /// How paths of maps end whose output is added to the residual stream.
 const RESIDUAL: [&str; 2] = ["attention.output.weight", "ffn.outer.weight"];
 
 /// Fills every parameter of a model with new values.
-pub(crate) fn draw<M: Module>(model: M, facts: &FamilyFacts, seed: u64) -> M {
+///
+/// # Errors
+/// None of its own; [`fill`] has some.
+pub(crate) fn draw<M: Module>(model: M, facts: &FamilyFacts, seed: u64) -> Result<M, ModelError> {
     let parameters = ParameterTable::of(&model).parameters;
-    let source = |parameter: &Parameter| Source { data: fresh(parameter, facts, seed), layout: Layout::Same };
-    let sources = parameters.iter().map(|parameter| (parameter.path.clone(), source(parameter)));
+    let source = |parameter: Parameter| {
+        let path = parameter.path.clone();
+        let read = Box::new(move || Ok(fresh(&parameter, facts, seed)));
+        (path, Source { read, layout: Layout::Same })
+    };
+    let sources = parameters.into_iter().map(source);
     fill(model, sources.collect())
 }
 

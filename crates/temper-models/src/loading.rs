@@ -3,11 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use burn::module::Module;
-use burn::tensor::TensorData;
 
 use crate::initial::fresh;
 use crate::parameters::is_fixed;
-use crate::weights::{Checkpoint, Layout, Place, Source, Target, fill, split};
+use crate::weights::{Checkpoint, Layout, Place, Source, StoredParts, Target, fill, stored_shape};
 use crate::{FamilyFacts, HeadFacts, HeadRequest, Misfits, ModelConfig, ModelError, Parameter, Parts};
 
 /// Path of BERT's pooler, which a checkpoint may lack.
@@ -157,7 +156,7 @@ pub(crate) fn plan(
                         });
                     }
                     Some(parameters) => {
-                        let shape = stored_shape(&parameters, place.layout);
+                        let shape = stored_shape(parameters.iter().copied(), place.layout);
                         if shape != entry.shape {
                             misfits.misshapen.push((entry.name, entry.shape, shape));
                         }
@@ -225,25 +224,6 @@ fn target(name: &str, facts: &FamilyFacts, head: &ResolvedHead) -> Option<Target
     })
 }
 
-/// The shape of the tensor that holds these parameters side by side.
-pub(crate) fn stored_shape(parameters: &[&Parameter], layout: Layout) -> Vec<usize> {
-    let mut shape = parameters[0].shape.clone();
-    if let Some(outputs) = shape.last_mut().filter(|_| parameters.len() > 1) {
-        *outputs = outputs_of(parameters).iter().sum();
-    }
-    match layout {
-        Layout::Same => {}
-        Layout::Transposed => shape.reverse(),
-        Layout::OneRow => shape.insert(0, 1),
-    }
-    shape
-}
-
-/// Outputs of each linear map: the last axis in our layout.
-fn outputs_of(parameters: &[&Parameter]) -> Vec<usize> {
-    parameters.iter().map(|parameter| parameter.shape.last().copied().unwrap_or(1)).collect()
-}
-
 /// Fills a model as planned; gives the paths of what was drawn anew.
 pub(crate) fn fill_from<M: Module>(
     model: M,
@@ -254,41 +234,15 @@ pub(crate) fn fill_from<M: Module>(
 ) -> Result<(M, Vec<String>), ModelError> {
     let mut sources = HashMap::new();
     for place in plan.filled {
-        let data = checkpoint.values(&place.name)?;
-        let parameters: Vec<&Parameter> = place.paths.iter().map(|path| &plan.parameters[path]).collect();
-        for (path, data) in place.paths.iter().zip(parts(data, &place, &parameters, facts.weights.groups)) {
-            sources.insert(path.clone(), Source { data, layout: place.layout });
-        }
+        let parameters = place.paths.iter().map(|path| plan.parameters[path].clone()).collect();
+        let name = place.name.clone();
+        sources.extend(StoredParts::new(checkpoint, name, place, parameters, facts.weights.groups).sources());
     }
     for parameter in &plan.new {
-        let data = fresh(parameter, facts, seed);
-        sources.insert(parameter.path.clone(), Source { data, layout: Layout::Same });
+        let read = Box::new(move || Ok(fresh(parameter, facts, seed)));
+        sources.insert(parameter.path.clone(), Source { read, layout: Layout::Same });
     }
+    let model = fill(model, sources)?;
     let new = plan.new.into_iter().map(|parameter| parameter.path).filter(|path| !is_fixed(path)).collect();
-    Ok((fill(model, sources), new))
-}
-
-/// The values of each parameter that a stored tensor holds, in the stored layout.
-pub(crate) fn parts(
-    data: TensorData,
-    place: &Place,
-    parameters: &[&Parameter],
-    groups: usize,
-) -> Vec<TensorData> {
-    if parameters.len() == 1 {
-        return vec![data];
-    }
-    let outputs = outputs_of(parameters);
-    let values: Vec<f32> = data.iter::<f32>().collect();
-    let ranges = place.fusion.ranges(&outputs, groups);
-    let is_transposed = place.layout == Layout::Transposed;
-    let parts = split(&values, outputs.iter().sum(), is_transposed, &ranges);
-    let shaped = parts.into_iter().zip(parameters).map(|(values, parameter)| {
-        let mut shape = parameter.shape.clone();
-        if is_transposed {
-            shape.reverse();
-        }
-        TensorData::new(values, shape)
-    });
-    shaped.collect()
+    Ok((model, new))
 }

@@ -98,7 +98,7 @@ impl<B: BackboneModule> Model<B> {
     pub fn random(config: &ModelConfig<B>, seed: u64, device: &Device) -> Result<Self, ModelError> {
         let (config, head) = ResolvedHead::of(config.clone(), &HeadRequest::FromConfig)?;
         let model = build(&config, &head, device)?;
-        Ok(draw(model, config.facts(), seed))
+        draw(model, config.facts(), seed)
     }
 
     /// A model without a checkpoint, to be trained from scratch for a task: every parameter is new, drawn by the seed of
@@ -112,7 +112,7 @@ impl<B: BackboneModule> Model<B> {
         device: &Device,
     ) -> Result<Loaded<B>, ModelError> {
         let (config, head) = ResolvedHead::of(config, head)?;
-        let model = draw(build(&config, &head, device)?, config.facts(), head.seed());
+        let model = draw(build(&config, &head, device)?, config.facts(), head.seed())?;
         let new = model.parameters().parameters.into_iter().map(|parameter| parameter.path).collect();
         Ok(Loaded { model, config, new, dropped: Vec::new() })
     }

@@ -21,7 +21,7 @@ pub fn save_own<B: BackboneModule>(model: &Model<B>, file: &Path) -> Result<(), 
         let Some(adapter) = &linear.adapter else { return };
         for (field, factor) in [("a", &adapter.a), ("b", &adapter.b)] {
             let values: Vec<f32> = factor.val().into_data().iter::<f32>().collect();
-            let stored = StoredTensor::new(factor.lazy_shape().as_slice().to_vec(), &values);
+            let stored = StoredTensor::new(factor.lazy_shape().as_slice().to_vec(), values);
             tensors.insert(format!("{path}.adapter.{field}"), stored);
         }
     });

@@ -52,8 +52,10 @@ pub fn save_peft<B: BackboneModule>(
     for (name, factors) in &adapters {
         let [inputs, outputs] = modules[name].sizes;
         let mut insert = |matrix: &str, shape: [usize; 2], values: &[f32]| {
-            tensors
-                .insert(format!("{PREFIX}{name}.{matrix}.weight"), StoredTensor::new(shape.to_vec(), values));
+            tensors.insert(
+                format!("{PREFIX}{name}.{matrix}.weight"),
+                StoredTensor::new(shape.to_vec(), values.to_vec()),
+            );
         };
         insert("lora_A", [factors.rank, inputs], &factors.a);
         insert("lora_B", [outputs, factors.rank], &factors.b);

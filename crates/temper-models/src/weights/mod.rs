@@ -4,6 +4,7 @@ mod checkpoint;
 mod fill;
 mod fusion;
 mod map;
+mod parts;
 mod pickle;
 mod write;
 
@@ -17,4 +18,5 @@ pub use write::{StoredTensor, StoredTensors, write_tensors};
 
 pub(crate) use fill::{Source, fill};
 pub(crate) use fusion::{join, split};
+pub(crate) use parts::{StoredParts, stored_shape};
 pub(crate) use write::stored_tensors;

@@ -1,33 +1,71 @@
 //! Writing parameters back under Hugging Face's names.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::View;
 use temper_files::FileError;
 
 use super::{Layout, Place, join};
 use crate::ModelError;
 use crate::parameters::PathTracker;
 
-/// A tensor as it is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A tensor as it is written. Its values are asked for when it is its turn: no second copy of a model is ever held.
+#[derive(Clone)]
 pub struct StoredTensor {
     shape: Vec<usize>,
-    /// f32, little-endian.
-    bytes: Vec<u8>,
+    read: ReadValues,
 }
+
+/// Gives values in row-major order.
+type ReadValues = Arc<dyn Fn() -> Vec<f32> + Send + Sync>;
 
 /// Tensors to write, by name.
 pub type StoredTensors = BTreeMap<String, StoredTensor>;
 
 impl StoredTensor {
     /// A tensor of these values in row-major order.
-    pub fn new(shape: Vec<usize>, values: &[f32]) -> Self {
-        Self { shape, bytes: values.iter().copied().flat_map(f32::to_le_bytes).collect() }
+    pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Self {
+        Self { shape, read: Arc::new(move || values.clone()) }
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Its values in row-major order.
+    pub fn values(&self) -> Vec<f32> {
+        (self.read)()
+    }
+}
+
+/// f32, little-endian.
+impl View for &StoredTensor {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let values = self.values();
+        Cow::Owned(if cfg!(target_endian = "little") {
+            bytemuck::cast_slice(&values).to_vec()
+        } else {
+            values.into_iter().flat_map(f32::to_le_bytes).collect()
+        })
+    }
+
+    fn data_len(&self) -> usize {
+        self.shape.iter().product::<usize>() * size_of::<f32>()
     }
 }
 
@@ -45,10 +83,10 @@ pub(crate) fn stored_tensors<M: Module>(
     for path in collector.tensors.keys() {
         let place = place(path).ok_or_else(|| ModelError::Unmapped { path: path.clone() })?;
         if !named.contains_key(&place.name) {
-            let parts: Option<Vec<&Values>> =
-                place.paths.iter().map(|path| collector.tensors.get(path)).collect();
+            let parts: Option<Vec<StoredTensor>> =
+                place.paths.iter().map(|path| collector.tensors.get(path).cloned()).collect();
             let parts = parts.ok_or_else(|| ModelError::Unmapped { path: place.paths.join(", ") })?;
-            named.insert(place.name.clone(), stored(&parts, &place, groups));
+            named.insert(place.name.clone(), stored(parts, place, groups));
         }
     }
     Ok(named)
@@ -61,67 +99,61 @@ pub(crate) fn stored_tensors<M: Module>(
 /// # Errors
 /// [`ModelError::Write`].
 pub fn write_tensors(tensors: &StoredTensors, file: &Path) -> Result<(), ModelError> {
-    let failed = |reason: String| ModelError::Write { path: file.into(), reason };
-    let views = tensors
-        .iter()
-        .map(|(name, tensor)| {
-            TensorView::new(Dtype::F32, tensor.shape.clone(), &tensor.bytes).map(|view| (name.as_str(), view))
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| failed(error.to_string()))?;
     temper_files::fill(file, |temporary| {
         let path = temporary.path();
-        write_views(views, path).map_err(|error| FileError::io(path, error))
+        write_in_order(tensors, path).map_err(|error| FileError::io(path, error))
     })
-    .map_err(|error| failed(error.to_string()))
+    .map_err(|error| ModelError::Write { path: file.into(), reason: error.to_string() })
 }
 
-fn write_views(views: Vec<(&str, TensorView<'_>)>, file: &Path) -> std::io::Result<()> {
+fn write_in_order(tensors: &StoredTensors, file: &Path) -> std::io::Result<()> {
     // transformers refuses a safetensors file without this mark.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     // safetensors makes its file readable by its owner only; others get what the umask says.
     let permissions = std::fs::metadata(file)?.permissions();
-    safetensors::serialize_to_file(views, Some(metadata), file).map_err(std::io::Error::other)?;
+    safetensors::serialize_to_file(tensors, Some(metadata), file).map_err(std::io::Error::other)?;
     std::fs::set_permissions(file, permissions)
 }
 
-struct Values {
-    shape: Vec<usize>,
-    values: Vec<f32>,
-}
-
 /// Parameters in the layout that they are stored in.
-fn stored(parts: &[&Values], place: &Place, groups: usize) -> StoredTensor {
+fn stored(parts: Vec<StoredTensor>, place: Place, groups: usize) -> StoredTensor {
     let shape = &parts[0].shape;
     let outputs: Vec<usize> = parts.iter().map(|part| part.shape.last().copied().unwrap_or(1)).collect();
     let inputs = if shape.len() == 1 { 1 } else { shape[0] };
-    let (mut shape, mut values) = (shape.clone(), parts[0].values.clone());
-    if parts.len() > 1 {
-        let all: Vec<Vec<f32>> = parts.iter().map(|part| part.values.clone()).collect();
-        values = join(&all, inputs, false, &place.fusion.ranges(&outputs, groups));
-        if let Some(width) = shape.last_mut() {
-            *width = outputs.iter().sum();
+    let mut shape = shape.clone();
+    if let Some(width) = shape.last_mut().filter(|_| parts.len() > 1) {
+        *width = outputs.iter().sum();
+    }
+    let columns = shape.get(1).copied().unwrap_or_default();
+    match place.layout {
+        Layout::Same => {}
+        Layout::Transposed => shape.reverse(),
+        Layout::OneRow => shape.insert(0, 1),
+    }
+    let read = move || {
+        let mut values = match &parts[..] {
+            [part] => part.values(),
+            parts => {
+                let all: Vec<Vec<f32>> = parts.iter().map(StoredTensor::values).collect();
+                join(&all, inputs, false, &place.fusion.ranges(&outputs, groups))
+            }
+        };
+        if place.layout == Layout::Transposed {
+            // [in, out] -> [out, in]
+            values = (0..columns)
+                .flat_map(|column| (0..inputs).map(move |row| (row, column)))
+                .map(|(row, column)| values[row * columns + column])
+                .collect();
         }
-    }
-    if place.layout == Layout::Transposed {
-        let columns = shape[1];
-        // [in, out] -> [out, in]
-        values = (0..columns)
-            .flat_map(|column| (0..inputs).map(move |row| (row, column)))
-            .map(|(row, column)| values[row * columns + column])
-            .collect();
-        shape.reverse();
-    }
-    if place.layout == Layout::OneRow {
-        shape.insert(0, 1);
-    }
-    StoredTensor::new(shape, &values)
+        values
+    };
+    StoredTensor { shape, read: Arc::new(read) }
 }
 
 struct Collector<W> {
     path: PathTracker,
     wanted: W,
-    tensors: BTreeMap<String, Values>,
+    tensors: BTreeMap<String, StoredTensor>,
 }
 
 impl<W: Fn(&str) -> bool> ModuleVisitor for Collector<W> {
@@ -140,7 +172,10 @@ impl<W: Fn(&str) -> bool> ModuleVisitor for Collector<W> {
         }
         let tensor = param.val();
         let shape = tensor.dims().to_vec();
-        let values = tensor.into_data().iter::<f32>().collect();
-        self.tensors.insert(path, Values { shape, values });
+        let read = move || {
+            let data = tensor.clone().into_data();
+            data.try_into_vec::<f32>().expect("parameters are f32")
+        };
+        self.tensors.insert(path, StoredTensor { shape, read: Arc::new(read) });
     }
 }

@@ -9,6 +9,7 @@ use temper_models::{Model, ModelConfig};
 
 use super::trunk::TrunkReports;
 use super::window::Window;
+use crate::device::allocator::release_freed_memory;
 use crate::device::panics::{Refusal, caught};
 use crate::{TrainError, model::adapters};
 
@@ -95,6 +96,7 @@ impl Checkpoints {
         state: &CheckpointState,
         before_it_counts: impl FnOnce(&Checksums) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
+        release_freed_memory();
         publish(&self.step_dir(state.step), |folder| {
             adapters::save(model, config, folder)?;
             let path = folder.join(OPTIMIZER);
@@ -115,6 +117,7 @@ impl Checkpoints {
     /// [`TrainError::File`] and [`TrainError::Model`]; the one before stays until the new one is
     /// complete.
     pub fn save_best(&self, model: &Model, config: &ModelConfig, step: usize) -> Result<(), TrainError> {
+        release_freed_memory();
         publish(&self.best_dir(), |folder| {
             adapters::save(model, config, folder)?;
             write_json(&folder.join(BEST), &BestMark { step })?;

@@ -9,6 +9,7 @@ use temper_models::{Loaded, is_adapter};
 use super::finish::Finish;
 use super::job::Job;
 use super::refused::Refused;
+use crate::device::allocator::release_freed_memory;
 use crate::device::panics::caught;
 use crate::run::record::{ResumedRecord, RunRecord};
 use crate::settings::Preset;
@@ -190,6 +191,7 @@ impl Job {
             self.progress.line(hint);
         }
         let trunks = self.trunks(&decision, run.path())?;
+        release_freed_memory();
         let (clip, mut optimizer) = self.optimizer(plan);
         let state = checkpoint.as_ref().map(|checkpoint| checkpoint.state.clone()).unwrap_or_default();
         let model = self.task_model(loaded.model, plan, state.step, &clip);
@@ -248,6 +250,7 @@ impl Job {
         trained: &Trained,
         json: bool,
     ) -> Result<(), TrainError> {
+        release_freed_memory();
         let finish = Finish {
             run,
             request: &self.request,

@@ -52,7 +52,7 @@ impl Finish<'_> {
         test.decide_by(&tuned);
         let (saved, merge_difference) = self.plain(best, &config, plan)?;
         self.save_model(&saved.model, &config, &tuned)?;
-        let reload_difference = self.reload(&saved)?;
+        let reload_difference = self.reload(saved)?;
         self.write_predictions(&test)?;
         let mut results = self.results(plan, trained, &test, reload_difference);
         results.merge_difference = merge_difference;
@@ -130,13 +130,15 @@ impl Finish<'_> {
         Ok((TaskModel::new(merged, self.splits.task.clone()), Some(difference)))
     }
 
-    /// Loads what was saved and compares predictions on part of the test split.
-    fn reload(&self, saved: &TaskModel) -> Result<f64, TrainError> {
+    /// Loads what was saved and compares predictions on part of the test split. Both models are never held at once.
+    fn reload(&self, saved: TaskModel) -> Result<f64, TrainError> {
         const COMPARED: usize = 32;
-        let (reloaded, _) = self.load(&self.run.model())?;
         let first = self.splits.test.first(COMPARED);
         let loader = EvaluationLoader::new(first, self.request.settings.tokens_per_batch());
-        let [before, again] = [saved, &reloaded].map(|model| predict(model, &loader));
+        let before = predict(&saved, &loader);
+        drop(saved);
+        let (reloaded, _) = self.load(&self.run.model())?;
+        let again = predict(&reloaded, &loader);
         let difference = Output::difference(&before, &again);
         if difference > RELOAD_TOLERANCE {
             return Err(TrainError::Verification {
