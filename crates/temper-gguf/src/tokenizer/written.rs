@@ -67,14 +67,15 @@ fn check_kind(definition: &Json) -> Result<(), String> {
     let model = &definition["model"];
     let is_off = |key: &str| [json!(null), json!(false), json!("")].contains(&model[key]);
     let keys = ["byte_fallback", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"];
-    if model["type"] != "BPE" || !is_decoder(&definition["decoder"]) {
-        let (model, decoder) = (&model["type"], &definition["decoder"]["type"]);
-        return Err(format!(
-            "its tokenizer is {model} with the decoder {decoder}, and BPE of bytes is written"
-        ));
+    if model["type"] != "BPE" {
+        return Err(format!("its tokenizer is {}, and BPE of bytes is written", model["type"]));
     }
     if let Some(key) = keys.into_iter().find(|key| !is_off(key)) {
         return Err(format!("{key} of its tokenizer is {}, which such a file cannot say", model[key]));
+    }
+    if !is_decoder(&definition["decoder"]) {
+        let decoder = &definition["decoder"]["type"];
+        return Err(format!("its tokenizer has the decoder {decoder}, and that of bytes is written"));
     }
     match &definition["normalizer"] {
         Json::Null => Ok(()),
