@@ -23,23 +23,30 @@ pub enum BlockType {
     Q6_K,
 }
 
+/// The number of each type in a file (`ggml_type` of ggml.h).
+const NUMBERS: [(BlockType, u32); 11] = [
+    (BlockType::F32, 0),
+    (BlockType::F16, 1),
+    (BlockType::Q4_0, 2),
+    (BlockType::Q4_1, 3),
+    (BlockType::Q5_0, 6),
+    (BlockType::Q5_1, 7),
+    (BlockType::Q8_0, 8),
+    (BlockType::Q4_K, 12),
+    (BlockType::Q5_K, 13),
+    (BlockType::Q6_K, 14),
+    (BlockType::BF16, 30),
+];
+
 impl BlockType {
     /// The type of a number in a file; none for those that are not read.
     pub(crate) fn of_number(number: u32) -> Option<Self> {
-        Some(match number {
-            0 => Self::F32,
-            1 => Self::F16,
-            2 => Self::Q4_0,
-            3 => Self::Q4_1,
-            6 => Self::Q5_0,
-            7 => Self::Q5_1,
-            8 => Self::Q8_0,
-            12 => Self::Q4_K,
-            13 => Self::Q5_K,
-            14 => Self::Q6_K,
-            30 => Self::BF16,
-            _ => return None,
-        })
+        NUMBERS.iter().find(|(_, of_type)| *of_type == number).map(|(kind, _)| *kind)
+    }
+
+    /// The number of the type in a file.
+    pub(crate) fn number(self) -> u32 {
+        NUMBERS.iter().find(|(kind, _)| *kind == self).map_or(u32::MAX, |(_, number)| *number)
     }
 
     /// Numbers of a block.

@@ -1,33 +1,77 @@
 //! A file as a folder in Hugging Face's layout.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, View, serialize_to_file};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 use temper_files::{FileError, publish, write};
 
-use crate::blocks::BlockType;
+use crate::architecture::Architecture;
+use crate::converted::Converted;
 use crate::error::GgufError;
 use crate::file::{GgufFile, OTHER_FILE, TensorInfo};
-use crate::llama::{Llama, Stored, in_halves};
-use crate::metadata::Value;
+use crate::metadata::{Metadata, Value};
+use crate::names::{Place, is_tied};
+use crate::order::Order;
 use crate::tokenizer::{TokenizerFiles, tokenizer};
 
-/// What was converted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Converted {
-    /// How its numbers were packed, in the order of their names in ggml; f32 throughout is nothing lost.
-    pub packed: Vec<BlockType>,
-    /// Numbers of all tensors.
-    pub parameters: usize,
+/// What a file holds, once all of it is understood.
+pub(crate) struct Understood<'a> {
+    pub architecture: Architecture,
+    pub tokenizer: TokenizerFiles,
+    /// Its tensors, with what is known of each.
+    pub tensors: Vec<(Place, &'a TensorInfo)>,
 }
 
-impl Converted {
-    /// The packings in words.
-    pub fn in_words(&self) -> String {
-        self.packed.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+impl<'a> Understood<'a> {
+    /// Reads all but the numbers.
+    ///
+    /// # Errors
+    /// [`GgufError::Unsupported`], [`GgufError::Damaged`].
+    pub fn of(file: &'a GgufFile) -> Result<Self, GgufError> {
+        let path = file.path();
+        let unsupported =
+            |what: String| GgufError::Unsupported { path: path.to_path_buf(), what, remedy: OTHER_FILE };
+        let damaged = |reason: String| GgufError::Damaged { path: path.to_path_buf(), reason };
+        let names = file.tensors.iter().map(|tensor| tensor.name.as_str());
+        // The architecture before the tokenizer: it is what a file of another kind differs by first.
+        Architecture::check_name(&file.metadata).map_err(&unsupported)?;
+        let tokenizer = tokenizer(&file.metadata).map_err(&unsupported)?;
+        let architecture = Architecture::of_metadata(&file.metadata, tokenizer.count, is_tied(names));
+        let architecture = architecture.map_err(&unsupported)?;
+        let places = architecture.places(file.tensors.len()).map_err(damaged)?;
+        let mut by_name: HashMap<&str, &TensorInfo> =
+            file.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let mut tensors = Vec::new();
+        for place in places {
+            let tensor = by_name.remove(place.ggml.as_str());
+            let tensor = tensor.ok_or_else(|| damaged(format!("the tensor {} is missing", place.ggml)))?;
+            if tensor.shape != place.shape {
+                let (name, found, expected) = (&tensor.name, &tensor.shape, &place.shape);
+                return Err(damaged(format!("the tensor {name} has the shape {found:?}, not {expected:?}")));
+            }
+            tensors.push((place, tensor));
+        }
+        match by_name.into_keys().min() {
+            Some(other) => Err(unsupported(format!("it has the tensor {other}"))),
+            None => Ok(Self { architecture, tokenizer, tensors }),
+        }
+    }
+
+    /// config.json.
+    pub fn config(&self, metadata: &Metadata) -> Map<String, Json> {
+        let mut config = self.architecture.config();
+        for (name, key) in [
+            ("bos_token_id", "bos_token_id"),
+            ("eos_token_id", "eos_token_id"),
+            ("pad_token_id", "padding_token_id"),
+        ] {
+            let id = metadata.get(&format!("tokenizer.ggml.{key}")).and_then(Value::as_u64);
+            config.insert(name.into(), json!(id));
+        }
+        config
     }
 }
 
@@ -37,34 +81,18 @@ impl Converted {
 /// # Errors
 /// [`GgufError`]; nothing is written where the file holds anything that is not understood.
 pub fn convert(file: &GgufFile, folder: &Path) -> Result<Converted, GgufError> {
-    let path = file.path();
-    let unsupported =
-        |what: String| GgufError::Unsupported { path: path.to_path_buf(), what, remedy: OTHER_FILE };
-    let architecture = file.metadata.get("general.architecture").and_then(Value::as_text).unwrap_or_default();
-    if architecture != "llama" {
-        return Err(unsupported(format!("its architecture is `{architecture}`, and `llama` is read")));
-    }
-    let TokenizerFiles { definition, config: tokenizer_config, count } =
-        tokenizer(&file.metadata).map_err(&unsupported)?;
-    let names: HashSet<&str> = file.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    let llama = Llama::of(&file.metadata, count, !names.contains("output.weight")).map_err(&unsupported)?;
-    let config = llama.config(&file.metadata).map_err(&unsupported)?;
-    if let Some(missing) = llama.needed().iter().find(|name| !names.contains(name.as_str())) {
-        let reason = format!("the tensor {missing} is missing");
-        return Err(GgufError::Damaged { path: path.to_path_buf(), reason });
-    }
-    let mut tensors = Vec::new();
-    for tensor in &file.tensors {
-        let stored = llama.stored(&tensor.name);
-        let stored = stored.ok_or_else(|| unsupported(format!("it has the tensor {}", tensor.name)))?;
-        check_heads(path, tensor, &stored)?;
-        tensors.push((stored.name.clone(), Unpacked { file, tensor, heads: stored.heads }));
-    }
+    let understood = Understood::of(file)?;
+    let config = understood.config(&file.metadata);
+    let Understood { tokenizer, tensors, .. } = understood;
+    let tensors = tensors.into_iter().map(|(place, tensor)| {
+        let shape = place.order.stored_shape(&tensor.shape);
+        (place.stored, Unpacked { file, tensor, shape, order: place.order })
+    });
     publish(folder, |dir| -> Result<(), GgufError> {
         let pretty = |value: &Map<String, Json>| format!("{:#}\n", Json::Object(value.clone()));
         write(&dir.join("config.json"), pretty(&config).as_bytes())?;
-        write(&dir.join("tokenizer.json"), definition.to_string().as_bytes())?;
-        write(&dir.join("tokenizer_config.json"), pretty(&tokenizer_config).as_bytes())?;
+        write(&dir.join("tokenizer.json"), tokenizer.definition.to_string().as_bytes())?;
+        write(&dir.join("tokenizer_config.json"), pretty(&tokenizer.config).as_bytes())?;
         let weights = dir.join("model.safetensors");
         let metadata = [("format".to_owned(), "pt".to_owned())].into();
         serialize_to_file(tensors, Some(metadata), &weights).map_err(|error| {
@@ -72,27 +100,15 @@ pub fn convert(file: &GgufFile, folder: &Path) -> Result<Converted, GgufError> {
             GgufError::File(FileError::io(&weights, source))
         })
     })?;
-    let packed: BTreeSet<BlockType> = file.tensors.iter().map(|tensor| tensor.kind).collect();
-    let parameters = file.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
-    Ok(Converted { packed: packed.into_iter().collect(), parameters })
-}
-
-/// Refuses rows that are not those of whole heads.
-fn check_heads(path: &Path, tensor: &TensorInfo, stored: &Stored) -> Result<(), GgufError> {
-    let Some(heads) = stored.heads else { return Ok(()) };
-    if tensor.shape.len() == 2 && tensor.shape[0].is_multiple_of(2 * heads) {
-        return Ok(());
-    }
-    let reason =
-        format!("the shape {:?} of the tensor {} is not that of {heads} heads", tensor.shape, tensor.name);
-    Err(GgufError::Damaged { path: path.to_path_buf(), reason })
+    Ok(Converted::of(file.tensors.iter().map(|tensor| (tensor.kind, &tensor.shape[..]))))
 }
 
 /// A tensor as it is written; its numbers are unpacked when they are.
 struct Unpacked<'a> {
     file: &'a GgufFile,
     tensor: &'a TensorInfo,
-    heads: Option<usize>,
+    shape: Vec<usize>,
+    order: Order,
 }
 
 impl View for Unpacked<'_> {
@@ -101,19 +117,15 @@ impl View for Unpacked<'_> {
     }
 
     fn shape(&self) -> &[usize] {
-        &self.tensor.shape
+        &self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let numbers = self.file.numbers(self.tensor);
-        let numbers = match self.heads {
-            Some(heads) => in_halves(&numbers, heads, self.tensor.shape[1]),
-            None => numbers,
-        };
+        let numbers = self.order.stored(self.file.numbers(self.tensor), &self.tensor.shape);
         numbers.into_iter().flat_map(f32::to_le_bytes).collect()
     }
 
     fn data_len(&self) -> usize {
-        4 * self.tensor.shape.iter().product::<usize>()
+        4 * self.shape.iter().product::<usize>()
     }
 }

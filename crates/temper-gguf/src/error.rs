@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use temper_files::FileError;
 
+use crate::source::SourceError;
+
 /// What can be wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum GgufError {
@@ -36,7 +38,41 @@ pub enum GgufError {
         remedy: &'static str,
     },
 
-    /// The folder cannot be written.
+    /// A file cannot say what the model is.
+    #[error("the model cannot be written as GGUF: {what}; {remedy}")]
+    Unwritable {
+        /// What it has.
+        what: String,
+        /// What can be done.
+        remedy: &'static str,
+    },
+
+    /// A tensor of the model to write cannot be read.
+    #[error("the tensor {name} cannot be read: {source}")]
+    Source {
+        /// Its name in the model.
+        name: String,
+        /// Why.
+        source: SourceError,
+    },
+
+    /// A file that was written does not read back as it was; it is removed.
+    #[error("{} did not read back as it was written, and was removed: {what}; write it on another disk", path.display())]
+    Altered {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+
+    /// The file or folder cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl GgufError {
+    /// That a model has something which a file cannot say.
+    pub(crate) fn unwritable(what: String) -> Self {
+        Self::Unwritable { what, remedy: "write a folder instead, by a name that does not end in .gguf" }
+    }
 }

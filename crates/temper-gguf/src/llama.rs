@@ -1,49 +1,74 @@
-//! The architecture `llama`: names and configuration as transformers 5.23 has them, and the order of rows.
+//! The architecture `llama`: its tensors and configuration as transformers 5.23 and llama.cpp have them.
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::metadata::{Metadata, Value};
+use crate::metadata::{Metadata, Value, of_size, size};
+use crate::names::{Layout, OUTPUT_ROW, Row, Size, Sizes, Table, laid_out, same};
+use crate::settings::Settings;
 
-/// A tensor's name in transformers, and how its rows lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub name: String,
-    /// Heads whose rows are to be put back into their order; none for most tensors.
-    pub heads: Option<usize>,
-}
+/// transformers' class of a model that predicts the next token.
+const CLASS: &str = "LlamaForCausalLM";
 
-/// What is needed to read the tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Its tensors.
+pub(crate) const TABLE: Table = Table {
+    input: &[same("token_embd.weight", "model.embed_tokens.weight", &[Size::Vocab, Size::Hidden])],
+    of_layer: LAYER,
+    output: &[same("output_norm.weight", "model.norm.weight", &[Size::Hidden]), OUTPUT_ROW],
+};
+
+const LAYER: &[Row] = &[
+    same("blk.{}.attn_norm.weight", "model.layers.{}.input_layernorm.weight", &[Size::Hidden]),
+    laid_out(
+        "blk.{}.attn_q.weight",
+        "model.layers.{}.self_attn.q_proj.weight",
+        &[Size::Queries, Size::Hidden],
+        Layout::QueryHeads,
+    ),
+    laid_out(
+        "blk.{}.attn_k.weight",
+        "model.layers.{}.self_attn.k_proj.weight",
+        &[Size::Keys, Size::Hidden],
+        Layout::KeyHeads,
+    ),
+    same("blk.{}.attn_v.weight", "model.layers.{}.self_attn.v_proj.weight", &[Size::Keys, Size::Hidden]),
+    same(
+        "blk.{}.attn_output.weight",
+        "model.layers.{}.self_attn.o_proj.weight",
+        &[Size::Hidden, Size::Queries],
+    ),
+    same("blk.{}.ffn_norm.weight", "model.layers.{}.post_attention_layernorm.weight", &[Size::Hidden]),
+    same("blk.{}.ffn_gate.weight", "model.layers.{}.mlp.gate_proj.weight", &[Size::Inner, Size::Hidden]),
+    same("blk.{}.ffn_up.weight", "model.layers.{}.mlp.up_proj.weight", &[Size::Inner, Size::Hidden]),
+    same("blk.{}.ffn_down.weight", "model.layers.{}.mlp.down_proj.weight", &[Size::Hidden, Size::Inner]),
+];
+
+/// What a file says of a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Llama {
-    layers: usize,
-    heads: usize,
-    key_heads: usize,
-    hidden: usize,
-    /// Rows of the vocabulary.
-    vocab: usize,
-    /// Whether the map to the vocabulary is the token embedding.
-    pub is_tied: bool,
+    pub sizes: Sizes,
+    epsilon: f32,
+    /// The base of the frequencies of rotary positions.
+    base: f32,
 }
 
 impl Llama {
-    /// Reads the sizes.
+    /// Reads a file's metadata.
     ///
     /// # Errors
     /// What is missing or cannot be honoured.
-    pub fn of(metadata: &Metadata, vocab: usize, is_tied: bool) -> Result<Self, String> {
-        let size = |key: &str| -> Result<usize, String> {
-            let value = metadata.get(&format!("llama.{key}")).and_then(Value::as_u64);
-            let value = value.and_then(|value| usize::try_from(value).ok()).filter(|&value| value > 0);
-            value.ok_or_else(|| format!("llama.{key} is no size"))
+    pub fn of_metadata(metadata: &Metadata, vocab: usize, is_tied: bool) -> Result<Self, String> {
+        let named = |key: &str| size(metadata, &format!("llama.{key}"));
+        let or = |key: &str, other: usize| {
+            if metadata.contains_key(&format!("llama.{key}")) { named(key) } else { Ok(other) }
         };
-        let heads = size("attention.head_count")?;
-        let key_heads = match metadata.contains_key("llama.attention.head_count_kv") {
-            true => size("attention.head_count_kv")?,
-            false => heads,
-        };
-        let hidden = size("embedding_length")?;
-        if !hidden.is_multiple_of(heads) || !heads.is_multiple_of(key_heads) {
-            return Err(format!("{heads} heads over {key_heads} do not fit a width of {hidden}"));
+        let (heads, hidden) = (named("attention.head_count")?, named("embedding_length")?);
+        let head = or("attention.key_length", hidden / heads)?;
+        let values = or("attention.value_length", head)?;
+        let rotated = or("rope.dimension_count", head)?;
+        if rotated != head || values != head {
+            return Err(format!(
+                "a head has {head} places for keys and {values} for values, of which {rotated} are rotated, which is not honoured"
+            ));
         }
         for key in ["expert_count", "rope.scaling.type", "attention.sliding_window"] {
             let value = metadata.get(&format!("llama.{key}"));
@@ -53,144 +78,124 @@ impl Llama {
                 return Err(format!("llama.{key} is {value:?}, which is not honoured"));
             }
         }
-        Ok(Self { layers: size("block_count")?, heads, key_heads, hidden, vocab, is_tied })
+        let number = |key: &str| metadata.get(&format!("llama.{key}")).and_then(Value::as_f64);
+        let epsilon = number("attention.layer_norm_rms_epsilon");
+        let sizes = Sizes {
+            layers: named("block_count")?,
+            vocab,
+            positions: named("context_length")?,
+            hidden,
+            inner: named("feed_forward_length")?,
+            heads,
+            key_heads: or("attention.head_count_kv", heads)?,
+            head,
+            is_tied,
+        };
+        let epsilon = epsilon.ok_or("llama.attention.layer_norm_rms_epsilon is missing")? as f32;
+        let base = number("rope.freq_base").unwrap_or(10_000.0) as f32;
+        Self { sizes, epsilon, base }.checked()
     }
 
-    /// config.json.
+    /// Reads config.json.
     ///
     /// # Errors
-    /// What is missing.
-    pub fn config(&self, metadata: &Metadata) -> Result<Map<String, Json>, String> {
-        let number = |key: &str| metadata.get(&format!("llama.{key}")).and_then(Value::as_f64);
-        let whole = |key: &str| metadata.get(&format!("llama.{key}")).and_then(Value::as_u64);
-        let needed = |key: &str| whole(key).ok_or_else(|| format!("llama.{key} is missing"));
-        let epsilon = number("attention.layer_norm_rms_epsilon");
-        let epsilon = epsilon.ok_or("llama.attention.layer_norm_rms_epsilon is missing")?;
-        let head_dim = whole("attention.key_length").unwrap_or((self.hidden / self.heads) as u64);
-        let rotated = whole("rope.dimension_count").unwrap_or(head_dim);
-        if rotated != head_dim {
-            return Err(format!(
-                "{rotated} of {head_dim} places of a head are rotated, which is not honoured"
-            ));
+    /// What is missing, or what a file cannot say.
+    pub fn of_config(config: &Map<String, Json>) -> Result<Self, String> {
+        let settings = Settings(config);
+        settings.must_be_architecture(CLASS)?;
+        settings.must_be(&[
+            ("hidden_act", json!("silu")),
+            ("attention_bias", json!(false)),
+            ("mlp_bias", json!(false)),
+            ("partial_rotary_factor", json!(1.0)),
+            ("sliding_window", Json::Null),
+        ])?;
+        let rope = rope(settings)?;
+        let (heads, hidden) = (settings.size(&["num_attention_heads"])?, settings.size(&["hidden_size"])?);
+        let sizes = Sizes {
+            layers: settings.size(&["num_hidden_layers"])?,
+            vocab: settings.size(&["vocab_size"])?,
+            positions: settings.size(&["max_position_embeddings"])?,
+            hidden,
+            inner: settings.size(&["intermediate_size"])?,
+            heads,
+            key_heads: settings.size_or("num_key_value_heads", heads)?,
+            head: settings.size_or("head_dim", hidden / heads)?,
+            is_tied: settings.switch_or("tie_word_embeddings", false),
+        };
+        Self { sizes, epsilon: settings.number_or("rms_norm_eps", 1e-6)?, base: rope }.checked()
+    }
+
+    /// Refuses sizes that do not fit.
+    fn checked(self) -> Result<Self, String> {
+        let Sizes { hidden, heads, key_heads, head, .. } = self.sizes;
+        if !hidden.is_multiple_of(heads) || !heads.is_multiple_of(key_heads) {
+            return Err(format!("{heads} heads over {key_heads} do not fit a width of {hidden}"));
         }
-        let token = |key: &str| metadata.get(&format!("tokenizer.ggml.{key}")).and_then(Value::as_u64);
-        let config = json!({
-            "architectures": ["LlamaForCausalLM"],
+        if head == 0 || !head.is_multiple_of(2) {
+            return Err(format!("a head of {head} places has no halves to rotate"));
+        }
+        Ok(self)
+    }
+
+    /// config.json, but for the ids of tokens.
+    pub fn config(&self) -> Json {
+        let sizes = self.sizes;
+        json!({
+            "architectures": [CLASS],
             "model_type": "llama",
             "attention_bias": false,
             "attention_dropout": 0.0,
-            "bos_token_id": token("bos_token_id"),
-            "eos_token_id": token("eos_token_id"),
-            "pad_token_id": token("padding_token_id"),
-            "head_dim": head_dim,
+            "head_dim": sizes.head,
             "hidden_act": "silu",
-            "hidden_size": self.hidden,
+            "hidden_size": sizes.hidden,
             "initializer_range": 0.02,
-            "intermediate_size": needed("feed_forward_length")?,
-            "max_position_embeddings": needed("context_length")?,
+            "intermediate_size": sizes.inner,
+            "max_position_embeddings": sizes.positions,
             "mlp_bias": false,
-            "num_attention_heads": self.heads,
-            "num_hidden_layers": self.layers,
-            "num_key_value_heads": self.key_heads,
-            "rms_norm_eps": epsilon,
-            "rope_theta": number("rope.freq_base").unwrap_or(10_000.0),
-            "tie_word_embeddings": self.is_tied,
+            "num_attention_heads": sizes.heads,
+            "num_hidden_layers": sizes.layers,
+            "num_key_value_heads": sizes.key_heads,
+            "rms_norm_eps": Value::Float(self.epsilon).as_f64(),
+            "rope_theta": Value::Float(self.base).as_f64(),
+            "tie_word_embeddings": sizes.is_tied,
             "torch_dtype": "float32",
-            "vocab_size": self.vocab,
-        });
-        match config {
-            Json::Object(config) => Ok(config),
-            _ => Err("no object".into()),
-        }
+            "vocab_size": sizes.vocab,
+        })
     }
 
-    /// The name of a tensor in transformers; none for one that the architecture does not have.
-    pub fn stored(&self, name: &str) -> Option<Stored> {
-        let plain = |name: &str| Stored { name: name.into(), heads: None };
-        match name {
-            "token_embd.weight" => return Some(plain("model.embed_tokens.weight")),
-            "output_norm.weight" => return Some(plain("model.norm.weight")),
-            "output.weight" => return Some(plain("lm_head.weight")),
-            _ => {}
-        }
-        let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
-        let layer: usize = layer.parse().ok().filter(|&layer| layer < self.layers)?;
-        let (part, heads) = match part.strip_suffix(".weight")? {
-            "attn_norm" => ("input_layernorm", None),
-            "attn_q" => ("self_attn.q_proj", Some(self.heads)),
-            "attn_k" => ("self_attn.k_proj", Some(self.key_heads)),
-            "attn_v" => ("self_attn.v_proj", None),
-            "attn_output" => ("self_attn.o_proj", None),
-            "ffn_norm" => ("post_attention_layernorm", None),
-            "ffn_gate" => ("mlp.gate_proj", None),
-            "ffn_up" => ("mlp.up_proj", None),
-            "ffn_down" => ("mlp.down_proj", None),
-            _ => return None,
-        };
-        Some(Stored { name: format!("model.layers.{layer}.{part}.weight"), heads })
-    }
-
-    /// All names that a file must have.
-    pub fn needed(&self) -> Vec<String> {
-        let parts = [
-            "attn_norm",
-            "attn_q",
-            "attn_k",
-            "attn_v",
-            "attn_output",
-            "ffn_norm",
-            "ffn_gate",
-            "ffn_up",
-            "ffn_down",
-        ];
-        let of_layers =
-            (0..self.layers).flat_map(|layer| parts.map(|part| format!("blk.{layer}.{part}.weight")));
-        ["token_embd.weight".to_owned(), "output_norm.weight".to_owned()]
-            .into_iter()
-            .chain(of_layers)
-            .collect()
+    /// What a file says of it, without the architecture's name before the keys.
+    pub fn metadata(&self) -> Vec<(&'static str, Value)> {
+        let sizes = self.sizes;
+        vec![
+            ("block_count", of_size(sizes.layers)),
+            ("context_length", of_size(sizes.positions)),
+            ("embedding_length", of_size(sizes.hidden)),
+            ("feed_forward_length", of_size(sizes.inner)),
+            ("attention.head_count", of_size(sizes.heads)),
+            ("attention.head_count_kv", of_size(sizes.key_heads)),
+            ("attention.key_length", of_size(sizes.head)),
+            ("attention.value_length", of_size(sizes.head)),
+            ("attention.layer_norm_rms_epsilon", Value::Float(self.epsilon)),
+            ("rope.freq_base", Value::Float(self.base)),
+            ("rope.dimension_count", of_size(sizes.head)),
+            ("vocab_size", of_size(sizes.vocab)),
+        ]
     }
 }
 
-/// Rows of queries and keys in transformers' order. llama.cpp rotates neighbouring places, transformers the two halves of a
-/// head: its converter (`LlamaModel.permute` of convert_hf_to_gguf.py) puts the rows of the halves by turns, and this
-/// takes that back.
-///
-/// # Shapes
-/// - numbers: `[heads * places, columns]`, and so the output
-pub(crate) fn in_halves(numbers: &[f32], heads: usize, columns: usize) -> Vec<f32> {
-    let places = numbers.len() / columns / heads;
-    let row = |head: usize, place: usize| {
-        // Place p of the first half was put at 2p, of the second at 2p + 1.
-        let half = places / 2;
-        let source = if place < half { 2 * place } else { 2 * (place - half) + 1 };
-        &numbers[(head * places + source) * columns..][..columns]
+/// The base of rotary positions, of either spelling of config.json; other kinds of positions are refused.
+fn rope(settings: Settings<'_>) -> Result<f32, String> {
+    let object = |key: &str| settings.get(key).and_then(Json::as_object).filter(|object| !object.is_empty());
+    // As transformers: the old spelling takes the place of the new one.
+    let Some(rope) = object("rope_scaling").or_else(|| object("rope_parameters")).map(Settings) else {
+        return settings.number_or("rope_theta", 10_000.0);
     };
-    (0..heads).flat_map(|head| (0..places).flat_map(move |place| row(head, place))).copied().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `permute` of convert_hf_to_gguf.py: reshape(heads, 2, places / 2, ...).swapaxes(1, 2).
-    fn permuted(rows: &[f32], heads: usize) -> Vec<f32> {
-        let places = rows.len() / heads;
-        let mut out = Vec::new();
-        for head in 0..heads {
-            for place in 0..places / 2 {
-                for half in 0..2 {
-                    out.push(rows[head * places + half * (places / 2) + place]);
-                }
-            }
-        }
-        out
+    let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Json::as_str);
+    if let Some(kind) = kind.filter(|&kind| kind != "default") {
+        return Err(format!("its rotary positions are scaled ({kind}), which is not written"));
     }
-
-    #[test]
-    fn the_order_of_rows_is_taken_back() {
-        let rows: Vec<f32> = (0..24).map(|row| row as f32).collect();
-        assert_eq!(permuted(&rows, 3)[..4], [0.0, 4.0, 1.0, 5.0]);
-        assert_eq!(in_halves(&permuted(&rows, 3), 3, 1), rows);
-    }
+    rope.must_be(&[("partial_rotary_factor", json!(1.0))])?;
+    let base = if rope.get("rope_theta").is_some() { rope } else { settings };
+    base.number_or("rope_theta", 10_000.0)
 }

@@ -61,6 +61,21 @@ impl Value {
     }
 }
 
+/// A size: a whole number above zero.
+///
+/// # Errors
+/// That the key is missing or names no size.
+pub(crate) fn size(metadata: &Metadata, key: &str) -> Result<usize, String> {
+    let value = metadata.get(key).and_then(Value::as_u64);
+    let value = value.and_then(|value| usize::try_from(value).ok()).filter(|&value| value > 0);
+    value.ok_or_else(|| format!("{key} is no size"))
+}
+
+/// A size as a file says it. Sizes of models fit: others are refused where they are read.
+pub(crate) fn of_size(size: usize) -> Value {
+    Value::Unsigned(size as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Numbers, texts and lists one after the other. Nothing is allocated beyond what is there.
 
 use crate::metadata::Value;
+use crate::types;
 
 /// Lists within lists that are followed.
 const DEEPEST: usize = 4;
@@ -66,23 +67,23 @@ impl<'a> Parser<'a> {
 
     fn value_of(&mut self, kind: u32, depth: usize) -> Result<Value, String> {
         Ok(match kind {
-            0 => Value::Unsigned(u8::from_le_bytes(self.array()?).into()),
-            1 => Value::Signed(i8::from_le_bytes(self.array()?).into()),
-            2 => Value::Unsigned(u16::from_le_bytes(self.array()?).into()),
-            3 => Value::Signed(i16::from_le_bytes(self.array()?).into()),
-            4 => Value::Unsigned(self.u32()?.into()),
-            5 => Value::Signed(i32::from_le_bytes(self.array()?).into()),
-            6 => Value::Float(f32::from_le_bytes(self.array()?)),
-            7 => match self.array::<1>()?[0] {
+            types::U8 => Value::Unsigned(u8::from_le_bytes(self.array()?).into()),
+            types::I8 => Value::Signed(i8::from_le_bytes(self.array()?).into()),
+            types::U16 => Value::Unsigned(u16::from_le_bytes(self.array()?).into()),
+            types::I16 => Value::Signed(i16::from_le_bytes(self.array()?).into()),
+            types::U32 => Value::Unsigned(self.u32()?.into()),
+            types::I32 => Value::Signed(i32::from_le_bytes(self.array()?).into()),
+            types::F32 => Value::Float(f32::from_le_bytes(self.array()?)),
+            types::BOOL => match self.array::<1>()?[0] {
                 0 => Value::Bool(false),
                 1 => Value::Bool(true),
                 other => return Err(format!("{other} at byte {} is no truth value", self.place - 1)),
             },
-            8 => Value::Text(self.text()?),
-            9 if depth < DEEPEST => self.list(depth)?,
-            10 => Value::Unsigned(self.u64()?),
-            11 => Value::Signed(i64::from_le_bytes(self.array()?)),
-            12 => Value::Double(f64::from_le_bytes(self.array()?)),
+            types::TEXT => Value::Text(self.text()?),
+            types::LIST if depth < DEEPEST => self.list(depth)?,
+            types::U64 => Value::Unsigned(self.u64()?),
+            types::I64 => Value::Signed(i64::from_le_bytes(self.array()?)),
+            types::F64 => Value::Double(f64::from_le_bytes(self.array()?)),
             other => return Err(format!("{other} before byte {} is no type of a value", self.place)),
         })
     }
@@ -91,8 +92,8 @@ impl<'a> Parser<'a> {
         let kind = self.u32()?;
         // The least that a value of a type takes: a text and a list begin with a length.
         let least = match kind {
-            8 => 8,
-            9 => 12,
+            types::TEXT => 8,
+            types::LIST => 12,
             _ => 1,
         };
         let count = self.count("a list of", least)?;

@@ -1,23 +1,14 @@
 //! Files against gguf-py and transformers, and files that are damaged.
 
-use std::path::{Path, PathBuf};
+mod common;
 
+use std::path::Path;
+
+use common::{fixture, json, numbers};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use serde_json::Value as Json;
 use temper_gguf::{BlockType, GgufError, GgufFile, convert};
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
-
-fn numbers(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
-}
-
-fn json(path: &Path) -> Json {
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
 
 #[test]
 fn blocks_are_unpacked_as_by_gguf_py() {
@@ -44,22 +35,7 @@ fn a_model_is_written_as_transformers_has_it() {
     let file = GgufFile::read(&fixture("tiny.gguf")).unwrap();
     let converted = convert(&file, &out).unwrap();
     assert_eq!(converted.in_words(), "F32");
-    let (written, expected) = (
-        std::fs::read(out.join("model.safetensors")).unwrap(),
-        std::fs::read(fixture("tiny.safetensors")).unwrap(),
-    );
-    let (written, expected) =
-        (SafeTensors::deserialize(&written).unwrap(), SafeTensors::deserialize(&expected).unwrap());
-    let names = |tensors: &SafeTensors<'_>| {
-        let mut names: Vec<String> = tensors.names().into_iter().map(str::to_owned).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(names(&written), names(&expected));
-    for name in names(&expected) {
-        let (found, right) = (written.tensor(&name).unwrap(), expected.tensor(&name).unwrap());
-        assert_eq!((found.shape(), found.data()), (right.shape(), right.data()), "{name}");
-    }
+    common::assert_same_tensors(&out, "tiny.safetensors");
     let config = json(&out.join("config.json"));
     assert_eq!((&config["rms_norm_eps"], &config["rope_theta"]), (&Json::from(1e-5), &Json::from(100_000.0)));
     assert_eq!(
@@ -74,10 +50,48 @@ fn a_model_is_written_as_transformers_has_it() {
     assert!(settings["chat_template"].as_str().unwrap().contains("messages"));
 }
 
+#[test]
+fn a_gpt2_is_written_as_transformers_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("model");
+    convert(&GgufFile::read(&fixture("gpt2.gguf")).unwrap(), &out).unwrap();
+    common::assert_same_tensors(&out, "gpt2.safetensors");
+    let config = json(&out.join("config.json"));
+    for (key, value) in [("n_embd", 16), ("n_layer", 2), ("n_head", 2), ("n_positions", 64), ("n_inner", 64)]
+    {
+        assert_eq!(config[key], value, "{key}");
+    }
+    assert_eq!((&config["tie_word_embeddings"], &config["layer_norm_epsilon"]), (&true.into(), &1e-5.into()));
+    assert_eq!((config["vocab_size"].as_u64(), config["eos_token_id"].as_u64()), (Some(262), Some(0)));
+}
+
+/// `pieces.json`: merges and ids of transformers.
+#[test]
+fn pieces_are_joined_as_by_transformers() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("model");
+    convert(&GgufFile::read(&fixture("pieces.gguf")).unwrap(), &out).unwrap();
+    let (definition, expected) = (json(&out.join("tokenizer.json")), json(&fixture("pieces.json")));
+    let merges = definition["model"]["merges"].as_array().unwrap().iter();
+    let merges: Vec<String> =
+        merges.map(|pair| format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap())).collect();
+    assert_eq!(Json::from(merges), expected["merges"]);
+    let tokenizer = tokenizers::Tokenizer::from_file(out.join("tokenizer.json")).unwrap();
+    for case in expected["texts"].as_array().unwrap() {
+        let encoding = tokenizer.encode(case["text"].as_str().unwrap(), true).unwrap();
+        assert_eq!(Json::from(encoding.get_ids()), case["ids"], "{}", case["text"]);
+        assert_eq!(tokenizer.decode(encoding.get_ids(), true).unwrap(), case["decoded"].as_str().unwrap());
+    }
+}
+
 fn refused(change: impl FnOnce(&mut Vec<u8>)) -> GgufError {
-    let mut bytes = std::fs::read(fixture("tiny.gguf")).unwrap();
+    refused_of("tiny.gguf", change)
+}
+
+fn refused_of(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> GgufError {
+    let mut bytes = std::fs::read(fixture(name)).unwrap();
     change(&mut bytes);
-    let path = Path::new("tiny.gguf");
+    let path = Path::new(name);
     let folder = tempfile::tempdir().unwrap();
     let result = GgufFile::of(path, bytes).and_then(|file| convert(&file, &folder.path().join("model")));
     assert!(!folder.path().join("model").exists());
@@ -103,6 +117,13 @@ fn what_is_not_understood_is_refused_by_name() {
         let error = refused(|bytes| replace(bytes, from, to)).to_string();
         assert!(error.contains(words) && error.contains("tiny.gguf"), "{words} is not in: {error}");
     }
+    for (from, to, words) in [
+        (&b"tokenizer.ggml.scores"[..], &b"tokenizer.ggml.scoring"[..21], "tokenizer.ggml.scores is no list"),
+        (b"\x05\0\0\0\0\0\0\0llama\x12", b"\x05\0\0\0\0\0\0\0llamb\x12", "`llamb`"),
+    ] {
+        let error = refused_of("pieces.gguf", |bytes| replace(bytes, from, to)).to_string();
+        assert!(error.contains(words), "{words} is not in: {error}");
+    }
     let cut = refused(|bytes| bytes.truncate(bytes.len() - 100)).to_string();
     assert!(cut.contains("does not lie within the file"), "{cut}");
     let empty = refused(Vec::clear).to_string();
@@ -115,10 +136,11 @@ proptest! {
     /// A file with changed or missing bytes is read or refused: it never panics and never allocates beyond its size.
     #[test]
     fn damaged_files_do_not_panic(
+        name in prop::sample::select(vec!["tiny.gguf", "gpt2.gguf", "pieces.gguf"]),
         changes in prop::collection::vec((0_usize..20_000, any::<u8>()), 1..6),
         length in prop::option::of(0_usize..20_000),
     ) {
-        let mut bytes = std::fs::read(fixture("tiny.gguf")).unwrap();
+        let mut bytes = std::fs::read(fixture(name)).unwrap();
         for (place, byte) in changes {
             let place = place % bytes.len();
             bytes[place] = byte;

@@ -261,7 +261,8 @@ impl TrainError {
             Self::Data(error) => data_code(error),
             Self::File { bad_data: false, .. } => 1,
             Self::ForeignTokenizer { .. } | Self::File { .. } | Self::Unsound { .. } => 3,
-            Self::Gguf(GgufError::Io { .. } | GgufError::File(_)) => 1,
+            Self::Gguf(GgufError::Io { .. } | GgufError::File(_) | GgufError::Altered { .. }) => 1,
+            Self::Gguf(GgufError::Unwritable { .. }) => 2,
             Self::Gguf(_) => 3,
             Self::Diverged { .. } | Self::NotFinite { .. } => 6,
             Self::Replay { .. }

@@ -23,11 +23,16 @@ impl TextTokenizer {
     /// # Errors
     /// [`DataError::Io`] if a file cannot be written; nothing half-written is left.
     pub fn save(&self, dir: &Path, encode: &EncodeSettings) -> Result<(), DataError> {
-        let config = Value::Object(self.saved_config(encode));
-        temper_files::write(&dir.join("tokenizer.json"), self.definition.as_bytes())?;
-        let config = format!("{config:#}\n");
+        let (definition, config) = self.files(encode);
+        temper_files::write(&dir.join("tokenizer.json"), definition.as_bytes())?;
+        let config = format!("{:#}\n", Value::Object(config));
         temper_files::write(&dir.join("tokenizer_config.json"), config.as_bytes())?;
         Ok(())
+    }
+
+    /// tokenizer.json and tokenizer_config.json, as [`Self::save`] writes them.
+    pub fn files(&self, encode: &EncodeSettings) -> (&str, Map<String, Value>) {
+        (&self.definition, self.saved_config(encode))
     }
 
     fn saved_config(&self, encode: &EncodeSettings) -> Map<String, Value> {

@@ -8,7 +8,7 @@ use temper_hub::{HubSettings, Resolved};
 use crate::TrainError;
 
 /// Changes whenever the same file would give another folder.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// Says in a folder how its weights were packed.
 const PACKED: &str = "packed.txt";
 

@@ -4,9 +4,11 @@ pub(crate) mod adapters;
 pub(crate) mod encoding;
 pub(crate) mod files;
 mod gguf;
+mod gguf_writing;
 mod local;
 pub(crate) mod padding;
 pub(crate) mod sentence;
 
 pub use encoding::{CutOptions, ModelEncoding, RecordedEncoding};
+pub(crate) use gguf_writing::write_file;
 pub use local::LocalModel;
