@@ -77,7 +77,7 @@ impl Family for MyConfig {
             heads: vec![HeadFacts::new("MyModelForSequenceClassification", classifier, CLASSIFIER)],
             foreign: &[],
             initializer_range: 0.2,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_length },
         }
     }

@@ -39,6 +39,7 @@ fn model_files() -> Vec<Wanted> {
         "vocab.txt",
         "vocab.json",
         "merges.txt",
+        "chat_template.jinja",
         "generation_config.json",
         // What decides how a text becomes a vector: of a run, and of sentence-transformers.
         "temper.json",

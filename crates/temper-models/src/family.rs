@@ -56,8 +56,8 @@ pub struct FamilyFacts {
     pub foreign: &'static [Row],
     /// Standard deviation of freshly drawn weights.
     pub initializer_range: f64,
-    /// The same of maps whose output is added to the residual stream, where a family draws those otherwise.
-    pub residual_range: Option<f64>,
+    /// The same of weights that a family draws otherwise, by how their path ends; the first one counts.
+    pub initial: Vec<(&'static str, f64)>,
     /// The sizes that data must respect.
     pub bounds: Bounds,
 }
@@ -77,12 +77,14 @@ pub struct HeadFacts {
     pub parts: Parts,
     /// A field of config.json that it cannot be used without and that is not there.
     pub missing: Option<&'static str>,
+    /// Standard deviation of its freshly drawn output map, where it is not that of the family.
+    pub deviation: Option<f64>,
 }
 
 impl HeadFacts {
     /// A head over the whole backbone under the family's prefix.
     pub fn new(architecture: &'static str, kind: HeadKind, rows: &'static [Row]) -> Self {
-        Self { architecture, kind, rows, prefix: None, parts: Parts::ALL, missing: None }
+        Self { architecture, kind, rows, prefix: None, parts: Parts::ALL, missing: None, deviation: None }
     }
 
     /// The same under another prefix.
@@ -95,6 +97,12 @@ impl HeadFacts {
     #[must_use]
     pub fn without(self, field: &'static str) -> Self {
         Self { missing: Some(field), ..self }
+    }
+
+    /// The same with an output map that is drawn with this standard deviation.
+    #[must_use]
+    pub fn drawn_with(self, deviation: f64) -> Self {
+        Self { deviation: Some(deviation), ..self }
     }
 
     /// The same over a part of the backbone.

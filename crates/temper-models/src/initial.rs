@@ -7,20 +7,25 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::parameters::hash_of;
 use crate::weights::{Layout, Source, fill};
-use crate::{FamilyFacts, ModelError, Parameter, ParameterTable};
+use crate::{FamilyFacts, HeadFacts, ModelError, Parameter, ParameterTable};
 
-/// How paths of maps end whose output is added to the residual stream.
-const RESIDUAL: [&str; 2] = ["attention.output.weight", "ffn.outer.weight"];
+/// The path of a head's output map.
+const OUTPUT: &str = "head.output.weight";
 
 /// Fills every parameter of a model with new values.
 ///
 /// # Errors
 /// None of its own; [`fill`] has some.
-pub(crate) fn draw<M: Module>(model: M, facts: &FamilyFacts, seed: u64) -> Result<M, ModelError> {
+pub(crate) fn draw<M: Module>(
+    model: M,
+    facts: &FamilyFacts,
+    head: Option<&HeadFacts>,
+    seed: u64,
+) -> Result<M, ModelError> {
     let parameters = ParameterTable::of(&model).parameters;
     let source = |parameter: Parameter| {
         let path = parameter.path.clone();
-        let read = Box::new(move || Ok(fresh(&parameter, facts, seed)));
+        let read = Box::new(move || Ok(fresh(&parameter, facts, head, seed)));
         (path, Source { read, layout: Layout::Same })
     };
     let sources = parameters.into_iter().map(source);
@@ -28,14 +33,20 @@ pub(crate) fn draw<M: Module>(model: M, facts: &FamilyFacts, seed: u64) -> Resul
 }
 
 /// Values for a new parameter, as transformers draws them: weights from a normal distribution
-/// with the configuration's `initializer_range` (GPT-2 has a smaller one for what is added to the residual stream), biases
+/// with the configuration's `initializer_range` or what the family has for it ([`FamilyFacts::initial`]), biases
 /// zero, gains of norms one.
 ///
 /// The stream depends on the seed and the path alone, not on the order of parameters.
-pub(crate) fn fresh(parameter: &Parameter, facts: &FamilyFacts, seed: u64) -> TensorData {
-    let is_residual = RESIDUAL.iter().any(|end| parameter.path.ends_with(end));
-    let residual = facts.residual_range.filter(|_| is_residual);
-    drawn(parameter, residual.unwrap_or(facts.initializer_range), seed)
+pub(crate) fn fresh(
+    parameter: &Parameter,
+    facts: &FamilyFacts,
+    head: Option<&HeadFacts>,
+    seed: u64,
+) -> TensorData {
+    let of_output = head.and_then(|head| head.deviation).filter(|_| parameter.path == OUTPUT);
+    let own = facts.initial.iter().find(|(end, _)| parameter.path.ends_with(end));
+    let deviation = of_output.or(own.map(|(_, deviation)| *deviation)).unwrap_or(facts.initializer_range);
+    drawn(parameter, deviation, seed)
 }
 
 fn drawn(parameter: &Parameter, deviation: f64, seed: u64) -> TensorData {

@@ -230,7 +230,7 @@ pub(crate) fn fill_from<M: Module>(
     plan: Plan,
     checkpoint: &Checkpoint,
     facts: &FamilyFacts,
-    seed: u64,
+    head: &ResolvedHead,
 ) -> Result<(M, Vec<String>), ModelError> {
     let mut sources = HashMap::new();
     for place in plan.filled {
@@ -239,7 +239,7 @@ pub(crate) fn fill_from<M: Module>(
         sources.extend(StoredParts::new(checkpoint, name, place, parameters, facts.weights.groups).sources());
     }
     for parameter in &plan.new {
-        let read = Box::new(move || Ok(fresh(parameter, facts, seed)));
+        let read = Box::new(move || Ok(fresh(parameter, facts, head.facts.as_ref(), head.seed())));
         sources.insert(parameter.path.clone(), Source { read, layout: Layout::Same });
     }
     let model = fill(model, sources)?;

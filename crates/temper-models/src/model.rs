@@ -86,7 +86,7 @@ impl<B: BackboneModule> Model<B> {
         let plan =
             plan(model.parameters().parameters, &checkpoint, config.facts(), &head).map_err(quantised)?;
         let dropped = plan.dropped.clone();
-        let (model, new) = fill_from(model, plan, &checkpoint, config.facts(), head.seed())?;
+        let (model, new) = fill_from(model, plan, &checkpoint, config.facts(), &head)?;
         Ok(Loaded { model, config, new, dropped })
     }
 
@@ -98,7 +98,7 @@ impl<B: BackboneModule> Model<B> {
     pub fn random(config: &ModelConfig<B>, seed: u64, device: &Device) -> Result<Self, ModelError> {
         let (config, head) = ResolvedHead::of(config.clone(), &HeadRequest::FromConfig)?;
         let model = build(&config, &head, device)?;
-        draw(model, config.facts(), seed)
+        draw(model, config.facts(), head.facts.as_ref(), seed)
     }
 
     /// A model without a checkpoint, to be trained from scratch for a task: every parameter is new, drawn by the seed of
@@ -112,7 +112,7 @@ impl<B: BackboneModule> Model<B> {
         device: &Device,
     ) -> Result<Loaded<B>, ModelError> {
         let (config, head) = ResolvedHead::of(config, head)?;
-        let model = draw(build(&config, &head, device)?, config.facts(), head.seed())?;
+        let model = draw(build(&config, &head, device)?, config.facts(), head.facts.as_ref(), head.seed())?;
         let new = model.parameters().parameters.into_iter().map(|parameter| parameter.path).collect();
         Ok(Loaded { model, config, new, dropped: Vec::new() })
     }

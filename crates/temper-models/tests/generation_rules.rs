@@ -77,7 +77,7 @@ impl Family for ChainConfig {
             heads: vec![HeadFacts::new("ChainLM", head, &[])],
             foreign: &[],
             initializer_range: 0.02,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds { vocab_size, max_positions: self.max_positions },
         }
     }

@@ -5,6 +5,9 @@ mod common;
 use common::{Bench, assert_fails, assert_succeeds, interrupt, stdout};
 use serde_json::{Value, json};
 
+const TEMPLATE: &str = "{% for m in messages %}{{ m.content }} {% if m.role == 'user' %}.\
+                        {% else %}, {% endif %}{% endfor %}";
+
 /// A bench with a new decoder's configuration beside BERT's tokenizer.
 fn bench() -> Bench {
     let bench = Bench::new();
@@ -15,10 +18,7 @@ fn bench() -> Bench {
         "bos_token_id": 2, "eos_token_id": 3
     });
     bench.write("decoder.json", &config.to_string());
-    let settings = json!({
-        "eos_token": "[SEP]", "chat_template": "{% for m in messages %}{{ m.content }} {% if m.role == 'user' %}.\
-         {% else %}, {% endif %}{% endfor %}"
-    });
+    let settings = json!({"eos_token": "[SEP]", "chat_template": TEMPLATE});
     bench.write("model/tokenizer_config.json", &settings.to_string());
     bench
 }
@@ -191,6 +191,9 @@ fn chats_are_learned_and_answered() {
     assert_fails(&train(&bench, "chats.jsonl", "no", &flags), 3, &["chats.jsonl, row 1", "chat_template"]);
     let output = bench.run(&["generate", "./model", "--chat", "--prompt", "x"]);
     assert_eq!(output.status.code(), Some(2));
+    // As transformers 5 saves it.
+    bench.write("model/chat_template.jinja", TEMPLATE);
+    assert_succeeds(&train(&bench, "chats.jsonl", "jinja", &[&flags[..], &["--max-steps", "2"]].concat()));
 }
 
 /// Masked tokens are learned under draws that a resumed run repeats, filled in, and a classifier starts from the model.

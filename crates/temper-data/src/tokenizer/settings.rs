@@ -9,6 +9,16 @@ use super::read_object;
 use crate::DataError;
 
 const CONFIG: &str = "tokenizer_config.json";
+/// The template of chats as transformers 5 saves it: a file of its own, which comes before the one in [`CONFIG`].
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
+
+fn with_chat_template(mut config: Map<String, Value>, file: &Path) -> Result<Map<String, Value>, DataError> {
+    if file.is_file() {
+        let text = std::fs::read_to_string(file).map_err(|error| DataError::io(file, error))?;
+        config.insert("chat_template".into(), text.into());
+    }
+    Ok(config)
+}
 
 /// The settings of one folder.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +45,7 @@ impl Settings {
         model.retain(|key, _| ["model_type", "tokenizer_class"].contains(&key.as_str()));
         let settings = Self {
             dir: dir.to_path_buf(),
-            config: object(CONFIG)?,
+            config: with_chat_template(object(CONFIG)?, &dir.join(CHAT_TEMPLATE))?,
             special: object("special_tokens_map.json")?,
             added: object("added_tokens.json")?,
             model,

@@ -224,7 +224,7 @@ impl Family for BartConfig {
             heads: self.heads(),
             foreign: &[],
             initializer_range: self.init_std,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }

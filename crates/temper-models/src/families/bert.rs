@@ -186,7 +186,7 @@ impl Family for BertConfig {
             heads: self.heads(),
             foreign: OTHER_HEADS,
             initializer_range: self.initializer_range,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }

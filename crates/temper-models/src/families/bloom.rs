@@ -145,7 +145,7 @@ impl Family for BloomConfig {
             ],
             foreign: &[],
             initializer_range: self.initializer_range,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: usize::MAX },
         }
     }

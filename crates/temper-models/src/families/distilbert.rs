@@ -155,7 +155,7 @@ impl Family for DistilBertConfig {
             heads: self.heads(),
             foreign: &[],
             initializer_range: self.initializer_range,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }

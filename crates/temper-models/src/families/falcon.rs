@@ -279,7 +279,7 @@ impl Family for FalconConfig {
             heads: self.heads(),
             foreign: &[],
             initializer_range: self.initializer_range,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions },
         }
     }

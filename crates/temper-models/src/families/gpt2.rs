@@ -165,13 +165,18 @@ impl Family for Gpt2Config {
             ],
             foreign: OTHER_HEADS,
             initializer_range: self.initializer_range,
-            residual_range: Some(self.initializer_range / (2.0 * self.n_layer as f64).sqrt()),
+            initial: RESIDUAL
+                .map(|end| (end, self.initializer_range / (2.0 * self.n_layer as f64).sqrt()))
+                .into(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.n_positions },
         }
     }
 }
 
 /// Where each tensor of a checkpoint goes.
+/// Maps whose output is added to the residual stream: so many of them that they are drawn with a smaller deviation.
+const RESIDUAL: [&str; 2] = ["attention.output.weight", "ffn.outer.weight"];
+
 const WEIGHTS: WeightMap = WeightMap {
     prefix: "transformer.",
     groups: 1,

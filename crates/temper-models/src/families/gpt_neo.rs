@@ -188,7 +188,7 @@ impl Family for GptNeoConfig {
             ],
             foreign: &[],
             initializer_range: self.initializer_range,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }

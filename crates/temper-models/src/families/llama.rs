@@ -216,7 +216,7 @@ impl Family for LlamaConfig {
             heads: self.heads(),
             foreign: &[],
             initializer_range: self.initializer_range,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }

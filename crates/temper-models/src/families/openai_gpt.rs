@@ -129,7 +129,7 @@ impl Family for OpenAiGptConfig {
             ],
             foreign: OTHER_HEADS,
             initializer_range: self.initializer_range,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.n_positions },
         }
     }

@@ -133,7 +133,7 @@ impl Family for RobertaConfig {
             heads: self.heads(),
             foreign: &[],
             initializer_range: self.bert.initializer_range,
-            residual_range: None,
+            initial: Vec::new(),
             bounds: Bounds {
                 vocab_size: self.bert.vocab_size,
                 max_positions: self.bert.max_position_embeddings - self.first_position(),

@@ -208,18 +208,31 @@ impl T5Config {
         RelativeBuckets { buckets: (0..=2 * reach).map(|place| row(place) as u32).collect(), zero_at: reach }
     }
 
+    /// Attention has no factor on its scores: the map of queries is drawn as if it had.
+    fn initial(&self) -> Vec<(&'static str, f64)> {
+        let deviation = |inputs: usize| self.initializer_factor * (inputs as f64).powf(-0.5);
+        vec![
+            ("attention.query.weight", deviation(self.d_model * self.d_kv)),
+            ("attention.output.weight", deviation(self.num_heads * self.d_kv)),
+            ("ffn.outer.weight", deviation(self.d_ff)),
+            ("token_embedding.weight", self.initializer_factor),
+        ]
+    }
+
     fn heads(&self) -> Vec<HeadFacts> {
         let is_scaled = self.scale_decoder_outputs.unwrap_or(self.tie_word_embeddings != Some(false));
         let scale = if is_scaled { (self.d_model as f64).powf(-0.5) } else { 1.0 };
         let language = LanguageModelConfig { scale, ..LanguageModelConfig::plain(self.vocab_size, true) };
         let (language, dropout) = (HeadKind::Seq2SeqLm(language), self.classifier_dropout);
+        let factor = self.initializer_factor;
         vec![
-            HeadFacts::new("T5ForConditionalGeneration", language.clone(), LANGUAGE_MODEL),
-            HeadFacts::new("T5WithLMHeadModel", language, LANGUAGE_MODEL), // Its name in old files.
+            HeadFacts::new("T5ForConditionalGeneration", language.clone(), LANGUAGE_MODEL).drawn_with(factor),
+            HeadFacts::new("T5WithLMHeadModel", language, LANGUAGE_MODEL).drawn_with(factor), // Its name in old files.
             sequence_labels("T5ForSequenceClassification", dropout, self.eos_token_id).under("transformer."),
             HeadFacts::new("T5ForTokenClassification", HeadKind::TokenClassification { dropout }, TOKENS)
                 .under("transformer.")
-                .over(Parts::ENCODER),
+                .over(Parts::ENCODER)
+                .drawn_with(factor),
             HeadFacts::new("T5ForQuestionAnswering", HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN),
         ]
     }
@@ -262,9 +275,8 @@ impl Family for T5Config {
             weights: WeightMap { prefix: "", groups: 1, rows },
             heads: self.heads(),
             foreign: &[],
-            // Of most new heads; transformers draws a new classifier of tokens wider.
             initializer_range: self.initializer_factor * (self.d_model as f64).powf(-0.5),
-            residual_range: None,
+            initial: self.initial(),
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: usize::MAX },
         }
     }

@@ -10,9 +10,6 @@ use temper_models::weights::Checkpoint;
 use super::LocalModel;
 use crate::TrainError;
 
-/// The template of chats as transformers 5 saves it; it goes before the one of tokenizer_config.json.
-const CHAT_TEMPLATE: &str = "chat_template.jinja";
-
 /// Writes a model as a file for llama.cpp, with its tokenizer.json and tokenizer_config.json. Its weights are read one
 /// tensor at a time.
 ///
@@ -21,17 +18,12 @@ const CHAT_TEMPLATE: &str = "chat_template.jinja";
 pub(crate) fn write_file(
     local: &LocalModel,
     config: &ModelConfig,
-    (definition, mut tokenizer_config): (&str, Map<String, Value>),
+    (definition, tokenizer_config): (&str, Map<String, Value>),
     packing: Packing,
     out: &Path,
 ) -> Result<Converted, TrainError> {
     let definition =
         serde_json::from_str(definition).map_err(|error| TrainError::content(&local.dir, error))?;
-    let template = local.dir.join(CHAT_TEMPLATE);
-    if template.is_file() {
-        let text = std::fs::read_to_string(&template).map_err(|error| TrainError::file(&template, error))?;
-        tokenizer_config.insert("chat_template".into(), text.into());
-    }
     let id = local.resolved.id.trim_end_matches('/');
     let name = id.rsplit('/').next().unwrap_or(id);
     let model = SourceModel {
