@@ -1,4 +1,4 @@
-"""Train a model that writes a text for a text with transformers: the run that Temper is compared with.
+"""Train a text-to-text model with transformers: the run that Temper is compared with.
 
 The data is a folder of JSON lines with `source` and `target`. The training is that of `course.py`;
 an evaluation writes the most probable token at each step.
@@ -72,7 +72,7 @@ def read(
 def evaluate(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, split: Pairs, longest: int
 ) -> Metrics:
-    """Return ROUGE-L of what the model writes, the share of exact texts, and the loss of the targets."""
+    """Return ROUGE-L and exact match of the generated texts, and the loss of the targets."""
     model.eval()
     scorer = RougeScorer(["rougeL"], use_stemmer=False)
     rouge, exact, loss, tokens = 0.0, 0, 0.0, 0

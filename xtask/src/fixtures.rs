@@ -14,6 +14,7 @@ pub fn write(environment: &Environment) -> Result<ExitCode> {
         // On the models of the zoo.
         ("padding_fixture.py", "crates/temper-models/tests/fixtures"),
         ("autocast_fixture.py", "crates/temper-models/tests/fixtures"),
+        ("initial_fixture.py", "crates/temper-models/tests/fixtures"),
         ("chat_fixture.py", "crates/temper-data/tests/fixtures/chats"),
         ("lora_fixture.py", "crates/temper-freeze/tests/fixtures"),
         ("gguf_fixture.py", "crates/temper-gguf/tests/fixtures"),
