@@ -147,6 +147,10 @@ def load_model(arguments: argparse.Namespace) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(arguments.from_scratch)
         return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
     model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32)
+    if arguments.last_layers:
+        model.requires_grad_(False)
+        for part in [*model.model.layers[-arguments.last_layers :], model.model.norm]:
+            part.requires_grad_(True)
     if not arguments.lora_rank:
         return model
     settings: Any = LoraConfig(
@@ -166,6 +170,7 @@ def main() -> None:
     )
     parser.add_argument("--from-scratch", type=Path, help="config.json of a new model")
     parser.add_argument("--lora-rank", type=int)
+    parser.add_argument("--last-layers", type=int, help="train only the last layers and the norm")
     arguments = parser.parse_args()
     course.begin(arguments)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)

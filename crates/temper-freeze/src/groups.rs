@@ -7,7 +7,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::FreezeError;
-use crate::strategy::anchored;
+use crate::path_regex::anchored;
 
 /// Groups of parameters that train; what no group names is frozen.
 ///

@@ -16,6 +16,7 @@ mod groups;
 mod levels;
 pub mod lora;
 mod optimizer;
+mod path_regex;
 mod picked;
 mod plan;
 mod proof;

@@ -3,7 +3,7 @@
 use temper_models::{ParameterTable, is_adapter};
 
 use crate::levels::{Stacks, is_bias, is_embedding, is_head, is_norm};
-use crate::strategy::unanchored;
+use crate::path_regex::unanchored;
 use crate::{FreezeError, Strategy};
 
 /// Refuses a strategy that this model cannot have.

@@ -7,6 +7,7 @@ use regex::Regex;
 
 use crate::FreezeError;
 use crate::groups::TrainedGroups;
+use crate::path_regex::{anchored, unanchored};
 
 /// Which parameters train, and from when on.
 ///
@@ -125,11 +126,6 @@ fn pace_of(given: &str) -> Option<Pace> {
     Some(if epochs.is_some() { Pace::Epochs(number) } else { Pace::Steps(number) })
 }
 
-/// The whole path must match: `layers.1` is not `layers.10`.
-pub(crate) fn anchored(pattern: &str) -> Result<Regex, regex::Error> {
-    Regex::new(&format!("^(?:{pattern})$"))
-}
-
 impl fmt::Display for Strategy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -152,11 +148,6 @@ impl fmt::Display for Strategy {
             Self::Groups(groups) => write!(out, "{groups}"),
         }
     }
-}
-
-/// A pattern as it was given.
-pub(crate) fn unanchored(pattern: &str) -> &str {
-    pattern.strip_prefix("^(?:").and_then(|rest| rest.strip_suffix(")$")).unwrap_or(pattern)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Mutations of bytes.
 
 use crate::Random;
-use crate::shape::LARGEST;
+
+/// The largest input in bytes: larger ones take too long.
+pub(crate) const LARGEST: usize = 1 << 20;
 
 /// Numbers at which programs err, whatever their width.
 const INTERESTING: [u64; 24] = [

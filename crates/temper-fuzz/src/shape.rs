@@ -1,9 +1,7 @@
 //! What a file is made of decides how it is mutated.
 
+use crate::bytes::LARGEST;
 use crate::{Random, bytes, framed, json, text};
-
-/// Larger inputs would test patience.
-pub(crate) const LARGEST: usize = 1 << 20;
 
 /// What a file is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

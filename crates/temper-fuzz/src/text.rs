@@ -1,6 +1,6 @@
 //! Mutations of text: its numbers, its delimiters, its lines, and characters that are trouble.
 
-use crate::shape::LARGEST;
+use crate::bytes::LARGEST;
 use crate::{Random, bytes};
 
 /// Numbers at which programs err, and what only looks like one.

@@ -13,8 +13,8 @@ use tokio::time::sleep;
 use url::{ParseError, Url};
 
 use crate::announced::{Announced, Unusable};
-use crate::client::{Failure, RETRIES, may_pass, refusal};
 use crate::error::with_causes;
+use crate::failure::{Failure, RETRIES, may_pass, refusal};
 
 /// The first of the growing waits between tries: 1.4 s in all.
 const FIRST_WAIT: Duration = Duration::from_millis(200);

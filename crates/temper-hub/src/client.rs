@@ -13,7 +13,7 @@ use std::time::Duration;
 use hf_hub::repository::download::HFByteStream;
 use hf_hub::{HFClient, HFError, HFRepository, RepoType, split_id};
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use reqwest::{Client, ClientBuilder, StatusCode};
+use reqwest::{Client, ClientBuilder};
 use tokio::runtime::{self, Runtime};
 use tokio::time::timeout;
 use url::Url;
@@ -22,27 +22,13 @@ use crate::announced::Announced;
 use crate::announcing::Asking;
 use crate::environment;
 use crate::error::with_causes;
+use crate::failure::{Failure, RETRIES, refusal};
 use crate::settings::HubSettings;
 use crate::source::RepoKind;
 use crate::watch::Watch;
 
-/// Tries of one request beyond the first.
-pub(crate) const RETRIES: usize = 3;
 /// hf-hub waits at random up to 2, 4 and 8 times as long between them.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-
-/// Why a request brought nothing.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// There is no such file.
-    Missing,
-    /// The Hub answers, and says no.
-    Refused { status: u16, hint: String },
-    /// Its answer cannot be used.
-    Unusable(String),
-    /// It does not answer, not now, or is no Hub.
-    Away(String),
-}
 
 /// A file of a repository at a revision. All names in it were checked before.
 pub(crate) struct HubFile<'a> {
@@ -203,31 +189,6 @@ fn failure(error: HFError) -> Failure {
             refusal(context.status, context.error_code.as_deref(), context.server_message.as_deref())
         }
         error => Failure::Away(with_causes(&error)),
-    }
-}
-
-/// Whether a status says not now: a timeout, a rate limit, a fault of the server.
-pub(crate) fn may_pass(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
-}
-
-/// What a status other than success means. `code` and `message` are the Hub's, if it says any.
-pub(crate) fn refusal(status: StatusCode, code: Option<&str>, message: Option<&str>) -> Failure {
-    let refused = |hint: String| Failure::Refused { status: status.as_u16(), hint };
-    let token = "put a token of an account with access into HF_TOKEN";
-    match (status, code) {
-        (StatusCode::NOT_FOUND, _) => Failure::Missing,
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some("GatedRepo")) => {
-            refused(format!("It is gated: accept its terms on its page on the Hub, then {token}"))
-        }
-        // The Hub gives this answer for private and for missing repositories alike.
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-            refused(format!("It is private or gated, or does not exist: check the name, or {token}"))
-        }
-        _ if status.is_client_error() && !may_pass(status) => {
-            refused(message.unwrap_or_default().to_string())
-        }
-        _ => Failure::Away(format!("it answers {status}")),
     }
 }
 

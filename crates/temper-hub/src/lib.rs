@@ -26,6 +26,7 @@ mod catalogue;
 mod client;
 mod environment;
 mod error;
+mod failure;
 mod files;
 mod hub;
 mod hub_cache;

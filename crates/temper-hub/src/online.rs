@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::path::PathBuf;
 
-use crate::client::{Failure, HubClient, HubFile};
+use crate::client::{HubClient, HubFile};
 use crate::environment;
 use crate::error::HubError;
+use crate::failure::Failure;
 use crate::files::wait_for;
 use crate::hub_cache::{CachedFile, RepositoryCache, Tag};
 use crate::place::{Place, measured};

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::announced::Announced;
-use crate::client::{Content, Failure, HubClient, HubFile};
+use crate::client::{Content, HubClient, HubFile};
 use crate::error::HubError;
+use crate::failure::Failure;
 use crate::progress::DownloadBar;
 use crate::verify::{Hashing, Mismatch};
 use temper_files::read_in_pieces;

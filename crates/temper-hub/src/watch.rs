@@ -14,7 +14,7 @@ use std::task::Poll;
 use reqwest::{Method, StatusCode, retry};
 use url::Url;
 
-use crate::client::{Failure, RETRIES, may_pass, refusal};
+use crate::failure::{Failure, RETRIES, may_pass, refusal};
 
 /// Looks at the answers to one client. Its clones see the same.
 #[derive(Clone, Default)]

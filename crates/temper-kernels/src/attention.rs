@@ -7,7 +7,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Dispatch, TensorMetadata};
+use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
 use crate::attention_call::Attention;
@@ -18,7 +18,7 @@ use crate::cpu::{
     AttentionGradients, AttentionInputs, AttentionOutput, AttentionResult, attention_backward,
     attention_forward,
 };
-use crate::extension::KernelOps;
+use crate::optional::Optional;
 #[cfg(feature = "gpu")]
 use crate::{backend::has_gpu_kernels, gpu_attention};
 
@@ -88,38 +88,56 @@ impl<B: CpuBackend> Operands<B> {
     }
 }
 
-pub(crate) fn forward<B: CpuBackend>(
-    query: FloatTensor<B>,
-    key: FloatTensor<B>,
-    value: FloatTensor<B>,
-    relative: Option<FloatTensor<B>>,
-    call: Arc<Attention>,
-) -> FloatTensor<B> {
-    let operands = Operands::<B> { query, key, value, relative, call };
-    let computed = operands.with_inputs(attention_forward);
-    operands.tensor_like(computed.output, &operands.query)
+/// Attention as one operation, with a backward pass of its own.
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+pub(crate) trait AttentionOps: Backend {
+    fn fused_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        #[extension_type] relative: Optional<Self>,
+        call: Arc<Attention>,
+    ) -> FloatTensor<Self>;
 }
 
-pub(crate) fn forward_tracked<B: CpuBackend, C: CheckpointStrategy>(
-    query: FloatTensor<Autodiff<B, C>>,
-    key: FloatTensor<Autodiff<B, C>>,
-    value: FloatTensor<Autodiff<B, C>>,
-    relative: Option<FloatTensor<Autodiff<B, C>>>,
-    call: Arc<Attention>,
-) -> FloatTensor<Autodiff<B, C>> {
-    let [(query, query_node), (key, key_node), (value, value_node)] =
-        [query, key, value].map(|tensor| tensor.into_parts());
-    let (relative, relative_node) = relative.map(|relative| relative.into_parts()).unzip();
-    let operands = Operands::<B> { query, key, value, relative, call };
-    let AttentionOutput { output, log_sum_exp } = operands.with_inputs(attention_forward);
-    let output = operands.tensor_like(output, &operands.query);
-    let state = State { operands, output: output.clone(), log_sum_exp: log_sum_exp.into() };
-    match relative_node {
-        Some(relative_node) => {
-            let parents = [query_node, key_node, value_node, relative_node];
-            record::<B, C, _, 4>(AttentionBackward, parents, state, output)
+impl<B: CpuBackend> AttentionOps for B {
+    fn fused_attention(
+        query: FloatTensor<B>,
+        key: FloatTensor<B>,
+        value: FloatTensor<B>,
+        relative: Optional<B>,
+        call: Arc<Attention>,
+    ) -> FloatTensor<B> {
+        let operands = Operands::<B> { query, key, value, relative: relative.into_option(), call };
+        let computed = operands.with_inputs(attention_forward);
+        operands.tensor_like(computed.output, &operands.query)
+    }
+}
+
+impl<B: CpuBackend, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
+    fn fused_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        relative: Optional<Self>,
+        call: Arc<Attention>,
+    ) -> FloatTensor<Self> {
+        let [(query, query_node), (key, key_node), (value, value_node)] =
+            [query, key, value].map(|tensor| tensor.into_parts());
+        let (relative, relative_node) = relative.into_option().map(|relative| relative.into_parts()).unzip();
+        let operands = Operands::<B> { query, key, value, relative, call };
+        let AttentionOutput { output, log_sum_exp } = operands.with_inputs(attention_forward);
+        let output = operands.tensor_like(output, &operands.query);
+        let state = State { operands, output: output.clone(), log_sum_exp: log_sum_exp.into() };
+        match relative_node {
+            Some(relative_node) => {
+                let parents = [query_node, key_node, value_node, relative_node];
+                record::<B, C, _, 4>(AttentionBackward, parents, state, output)
+            }
+            None => {
+                record::<B, C, _, 3>(AttentionBackward, [query_node, key_node, value_node], state, output)
+            }
         }
-        None => record::<B, C, _, 3>(AttentionBackward, [query_node, key_node, value_node], state, output),
     }
 }
 

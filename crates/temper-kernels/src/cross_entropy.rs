@@ -7,14 +7,13 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, Dispatch, TensorMetadata};
+use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Int, Tensor};
 
 use crate::autodiff::record;
 use crate::backend::{CpuBackend, is_fused};
 use crate::composed;
 use crate::cpu;
-use crate::extension::KernelOps;
 
 /// The cross-entropy in nats of every row; zero, with no gradient, where the target is negative
 /// (PyTorch's -100).
@@ -32,23 +31,30 @@ fn targets<B: CpuBackend>(targets: IntTensor<B>) -> Vec<Option<usize>> {
     B::into_integers(targets).into_iter().map(|target| usize::try_from(target).ok()).collect()
 }
 
-pub(crate) fn forward<B: CpuBackend>(logits: FloatTensor<B>, goals: IntTensor<B>) -> FloatTensor<B> {
-    let [rows, _] = logits.shape().dims();
-    let computed = cpu::cross_entropy(&B::values(&logits), &targets::<B>(goals));
-    B::tensor(computed.losses, [rows], &logits.device())
+/// The cross-entropy as one operation, with a backward pass of its own.
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+pub(crate) trait CrossEntropyOps: Backend {
+    fn fused_cross_entropy(logits: FloatTensor<Self>, goals: IntTensor<Self>) -> FloatTensor<Self>;
 }
 
-pub(crate) fn forward_tracked<B: CpuBackend, C: CheckpointStrategy>(
-    logits: FloatTensor<Autodiff<B, C>>,
-    goals: IntTensor<B>,
-) -> FloatTensor<Autodiff<B, C>> {
-    let (logits, node) = logits.into_parts();
-    let [rows, _] = logits.shape().dims();
-    let targets = targets::<B>(goals);
-    let computed = cpu::cross_entropy(&B::values(&logits), &targets);
-    let output = B::tensor(computed.losses, [rows], &logits.device());
-    let state = State { logits, targets: targets.into(), log_sum_exp: computed.log_sum_exp.into() };
-    record::<B, C, _, 1>(CrossEntropyBackward, [node], state, output)
+impl<B: CpuBackend> CrossEntropyOps for B {
+    fn fused_cross_entropy(logits: FloatTensor<B>, goals: IntTensor<B>) -> FloatTensor<B> {
+        let [rows, _] = logits.shape().dims();
+        let computed = cpu::cross_entropy(&B::values(&logits), &targets::<B>(goals));
+        B::tensor(computed.losses, [rows], &logits.device())
+    }
+}
+
+impl<B: CpuBackend, C: CheckpointStrategy> CrossEntropyOps for Autodiff<B, C> {
+    fn fused_cross_entropy(logits: FloatTensor<Self>, goals: IntTensor<Self>) -> FloatTensor<Self> {
+        let (logits, node) = logits.into_parts();
+        let [rows, _] = logits.shape().dims();
+        let targets = targets::<B>(goals);
+        let computed = cpu::cross_entropy(&B::values(&logits), &targets);
+        let output = B::tensor(computed.losses, [rows], &logits.device());
+        let state = State { logits, targets: targets.into(), log_sum_exp: computed.log_sum_exp.into() };
+        record::<B, C, _, 1>(CrossEntropyBackward, [node], state, output)
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -7,13 +7,12 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, Dispatch, TensorMetadata};
+use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
 use crate::autodiff::record;
 use crate::backend::{CpuBackend, is_fused};
 use crate::cpu::{Lookup, embed, embed_backward};
-use crate::extension::KernelOps;
 use crate::{RowIndex, composed};
 
 /// The rows of a table with the given ids.
@@ -41,19 +40,26 @@ fn look_up<B: CpuBackend>(table: &FloatTensor<B>, ids: &[usize]) -> FloatTensor<
     B::tensor(values, [ids.len(), width], &table.device())
 }
 
-pub(crate) fn forward<B: CpuBackend>(table: FloatTensor<B>, tokens: IntTensor<B>) -> FloatTensor<B> {
-    look_up::<B>(&table, &ids::<B>(tokens))
+/// The lookup as one operation, with a backward pass of its own.
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+pub(crate) trait EmbeddingOps: Backend {
+    fn fused_embedding(table: FloatTensor<Self>, tokens: IntTensor<Self>) -> FloatTensor<Self>;
 }
 
-pub(crate) fn forward_tracked<B: CpuBackend, C: CheckpointStrategy>(
-    table: FloatTensor<Autodiff<B, C>>,
-    tokens: IntTensor<B>,
-) -> FloatTensor<Autodiff<B, C>> {
-    let (table, table_node) = table.into_parts();
-    let ids = ids::<B>(tokens);
-    let output = look_up::<B>(&table, &ids);
-    let state = State { ids: ids.into(), table: table.shape().dims() };
-    record::<B, C, _, 1>(EmbeddingBackward, [table_node], state, output)
+impl<B: CpuBackend> EmbeddingOps for B {
+    fn fused_embedding(table: FloatTensor<B>, tokens: IntTensor<B>) -> FloatTensor<B> {
+        look_up::<B>(&table, &ids::<B>(tokens))
+    }
+}
+
+impl<B: CpuBackend, C: CheckpointStrategy> EmbeddingOps for Autodiff<B, C> {
+    fn fused_embedding(table: FloatTensor<Self>, tokens: IntTensor<Self>) -> FloatTensor<Self> {
+        let (table, table_node) = table.into_parts();
+        let ids = ids::<B>(tokens);
+        let output = look_up::<B>(&table, &ids);
+        let state = State { ids: ids.into(), table: table.shape().dims() };
+        record::<B, C, _, 1>(EmbeddingBackward, [table_node], state, output)
+    }
 }
 
 #[derive(Clone, Debug)]

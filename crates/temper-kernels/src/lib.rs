@@ -8,17 +8,18 @@
 //! there is no padding. [`Sequences`] says where each sequence begins and ends.
 
 mod activation;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
 mod attention;
 mod attention_call;
 mod autodiff;
 mod backend;
 pub mod composed;
 pub mod cpu;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // As above.
 mod cross_entropy;
 mod dropout;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // As above.
 mod embedding;
-#[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
-mod extension;
 mod gate;
 #[cfg(feature = "gpu")]
 pub mod gpu;

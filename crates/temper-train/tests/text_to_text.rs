@@ -1,4 +1,4 @@
-//! A text of a text with a tiny T5 that begins from nothing: it learns, resumes, is scored again, and writes.
+//! Text to text with a tiny T5 trained from scratch: it learns, resumes, is evaluated again, and generates.
 
 mod common;
 

@@ -1,20 +1,17 @@
-//! Kills and power cuts over `temper merge`: its folder is complete or absent, and neighbours stay.
+//! What `temper merge` has to leave after any end: its folder complete or absent, and neighbours untouched.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::crash::Order;
 use super::disk::{ROOT, Tree};
-use super::draw::Draw;
-use super::lab::{Lab, Verdict};
-use super::process::{Injection, injected, log_in, run};
+use super::process::run;
 use super::recording::{Phase, Recording};
 
 /// The folder that is written, and those that look like its scratch folders.
-const MERGED: &str = "merged";
+pub const MERGED: &str = "merged";
 const NEIGHBOURS: [&str; 2] = ["merged.old", "merged.partial"];
 
 type Listing = BTreeMap<String, Option<Vec<u8>>>;
@@ -22,7 +19,8 @@ type Listing = BTreeMap<String, Option<Vec<u8>>>;
 /// An uninterrupted merge.
 pub struct Merge {
     expected: Listing,
-    recording: Recording,
+    /// What it does to its files.
+    pub recording: Recording,
 }
 
 impl Merge {
@@ -33,8 +31,13 @@ impl Merge {
         Ok(Self { expected: listing(&out.join(MERGED))?, recording })
     }
 
-    /// Everything that is wrong with what a strike left, after the same command once more where it left nothing.
-    fn losses(&self, lab: &Lab, folder: &Path, phase: Phase) -> Result<Vec<String>> {
+    /// Everything that is wrong after a strike at a phase. Where it left nothing, the same command runs once more.
+    pub fn losses(
+        &self,
+        command: impl Fn(&Path) -> Vec<OsString>,
+        folder: &Path,
+        phase: Phase,
+    ) -> Result<Vec<String>> {
         let out = folder.join("out");
         let merged = out.join(MERGED);
         let mut losses = Vec::new();
@@ -42,7 +45,7 @@ impl Merge {
             if phase == Phase::Finished {
                 losses.push("the merged model is gone after exit code 0".to_owned());
             }
-            let ended = run(&command(lab, &merged), folder)?;
+            let ended = run(&command(&merged), folder)?;
             if ended.code() != Some(0) {
                 losses.push(format!("the same command ended with {}: {}", ended.says(), ended.stderr.trim()));
                 return Ok(losses);
@@ -59,38 +62,8 @@ impl Merge {
     }
 }
 
-/// One trial with a kill.
-pub fn kill(lab: &Lab, draw: &mut Draw, folder: &Path) -> Result<Verdict> {
-    let merged = place(folder)?.join(MERGED);
-    let point = draw.pick(&lab.merge.recording.points).context("a merge changes no files")?;
-    let injection =
-        Injection { call: point.call.clone(), nth: point.nth, what: "signal=SIGKILL".into(), lasts: false };
-    run(&injected(&command(lab, &merged), &injection, &log_in(folder)), folder)?;
-    let losses = lab.merge.losses(lab, folder, Phase::End)?;
-    Ok(Verdict { phase: Phase::Merge, resumed: false, losses })
-}
-
-/// One trial with a power cut.
-pub fn power_cut(lab: &Lab, draw: &mut Draw, folder: &Path) -> Result<Verdict> {
-    let recording = &lab.merge.recording;
-    let all = recording.operations.len();
-    let end = if draw.once_in(5) { all } else { draw.up_to(all) };
-    let order = if draw.once_in(2) { Order::Journal } else { Order::Any };
-    let state = recording.cut(end).draw(order, draw);
-    state.lay_out(&folder.join("out"))?;
-    let losses = lab.merge.losses(lab, folder, recording.phase(end))?;
-    if !losses.is_empty() {
-        state.lay_out(&folder.join("state"))?;
-    }
-    Ok(Verdict { phase: Phase::Merge, resumed: false, losses })
-}
-
-fn command(lab: &Lab, merged: &Path) -> Vec<OsString> {
-    lab.workload.merge(&lab.adapter, merged)
-}
-
 /// Makes the folder that a merge writes into, with neighbours.
-fn place(folder: &Path) -> Result<PathBuf> {
+pub fn place(folder: &Path) -> Result<PathBuf> {
     let out = folder.join("out");
     for name in NEIGHBOURS {
         let neighbour = out.join(name);

@@ -13,6 +13,7 @@ mod errors;
 mod kills;
 mod lab;
 mod merge;
+mod merge_trial;
 mod outcome;
 mod power;
 mod process;
@@ -158,10 +159,10 @@ fn one(lab: &Lab, (kind, number): (Kind, usize), seed: u64, folder: &Path) -> Ve
     let mut draw = Draw::new(seed, ((kind as u64) << 32) + number as u64);
     let merges = number % MERGES == MERGES - 1;
     let trial = match kind {
-        Kind::Kill if merges => merge::kill,
+        Kind::Kill if merges => merge_trial::kill,
         Kind::Kill => kills::kill,
         Kind::Error => errors::error,
-        Kind::PowerCut if merges => merge::power_cut,
+        Kind::PowerCut if merges => merge_trial::power_cut,
         Kind::PowerCut => power::power_cut,
     };
     let verdict = std::fs::create_dir_all(folder)

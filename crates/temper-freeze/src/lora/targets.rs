@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regex::Regex;
 
 use crate::FreezeError;
-use crate::strategy::anchored;
+use crate::path_regex::anchored;
 
 /// PEFT's word for every linear map but the head's.
 pub(super) const ALL_LINEAR: &str = "all-linear";

@@ -1,30 +1,8 @@
 //! Layer norm and RMS norm, with what precedes them in a transformer block: dropout and the addition
 //! of a residual.
 
-use super::norm_row::add_row;
+use super::norm_row::{Norm, RowStatistics, add_row};
 use super::{Dropout, buffer, rows_per_task, run_tasks, vectorized, zeros};
-
-/// Which statistics a norm takes out of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NormKind {
-    /// `(s - mean) / √(variance + ε)`, with the biased variance (Ba et al. 2016, transformers' BERT).
-    Layer,
-    /// `s / √(mean(s²) + ε)` (Zhang and Sennrich 2019, transformers' `LlamaRMSNorm` and `T5LayerNorm`).
-    Rms,
-}
-
-/// A norm over rows, with its parameters.
-#[derive(Clone, Copy, Debug)]
-pub struct Norm<'a> {
-    /// The statistics.
-    pub kind: NormKind,
-    /// Factor of each column, `[width]`.
-    pub gain: &'a [f32],
-    /// Summand of each column, `[width]`.
-    pub bias: Option<&'a [f32]>,
-    /// Added to the variance or the mean square.
-    pub epsilon: f32,
-}
 
 /// What [`Norm::forward`] returns.
 #[derive(Debug)]
@@ -36,15 +14,6 @@ pub struct NormOutput {
     pub sum: Option<Vec<f32>>,
     /// What backward needs of each row.
     pub statistics: Vec<RowStatistics>,
-}
-
-/// Mean and spread of a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct RowStatistics {
-    /// Mean of the row; zero for RMS norm, which takes none out.
-    pub mean: f32,
-    /// `1 / √(variance + ε)`.
-    pub reciprocal: f32,
 }
 
 /// What [`Norm::backward`] returns.
@@ -225,6 +194,7 @@ struct BackwardTask<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::norm_row::NormKind;
     use super::*;
     use proptest::prelude::*;
 

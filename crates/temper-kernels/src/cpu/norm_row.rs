@@ -1,8 +1,38 @@
 //! The arithmetic of a norm on one row, to be inlined into code that is compiled for vector
 //! instructions.
 
-use super::norm::{Norm, NormKind, RowStatistics};
 use super::{DropoutRow, lane_sum, lane_sum_pairs};
+
+/// Which statistics a norm takes out of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// `(s - mean) / √(variance + ε)`, with the biased variance (Ba et al. 2016, transformers' BERT).
+    Layer,
+    /// `s / √(mean(s²) + ε)` (Zhang and Sennrich 2019, transformers' `LlamaRMSNorm` and `T5LayerNorm`).
+    Rms,
+}
+
+/// A norm over rows, with its parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// The statistics.
+    pub kind: NormKind,
+    /// Factor of each column, `[width]`.
+    pub gain: &'a [f32],
+    /// Summand of each column, `[width]`.
+    pub bias: Option<&'a [f32]>,
+    /// Added to the variance or the mean square.
+    pub epsilon: f32,
+}
+
+/// Mean and spread of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RowStatistics {
+    /// Mean of the row; zero for RMS norm, which takes none out.
+    pub mean: f32,
+    /// `1 / √(variance + ε)`.
+    pub reciprocal: f32,
+}
 
 impl Norm<'_> {
     /// What output and gradient need of a row, in two passes over it.

@@ -20,7 +20,7 @@ pub struct ConvertArgs {
     pub model: String,
     /// The folder to write, or the file where its name ends in .gguf; it must not exist
     pub out: PathBuf,
-    /// How the matrices of a .gguf file are packed [default: f16]
+    /// Type of the matrices in a .gguf file [default: f16]
     #[arg(long, value_name = "TYPE")]
     pub gguf_type: Option<GgufType>,
     /// Where files may come from
@@ -28,7 +28,7 @@ pub struct ConvertArgs {
     pub sources: SourceOptions,
 }
 
-/// How the matrices of a .gguf file are packed.
+/// The type of the matrices in a .gguf file.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 pub enum GgufType {
     /// 16 bits a number

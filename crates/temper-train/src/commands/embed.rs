@@ -47,13 +47,13 @@ pub struct EmbedArgs {
     /// How texts are cut
     #[command(flatten)]
     pub cut: CutOptions,
-    /// Tokens computed at once
+    /// Tokens in one forward pass
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
-    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
+    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
     /// Where files may come from

@@ -25,7 +25,7 @@ pub struct EvaluateArgs {
     /// train, validation or test
     #[arg(long, default_value = "test")]
     pub split: Split,
-    /// Examples used at most
+    /// Maximum number of examples
     #[arg(long)]
     pub max_samples: Option<usize>,
     /// How texts are cut
@@ -34,7 +34,7 @@ pub struct EvaluateArgs {
     /// How predictions are made of outputs
     #[command(flatten)]
     pub decide: DecisionOptions,
-    /// Tokens computed at once
+    /// Tokens in one forward pass
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
     /// Columns of the dataset
@@ -43,7 +43,7 @@ pub struct EvaluateArgs {
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
-    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
+    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
     /// Say nothing on stderr but errors

@@ -18,7 +18,7 @@ use crate::device::backend::Backend;
 use crate::terminal::{print, print_line, say};
 use crate::{LocalModel, PrecisionSetting, SourceOptions, TrainError};
 
-/// Write text with a language model
+/// Generate text with a language model
 #[derive(Clone, Debug, clap::Args)]
 pub struct GenerateArgs {
     /// Name (gpt2), Hub id (org/name), folder or run of a model
@@ -27,38 +27,37 @@ pub struct GenerateArgs {
     /// it and --prompts-file, lines are read from stdin
     #[arg(long, value_name = "TEXT")]
     pub prompt: Vec<String>,
-    /// A .txt (a prompt a line), .csv, .tsv, .jsonl or .parquet file
+    /// A .txt (one prompt per line), .csv, .tsv, .jsonl or .parquet file
     #[arg(long, conflicts_with = "prompt", value_name = "FILE")]
     pub prompts_file: Option<PathBuf>,
     /// Column of the prompt in the file
     #[arg(long)]
     pub text_column: Option<String>,
-    /// A prompt is what a user says: it is written by the chat template of the model's tokenizer, and only the answer is
-    /// printed
+    /// Treat each prompt as a user's message: apply the chat template of the model's tokenizer and print only the answer
     #[arg(long)]
     pub chat: bool,
-    /// What the model is told before the user speaks
+    /// System message of the chat
     #[arg(long, value_name = "TEXT", requires = "chat")]
     pub system: Option<String>,
     /// How text is generated
     #[command(flatten)]
     pub settings: GenerateFlags,
-    /// End a text at this special token, or where this text appears; may be given several times
+    /// Stop at this special token, or where this text appears; may be given several times
     #[arg(long, value_name = "TOKEN_OR_TEXT")]
     pub stop: Vec<String>,
-    /// Prompts continued at once
+    /// Prompts per batch
     #[arg(long, default_value_t = 16)]
     pub batch_size: usize,
-    /// One JSON object a prompt: prompt, text, tokens, finish (stop or length)
+    /// Print one JSON object per prompt: prompt, text, tokens, finish (stop or length)
     #[arg(long)]
     pub json: bool,
-    /// Print tokens as they come; on a terminal a single prompt's do anyway
+    /// Print tokens as they are generated; the default for a single prompt on a terminal
     #[arg(long, conflicts_with = "json")]
     pub stream: bool,
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
-    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
+    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
     /// Where files may come from
@@ -70,40 +69,40 @@ pub struct GenerateArgs {
 /// else as in transformers.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct GenerateFlags {
-    /// Most new tokens (20 unless the model says otherwise)
+    /// Maximum number of new tokens (20 unless the model says otherwise)
     #[arg(long)]
     pub max_new_tokens: Option<usize>,
-    /// No text ends before this many new tokens
+    /// Minimum number of new tokens
     #[arg(long)]
     pub min_new_tokens: Option<usize>,
-    /// Draw tokens rather than take the best (true or false)
+    /// Sample tokens instead of taking the most probable one (true or false)
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub do_sample: Option<bool>,
-    /// Above 1 draws are wilder, below 1 tamer
+    /// Temperature of sampling: above 1 flattens the distribution, below 1 sharpens it
     #[arg(long)]
     pub temperature: Option<f64>,
-    /// Draw among so many of the best tokens; 0 for all
+    /// Sample among this many of the most probable tokens; 0 for all
     #[arg(long)]
     pub top_k: Option<usize>,
-    /// Draw among the best tokens that together have this probability
+    /// Sample among the most probable tokens that together have this probability
     #[arg(long)]
     pub top_p: Option<f64>,
-    /// Seed of the draws
+    /// Seed of sampling
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Above 1, tokens that were there before are less probable
+    /// Above 1, tokens that already appear become less probable
     #[arg(long)]
     pub repetition_penalty: Option<f64>,
-    /// No run of so many tokens comes twice; 0 for no limit
+    /// No sequence of this many tokens appears twice; 0 for no limit
     #[arg(long)]
     pub no_repeat_ngram_size: Option<usize>,
-    /// Texts continued beside each other in search of the most probable one
+    /// Number of beams; 1 is no beam search
     #[arg(long)]
     pub num_beams: Option<usize>,
-    /// Above 0, beams favour longer texts; below 0, shorter ones
+    /// Exponent of the length by which beam scores are divided: above 0 favours longer texts, below 0 shorter ones
     #[arg(long)]
     pub length_penalty: Option<f64>,
-    /// End a search with beams once as many texts are finished: true, false or never
+    /// When beam search stops, as in transformers: true (once num_beams texts are finished), false or never
     #[arg(long, value_parser = early_stopping, value_name = "WHEN")]
     pub early_stopping: Option<EarlyStopping>,
 }

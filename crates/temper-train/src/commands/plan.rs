@@ -15,10 +15,10 @@ use crate::training::Progress;
 /// Estimate time, memory and disk of a run for several strategies, from one measured step each
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlanArgs {
-    /// Strategies with commas between, each as --strategy of finetune has it
+    /// Strategies separated by commas, each as for finetune --strategy
     #[arg(long, default_value = "all,last:2,head")]
     pub strategies: String,
-    /// What would be run
+    /// The run to estimate
     #[command(flatten)]
     pub finetune: FinetuneArgs,
     /// Measure --strategy in this process and print it as JSON: what the command starts for each strategy

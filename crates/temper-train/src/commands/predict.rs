@@ -25,13 +25,13 @@ pub struct PredictArgs {
     /// How predictions are made of outputs
     #[command(flatten)]
     pub decide: DecisionOptions,
-    /// Tokens computed at once
+    /// Tokens in one forward pass
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
     /// flex, ndarray, cuda or cuda:N (the GPU's number)
     #[arg(long)]
     pub backend: Option<Backend>,
-    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
+    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
     /// One JSON object a text: text, label, probabilities, logits; of models of other kinds labels or values, and

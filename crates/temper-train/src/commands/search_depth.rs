@@ -29,10 +29,10 @@ pub struct SearchDepthArgs {
     /// Numbers of trained layers, such as 0,1,2,6 (0: the head alone; every number by default)
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     pub depths: Vec<usize>,
-    /// Runs a depth; their seeds are --seed and the numbers after it
+    /// Runs per depth; their seeds are --seed and the numbers after it
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub seeds: u16,
-    /// What a single run takes
+    /// Options of every run
     #[command(flatten)]
     pub run: FinetuneArgs,
 }

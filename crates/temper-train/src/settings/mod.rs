@@ -32,22 +32,22 @@ pub struct Settings {
     /// The highest learning rate
     #[arg(long, default_value_t = 2e-5, value_parser = above_zero)]
     pub learning_rate: f64,
-    /// Examples a batch
+    /// Examples per batch
     #[arg(long, default_value_t = 32, value_parser = count)]
     pub per_device_train_batch_size: usize,
-    /// Batches an optimiser step
+    /// Batches per optimiser step
     #[arg(long, default_value_t = 1, value_parser = count)]
     pub gradient_accumulation_steps: usize,
-    /// Tokens computed at once (batch size times length by default)
+    /// Tokens in one forward pass (batch size times length by default)
     #[arg(long, value_parser = count)]
     pub max_tokens_per_batch: Option<usize>,
-    /// Tokens an example, special tokens included
+    /// Maximum length of an example in tokens, special tokens included
     #[arg(long, default_value_t = 128, value_parser = count)]
     pub max_seq_length: usize,
-    /// What stands before every source, where a text is written of a text: T5 was trained with such prefixes
+    /// Text put before every source of a text-to-text model; T5 was trained with such prefixes
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub source_prefix: String,
-    /// Tokens of a text that is written, in training and in evaluation
+    /// Maximum length of a target in tokens, in training and in generation
     #[arg(long, default_value_t = 128, value_parser = count)]
     pub max_target_length: usize,
     /// Share of the tokens that are masked and predicted, in masked language modeling
@@ -56,22 +56,22 @@ pub struct Settings {
     /// What is masked together: tokens, words (whole ones) or spans of words
     #[arg(long, default_value = "tokens", value_parser = named::<MaskingUnit>)]
     pub masking: MaskingUnit,
-    /// Whether a masked language model also learns if the second of two texts follows the first, as BERT did
+    /// Also train next-sentence prediction beside masked tokens, as BERT was pretrained
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub next_sentence: bool,
     /// Which part of a longer text is kept: head, tail or head-tail
     #[arg(long, default_value_t = Truncation::Head)]
     pub truncation: Truncation,
-    /// Tokens that neighbouring windows of a long text share, where a task spreads it (a quarter of the length by
-    /// default)
+    /// Tokens that neighbouring windows of a long text share, in tasks that cut it into windows (a quarter of
+    /// --max-seq-length by default)
     #[arg(long)]
     pub doc_stride: Option<usize>,
-    /// Whether all tokens of a word are trained to have its label, not only the first
+    /// Train every token of a word on its label, not only the first
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub label_all_tokens: bool,
-    /// Whether tags that cannot follow each other, such as I-person behind O, are refused; else they are counted and kept
+    /// Refuse tags that cannot follow each other, such as I-person after O; without it they are counted and kept
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub strict_tags: bool,
@@ -79,54 +79,53 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub force: bool,
-    /// What the label of a text is: single_label_classification, multi_label_classification (a list, or parts between
-    /// --label-separator) or regression (a number); lists are several labels by default, all else is one
+    /// Type of the labels: single_label_classification, multi_label_classification (a list, or text split at
+    /// --label-separator) or regression (a number); by default lists are several labels and all else is one
     #[arg(long, value_name = "TYPE", value_parser = named::<ProblemType>)]
     pub problem_type: Option<ProblemType>,
-    /// What stands between the labels of a text that has several, where a cell is text
+    /// Separator of the labels in a text cell that has several
     #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
-    /// Whether questions without an answer are ones that their context does not answer, as in SQuAD 2.0
+    /// Some questions have no answer in their context, as in SQuAD 2.0
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub version_2_with_negative: bool,
-    /// Where questions may have no answer: by how much the score of "no answer" must exceed the best answer's
+    /// How much the score of "no answer" must exceed that of the best answer, where questions may have none
     #[arg(long, default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
     pub null_score_diff_threshold: f64,
-    /// From which probability on a label is predicted, where a text may have several
+    /// Probability from which a label is predicted, in multi-label classification
     #[arg(long, default_value_t = 0.5, value_parser = probability)]
     pub label_threshold: f64,
-    /// Choose --label-threshold and --null-score-diff-threshold on the validation split when training has ended: by the
-    /// micro F1 of labels and the F1 of answers
+    /// Choose --label-threshold (by micro F1) or --null-score-diff-threshold (by F1) on the validation split after training
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub tune_threshold: bool,
-    /// Which tokens of a word decide its label: first, average or max, as transformers' pipeline has them
+    /// How the label of a word follows from its tokens: first, average or max, as in transformers' pipeline
     #[arg(long, default_value = "first", value_parser = named::<Aggregation>)]
     pub aggregation: Aggregation,
-    /// How much each label counts in the loss: a number for each label in their order, between commas, or balanced,
-    /// by which rare labels count as much as common ones
+    /// Weight of each label in the loss: numbers separated by commas, in the order of the labels, or balanced, which
+    /// weights each label by the inverse of its frequency
     #[arg(long, value_name = "balanced|LIST")]
     pub class_weights: Option<String>,
-    /// Share of a target that is spread evenly over all labels
+    /// Label smoothing: share of the target's probability that is spread evenly over all labels
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     pub label_smoothing: f64,
-    /// How much less a target counts the more certain the model is of it (focal loss): 2 is usual, 0 is off
+    /// Gamma of the focal loss, which weights an example less the more certain the model is of it: 2 is usual, 0 is off
     #[arg(long, default_value_t = 0.0, value_parser = not_negative)]
     pub focal_gamma: f64,
-    /// AdamW's decay of matrices
+    /// AdamW's weight decay, applied to matrices
     #[arg(long, default_value_t = 0.01, value_parser = not_negative)]
     pub weight_decay: f64,
-    /// Share of the steps that warm the learning rate up
+    /// Share of the steps used to warm up the learning rate
     #[arg(long, default_value_t = 0.1, value_parser = share)]
     pub warmup_ratio: f64,
-    /// Largest norm of all gradients together
+    /// Global norm to which gradients are clipped
     #[arg(long, default_value_t = 1.0, value_parser = above_zero_or_infinite)]
     pub max_grad_norm: f64,
-    /// Seed of head, order of batches and dropout
+    /// Seed of new parameters, the order of batches and dropout
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// Seed of the choice of examples for a subset
+    /// Seed for choosing the examples of a subset
     #[arg(long, default_value_t = 42)]
     pub subset_seed: u64,
     #[allow(rustdoc::broken_intra_doc_links)] // Help on a command line: the brackets are no links.
@@ -134,65 +133,65 @@ pub struct Settings {
     /// gradual:EPOCHSepoch, embeddings, freeze-embeddings, pattern:REGEX[,REGEX], or a TOML file
     #[arg(long, default_value = "all")]
     pub strategy: String,
-    /// Factor of each layer's learning rate on that of the layer above (discriminative rates)
+    /// Ratio of each layer's learning rate to that of the layer above (discriminative learning rates)
     #[arg(long, default_value_t = 1.0, value_parser = factor)]
     pub layer_decay: f64,
     /// Rank of the adapters of --strategy lora
     #[arg(long, default_value_t = LoraSettings::default().r, value_parser = count)]
     pub lora_rank: usize,
-    /// What an adapter adds is multiplied by this, divided by the rank
+    /// Scale of the adapters: their output is multiplied by alpha divided by the rank
     #[arg(long, default_value_t = LoraSettings::default().lora_alpha, value_parser = above_zero)]
     pub lora_alpha: f64,
     /// Dropout on the input of an adapter
     #[arg(long, default_value_t = LoraSettings::default().lora_dropout, value_parser = below_one)]
     pub lora_dropout: f64,
-    /// Linear maps with an adapter: ends of paths (query,ffn.inner), regexes over whole paths, or all-linear
+    /// Linear layers with an adapter: ends of paths (query,ffn.inner), regexes over whole paths, or all-linear
     #[arg(long, default_value_t = LoraSettings::default().target_modules.join(","))]
     pub lora_targets: String,
     /// What the head reads: pooler, or cls as textbooks do
     #[arg(long, default_value = "pooler", value_parser = named::<Pooling>)]
     pub pooling: Pooling,
-    /// Steps between two logged rows
+    /// Steps between log entries
     #[arg(long, default_value_t = 10, value_parser = count)]
     pub logging_steps: usize,
-    /// Steps between two evaluations (an epoch by default)
+    /// Steps between evaluations (an epoch by default)
     #[arg(long, value_parser = count)]
     pub eval_steps: Option<usize>,
-    /// Steps between two checkpoints (an epoch by default)
+    /// Steps between checkpoints (an epoch by default)
     #[arg(long, value_parser = count)]
     pub save_steps: Option<usize>,
-    /// Checkpoints kept
+    /// Number of checkpoints to keep
     #[arg(long, default_value_t = 1, value_parser = count)]
     pub save_total_limit: usize,
-    /// Training examples used at most
+    /// Maximum number of training examples
     #[arg(long, value_parser = count)]
     pub max_train_samples: Option<usize>,
-    /// Training tokens an epoch at most
+    /// Maximum number of training tokens per epoch
     #[arg(long, value_parser = count)]
     pub max_train_tokens: Option<usize>,
-    /// Validation examples used at most
+    /// Maximum number of validation examples
     #[arg(long, value_parser = count)]
     pub max_eval_samples: Option<usize>,
-    /// Test examples used at most
+    /// Maximum number of test examples
     #[arg(long, value_parser = count)]
     pub max_test_samples: Option<usize>,
-    /// Compute layers again in the backward pass: less memory, a third to a half more time
+    /// Recompute layers in the backward pass: less memory, a third to a half more time
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub gradient_checkpointing: bool,
-    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
+    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
-    /// Whether frozen layers drop out in training as in transformers: true or false
+    /// Whether frozen layers apply dropout in training, as in transformers: true or false
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub frozen_dropout: bool,
-    /// Where the output of frozen lowest layers is kept: auto, memory, file or off
+    /// Where the output of the frozen lowest layers is cached: auto, memory, file or off
     #[arg(long, default_value = "auto", value_parser = named::<TrunkCacheMode>)]
     pub trunk_cache: TrunkCacheMode,
-    /// Memory for it, such as 2GB (half of what is free by default)
+    /// Memory for the trunk cache, such as 2GB (half of what is free by default)
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub trunk_cache_memory: Option<String>,
-    /// Disk for it, such as 20GB (half of what is free by default)
+    /// Disk space for the trunk cache, such as 20GB (half of what is free by default)
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub trunk_cache_disk: Option<String>,
 }
@@ -251,7 +250,7 @@ fn size(text: &str) -> Result<String, String> {
     bytes(text).map(|_| text.to_owned())
 }
 
-/// What the label of a text is, by transformers' names.
+/// The type of the labels, by transformers' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemType {
@@ -290,11 +289,11 @@ pub enum MaskingUnit {
     Spans,
 }
 
-/// Where what frozen lowest layers make of an example is kept.
+/// Where the output of the frozen lowest layers is cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrunkCacheMode {
-    /// In memory or else in a file, exactly where it is always the same and read again.
+    /// In memory or else in a file, where the output never changes and is read again.
     Auto,
     /// In memory or not at all.
     Memory,
@@ -314,7 +313,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("{text} is not a size; write bytes, or a unit as in 2GB"))
 }
 
-/// Of a length, the tokens that neighbouring windows of a text share where nobody says how many: a quarter.
+/// The default of `doc_stride`: a quarter of the length.
 pub(crate) fn default_stride(max_length: usize) -> usize {
     max_length / 4
 }

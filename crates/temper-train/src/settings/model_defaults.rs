@@ -9,7 +9,7 @@ use super::Settings;
 /// What a run takes from the model that it starts from, as a layer of settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ModelDefaults {
-    /// Tokens an example.
+    /// Maximum length of an example in tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_seq_length: Option<usize>,
     /// What of a longer text is kept.

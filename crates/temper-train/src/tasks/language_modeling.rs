@@ -10,7 +10,7 @@ use temper_data::{
 };
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
-use super::list::OfModel;
+use super::OfModel;
 use super::objective::Objective;
 use super::per_token::NO_TARGET;
 use super::sequences::{SplitSequences, share_of_rows, splits_of, within_tokens};

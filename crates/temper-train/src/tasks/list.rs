@@ -8,13 +8,10 @@ use temper_data::{DataError, Diagnosis, RowsRequest, Task as Kind, find_card, ta
 use temper_models::{Model, ModelConfig};
 
 use super::{
-    ExamineRequest, LoadRequest, Splits, Task, language_modeling, masked_language_modeling,
+    ExamineRequest, LoadRequest, OfModel, Splits, Task, language_modeling, masked_language_modeling,
     question_answering, text_classification, text_to_text, token_classification,
 };
 use crate::{Columns, TrainError};
-
-/// The task of a model; `None` where its head is that of another.
-pub(super) type OfModel = Result<Option<Arc<dyn Task>>, TrainError>;
 
 /// How a task is reached.
 struct Entry {

@@ -13,8 +13,8 @@ use temper_data::{
 };
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
+use super::OfModel;
 use super::filled::{BEST, FilledTexts};
-use super::list::OfModel;
 use super::masking::{MASK, Masking};
 use super::objective::Objective;
 use super::per_token::NO_TARGET;

@@ -22,6 +22,7 @@ mod sequences;
 mod span_loss;
 mod spans;
 mod text_classification;
+mod text_outputs;
 mod text_predictions;
 mod text_to_text;
 mod token_classification;
@@ -44,6 +45,7 @@ pub use text_to_text::TextToText;
 pub use token_classification::TokenClassification;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value};
@@ -52,6 +54,9 @@ use temper_models::{HeadRequest, HeadTask, Mode, Model, OutputMeaning, TokenBatc
 
 use crate::examples::{Features, Target};
 use crate::{Settings, TrainError};
+
+/// The task of a model; `None` where its head is that of another.
+type OfModel = Result<Option<Arc<dyn Task>>, TrainError>;
 
 /// What differs between tasks.
 pub trait Task: Debug + Send + Sync {

@@ -10,9 +10,9 @@ use temper_data::{
 };
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
+use super::OfModel;
 use super::answers::{Answers, by_shared_words};
 use super::decisions::NULL_THRESHOLD;
-use super::list::OfModel;
 use super::objective::Objective;
 use super::span_loss::span_loss;
 use super::spans::{Contexts, SplitQuestions, encode};

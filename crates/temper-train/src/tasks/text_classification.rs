@@ -11,10 +11,11 @@ use temper_data::{
 };
 use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
+use super::OfModel;
 use super::classified::Classified;
 use super::decisions::LABEL_THRESHOLD;
-use super::list::OfModel;
 use super::objective::{LabelCounts, Objective};
+use super::text_outputs::TextOutputs;
 use super::text_predictions::TextPredictions;
 use super::{
     Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, ScoredPredictions, Splits,
@@ -33,14 +34,9 @@ const LABEL_SEPARATOR: &str = "label_separator";
 /// One label a text; a checkpoint from elsewhere may give several, or numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextClassification {
-    /// Names of the labels, by id.
-    pub labels: Vec<String>,
-    /// What the outputs mean.
-    pub meaning: OutputMeaning,
-    /// What stood between the labels of a text in its training.
+    outputs: TextOutputs,
+    /// The separator of labels in a text cell of its training data.
     separator: Option<String>,
-    /// From which probability on a label is predicted, where a text may have several.
-    pub(super) threshold: f64,
     objective: Objective,
 }
 
@@ -59,13 +55,9 @@ impl TextClassification {
         Self::of(labels, meaning)
     }
 
-    pub(super) fn of(labels: Vec<String>, meaning: OutputMeaning) -> Self {
-        Self { labels, meaning, separator: None, threshold: 0.5, objective: Objective::default() }
-    }
-
-    /// The label of an id.
-    pub(super) fn name(&self, label: usize) -> String {
-        self.labels.get(label).cloned().unwrap_or_else(|| format!("LABEL_{label}"))
+    fn of(labels: Vec<String>, meaning: OutputMeaning) -> Self {
+        let outputs = TextOutputs::new(labels, meaning);
+        Self { outputs, separator: None, objective: Objective::default() }
     }
 
     fn logits(&self, model: &Model, tokens: &TokenBatch, mode: Mode) -> Tensor<2> {
@@ -93,10 +85,10 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let counts = [&rows.train, &rows.validation, &rows.test].map(|rows| counts(rows, label_names.len()));
     let [of_train, of_validation, of_test] = &counts;
     let contents = [content(of_train, &train), content(of_validation, &validation), content(of_test, &test)];
-    let mut task =
-        TextClassification { separator, threshold, ..TextClassification::of_kind(label_names, kind) };
+    let mut task = TextClassification { separator, ..TextClassification::of_kind(label_names, kind) };
+    task.outputs.threshold = threshold;
     task.objective = objective(&task, request.settings, of_train, rows.train.len())?;
-    let counted: &[String] = if kind == LabelKind::Number { &[] } else { &task.labels };
+    let counted: &[String] = if kind == LabelKind::Number { &[] } else { &task.outputs.labels };
     let report = DataReport::new(&rows, counted, contents);
     Ok(Splits {
         task: Arc::new(task.clone()),
@@ -149,7 +141,7 @@ fn objective(
     counts: &[usize],
     rows: usize,
 ) -> Result<Objective, TrainError> {
-    let examples = match task.meaning {
+    let examples = match task.outputs.meaning {
         OutputMeaning::SingleLabel => None,
         OutputMeaning::MultiLabel => Some(rows),
         OutputMeaning::Regression => {
@@ -157,14 +149,14 @@ fn objective(
             return Ok(Objective::default());
         }
     };
-    Objective::new(settings, &task.labels, &LabelCounts { of_labels: counts, examples })
+    Objective::new(settings, &task.outputs.labels, &LabelCounts { of_labels: counts, examples })
 }
 
 fn features(rows: &[LabelledText], encoded: EncodedSet, task: &TextClassification) -> Features {
     let target = |row: &LabelledText| match &row.label {
         TextLabel::One(label) => Target::Ids(vec![*label as i32]),
         TextLabel::Several(labels) => {
-            let mut values = vec![0.0; task.labels.len()];
+            let mut values = vec![0.0; task.outputs.labels.len()];
             labels.iter().for_each(|&label| values[label] = 1.0);
             Target::Values(values)
         }
@@ -224,9 +216,11 @@ pub(super) fn of_model(model: &Model, config: &ModelConfig, record: &Map<String,
     let outputs = if labels.is_empty() { 2 } else { labels.len() };
     let meaning = config.output_meaning(outputs)?;
     let separator = record.get(LABEL_SEPARATOR).and_then(Value::as_str).map(str::to_owned);
-    let task = TextClassification::of(labels, meaning);
-    let threshold = label_threshold(record).unwrap_or(task.threshold);
-    Ok(Some(Arc::new(TextClassification { separator, threshold, ..task })))
+    let mut task = TextClassification { separator, ..TextClassification::of(labels, meaning) };
+    if let Some(threshold) = label_threshold(record) {
+        task.outputs.threshold = threshold;
+    }
+    Ok(Some(Arc::new(task)))
 }
 
 impl Task for TextClassification {
@@ -235,20 +229,22 @@ impl Task for TextClassification {
     }
 
     fn labels(&self) -> &[String] {
-        &self.labels
+        &self.outputs.labels
     }
 
     /// How labels are read where nobody says otherwise: numbers, and names between separators, are one label each.
     fn record(&self) -> Map<String, Value> {
-        let number = (self.meaning == OutputMeaning::Regression).then(|| json!(self.meaning.problem_type()));
-        let threshold = (self.meaning == OutputMeaning::MultiLabel).then(|| json!(self.threshold));
+        let number = (self.outputs.meaning == OutputMeaning::Regression)
+            .then(|| json!(self.outputs.meaning.problem_type()));
+        let threshold =
+            (self.outputs.meaning == OutputMeaning::MultiLabel).then(|| json!(self.outputs.threshold));
         let separator = self.separator.as_ref().map(|separator| json!(separator));
         let parts = [(PROBLEM_TYPE, number), (LABEL_SEPARATOR, separator), (LABEL_THRESHOLD, threshold)];
         parts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
 
     fn targets_in_words(&self) -> &'static str {
-        match self.meaning {
+        match self.outputs.meaning {
             OutputMeaning::SingleLabel => "one label a text",
             OutputMeaning::MultiLabel => "any number of labels a text",
             OutputMeaning::Regression => "numbers for a text",
@@ -256,7 +252,7 @@ impl Task for TextClassification {
     }
 
     fn outputs_in_words(&self) -> &'static str {
-        match self.meaning {
+        match self.outputs.meaning {
             OutputMeaning::SingleLabel => "probabilities of labels of which one is right (softmax)",
             OutputMeaning::MultiLabel => {
                 "probabilities of labels that are right or not each by itself (sigmoid)"
@@ -268,22 +264,23 @@ impl Task for TextClassification {
     fn head(&self, settings: &Settings) -> HeadRequest {
         HeadRequest::New {
             task: HeadTask::SequenceClassification,
-            labels: self.labels.clone(),
+            labels: self.outputs.labels.clone(),
             pooling: settings.pooling,
             seed: settings.seed,
-            outputs: self.meaning,
+            outputs: self.outputs.meaning,
         }
     }
 
     fn notice(&self) -> Option<String> {
         let words = self.outputs_in_words();
-        (self.meaning != OutputMeaning::SingleLabel).then(|| format!("the model's outputs are {words}"))
+        (self.outputs.meaning != OutputMeaning::SingleLabel)
+            .then(|| format!("the model's outputs are {words}"))
     }
 
     fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1> {
         let logits = self.logits(model, tokens, mode);
         let device = logits.device().inner();
-        if self.meaning == OutputMeaning::SingleLabel {
+        if self.outputs.meaning == OutputMeaning::SingleLabel {
             let ids = targets.iter().flat_map(|target| target.ids().iter().copied()).collect();
             return self.objective.of_one_label(logits, ids);
         }
@@ -292,7 +289,7 @@ impl Task for TextClassification {
         let shape = logits.dims();
         let values = Tensor::<2>::from_data(TensorData::new(values, shape), &device);
         let values = if logits.device().is_autodiff() { Tensor::from_inner(values) } else { values };
-        let sum = match self.meaning {
+        let sum = match self.outputs.meaning {
             OutputMeaning::MultiLabel => self.objective.of_several_labels(logits, values),
             _ => (logits - values).powi_scalar(2).sum(),
         };
@@ -313,7 +310,7 @@ impl Task for TextClassification {
         encoded: EncodedSet,
         _encoder: &Encoder<'_>,
     ) -> Result<(Features, Box<dyn Predictions>), TrainError> {
-        let predictions = TextPredictions::new(self.clone(), texts.len());
+        let predictions = TextPredictions::new(self.outputs.clone(), texts.len());
         Ok((Features::unlabelled(encoded), Box::new(predictions)))
     }
 }
@@ -357,7 +354,7 @@ impl Examples for Texts {
         let truth = self.labels(split);
         Box::new(TextPredictions {
             truth,
-            ..TextPredictions::new(self.task.clone(), self.split(split).len())
+            ..TextPredictions::new(self.task.outputs.clone(), self.split(split).len())
         })
     }
 
@@ -366,20 +363,21 @@ impl Examples for Texts {
         let truth = self.labels(Split::Test);
         let scored = |name: String, logits: Vec<Vec<f32>>, training_seconds: f64| {
             let rows = logits.into_iter().map(|logits| Some(Classified { logits })).collect();
-            let predictions = TextPredictions { task: self.task.clone(), rows, truth: truth.clone() };
+            let predictions =
+                TextPredictions { outputs: self.task.outputs.clone(), rows, truth: truth.clone() };
             let scores = predictions.scores();
             let (metrics, interval) = (scores.metrics, scores.interval);
             Baseline { name, metrics, interval, training_seconds, scores: predictions.example_scores() }
         };
         let train = self.labels(Split::Train);
-        match self.task.meaning {
+        match self.task.outputs.meaning {
             OutputMeaning::SingleLabel => {
                 let ids = train.iter().filter_map(|label| match label {
                     TextLabel::One(id) => Some(*id),
                     _ => None,
                 });
                 let (texts, ids) = (self.texts(Split::Train), ids.collect::<Vec<_>>());
-                let fitted = fitted(&texts, &ids, self.task.labels.len(), &self.texts(Split::Test));
+                let fitted = fitted(&texts, &ids, self.task.outputs.labels.len(), &self.texts(Split::Test));
                 let logits = |row: Vec<f64>| row.iter().map(|&value| value as f32).collect();
                 let scored = |Fitted { name, log_probabilities, training_seconds }: Fitted| {
                     scored(name, log_probabilities.into_iter().map(logits).collect(), training_seconds)
@@ -387,7 +385,7 @@ impl Examples for Texts {
                 fitted.into_iter().map(scored).collect()
             }
             meaning => {
-                let means = means(&train, self.task.labels.len());
+                let means = means(&train, self.task.outputs.labels.len());
                 let (name, logits): (_, Vec<f32>) = match meaning {
                     OutputMeaning::MultiLabel => {
                         ("share of each label", means.iter().map(|&mean| log_odds(mean)).collect())
@@ -440,7 +438,7 @@ mod tests {
         for (meaning, words) in
             [(OutputMeaning::MultiLabel, "sigmoid"), (OutputMeaning::Regression, "regression")]
         {
-            let model = TextClassification { meaning, ..data.clone() };
+            let model = TextClassification::of(data.outputs.labels.clone(), meaning);
             assert!(model.check_data(&data).unwrap_err().to_string().contains(words));
         }
         let other = TextClassification::new(vec!["a".into(), "c".into()]);

@@ -8,7 +8,7 @@ use temper_models::OutputMeaning;
 
 use super::classified::Classified;
 use super::decisions::LABEL_THRESHOLD;
-use super::text_classification::TextClassification;
+use super::text_outputs::TextOutputs;
 use super::{Decoded, Output, Predictions, ScoreTable, ScoredPredictions, Scores};
 use crate::terminal::field;
 
@@ -17,7 +17,7 @@ const INTERVAL_SEED: u64 = 42;
 
 /// What a model says of some texts.
 pub(super) struct TextPredictions {
-    pub(super) task: TextClassification,
+    pub(super) outputs: TextOutputs,
     /// By text, as far as they came.
     pub(super) rows: Vec<Option<Classified>>,
     /// What they should be; empty where nobody knows.
@@ -26,8 +26,8 @@ pub(super) struct TextPredictions {
 
 impl TextPredictions {
     /// None yet, of so many texts of which nobody knows what they should be.
-    pub(super) fn new(task: TextClassification, texts: usize) -> Self {
-        Self { task, rows: vec![None; texts], truth: Vec::new() }
+    pub(super) fn new(outputs: TextOutputs, texts: usize) -> Self {
+        Self { outputs, rows: vec![None; texts], truth: Vec::new() }
     }
 
     /// Those that came, with what they should be.
@@ -47,7 +47,7 @@ impl TextPredictions {
     /// The labels that a text has, where they are independent.
     fn predicted(&self, row: &Classified) -> Vec<bool> {
         let probabilities = row.independent_probabilities();
-        probabilities.iter().map(|&probability| probability >= self.task.threshold).collect()
+        probabilities.iter().map(|&probability| probability >= self.outputs.threshold).collect()
     }
 
     fn loss(&self) -> f64 {
@@ -57,7 +57,7 @@ impl TextPredictions {
 
     fn single_scores(&self) -> Scores {
         let confusion = ConfusionMatrix::new(
-            &self.task.labels,
+            &self.outputs.labels,
             self.single().map(|(_, row, truth)| (truth, row.label())),
         );
         let metrics = [
@@ -80,7 +80,7 @@ impl TextPredictions {
 
     /// As scikit-learn 1.9 has them with `zero_division=0`.
     fn several_scores(&self) -> Scores {
-        let labels = self.task.labels.len();
+        let labels = self.outputs.labels.len();
         let (mut scores, mut counts, mut prevalence) =
             (MultiLabelScores::new(labels), Vec::new(), vec![0; labels]);
         for (_, row, truth) in self.pairs() {
@@ -98,7 +98,7 @@ impl TextPredictions {
             predicted: frequent.count() * texts,
             support: prevalence.iter().sum(),
         };
-        let rows = scores.by_label().into_iter().zip(&self.task.labels);
+        let rows = scores.by_label().into_iter().zip(&self.outputs.labels);
         let row = |(of, label): (temper_metrics::Scores, &String)| {
             (label.clone(), vec![of.precision, of.recall, of.f1, of.support as f64])
         };
@@ -130,7 +130,7 @@ impl TextPredictions {
         };
         let truth = numbers(&|_, truth| values(truth));
         let found = numbers(&|row, _| row.logits.iter().map(|&logit| f64::from(logit)).collect());
-        let outputs = self.task.labels.len().max(1);
+        let outputs = self.outputs.labels.len().max(1);
         let squares: Vec<f64> =
             truth.iter().zip(&found).map(|(right, found)| (right - found).powi(2)).collect();
         let rmse = |texts: &[usize]| {
@@ -161,19 +161,20 @@ impl TextPredictions {
 
     fn explain(&self, row: &Classified, truth: &TextLabel) -> String {
         let sets = |flags: Vec<bool>| {
-            let names = flags.iter().enumerate().filter(|(_, flag)| **flag).map(|(id, _)| self.task.name(id));
+            let names =
+                flags.iter().enumerate().filter(|(_, flag)| **flag).map(|(id, _)| self.outputs.name(id));
             let names: Vec<String> = names.collect();
             if names.is_empty() { "none".to_owned() } else { names.join(", ") }
         };
         match truth {
             TextLabel::One(label) => format!(
                 "{} ({:.0} %), should be {}",
-                self.task.labels[row.label()],
+                self.outputs.labels[row.label()],
                 100.0 * row.probabilities()[row.label()],
-                self.task.labels[*label]
+                self.outputs.labels[*label]
             ),
             TextLabel::Several(_) => {
-                let right = flags(truth, self.task.labels.len());
+                let right = flags(truth, self.outputs.labels.len());
                 format!("{}; should be {}", sets(self.predicted(row)), sets(right))
             }
             TextLabel::Numbers(numbers) => format!("{:?}, should be {numbers:?}", row.logits),
@@ -182,7 +183,7 @@ impl TextPredictions {
 
     /// What transformers calls the function that makes of logits what is printed.
     fn function(&self) -> &'static str {
-        match self.task.meaning {
+        match self.outputs.meaning {
             OutputMeaning::SingleLabel => "softmax",
             OutputMeaning::MultiLabel => "sigmoid",
             OutputMeaning::Regression => "none",
@@ -190,20 +191,20 @@ impl TextPredictions {
     }
 
     fn by_name(&self, values: &[f64]) -> Value {
-        let named = values.iter().enumerate().map(|(id, value)| (self.task.name(id), json!(value)));
+        let named = values.iter().enumerate().map(|(id, value)| (self.outputs.name(id), json!(value)));
         Value::Object(named.collect())
     }
 
     /// A prediction in words.
     fn decode_row(&self, prediction: &Classified) -> Decoded {
-        match self.task.meaning {
+        match self.outputs.meaning {
             OutputMeaning::SingleLabel => self.decode_label(prediction),
             OutputMeaning::MultiLabel => {
                 let probabilities = prediction.independent_probabilities();
-                let threshold = self.task.threshold;
+                let threshold = self.outputs.threshold;
                 let labels =
                     probabilities.iter().enumerate().filter(|(_, probability)| **probability >= threshold);
-                let labels: Vec<String> = labels.map(|(id, _)| self.task.name(id)).collect();
+                let labels: Vec<String> = labels.map(|(id, _)| self.outputs.name(id)).collect();
                 let mut fields = Map::from_iter([("labels".to_owned(), json!(labels))]);
                 fields.insert("probabilities".into(), self.by_name(&probabilities));
                 self.decode_each(&probabilities, fields, prediction)
@@ -220,10 +221,10 @@ impl TextPredictions {
     fn decode_label(&self, prediction: &Classified) -> Decoded {
         let (label, probabilities) = (prediction.label(), prediction.probabilities());
         let mut fields = Map::new();
-        fields.insert("label".into(), json!(self.task.name(label)));
+        fields.insert("label".into(), json!(self.outputs.name(label)));
         fields.insert("probabilities".into(), self.by_name(&probabilities));
         fields.insert("logits".into(), json!(prediction.logits));
-        Decoded { line: format!("{}\t{:.4}", field(&self.task.name(label)), probabilities[label]), fields }
+        Decoded { line: format!("{}\t{:.4}", field(&self.outputs.name(label)), probabilities[label]), fields }
     }
 
     /// Every output by name, as `name=value`.
@@ -235,7 +236,7 @@ impl TextPredictions {
     ) -> Decoded {
         fields.insert("function".into(), json!(self.function()));
         fields.insert("logits".into(), json!(prediction.logits));
-        let column = |(id, value): (usize, &f64)| format!("{}={value:.4}", field(&self.task.name(id)));
+        let column = |(id, value): (usize, &f64)| format!("{}={value:.4}", field(&self.outputs.name(id)));
         let line = values.iter().enumerate().map(column).collect::<Vec<_>>().join("\t");
         Decoded { line, fields }
     }
@@ -309,7 +310,7 @@ fn loss(row: &Classified, truth: &TextLabel) -> f64 {
 impl Predictions for TextPredictions {
     fn decide_by(&mut self, record: &Map<String, Value>) {
         if let Some(threshold) = record.get(LABEL_THRESHOLD).and_then(Value::as_f64) {
-            self.task.threshold = threshold;
+            self.outputs.threshold = threshold;
         }
     }
 
@@ -328,10 +329,10 @@ impl Predictions for TextPredictions {
 impl ScoredPredictions for TextPredictions {
     /// The threshold with the highest micro F1.
     fn tuned(&self) -> Map<String, Value> {
-        if self.task.meaning != OutputMeaning::MultiLabel {
+        if self.outputs.meaning != OutputMeaning::MultiLabel {
             return Map::new();
         }
-        let labels = self.task.labels.len();
+        let labels = self.outputs.labels.len();
         let (probabilities, truth): (Vec<_>, Vec<_>) = self
             .pairs()
             .map(|(_, row, truth)| (row.independent_probabilities(), flags(truth, labels)))
@@ -341,7 +342,7 @@ impl ScoredPredictions for TextPredictions {
     }
 
     fn scores(&self) -> Scores {
-        match self.task.meaning {
+        match self.outputs.meaning {
             OutputMeaning::SingleLabel => self.single_scores(),
             OutputMeaning::MultiLabel => self.several_scores(),
             OutputMeaning::Regression => self.number_scores(),
@@ -389,7 +390,7 @@ mod tests {
     fn predictions(meaning: OutputMeaning, rows: &[&[f32]], truth: Vec<TextLabel>) -> TextPredictions {
         let labels = ["neg", "pos"][..rows[0].len()].iter().map(|label| label.to_string()).collect();
         let rows = rows.iter().map(|row| Some(classified(row))).collect();
-        TextPredictions { task: TextClassification::of(labels, meaning), rows, truth }
+        TextPredictions { outputs: TextOutputs::new(labels, meaning), rows, truth }
     }
 
     fn metric(scores: &Scores, name: &str) -> f64 {
@@ -450,8 +451,8 @@ mod tests {
     fn outputs_are_said_to_be_what_they_are() {
         let labels: Vec<String> = vec!["a".into(), "b".into()];
         let decode = |meaning, logits: &[f32]| {
-            let task = TextClassification::of(labels.clone(), meaning);
-            TextPredictions::new(task, 0).decode_row(&classified(logits))
+            let outputs = TextOutputs::new(labels.clone(), meaning);
+            TextPredictions::new(outputs, 0).decode_row(&classified(logits))
         };
         let several = decode(OutputMeaning::MultiLabel, &[0.0, 3.0_f32.ln()]);
         assert_eq!(several.line, "a=0.5000\tb=0.7500");

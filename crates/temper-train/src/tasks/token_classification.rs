@@ -13,8 +13,8 @@ use temper_data::{
 use temper_metrics::entities::TagScheme;
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
+use super::OfModel;
 use super::decisions::AGGREGATION;
-use super::list::OfModel;
 use super::objective::{LabelCounts, Objective};
 use super::word_predictions::{Found, WordLabels, WordPredictions};
 use super::words::{Reading, Sentence, Words, encode};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use temper_files::Checksums;
 
 use super::checkpoint::CheckpointState;
+use super::window::StepRow;
 use crate::TrainError;
 
 /// One line of metrics.jsonl.
@@ -30,26 +31,6 @@ impl JournalRow {
             Self::Checkpoint(row) => row.step,
         }
     }
-}
-
-/// Means over the optimiser steps since the row before.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepRow {
-    /// Optimiser steps done.
-    pub step: usize,
-    /// Passes over the data done.
-    pub epoch: f64,
-    /// Mean loss.
-    pub loss: f64,
-    /// Learning rate of the last step.
-    pub learning_rate: f64,
-    /// Mean norm of all gradients, before clipping.
-    pub grad_norm: f64,
-    /// Tokens a second.
-    pub tokens_per_second: f64,
-    /// Hash of the losses of all steps so far, bit for bit.
-    #[serde(default)]
-    pub losses: String,
 }
 
 /// What a checkpoint holds, as hashes.

@@ -19,10 +19,10 @@ mod window;
 
 pub use checkpoint::{Checkpoint, CheckpointState, Checkpoints, Trained};
 pub use evaluation::{Evaluation, evaluate, predict};
-pub use journal::{CheckpointRow, EvaluationRow, Journal, JournalRow, StepRow, read_journal};
+pub use journal::{CheckpointRow, EvaluationRow, Journal, JournalRow, read_journal};
 pub use learner::{BatchOutputs, MicroBatch, StepOutput, TaskModel, TrainingStep};
 pub use loader::{EvaluationLoader, StepLoader, steps_per_epoch};
 pub use progress::Progress;
 pub use strategy::{Outcome, Schedule, Stepwise, train};
 pub use trunk::{SplitTrunk, TrunkReport, TrunkReports, Trunks};
-pub use window::Window;
+pub use window::{StepRow, Window};

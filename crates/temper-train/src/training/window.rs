@@ -4,8 +4,27 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use temper_files::hex;
 
-use super::journal::StepRow;
 use super::readings::Reading;
+
+/// Means over the optimiser steps since the row before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRow {
+    /// Optimiser steps done.
+    pub step: usize,
+    /// Passes over the data done.
+    pub epoch: f64,
+    /// Mean loss.
+    pub loss: f64,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
+    /// Mean norm of all gradients, before clipping.
+    pub grad_norm: f64,
+    /// Tokens a second.
+    pub tokens_per_second: f64,
+    /// Hash of the losses of all steps so far, bit for bit.
+    #[serde(default)]
+    pub losses: String,
+}
 
 /// Sums since the last logged row. A checkpoint keeps them, so that a resumed run logs the same rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

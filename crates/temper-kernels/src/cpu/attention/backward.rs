@@ -4,9 +4,10 @@ use super::{
     AttentionInputs, AttentionResult, Dropout,
     bias::DistanceBias,
     panels::{PANEL, PanelBuffer, Panels, aligned},
+    rows::Rows,
     scores::{Block, Head, row_stride},
     softmax::{dot, score_gradients, weights},
-    tile::{Rows, Target, multiply, multiply_transposed},
+    tile::{Target, multiply, multiply_transposed},
 };
 
 /// Queries whose scores are held at once.

@@ -3,9 +3,10 @@ use std::cell::RefCell;
 use super::{
     Dropout,
     panels::{PANEL, PanelBuffer, Panels, aligned},
+    rows::Rows,
     scores::{Block, Head, row_stride},
     softmax::{drop_out, exponentials},
-    tile::{Rows, Target, multiply},
+    tile::{Target, multiply},
 };
 
 /// Queries whose scores are held at once: they share the panels of keys and values that pass through

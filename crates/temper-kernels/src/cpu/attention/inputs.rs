@@ -2,8 +2,8 @@ use super::{
     Dropout,
     bias::Bias,
     pattern::{AttentionHeads, AttentionPattern},
+    rows::Rows,
     scores::Head,
-    tile::Rows,
 };
 
 /// Attention on packed sequences: no padding, the rows of all sequences follow each other.

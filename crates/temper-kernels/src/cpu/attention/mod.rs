@@ -8,6 +8,7 @@ mod forward;
 mod inputs;
 mod panels;
 mod pattern;
+mod rows;
 mod scores;
 mod softmax;
 mod split;

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use super::tile::Rows;
+use super::rows::Rows;
 
 /// Columns of a panel: two AVX2 vectors, one cache line.
 pub const PANEL: usize = 16;

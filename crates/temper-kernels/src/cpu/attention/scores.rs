@@ -4,7 +4,8 @@ use super::{
     bias::Bias,
     panels::{PANEL, Panels},
     pattern::AttentionPattern,
-    tile::{Rows, Target, multiply},
+    rows::Rows,
+    tile::{Target, multiply},
 };
 
 /// Columns from one row of scores to the next: an odd number of cache lines, so that a column of scores

@@ -3,30 +3,10 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::panels::{PANEL, Panels};
+use super::rows::Rows;
 
 /// Rows of a tile: with `N = 2` vectors a panel, 12 of the 16 AVX2 registers are accumulators.
 const TILE_ROWS: usize = 6;
-
-/// A row-major matrix whose rows may lie apart: row `i` begins at `i * stride`.
-#[derive(Clone, Copy)]
-pub struct Rows<'a> {
-    pub values: &'a [f32],
-    pub stride: usize,
-    pub count: usize,
-    pub width: usize,
-}
-
-impl<'a> Rows<'a> {
-    pub fn row(&self, row: usize) -> &'a [f32] {
-        &self.values[row * self.stride..][..self.width]
-    }
-
-    pub fn slice(&self, rows: Range<usize>) -> Rows<'a> {
-        // An empty range may begin after the last value.
-        let start = (rows.start * self.stride).min(self.values.len());
-        Rows { values: &self.values[start..], count: rows.len(), ..*self }
-    }
-}
 
 /// Where a product goes: row `i` begins at `i * stride`, panel `j` of columns at `j * PANEL`.
 pub struct Target<'a> {

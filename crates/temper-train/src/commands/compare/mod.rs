@@ -35,18 +35,17 @@ use crate::{RunFolder, TrainError};
 #[command(mut_arg("run_name", |arg| arg.help("Name of the folder of all runs")))]
 #[command(mut_arg("overwrite_output_dir", |arg| arg.help("Replace a comparison of the same name")))]
 pub struct CompareArgs {
-    /// Strategies with commas between, each as --strategy of finetune has it, with a learning rate of its own as
-    /// head@1e-3
+    /// Strategies separated by commas, each as for finetune --strategy; head@1e-3 gives one a learning rate of its own
     #[arg(long, default_value = "all,last:2,head")]
     pub strategies: String,
-    /// Runs a strategy; their seeds are --seed and the numbers after it
+    /// Runs per strategy; their seeds are --seed and the numbers after it
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub seeds: u16,
     /// Do only that one of the runs, counted from 0, and write no table: for job arrays, whose jobs share the folder. A
     /// call without it does what is missing and writes the table
     #[arg(long, value_name = "NUMBER", conflicts_with = "overwrite_output_dir")]
     pub only: Option<usize>,
-    /// What a single run takes
+    /// Options of every run
     #[command(flatten)]
     pub run: FinetuneArgs,
 }

@@ -21,16 +21,16 @@ pub struct DatasetOptions {
     /// A model that is to be trained on it: counts tokens, and compares the labels
     #[arg(long, value_name = "MODEL", requires = "dataset")]
     pub model: Option<String>,
-    /// Tokens an example that training is to keep (as many as the model reads by default)
+    /// Maximum length of an example in tokens (the model's own limit by default)
     #[arg(long, requires = "model", value_name = "N")]
     pub max_seq_length: Option<usize>,
     /// The task, where neither card nor columns tell: text-classification, token-classification or question-answering
     #[arg(long, value_parser = tasks::by_name)]
     pub task: Option<Kind>,
-    /// What the label of a text is, as for finetune
+    /// Type of the labels, as for finetune
     #[arg(long, value_name = "TYPE", value_parser = settings::named::<ProblemType>)]
     pub problem_type: Option<ProblemType>,
-    /// What stands between the labels of a text, as for finetune
+    /// Separator of the labels in a text cell, as for finetune
     #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
     /// Whether questions may be without an answer, as for finetune

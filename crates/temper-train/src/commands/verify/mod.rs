@@ -41,7 +41,7 @@ pub struct VerifyArgs {
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
-    /// What matrix products compute in: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
+    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
     /// Print one JSON object

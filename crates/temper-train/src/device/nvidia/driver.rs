@@ -5,7 +5,7 @@ use std::ptr::null;
 
 use serde::Serialize;
 
-use super::library::{Found, open};
+use super::library::{Found, open, text};
 use super::{CudaVersion, GpuError, management};
 
 /// Names of the driver's library, those that Burn tries, too (cudarc 0.19.10).
@@ -153,10 +153,4 @@ impl Calls {
             if name.is_null() { "an error".into() } else { CStr::from_ptr(name).to_string_lossy().into() }
         }
     }
-}
-
-/// A C text in a buffer.
-pub(super) fn text(buffer: &[u8]) -> String {
-    let text = CStr::from_bytes_until_nul(buffer).unwrap_or_default();
-    text.to_string_lossy().into_owned()
 }

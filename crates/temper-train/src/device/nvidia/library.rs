@@ -1,5 +1,7 @@
 #![allow(unsafe_code)] // Functions of other people's libraries; each use says why it is sound.
 
+use std::ffi::CStr;
+
 use libloading::Library;
 
 use super::GpuError;
@@ -36,4 +38,10 @@ impl Found {
             .map(|symbol| *symbol)
             .map_err(|_| GpuError::NotTheLibrary { library: self.name.clone(), function: name })
     }
+}
+
+/// A C text in a buffer.
+pub(super) fn text(buffer: &[u8]) -> String {
+    let text = CStr::from_bytes_until_nul(buffer).unwrap_or_default();
+    text.to_string_lossy().into_owned()
 }

@@ -3,8 +3,7 @@
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::ptr::null_mut;
 
-use super::driver::text;
-use super::library::{Found, open};
+use super::library::{Found, open, text};
 
 const LIBRARIES: &[&str] =
     if cfg!(windows) { &["nvml.dll"] } else { &["libnvidia-ml.so.1", "libnvidia-ml.so"] };
