@@ -54,9 +54,10 @@ impl Task {
         }
     }
 
-    /// Whether data for another task serves this one, too: any text can be read.
+    /// Whether data for another task serves this one, too: language models learn any text, whatever its labels.
     pub(crate) fn reads(self, other: Self) -> bool {
-        self == other || self == Self::MaskedLanguageModeling && other == Self::LanguageModeling
+        let is_text = matches!(other, Self::LanguageModeling | Self::TextClassification);
+        self == other || is_text && matches!(self, Self::LanguageModeling | Self::MaskedLanguageModeling)
     }
 
     /// The roles that columns of the task's datasets have.

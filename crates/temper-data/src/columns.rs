@@ -27,7 +27,12 @@ pub(crate) struct Columns {
 
 impl Columns {
     pub fn new(task: Task, card: Option<&DatasetCard>, choice: &ColumnChoice) -> Self {
+        // A card may be for another task, which has more columns than this one reads.
+        let Roles { required, optional, .. } = task.roles();
+        let is_read =
+            |role: &str| required.iter().copied().flatten().chain(optional).any(|read| *read == role);
         let mut chosen = card.map(|card| card.columns.clone()).unwrap_or_default();
+        chosen.retain(|role, _| is_read(role));
         chosen.extend(choice.asked.clone());
         Self { task, chosen, trained: choice.trained.clone() }
     }

@@ -49,7 +49,7 @@ pub fn load_tables(
         Ok(card) if !task.reads(card.task) => {
             Err(DataError::WrongTask { name: card.name, task: card.task.name(), wanted: task.name() })
         }
-        Ok(card) => load_card(hub, card, card_directories, choice),
+        Ok(card) => load_card(hub, card, card_directories, task, choice),
         Err(DataError::UnknownDataset { .. }) if path.exists() || is_meant_as_path(path) => {
             let columns = Columns::new(task, None, choice);
             let ((tables, held_out), mut columns) = columns.read(|wanted| read_splits(path, wanted))?;
@@ -89,6 +89,7 @@ fn load_card(
     hub: &Hub,
     card: DatasetCard,
     card_directories: &[PathBuf],
+    task: Task,
     choice: &ColumnChoice,
 ) -> Result<DatasetTables, DataError> {
     let stand_in = match &card.stand_in {
@@ -111,7 +112,7 @@ fn load_card(
         _ => card,
     };
     resolved.replaced.clone_from(&card.replaced);
-    let (tables, mut columns) = Columns::new(card.task, Some(&card), choice).read(|wanted| {
+    let (tables, mut columns) = Columns::new(task, Some(&card), choice).read(|wanted| {
         let read = |names: &[String]| read_files(&card, &resolved, names, wanted);
         Ok(SplitTables {
             train: read(&card.splits.train)?,
@@ -119,7 +120,7 @@ fn load_card(
             test: read(&card.splits.test)?,
         })
     })?;
-    add_found(&mut columns, &tables, card.task);
+    add_found(&mut columns, &tables, task);
     Ok(DatasetTables {
         name: card.name.clone(),
         held_out: card.hold_out,

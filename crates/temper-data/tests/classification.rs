@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use temper_data::{
-    ColumnChoice, DataError, LabelKind, LabelRequest, LabelledText, RowsRequest, TextClassificationData,
-    TextLabel, check_dataset_name, load_text_classification, unit_hash,
+    ColumnChoice, DataError, LabelKind, LabelRequest, LabelledText, LanguageRequest, RowsRequest, Task,
+    TextClassificationData, TextLabel, check_dataset_name, load_language, load_text_classification,
+    unit_hash,
 };
 use temper_hub::{Hub, HubSettings};
 
@@ -293,6 +294,19 @@ fn a_dataset_of_another_task_is_refused_before_it_is_fetched() {
     let root = tempfile::tempdir().unwrap();
     let error = load(&hub(root.path()), &request("wnut17")).unwrap_err();
     assert!(matches!(error, DataError::WrongTask { .. }), "{error}");
+}
+
+#[test]
+fn a_language_model_reads_the_texts_of_a_card_for_labels() {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), "mirror/datasets/me/reviews/a/train.csv", &csv_of(0..40));
+    write(root.path(), "mirror/datasets/me/reviews/a/test.csv", &csv_of(50..60));
+    write_card(root.path(), "reviews", "", "me/reviews");
+    let rows = RowsRequest { card_directories: vec![root.path().join("cards")], ..request("reviews") };
+    let request = LanguageRequest { task: Task::MaskedLanguageModeling, rows, template: None };
+    let data = load_language(&hub(root.path()), &request).unwrap();
+    assert_eq!(data.rows.columns, columns(&[("text", "text")]));
+    assert!(!data.is_running && data.rows.train.iter().all(|document| document.text.starts_with("text ")));
 }
 
 /// Rows `text I` with the labels neg and pos, separated by a TAB.
