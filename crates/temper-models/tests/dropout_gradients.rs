@@ -92,7 +92,7 @@ fn a_step_along_a_gradient_changes_the_loss_as_it_says() {
             let [ahead, behind] =
                 [DISTANCE, -DISTANCE].map(|distance| moved(&case, &model, path, &direction, distance));
             let slope = (ahead - behind) / (2.0 * DISTANCE);
-            // Losses are f32: a hundredth of what a typical gradient changes.
+            // The rounding of f32 losses limits how well their difference estimates a slope.
             assert!((slope - norm).abs() < 0.03 * norm.max(0.1), "{} {path}: {slope} {norm}", case.name);
             checked += 1;
         }

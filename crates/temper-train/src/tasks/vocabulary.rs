@@ -34,7 +34,7 @@ pub(super) fn scores(model: &Model, tokens: &TokenBatch, targets: &[Target]) -> 
     sequences.ranges().map(|range| Output::new(2, rows(range))).collect()
 }
 
-/// The `count` tokens with the highest logits, ids and probabilities by turns, the best first.
+/// The `count` tokens with the highest logits, each id followed by its probability, the best first.
 pub(super) fn most_probable(logits: &[f32], count: usize) -> Vec<f32> {
     let row = Classified { logits: logits.to_vec() };
     let probabilities = row.probabilities();
