@@ -1,3 +1,5 @@
+//! `cargo xtask bench`.
+
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 

@@ -1,3 +1,5 @@
+//! Calls of cargo, and the features of each backend.
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

@@ -1,3 +1,5 @@
+//! `cargo xtask fixtures`.
+
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;

@@ -1,3 +1,5 @@
+//! The Python environment of the reference scripts.
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

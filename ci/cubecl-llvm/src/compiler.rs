@@ -1,3 +1,5 @@
+//! A stand-in for the LLVM compiler of kernels: it allows type checks without LLVM.
+
 use core::ffi::c_char;
 use core::fmt;
 

@@ -1,3 +1,5 @@
+//! The model and the packed batches of a job.
+
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
 use serde_json::{Value, json};

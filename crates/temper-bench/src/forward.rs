@@ -1,3 +1,5 @@
+//! Timed forward passes.
+
 use std::hint::black_box;
 
 use anyhow::Result;

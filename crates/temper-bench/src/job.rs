@@ -1,3 +1,5 @@
+//! What a benchmark process is asked to do.
+
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};

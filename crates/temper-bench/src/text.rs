@@ -1,3 +1,5 @@
+//! Timed prediction from texts to labels, and tokenisation.
+
 use std::hint::black_box;
 
 use anyhow::Result;

@@ -1,3 +1,5 @@
+//! Timed optimiser steps.
+
 use anyhow::{Result, bail};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Int, Tensor, TensorData};

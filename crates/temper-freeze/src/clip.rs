@@ -1,3 +1,5 @@
+//! Norms of gradients, and clipping by the global norm.
+
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};

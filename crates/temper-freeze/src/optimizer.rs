@@ -1,3 +1,5 @@
+//! The optimiser of a plan: AdamW for each group of parameters.
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 

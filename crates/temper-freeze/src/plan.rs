@@ -1,3 +1,5 @@
+//! What happens to each parameter: whether it trains, from which step on and at which rate.
+
 use std::fmt;
 
 use burn::module::{Module, ParamGroup, ParamId};

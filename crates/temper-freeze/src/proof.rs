@@ -1,3 +1,5 @@
+//! Hashes of parameters before and after training, which prove what changed.
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 

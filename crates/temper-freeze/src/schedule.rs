@@ -1,3 +1,5 @@
+//! The learning rate of each step.
+
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 
 /// Linear warm-up from zero, then linear decay to zero.

@@ -1,3 +1,5 @@
+//! Strategies by name: which parameters train, and from when on.
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::metadata::{Metadata, Value, of_size, size};
+use crate::metadata::{Metadata, Value, size};
 use crate::names::{Layout, OUTPUT_ROW, Row, Size, Sizes, Table, laid_out, same};
 use crate::settings::Settings;
 
@@ -157,13 +157,7 @@ impl Gpt2 {
     /// What a file says of it, without the architecture's name before the keys.
     pub fn metadata(&self) -> Vec<(&'static str, Value)> {
         let sizes = self.sizes;
-        vec![
-            ("block_count", of_size(sizes.layers)),
-            ("context_length", of_size(sizes.positions)),
-            ("embedding_length", of_size(sizes.hidden)),
-            ("feed_forward_length", of_size(sizes.inner)),
-            ("attention.head_count", of_size(sizes.heads)),
-            ("attention.layer_norm_epsilon", Value::Float(self.epsilon)),
-        ]
+        let own = [("attention.layer_norm_epsilon", Value::Float(self.epsilon))];
+        sizes.metadata().into_iter().chain(own).collect()
     }
 }

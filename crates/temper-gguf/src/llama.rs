@@ -167,12 +167,7 @@ impl Llama {
     /// What a file says of it, without the architecture's name before the keys.
     pub fn metadata(&self) -> Vec<(&'static str, Value)> {
         let sizes = self.sizes;
-        vec![
-            ("block_count", of_size(sizes.layers)),
-            ("context_length", of_size(sizes.positions)),
-            ("embedding_length", of_size(sizes.hidden)),
-            ("feed_forward_length", of_size(sizes.inner)),
-            ("attention.head_count", of_size(sizes.heads)),
+        let own = [
             ("attention.head_count_kv", of_size(sizes.key_heads)),
             ("attention.key_length", of_size(sizes.head)),
             ("attention.value_length", of_size(sizes.head)),
@@ -180,7 +175,8 @@ impl Llama {
             ("rope.freq_base", Value::Float(self.base)),
             ("rope.dimension_count", of_size(sizes.head)),
             ("vocab_size", of_size(sizes.vocab)),
-        ]
+        ];
+        sizes.metadata().into_iter().chain(own).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tensors of a model: one table for an architecture, which reading and writing share.
 
+use crate::metadata::{Value, of_size};
 use crate::order::Order;
 
 /// The map to the vocabulary: absent where it is the token embedding.
@@ -85,6 +86,17 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
+    /// What a file of any architecture says of them, without the architecture's name before the keys.
+    pub fn metadata(&self) -> [(&'static str, Value); 5] {
+        [
+            ("block_count", of_size(self.layers)),
+            ("context_length", of_size(self.positions)),
+            ("embedding_length", of_size(self.hidden)),
+            ("feed_forward_length", of_size(self.inner)),
+            ("attention.head_count", of_size(self.heads)),
+        ]
+    }
+
     fn of(&self, size: Size) -> usize {
         match size {
             Size::Vocab => self.vocab,

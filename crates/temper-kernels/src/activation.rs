@@ -1,3 +1,5 @@
+//! Activation functions by name.
+
 use serde::{Deserialize, Serialize};
 
 /// An activation function, by Hugging Face's name for it (`hidden_act` and its like).

@@ -1,3 +1,5 @@
+//! How an operation with a backward pass of its own enters Burn's graph.
+
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::ops::{Backward, NodeGuard, OpsKind};
 use burn::backend::tensor::FloatTensor;

@@ -1,3 +1,5 @@
+//! Optional tensors in Burn's dispatch.
+
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType};
 use burn::tensor::Tensor;

@@ -1,3 +1,5 @@
+//! The precision of matrix products.
+
 use burn::tensor::{FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! The bounds of the sequences in a packed batch.
+
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! What every backbone offers: a forward pass, sizes, and its linear layers.
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 

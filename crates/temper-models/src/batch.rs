@@ -1,3 +1,5 @@
+//! Packed batches of tokens on a device.
+
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};

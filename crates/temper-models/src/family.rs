@@ -1,3 +1,5 @@
+//! What a family consists of: configuration, backbone, names of weights, heads.
+
 use burn::tensor::Device;
 use serde::de::DeserializeOwned;
 

@@ -1,3 +1,5 @@
+//! Training or evaluation: where dropout applies, and its seeds.
+
 /// Whether a forward pass belongs to training.
 ///
 /// It decides about dropout alone. Whether gradients are tracked is a property of the tensors, so

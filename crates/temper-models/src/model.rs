@@ -1,3 +1,5 @@
+//! A model: a backbone with the head of a task.
+
 use std::path::Path;
 
 use burn::module::{Module, ModuleDisplay};

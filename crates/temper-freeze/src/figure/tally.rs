@@ -1,3 +1,5 @@
+//! What the parameters of a group do together: train, stay frozen, or both.
+
 use super::words::{factor_text, percent_text, range_text};
 use crate::PlanRow;
 

@@ -1,3 +1,5 @@
+//! The settings of adapters.
+
 use serde::{Deserialize, Serialize};
 use temper_models::layers::LowRankConfig;
 

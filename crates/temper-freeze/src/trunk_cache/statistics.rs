@@ -1,3 +1,5 @@
+//! Counts and sizes of a trunk cache.
+
 use std::time::Duration;
 
 use serde::Serialize;

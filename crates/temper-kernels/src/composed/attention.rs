@@ -1,3 +1,5 @@
+//! Attention composed from Burn's operations.
+
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 
 use super::{draw_mask, widen};

@@ -1,3 +1,5 @@
+//! Buffers that are written without being zeroed first.
+
 /// A buffer of `len` values that `fill` writes, every one of them, without zeroing it first.
 ///
 /// Zeroing costs a pass over memory that is about to be overwritten: 5 % of a linear layer.

@@ -1,3 +1,5 @@
+//! Sums over the rows of a matrix, column by column.
+
 use rayon::prelude::*;
 
 use super::vectorized;

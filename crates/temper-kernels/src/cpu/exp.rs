@@ -1,3 +1,5 @@
+//! The exponential function in vector lanes.
+
 use pulp::{Scalar, Simd};
 
 /// `e^x`, in lanes, within 2 units in the last place.

@@ -1,3 +1,5 @@
+//! Dropout masks as a function of seed, row and column.
+
 /// Dropout whose mask is a function of seed, row and column: a backward pass draws the mask of its
 /// forward pass again instead of keeping it.
 #[derive(Clone, Copy, Debug, PartialEq)]

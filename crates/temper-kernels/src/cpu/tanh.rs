@@ -1,3 +1,5 @@
+//! The hyperbolic tangent in vector lanes.
+
 /// The hyperbolic tangent, within 2e-7 relative: an odd polynomial over an even one.
 ///
 /// Coefficients: Eigen 3.4, `generic_fast_tanh_float` (`MathFunctionsImpl.h`).

@@ -1,3 +1,5 @@
+//! How work is cut into tasks and run on threads.
+
 use rayon::prelude::*;
 
 /// Elements that one task of a pass over memory works on: fewer are not worth a second thread.

@@ -1,3 +1,5 @@
+//! Code compiled for the vector instructions of the processor.
+
 use pulp::{Arch, Simd, WithSimd};
 
 /// Calls `body`, compiled for the vector instructions that the processor turns out to have.

@@ -1,3 +1,5 @@
+//! The head for the vocabulary.
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use temper_kernels::{

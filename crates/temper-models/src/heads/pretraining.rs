@@ -1,3 +1,5 @@
+//! BERT's head for pretraining.
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use temper_kernels::widen;

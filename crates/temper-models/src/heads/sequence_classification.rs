@@ -1,3 +1,5 @@
+//! The head for labels of sequences.
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! The head for labels of tokens and for spans.
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use temper_kernels::widen;

@@ -1,3 +1,5 @@
+//! ALiBi's slopes.
+
 /// ALiBi's slopes (Press et al. 2021, arXiv 2108.12409), one a head: powers of `2^(-8 / heads)`. Where the
 /// number of heads is no power of two, those of the next lower one come first, then every second one of the
 /// next higher.

@@ -1,3 +1,5 @@
+//! Multi-head attention with its four linear layers.
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use temper_kernels::{AttentionHeads, AttentionLayout, AttentionPattern};

@@ -1,3 +1,5 @@
+//! A transformer block whose sub-layers follow each other.
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 

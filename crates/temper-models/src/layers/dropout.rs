@@ -1,3 +1,5 @@
+//! Dropout under a mode.
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 

@@ -1,3 +1,5 @@
+//! Embedding tables.
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use temper_kernels::RowIndex;

@@ -1,3 +1,5 @@
+//! The feed-forward sub-layer, gated or not.
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 

@@ -1,3 +1,5 @@
+//! Linear layers, with an adapter where there is one.
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 

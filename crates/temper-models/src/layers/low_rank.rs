@@ -1,3 +1,5 @@
+//! The low-rank adapter of a linear layer.
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 

@@ -1,3 +1,5 @@
+//! Layer norm and RMS norm.
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use temper_kernels::{Norm as Kind, Residual};

@@ -1,3 +1,5 @@
+//! A transformer block whose sub-layers read the same input.
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use temper_kernels::widen;

@@ -1,3 +1,5 @@
+//! Which tokens a layer computes, and what they see.
+
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Int, Tensor};

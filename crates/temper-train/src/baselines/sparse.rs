@@ -1,3 +1,5 @@
+//! Sparse matrices.
+
 /// A matrix of mostly zeros, of which only the other values are kept, row by row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SparseRows {

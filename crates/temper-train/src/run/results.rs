@@ -1,3 +1,5 @@
+//! results.json.
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use temper_data::DataReport;

@@ -9,6 +9,7 @@ mod classified;
 mod data;
 mod decisions;
 mod filled;
+mod labelled_texts;
 mod language_modeling;
 mod list;
 mod masked;

@@ -1,3 +1,5 @@
+//! Items made on a thread of their own, ahead of their use.
+
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};

@@ -1,3 +1,5 @@
+//! What the training loop and the optimiser step tell each other.
+
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use burn::optim::OptimizerRecord;

@@ -1,3 +1,5 @@
+//! The renderer that burn-train asks for; it draws nothing.
+
 use burn::train::LearnerSummary;
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
 use burn::train::metric::MetricDefinition;

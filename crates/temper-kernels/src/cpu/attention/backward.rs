@@ -1,3 +1,5 @@
+//! The backward pass of attention.
+
 use std::{cell::RefCell, ops::Range};
 
 use super::{

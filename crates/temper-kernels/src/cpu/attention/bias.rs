@@ -1,3 +1,5 @@
+//! Biases and masks on the scores of one head.
+
 use std::ops::Range;
 
 use super::{

@@ -1,3 +1,5 @@
+//! The forward pass of attention.
+
 use std::cell::RefCell;
 
 use super::{

@@ -1,3 +1,5 @@
+//! What attention is computed on.
+
 use super::{
     Dropout,
     bias::Bias,

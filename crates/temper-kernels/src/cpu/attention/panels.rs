@@ -1,3 +1,5 @@
+//! The right side of a product, packed in panels of columns.
+
 use std::ops::Range;
 
 use super::rows::Rows;

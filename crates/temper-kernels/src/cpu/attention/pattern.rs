@@ -1,3 +1,5 @@
+//! Heads, and which keys a query sees.
+
 use std::{ops::Range, sync::Arc};
 
 /// Numbers of heads. Query head `h` reads key head `h / (query_heads / key_heads)`: fewer key heads are

@@ -1,3 +1,5 @@
+//! The scores of a block of queries.
+
 use std::ops::Range;
 
 use super::{

@@ -1,3 +1,5 @@
+//! Softmax of one row of scores, and its gradient.
+
 use pulp::{Arch, Simd, WithSimd};
 
 use super::{DropoutRow, exp::exp_f32s, panels::PANEL};

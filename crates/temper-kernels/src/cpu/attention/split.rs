@@ -1,3 +1,5 @@
+//! Cuts of matrices into sequences and heads, so that tasks write apart.
+
 /// Cuts a row-major matrix of `width` columns into the rows of each sequence.
 pub fn by_sequence<'a>(mut matrix: &'a mut [f32], bounds: &[usize], width: usize) -> Vec<&'a mut [f32]> {
     let mut sequences = Vec::with_capacity(bounds.len().saturating_sub(1));

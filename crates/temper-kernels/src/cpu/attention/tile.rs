@@ -1,3 +1,5 @@
+//! Products of rows with packed panels, tile by tile.
+
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};

@@ -1,3 +1,5 @@
+//! Products against sums in f64.
+
 use super::*;
 
 fn random(len: usize, seed: u32) -> Vec<f32> {

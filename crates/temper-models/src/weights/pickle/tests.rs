@@ -1,3 +1,5 @@
+//! Pickles, sound and damaged.
+
 use super::*;
 
 fn walked(pickle: &[u8]) -> Result<(), Fault> {

@@ -1,3 +1,5 @@
+//! The list of strategies of `temper compare`.
+
 use temper_freeze::{FreezeError, Strategy};
 
 use crate::TrainError;

@@ -1,3 +1,5 @@
+//! compare.md.
+
 use temper_metrics::Sample;
 
 /// Stands for what there is not.

@@ -1,3 +1,5 @@
+//! A run that is checked and read, before anything is written.
+
 use super::job::Job;
 use crate::run::record::RunRequest;
 use crate::tasks::Splits;

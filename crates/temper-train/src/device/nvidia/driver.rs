@@ -1,3 +1,5 @@
+//! NVIDIA's driver and the GPUs that it shows.
+
 #![allow(unsafe_code)] // Calls into the driver; the types are those of cuda.h, CUDA 13.0.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};

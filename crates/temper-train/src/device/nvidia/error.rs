@@ -1,3 +1,5 @@
+//! Why a GPU cannot be used.
+
 use std::path::PathBuf;
 
 use super::CudaVersion;

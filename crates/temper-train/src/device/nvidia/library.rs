@@ -1,3 +1,5 @@
+//! Shared libraries that are opened at run time.
+
 #![allow(unsafe_code)] // Functions of other people's libraries; each use says why it is sound.
 
 use std::ffi::CStr;

@@ -1,3 +1,5 @@
+//! NVML: the driver's version and free memory.
+
 #![allow(unsafe_code)] // Calls into NVML; the types are those of nvml.h, CUDA 13.0.
 
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};

@@ -1,3 +1,5 @@
+//! The CUDA toolkit that compiles kernels.
+
 #![allow(unsafe_code)] // One call into NVRTC; its type is that of nvrtc.h, CUDA 13.0.
 
 use std::env;

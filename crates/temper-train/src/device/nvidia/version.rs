@@ -1,3 +1,5 @@
+//! Versions of CUDA.
+
 use std::fmt;
 
 use serde::{Serialize, Serializer};

@@ -1,3 +1,5 @@
+//! Attention against its definition.
+
 mod reference;
 
 use proptest::prelude::*;

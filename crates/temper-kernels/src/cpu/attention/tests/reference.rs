@@ -1,3 +1,5 @@
+//! Attention by its definition, in f64.
+
 use super::super::{AttentionHeads, AttentionInputs};
 
 /// Output, sums and gradients by the definition, in `f64`.
