@@ -130,7 +130,7 @@ class Bench:
         subprocess.run(theirs, stdout=subprocess.DEVNULL, check=True)
         samples = {TEMPER: [middle - start], PYTORCH: [time.perf_counter() - middle]}
         accuracies = {
-            TEMPER: dict(json.loads(printed)["test"]["metrics"])["accuracy"],
+            TEMPER: json.loads(printed)["test"]["metrics"]["accuracy"],
             PYTORCH: json.loads(out.read_text(encoding="utf-8"))["test"]["accuracy"],
         }
         title = "fine-tuning MiniLM on 2,000 IMDB reviews and testing it on 1,000"

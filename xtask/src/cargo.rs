@@ -25,7 +25,9 @@ pub fn cargo() -> Command {
 pub fn temper(command: &str, arguments: &[String], cuda_offline: bool) -> Result<ExitCode> {
     let backend = backend(arguments)?;
     let features = features(backend, cuda_offline)?;
-    eprintln!("building temper with the {} backend (the first time takes minutes)", name(backend));
+    if !binary("temper").exists() {
+        eprintln!("building temper with the {} backend; the first build takes minutes", name(backend));
+    }
     build(&["--package", "temper-train", "--bin", "temper"], features)?;
     let binary = binary("temper");
     let mut run = Command::new(&binary);

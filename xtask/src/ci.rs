@@ -17,6 +17,7 @@ const CARGO_DENY: &str = "0.20.2";
 pub fn check() -> Result<ExitCode> {
     step("formatting", cargo().args(["fmt", "--all", "--check"]))?;
     python()?;
+    crate::features::check()?;
     dependencies()?;
     // Of Burn and the rest only what a type check needs is compiled; the steps after the tests use it, too.
     step(

@@ -19,6 +19,8 @@ pub fn write(environment: &Environment) -> Result<ExitCode> {
         ("initial_fixture.py", "crates/temper-models/tests/fixtures"),
         ("chat_fixture.py", "crates/temper-data/tests/fixtures/chats"),
         ("lora_fixture.py", "crates/temper-freeze/tests/fixtures"),
+        ("learning_rates_fixture.py", "crates/temper-freeze/tests/fixtures"),
+        ("optimizers_fixture.py", "crates/temper-freeze/tests/fixtures"),
         ("gguf_fixture.py", "crates/temper-gguf/tests/fixtures"),
         ("merge_fixture.py", "crates/temper-freeze/tests/fixtures"),
         ("kernels_fixture.py", "crates/temper-kernels/tests/fixtures"),

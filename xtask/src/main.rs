@@ -5,6 +5,7 @@ mod bench;
 mod cargo;
 mod carry;
 mod ci;
+mod features;
 mod fixtures;
 mod fuzz;
 mod python;
@@ -61,6 +62,8 @@ enum Command {
     Plan(Handed),
     /// List families and models with a short name
     Models(Handed),
+    /// List datasets with a name
+    Datasets(Handed),
     /// Say what is wrong with a dataset, or what this machine has: cargo xtask doctor imdb, or --machine
     Doctor(Handed),
     /// Run every test of the workspace
@@ -138,6 +141,7 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::SearchDepth(handed) => temper("search-depth", handed),
         Command::Plan(handed) => temper("plan", handed),
         Command::Models(handed) => temper("models", handed),
+        Command::Datasets(handed) => temper("datasets", handed),
         Command::Doctor(handed) => temper("doctor", handed),
         Command::Test { arguments } => cargo::test(&arguments),
         Command::Ci => ci::check(),

@@ -264,7 +264,9 @@ impl DatasetCard {
             reason: format!("not UTF-8 text ({error})"),
         })?;
         let mut card = Self::parse(text, &origin)?;
-        let built_in = [name, &card.name].into_iter().find(|name| is_built_in(name));
+        // A copy of a built-in card, as in this project's own folder, replaces nothing.
+        let is_copy = EMBEDDED.iter().any(|(_, embedded)| *embedded == text);
+        let built_in = [name, &card.name].into_iter().find(|name| !is_copy && is_built_in(name));
         card.replaced = built_in.map(|name| Replaced { built_in: name.to_string(), by: path.to_path_buf() });
         Ok(card)
     }
@@ -312,19 +314,16 @@ pub fn find_card(name: &str, directories: &[PathBuf]) -> Result<DatasetCard, Dat
     let by_name = known.iter().find(|card| card.name == name);
     let by_id = || known.iter().find(|card| card.source.hub.as_deref() == Some(name));
     by_name.or_else(by_id).cloned().ok_or_else(|| {
-        let mut names: Vec<String> = known.iter().map(|card| card.name.clone()).collect();
-        names.extend(card_names(directories));
-        DataError::UnknownDataset {
-            name: name.to_string(),
-            near: near_names(name, names.iter().map(String::as_str)),
-            known: names,
-        }
+        let known = card_names(directories);
+        let near = near_names(name, known.iter().map(String::as_str));
+        DataError::UnknownDataset { name: name.to_string(), near, known }
     })
 }
 
-/// Names of the cards in the user's folders; folders that cannot be read have none.
-fn card_names(directories: &[PathBuf]) -> Vec<String> {
-    let mut names: Vec<String> = directories
+/// Names of all cards: those that are part of the program, then those in the user's folders. Folders that cannot be
+/// read have none.
+pub fn card_names(directories: &[PathBuf]) -> Vec<String> {
+    let mut own: Vec<String> = directories
         .iter()
         .filter_map(|directory| std::fs::read_dir(directory).ok())
         .flatten()
@@ -333,8 +332,9 @@ fn card_names(directories: &[PathBuf]) -> Vec<String> {
         .filter_map(|path| Some(path.file_stem()?.to_str()?.to_string()))
         .filter(|name| EMBEDDED.iter().all(|(embedded, _)| embedded != name))
         .collect();
-    names.sort();
-    names
+    own.sort();
+    own.dedup();
+    EMBEDDED.iter().map(|(name, _)| (*name).to_owned()).chain(own).collect()
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub use answers::{
     load_question_answering,
 };
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
-pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, cards, find_card};
+pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, card_names, cards, find_card};
 pub use chat::{ChatMessage, ChatTemplate, RenderedChat};
 pub use classification::{
     LabelKind, LabelRequest, LabelledText, TextClassificationData, TextLabel, examine_text_classification,

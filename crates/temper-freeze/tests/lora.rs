@@ -18,7 +18,7 @@ use temper_freeze::lora::{
     merge, save_own, save_peft, unmerge,
 };
 use temper_freeze::{
-    AdamWSettings, ClipFactor, FreezePlan, GradientSquares, LinearWarmup, ParameterHashes, Strategy,
+    AdamWSettings, ClipFactor, FreezePlan, GradientSquares, ParameterHashes, RateSchedule, Strategy,
     TrainingProof,
 };
 use temper_models::weights::{StoredTensor, write_tensors};
@@ -189,7 +189,7 @@ fn three_steps_are_those_of_peft() {
         let before = ParameterHashes::of(&adapted.base.load(&Device::flex()).backbone);
         let clip = ClipFactor::default();
         let mut optimizer = AdamWSettings::default().init(&plan, &clip);
-        let mut schedule = LinearWarmup::new(1e-3, 1, 3);
+        let mut schedule = RateSchedule::linear(1e-3, 1, 3);
         let [losses, norms] = ["losses", "grad_norm"].map(|name| adapted.values(name));
         for step in 0..3 {
             let loss = adapted.base.loss(&model, Mode::train(step as u64));

@@ -7,7 +7,7 @@ use burn::lr_scheduler::LrScheduler;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, LinearWarmup, TrainingProof};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, RateSchedule, TrainingProof};
 use temper_models::weights::{Layout, Place};
 use temper_models::{HeadRequest, Mode, Model, ModelConfig, PathTracker, TokenBatch};
 
@@ -129,7 +129,7 @@ fn five_steps_agree_with_pytorch() {
     let plan =
         FreezePlan::new(&"all".parse().expect("a strategy"), &model.parameters(), &[]).expect("a plan");
     let mut optimizer = Clipped::new(&plan);
-    let mut schedule = LinearWarmup::new(1e-3, 2, 5);
+    let mut schedule = RateSchedule::linear(1e-3, 2, 5);
     for number in 0..5 {
         let rate = schedule.step();
         assert!((rate - numbers(&reference["lrs"])[number]).abs() < 1e-12);
@@ -197,7 +197,10 @@ fn a_rate_of_zero_is_found_out_at_the_end_only() {
     let (model, norms) = step(&mut Clipped::new(&plan), 0.0, model, gradients);
     proof.observe(&norms);
     assert!(proof.early_violations(&model, &plan, 1).is_empty());
-    assert_eq!(proof.violations(&model, &plan, 1).len(), 41);
+    // All 41 but the key biases of two layers: their gradients are rounding noise, and may move nothing.
+    let violations = proof.violations(&model, &plan, 1);
+    assert_eq!(violations.len(), 39);
+    assert!(violations.iter().all(|violation| !violation.path.ends_with("key.bias")));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod zoo;
 use burn::lr_scheduler::LrScheduler;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, LinearWarmup, TrainingProof};
+use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, RateSchedule, TrainingProof};
 use temper_models::Mode;
 use zoo::{Case, cases, host, parameters_of};
 
@@ -17,7 +17,7 @@ fn largest_difference(case: &Case) -> f64 {
     let plan = FreezePlan::new(&all, &model.parameters(), &[]).expect("a plan");
     let clip = ClipFactor::default();
     let mut optimizer = AdamWSettings::default().init(&plan, &clip);
-    let mut schedule = LinearWarmup::new(1e-3, 1, 3);
+    let mut schedule = RateSchedule::linear(1e-3, 1, 3);
     let [rates, losses, norms] = ["lrs", "losses", "grad_norm"].map(|name| case.values(name));
     for step in 0..3 {
         let rate = schedule.step();

@@ -5,21 +5,35 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use crate::commands::{
-    CompareArgs, ConvertArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs, GenerateArgs,
-    InspectArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs, SearchDepthArgs, UnmergeArgs,
-    VerifyArgs, compare_strategies, convert, doctor, embed, evaluate, fetch, finetune, generate, inspect,
-    merge, models, plan, predict, replay, search_depth, unmerge, verify,
+    CompareArgs, ConvertArgs, DatasetsArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs,
+    GenerateArgs, InspectArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs, SearchDepthArgs,
+    UnmergeArgs, VerifyArgs, compare_strategies, convert, datasets, doctor, embed, evaluate, fetch, finetune,
+    generate, inspect, merge, models, plan, predict, replay, search_depth, unmerge, verify,
 };
+use crate::headings::DEVICE;
+use crate::settings::check_environment;
 use crate::terminal::say;
 use crate::{TrainError, guarded};
 use clap::{Parser, Subcommand};
+
+/// Shown under `temper finetune --help`.
+const EXAMPLES: &str = "\
+Examples:
+  temper finetune bert imdb                              movie reviews, positive or negative
+  temper finetune bert imdb --preset full --strategy lora
+  temper finetune bert reviews.csv --text-column review --label-column stars
+  temper finetune --from runs/bert-imdb tweet-sentiment  the same model, a new head
+  temper finetune --resume runs/bert-imdb                go on where Ctrl-C stopped
+
+temper datasets and temper models list what has a name. A setting is a flag, a key of --config FILE, or a variable
+TEMPER_NAME of the environment.";
 
 /// Fine-tune pretrained language models in Rust
 #[derive(Parser)]
 #[command(name = "temper", version, args_override_self = true)]
 struct Cli {
     /// Threads that compute (default: one a core)
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", help_heading = DEVICE)]
     threads: Option<NonZeroUsize>,
     #[command(subcommand)]
     command: Command,
@@ -27,6 +41,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(after_help = EXAMPLES)]
     Finetune(Box<FinetuneArgs>),
     Compare(Box<CompareArgs>),
     SearchDepth(Box<SearchDepthArgs>),
@@ -43,6 +58,7 @@ enum Command {
     Convert(ConvertArgs),
     Fetch(FetchArgs),
     Models(ModelsArgs),
+    Datasets(DatasetsArgs),
     Doctor(DoctorArgs),
 }
 
@@ -58,7 +74,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     // Where the log cannot be written, there is nowhere to say so.
     log.log_internal_errors(false).init();
     let cli = Cli::parse_from(arguments);
-    if let Err(error) = set_threads(cli.threads) {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    if let Err(error) = check_environment(names).and_then(|()| set_threads(cli.threads)) {
         say(&format!("error: {error}"));
         return ExitCode::from(error.exit_code());
     }
@@ -79,6 +96,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Convert(args) => convert(&args),
         Command::Fetch(args) => fetch(&args),
         Command::Models(args) => models(&args),
+        Command::Datasets(args) => datasets(&args),
         Command::Doctor(args) => doctor(&args),
     });
     match result {

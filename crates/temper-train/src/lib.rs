@@ -13,6 +13,7 @@ pub mod commands;
 pub mod device;
 mod error;
 pub mod examples;
+mod headings;
 pub mod model;
 pub mod run;
 pub mod settings;

@@ -8,26 +8,27 @@ use serde::{Deserialize, Serialize};
 use temper_hub::{Hub, HubSettings};
 
 use crate::TrainError;
+use crate::headings::{DATA, SOURCES};
 
 /// Where files may come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub struct SourceOptions {
     /// A folder laid out like the Hub (models/ORG/NAME/..., datasets/ORG/NAME/...)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = SOURCES, value_name = "DIR")]
     pub mirror: Option<PathBuf>,
     /// Use only what is on this machine already
-    #[arg(long)]
+    #[arg(long, help_heading = SOURCES)]
     #[serde(default)]
     pub offline: bool,
     /// Fail rather than take a stand-in for what cannot be reached
-    #[arg(long)]
+    #[arg(long, help_heading = SOURCES)]
     #[serde(default)]
     pub no_stand_in: bool,
     /// Branch, tag or commit on the Hub
-    #[arg(long)]
+    #[arg(long, help_heading = SOURCES, value_name = "NAME")]
     pub revision: Option<String>,
     /// A folder with dataset cards of your own
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = SOURCES, value_name = "DIR")]
     pub cards: Option<PathBuf>,
 }
 
@@ -39,17 +40,17 @@ pub type Columns = BTreeMap<String, String>;
 pub struct ColumnOptions {
     /// A column by its role, such as tags=ner; may be given several times. Roles are text, text_pair and label;
     /// tokens and tags, or text and spans; question, context, answers, id and title
-    #[arg(long = "column", value_name = "ROLE=NAME")]
+    #[arg(long = "column", help_heading = DATA, value_name = "ROLE=NAME")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<NamedColumn>,
     /// Column of the text: the same as --column text=NAME
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = DATA, value_name = "NAME")]
     pub text_column: Option<String>,
     /// Column of a second text: the same as --column text_pair=NAME
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = DATA, value_name = "NAME")]
     pub text_pair_column: Option<String>,
     /// Column of the label: the same as --column label=NAME
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = DATA, value_name = "NAME")]
     pub label_column: Option<String>,
 }
 

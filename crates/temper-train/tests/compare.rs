@@ -75,7 +75,7 @@ fn strategies_and_seeds_are_ordinary_runs_side_by_side() {
         // The table says what the runs say.
         for (number, run) in row["runs"].as_array().unwrap().iter().enumerate() {
             let results = bench.json(&format!("{folder}/{}/results.json", run.as_str().unwrap()));
-            assert_eq!(results["test"]["metrics"][0][1], row["test"]["values"][number]);
+            assert_eq!(results["test"]["metrics"]["accuracy"], row["test"]["values"][number]);
             assert_eq!(results["strategy"], row["strategy"]);
             assert_eq!(results["trainable_parameters"], row["trainable_parameters"]);
             assert!(results["peak_memory_bytes"].as_u64() <= row["peak_memory_bytes"].as_u64());
@@ -287,7 +287,7 @@ fn the_baseline_learns_separable_words_and_the_cache_is_counted() {
     let output = compare(&bench, &flags);
     assert_succeeds(&output);
     let found = bench.json("runs/compare-model-reviews/compare.json");
-    let score = |number: usize| found["baselines"][number]["metrics"][0][1].as_f64().unwrap();
+    let score = |number: usize| found["baselines"][number]["metrics"]["accuracy"].as_f64().unwrap();
     // One word decides the label, and the labels are balanced.
     assert_eq!(score(1), 1.0);
     let results = bench.json("runs/compare-model-reviews/head-seed42/results.json");

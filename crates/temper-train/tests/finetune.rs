@@ -12,10 +12,7 @@ fn a_run_learns_and_leaves_everything() {
     assert_succeeds(&output);
     let results = bench.json("runs/run/results.json");
     let metrics: std::collections::BTreeMap<String, f64> =
-        serde_json::from_value::<Vec<(String, f64)>>(results["test"]["metrics"].clone())
-            .unwrap()
-            .into_iter()
-            .collect();
+        serde_json::from_value(results["test"]["metrics"].clone()).unwrap();
     assert!(metrics["accuracy"] > 0.9, "{metrics:?}");
     assert_eq!(serde_json::from_str::<Value>(&stdout(&output)).unwrap(), results);
     for file in ["run.toml", "metrics.jsonl", "report.html", "model/README.md", "model/tokenizer.json"] {

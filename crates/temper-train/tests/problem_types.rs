@@ -53,8 +53,7 @@ fn finetune(bench: &Bench, data: &str, name: &str, flags: &[&str]) -> std::proce
 
 fn metrics(bench: &Bench, run: &str) -> std::collections::BTreeMap<String, f64> {
     let results = bench.json(&format!("runs/{run}/results.json"));
-    let metrics: Vec<(String, f64)> = serde_json::from_value(results["test"]["metrics"].clone()).unwrap();
-    metrics.into_iter().collect()
+    serde_json::from_value(results["test"]["metrics"].clone()).unwrap()
 }
 
 fn predicted(bench: &Bench, run: &str, text: &str) -> Value {
@@ -122,7 +121,7 @@ fn the_threshold_of_labels_is_chosen_on_validation() {
         scores["metrics"].clone()
     };
     assert_eq!(evaluated("test", &[]), results["test"]["metrics"]);
-    let micro_f1 = |flags: &[&str]| evaluated("validation", flags)[0][1].as_f64().unwrap();
+    let micro_f1 = |flags: &[&str]| evaluated("validation", flags)["micro_f1"].as_f64().unwrap();
     let best = micro_f1(&[]);
     for other in ["0.3", "0.4", "0.5", "0.6", "0.7"] {
         assert!(micro_f1(&["--label-threshold", other]) <= best, "{other}");
@@ -148,7 +147,8 @@ fn a_text_has_a_number() {
     // The best checkpoint is the one with the lowest error on the validation split.
     let rows = bench.read("runs/run/metrics.jsonl");
     let errors = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let errors = errors.filter(|row| row["kind"] == "eval").map(|row| row["metrics"][0][1].as_f64().unwrap());
+    let errors =
+        errors.filter(|row| row["kind"] == "eval").map(|row| row["metrics"]["rmse"].as_f64().unwrap());
     let lowest = errors.fold(f64::INFINITY, f64::min);
     assert_eq!(results["best_validation"][0].as_f64().unwrap(), lowest);
     assert_eq!(bench.json("runs/run/model/config.json")["problem_type"], "regression");

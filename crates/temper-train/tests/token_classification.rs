@@ -66,8 +66,7 @@ fn finetune(bench: &Bench, data: &str, name: &str, flags: &[&str]) -> std::proce
 }
 
 fn metric(scores: &Value, name: &str) -> f64 {
-    let metrics = scores["metrics"].as_array().unwrap();
-    metrics.iter().find(|metric| metric[0] == name).unwrap()[1].as_f64().unwrap()
+    scores["metrics"][name].as_f64().unwrap_or_else(|| panic!("{name} is not in {scores}"))
 }
 
 #[test]

@@ -12,11 +12,7 @@ fn losses(bench: &Bench, run: &str) -> [Vec<f64>; 2] {
     let text = bench.read(&format!("runs/{run}/metrics.jsonl"));
     let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of_steps = rows.iter().filter_map(|row| row["loss"].as_f64());
-    let of_evaluations = rows.iter().filter_map(|row| row["metrics"].as_array());
-    let of_evaluations = of_evaluations.map(|metrics| {
-        let found = metrics.iter().find(|metric| metric[0] == "loss").expect("a loss");
-        found[1].as_f64().expect("a number")
-    });
+    let of_evaluations = rows.iter().filter_map(|row| row["metrics"]["loss"].as_f64());
     [of_steps.collect(), of_evaluations.collect()]
 }
 

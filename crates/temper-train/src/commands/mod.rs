@@ -3,6 +3,7 @@
 mod adapter_head;
 mod compare;
 mod convert;
+mod datasets;
 mod differences;
 mod doctor;
 mod embed;
@@ -25,6 +26,7 @@ pub use compare::{
     BaselineRow, CompareArgs, ScoreDifference, StrategyComparison, StrategyRow, compare_strategies,
 };
 pub use convert::{ConvertArgs, convert};
+pub use datasets::{DatasetsArgs, datasets};
 pub use doctor::{DoctorArgs, doctor};
 pub use embed::{EmbedArgs, Pooled, embed, embeddings};
 pub use evaluate::{EvaluateArgs, evaluate};

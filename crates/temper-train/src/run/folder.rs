@@ -103,6 +103,26 @@ impl RunFolder {
         Err(TrainError::RunExists { path: name.root.join(name.default) })
     }
 
+    /// Lets the link `latest` beside the run lead to it, where links can be made; a folder of that name stays.
+    #[cfg(unix)]
+    pub(crate) fn mark_latest(&self) {
+        let (Some(root), Some(name)) = (self.path.parent(), self.path.file_name()) else { return };
+        let link = root.join("latest");
+        if std::fs::symlink_metadata(&link).is_ok_and(|found| !found.is_symlink()) {
+            return;
+        }
+        // Renamed into its place, so that it always leads to a run. It is for convenience: a file system without links
+        // fails no run.
+        let new = root.join(format!(".temper-latest-{}", std::process::id()));
+        if std::os::unix::fs::symlink(name, &new).and_then(|()| std::fs::rename(&new, &link)).is_err() {
+            let _ = std::fs::remove_file(&new);
+        }
+    }
+
+    /// Links take rights that users do not have.
+    #[cfg(not(unix))]
+    pub(crate) fn mark_latest(&self) {}
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -239,6 +259,23 @@ mod tests {
         // What an earlier version left when it was killed as it began.
         std::fs::create_dir(root.path().join("empty")).unwrap();
         create(root.path(), Some("empty"), false).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn latest_leads_to_the_run_that_finished_last() {
+        let root = tempfile::tempdir().unwrap();
+        let latest = root.path().join("latest");
+        for _ in 0..2 {
+            let run = create(root.path(), None, false).unwrap();
+            run.mark_latest();
+            assert_eq!(latest.canonicalize().unwrap(), run.path().canonicalize().unwrap());
+        }
+        assert!(create(root.path(), Some("latest"), false).is_err(), "the name is taken");
+        std::fs::remove_file(&latest).unwrap();
+        std::fs::create_dir(&latest).unwrap();
+        RunFolder::existing(&root.path().join("bert-imdb")).mark_latest();
+        assert!(latest.is_dir() && !latest.is_symlink(), "a folder of the user's");
     }
 
     #[test]

@@ -122,7 +122,9 @@ fn checked(values: &Values) -> Result<Settings, TrainError> {
     if !wrong.is_empty() {
         return Err(TrainError::Usage(format!("settings that cannot work:\n{}", wrong.join("\n"))));
     }
-    Settings::of(values).map_err(|error| TrainError::Usage(reason(&error)))
+    let settings = Settings::of(values).map_err(|error| TrainError::Usage(reason(&error)))?;
+    settings.check_intervals()?;
+    Ok(settings)
 }
 
 /// Why a value is refused, without what clap says to people at a command line.
@@ -174,6 +176,46 @@ pub fn resolve(
     checked(&written.collect::<Result<_, _>>()?)
 }
 
+/// Variables of the environment that are no settings: for every command, and for the workspace's tests.
+const OTHER_VARIABLES: [&str; 7] = [
+    "TEMPER_MIRROR",
+    "TEMPER_CACHE",
+    "TEMPER_PYTHON",
+    "TEMPER_LOG",
+    "TEMPER_ZOO",
+    "TEMPER_TOKENIZERS",
+    "TEMPER_REFERENCE_PYTHON",
+];
+
+/// Refuses variables `TEMPER_...` that nothing reads, with near names: a misspelt one would be a setting that is
+/// silently not applied.
+///
+/// # Errors
+/// [`TrainError::Usage`].
+pub(crate) fn check_environment(names: impl Iterator<Item = String>) -> Result<(), TrainError> {
+    let settings = known_keys().into_iter().map(|key| format!("TEMPER_{}", key.to_uppercase()));
+    let known: Vec<String> = settings.chain(OTHER_VARIABLES.map(String::from)).collect();
+    let unknown: Vec<String> = names
+        .filter(|name| name.starts_with("TEMPER_") && !known.contains(name))
+        .map(|name| suggested(&name, &known))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(TrainError::Usage(format!(
+        "variables of the environment that are no setting:\n{}",
+        unknown.join("\n")
+    )))
+}
+
+/// A line that names what is unknown, and what may have been meant.
+fn suggested(unknown: &str, known: &[String]) -> String {
+    match near_names(unknown, known.iter().map(String::as_str)).first() {
+        Some(near) => format!("  {unknown} (did you mean {near}?)"),
+        None => format!("  {unknown}"),
+    }
+}
+
 /// The names of all settings.
 fn known_keys() -> Vec<String> {
     let command = Settings::augment_args(Command::new("settings"));
@@ -194,16 +236,8 @@ fn check_file(file: &Path) -> Result<(), TrainError> {
 /// [`TrainError::Usage`].
 pub(crate) fn check_keys<'a>(file: &Path, keys: impl Iterator<Item = &'a String>) -> Result<(), TrainError> {
     let known = known_keys();
-    let unknown: Vec<String> = keys
-        .filter(|key| !known.contains(key))
-        .map(|key| {
-            let near = near_names(key, known.iter().map(String::as_str));
-            match near.first() {
-                Some(near) => format!("  {key} (did you mean {near}?)"),
-                None => format!("  {key}"),
-            }
-        })
-        .collect();
+    let unknown: Vec<String> =
+        keys.filter(|key| !known.contains(key)).map(|key| suggested(key, &known)).collect();
     if unknown.is_empty() {
         return Ok(());
     }
@@ -289,6 +323,19 @@ mod tests {
             resolve(Preset::Full, &ModelDefaults::default(), Some(&file), environment(&[]), &flags(&[]))
                 .unwrap_err();
         assert!(error.to_string().contains("lerning_rate (did you mean learning_rate?)"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_named_with_a_near_one() {
+        let check = |names: &[&str]| check_environment(names.iter().map(ToString::to_string));
+        check(&["TEMPER_SEED", "TEMPER_MIRROR", "TEMPERATURE", "HOME"]).unwrap();
+        let error = check(&["TEMPER_LERNING_RATE", "TEMPER_MIROR"]).unwrap_err();
+        assert!(
+            error.to_string().contains("TEMPER_LERNING_RATE (did you mean TEMPER_LEARNING_RATE?)"),
+            "{error}"
+        );
+        assert!(error.to_string().contains("TEMPER_MIROR (did you mean TEMPER_MIRROR?)"), "{error}");
         assert_eq!(error.exit_code(), 2);
     }
 

@@ -195,6 +195,12 @@ impl ScoredPredictions for Answers {
         report.iter().map(|report| (NULL_THRESHOLD.to_owned(), json!(report.best_f1.threshold))).collect()
     }
 
+    /// The answers that count as right; none for a question without one.
+    fn expected(&self, example: usize) -> Option<Value> {
+        let answers = self.questions[example].answers.iter().map(|answer| &answer.text);
+        Some(json!(answers.collect::<Vec<_>>()))
+    }
+
     /// F1 and exact answers as shares of 1, not in percent as SQuAD's scripts print them.
     fn scores(&self) -> Scores {
         let scores = self.answer_scores();

@@ -150,6 +150,7 @@ pub struct Baseline {
     /// Its name.
     pub name: String,
     /// Name and value, the same as a model's and in the same order.
+    #[serde(with = "crate::tasks::metrics_by_name")]
     pub metrics: Vec<(String, f64)>,
     /// 95 % interval of the first metric over the test examples.
     pub interval: Option<[f64; 2]>,

@@ -15,6 +15,7 @@ mod list;
 mod masked;
 mod masked_language_modeling;
 mod masking;
+pub(crate) mod metrics_by_name;
 mod objective;
 mod per_token;
 mod predictions;

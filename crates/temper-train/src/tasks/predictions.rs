@@ -55,6 +55,11 @@ pub trait ScoredPredictions: Predictions {
     /// Scores over all examples.
     fn scores(&self) -> Scores;
 
+    /// What the prediction of an example should be, as `predictions.jsonl` has it; nothing where that is the text itself.
+    fn expected(&self, _example: usize) -> Option<Value> {
+        None
+    }
+
     /// The score of each example, the higher the better: what paired tests compare.
     fn example_scores(&self) -> Vec<f64>;
 
@@ -80,6 +85,7 @@ pub struct Decoded {
 #[derive(Clone, Debug, Serialize)]
 pub struct Scores {
     /// Name and value, the one that chooses the best checkpoint first.
+    #[serde(with = "crate::tasks::metrics_by_name")]
     pub metrics: Vec<(String, f64)>,
     /// Whether a lower value of the first metric is better.
     pub lower_is_better: bool,

@@ -349,6 +349,15 @@ impl ScoredPredictions for TextPredictions {
         }
     }
 
+    fn expected(&self, example: usize) -> Option<Value> {
+        let name = |label: &usize| self.outputs.labels.get(*label).map(String::as_str);
+        Some(match self.truth.get(example)? {
+            TextLabel::One(label) => json!(name(label)),
+            TextLabel::Several(labels) => json!(labels.iter().map(name).collect::<Vec<_>>()),
+            TextLabel::Numbers(numbers) => json!(numbers),
+        })
+    }
+
     /// Whether the label is right; the share of right labels; the error of a number, which is the better the nearer to 0
     /// from below.
     fn example_scores(&self) -> Vec<f64> {

@@ -283,6 +283,11 @@ impl ScoredPredictions for WordPredictions {
         }
     }
 
+    fn expected(&self, example: usize) -> Option<Value> {
+        let names = self.truth.get(example)?.iter().map(|&label| &self.names.names[label]);
+        Some(json!(names.collect::<Vec<_>>()))
+    }
+
     /// F1 of the entities of a sentence, 1 where there is none to find and none was found; the share of right labels
     /// where they mark no entities.
     fn example_scores(&self) -> Vec<f64> {

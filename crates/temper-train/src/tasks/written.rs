@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use temper_data::{TextPair, TextTokenizer};
 use temper_metrics::bootstrap_interval;
 use temper_metrics::texts::{Bleu, Chrf, Rouge, RougeScores};
@@ -72,6 +72,10 @@ impl Predictions for WrittenTexts {
 }
 
 impl ScoredPredictions for WrittenTexts {
+    fn expected(&self, example: usize) -> Option<Value> {
+        Some(json!(self.rows[example].target))
+    }
+
     /// ROUGE from 0 to 1; BLEU and chrF from 0 to 100, as their field writes them.
     fn scores(&self) -> Scores {
         let (mut rouge, mut bleu, mut chrf) = (RougeScores::default(), Bleu::default(), Chrf::default());

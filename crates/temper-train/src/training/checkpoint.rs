@@ -20,6 +20,9 @@ pub struct CheckpointState {
     pub step: usize,
     /// The best validation score so far and its step.
     pub best: Option<(f64, usize)>,
+    /// Evaluations in a row without an improvement.
+    #[serde(default)]
+    pub evaluations_without_gain: usize,
     /// Seconds spent in training steps, before and after every resumption.
     pub training_seconds: f64,
     /// Tokens trained on.

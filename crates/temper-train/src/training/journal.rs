@@ -68,6 +68,7 @@ pub struct EvaluationRow {
     /// Passes over the data done.
     pub epoch: f64,
     /// Name and value.
+    #[serde(with = "crate::tasks::metrics_by_name")]
     pub metrics: Vec<(String, f64)>,
     /// Whether it is the best so far.
     pub best: bool,

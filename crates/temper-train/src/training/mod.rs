@@ -13,6 +13,7 @@ mod parallel;
 mod progress;
 mod readings;
 mod renderer;
+mod selection;
 mod strategy;
 mod trunk;
 mod window;
@@ -23,6 +24,7 @@ pub use journal::{CheckpointRow, EvaluationRow, Journal, JournalRow, read_journa
 pub use learner::{BatchOutputs, MicroBatch, StepOutput, TaskModel, TrainingStep};
 pub use loader::{EvaluationLoader, StepLoader, steps_per_epoch};
 pub use progress::Progress;
+pub use selection::Selection;
 pub use strategy::{Outcome, Schedule, Stepwise, train};
 pub use trunk::{SplitTrunk, TrunkReport, TrunkReports, Trunks};
 pub use window::{StepRow, Window};

@@ -26,6 +26,7 @@ use super::parallel::Workers;
 use super::progress::Progress;
 use super::readings::{Reading, Unreads};
 use super::renderer::Silent;
+use super::selection::Selection;
 use super::trunk::Trunks;
 use super::window::{RowPlace, Window, losses_with};
 use crate::TrainError;
@@ -49,6 +50,8 @@ pub struct Schedule {
     pub save_every: usize,
     /// Steps between two rows of metrics.jsonl.
     pub log_every: usize,
+    /// Whether the first step has a row of its own.
+    pub log_first: bool,
 }
 
 /// What follows a step.
@@ -81,7 +84,7 @@ impl Schedule {
         Due {
             unfreezes,
             prove: number == FIRST_PROOF || is_last || unfreezes,
-            log: number.is_multiple_of(self.log_every) || is_last,
+            log: number.is_multiple_of(self.log_every) || is_last || self.log_first && number == 1,
             evaluate: number.is_multiple_of(self.eval_every) || is_last,
             // After the last step the model itself is saved.
             save: !is_last && number.is_multiple_of(self.save_every),
@@ -104,6 +107,8 @@ pub struct Outcome {
 pub struct Stepwise {
     /// When what happens.
     pub schedule: Schedule,
+    /// How the best model is chosen, and when there is no hope of a better one.
+    pub selection: Selection,
     /// The split that chooses the best model.
     pub validation: EvaluationLoader,
     /// What its examples are.
@@ -195,6 +200,9 @@ impl Stepwise {
             bar: self.progress.training(self.resumed.step, self.schedule.total_steps),
         };
         self.prepare_trunks(learner, run.state.step);
+        if run.state.step == 0 && self.selection.metric.is_some() {
+            self.check_metric(&learner.model())?;
+        }
         if run.state.evaluation_due {
             if !self.evaluate(&learner.model(), &mut run)? {
                 return Ok(Outcome { state: run.state, stopped: self.signals.stop() });
@@ -202,6 +210,10 @@ impl Stepwise {
             self.write_checkpoint_row(&run.state)?;
         }
         for step in steps.iter() {
+            if self.selection.is_out_of_patience(&run.state) {
+                self.end_early(learner, &mut run)?;
+                break;
+            }
             let step = step.map_err(|error| TrainError::Learner(error.to_string()))?;
             let due = self.due(run.state.step + 1);
             self.prepare_step(learner, &due, run.state.step + 1);
@@ -251,8 +263,7 @@ impl Stepwise {
             self.check_parameters(&model, run.state.step)?;
         }
         if due.prove {
-            self.prove(&run.proof, &model, run.state.step)?;
-            run.state.proofs.push(run.state.step);
+            self.prove(run, &model, run.state.step == self.schedule.total_steps)?;
         }
         if due.unfreezes {
             self.prepare_trunks(learner, run.state.step);
@@ -268,10 +279,12 @@ impl Stepwise {
         if due.evaluate {
             run.state.evaluation_due = !self.evaluate(&model, run)?;
         }
-        let is_last = run.state.step == self.schedule.total_steps;
+        // A run that ends early has no checkpoint of its last step either.
+        let is_last = run.state.step == self.schedule.total_steps
+            || !run.state.evaluation_due && self.selection.is_out_of_patience(&run.state);
         let stops = run.state.evaluation_due || due.stop && !is_last;
         if let Some(record) = record
-            && (due.save || due.save_asked && !is_last || stops)
+            && ((due.save || due.save_asked) && !is_last || stops)
         {
             self.save(&model, record, &run.state, due.save)?;
         }
@@ -375,13 +388,44 @@ impl Stepwise {
         }
     }
 
-    fn prove(&self, proof: &TrainingProof, model: &TaskModel, step: usize) -> Result<(), TrainError> {
-        let violations = if step == self.schedule.total_steps {
-            proof.violations(model, &self.plan, step)
-        } else {
-            proof.early_violations(model, &self.plan, step)
+    fn prove(&self, run: &mut Running, model: &TaskModel, is_last: bool) -> Result<(), TrainError> {
+        let step = run.state.step;
+        let violations = match is_last {
+            true => run.proof.violations(model, &self.plan, step),
+            false => run.proof.early_violations(model, &self.plan, step),
         };
-        if violations.is_empty() { Ok(()) } else { Err(TrainError::ProofFailed { step, violations }) }
+        if !violations.is_empty() {
+            return Err(TrainError::ProofFailed { step, violations });
+        }
+        if run.state.proofs.last() != Some(&step) {
+            run.state.proofs.push(step);
+        }
+        Ok(())
+    }
+
+    /// What is due after the last step, where that comes before its time.
+    fn end_early(&self, learner: &Learner<TaskModel>, run: &mut Running) -> Result<(), TrainError> {
+        let step = run.state.step;
+        self.prove(run, &learner.model(), true)?;
+        if !step.is_multiple_of(self.schedule.log_every) {
+            self.log(run, learner.lr_current().base())?;
+        }
+        let (evaluations, total) = (run.state.evaluations_without_gain, self.schedule.total_steps);
+        let text = format!(
+            "training ends after step {step} of {total}: {evaluations} evaluations in a row without an improvement"
+        );
+        self.progress.line_above(&run.bar, &text);
+        Ok(())
+    }
+
+    /// Refuses a metric that the task lacks before anything is trained, at the cost of an evaluation.
+    fn check_metric(&self, model: &TaskModel) -> Result<(), TrainError> {
+        let stopped = || self.signals.stop().is_some();
+        let examples = (&self.examples, Split::Validation);
+        match evaluate(model, &self.validation, examples, &self.progress, stopped)? {
+            Some(evaluation) => self.selection.value(&evaluation.scores).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn epoch(&self, step: usize) -> f64 {
@@ -412,12 +456,11 @@ impl Stepwise {
         let examples = (&self.examples, Split::Validation);
         let evaluation = evaluate(model, &self.validation, examples, &self.progress, stopped)?;
         let Some(evaluation) = evaluation else { return Ok(false) };
-        let (scores, state) = (evaluation.scores, &mut run.state);
         self.trunks.check()?;
-        let best = state.best.is_none_or(|(before, _)| scores.is_better_than(before));
+        let (scores, state) = (evaluation.scores, &mut run.state);
+        let best = self.selection.judge(&scores, state)?;
         if best {
             self.checkpoints.save_best(&model.model, &self.config, state.step)?;
-            state.best = Some((scores.headline(), state.step));
         }
         state.evaluation_due = false;
         let mark = if best { "  (best so far)" } else { "" };

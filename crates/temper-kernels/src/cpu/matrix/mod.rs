@@ -5,10 +5,12 @@
 //! A 6 x 16 tile fills 12 of the 16 vector registers of AVX2 with sums; with AVX-512 two panels side by
 //! side make it 6 x 32, again 12 registers.
 
+mod few_rows;
 mod pack;
 #[cfg(test)]
 mod tests;
 
+use few_rows::{is_for_few_rows, multiply_few_rows};
 use pack::{pack_left, pack_right};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -99,11 +101,26 @@ pub fn multiply_and_finish(
     if out.is_empty() {
         return;
     }
-    let arch = Arch::new();
     if depth == 0 {
         begin(start, columns, out);
-        return finish_rows(&mut finish, out);
+    } else if is_for_few_rows(rows, right) {
+        multiply_few_rows([rows, depth, columns], left, right, start, out);
+    } else {
+        return multiply_packed([rows, depth, columns], left, right, start, finish, out);
     }
+    finish_rows(&mut finish, out);
+}
+
+/// The same in panels of the right matrix that are packed first.
+fn multiply_packed(
+    [rows, depth, columns]: [usize; 3],
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    start: Start<'_>,
+    mut finish: Finish<'_>,
+    out: &mut [f32],
+) {
+    let arch = Arch::new();
     for first_column in (0..columns).step_by(COLUMNS) {
         let width = COLUMNS.min(columns - first_column);
         let blocks: Vec<Block<'_>> = (0..depth)

@@ -1,5 +1,6 @@
 //! Products against sums in f64.
 
+use super::few_rows::FEW_ROWS;
 use super::*;
 
 fn random(len: usize, seed: u32) -> Vec<f32> {
@@ -45,9 +46,39 @@ fn check([rows, depth, columns]: [usize; 3]) {
 fn products_agree_with_the_definition() {
     let sizes = [[0, 3, 4], [3, 0, 4], [3, 4, 0], [1, 1, 1], [6, 16, 16], [7, 5, 17], [5, 384, 15]];
     sizes.into_iter().for_each(check);
+    // Few rows: whole steps of the depth and a rest, several tasks.
+    [[1, 16, 16], [1, 9, 600], [8, 37, 2051], [9, 8, 530]].into_iter().for_each(check);
     // Beyond a task's rows and a block's depth.
     check([TASK_ROWS + 5, DEPTH + 3, 33]);
-    check([2, 3, COLUMNS + TILE_COLUMNS + 1]);
+    check([FEW_ROWS + 1, 3, COLUMNS + TILE_COLUMNS + 1]);
+}
+
+#[test]
+fn a_row_is_the_same_among_few_and_among_many() {
+    for [depth, columns] in [[3, 5], [16, 33], [DEPTH + 7, 100], [2 * DEPTH + 1, 2063]] {
+        let rows = FEW_ROWS + 5;
+        let (a, b) = (random(rows * depth, 1), random(depth * columns, 2));
+        let bias = random(columns, 3);
+        for right in [Matrix::new(&b, columns), Matrix::transposed(&b, depth)] {
+            for start in [Start::Zero, Start::Row(&bias)] {
+                let product = |a: &[f32]| {
+                    let mut out = vec![f32::NAN; a.len() / depth * columns];
+                    multiply(
+                        [a.len() / depth, depth, columns],
+                        Matrix::new(a, depth),
+                        right,
+                        start,
+                        &mut out,
+                    );
+                    out
+                };
+                let many = product(&a);
+                for few in 1..=FEW_ROWS {
+                    assert_eq!(product(&a[..few * depth]), many[..few * columns], "{few} {depth} {columns}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -71,14 +102,15 @@ fn an_activation_sees_the_finished_sums() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let [rows, depth, columns] = [203, 500, 77];
-    let (a, b) = (random(rows * depth, 1), random(depth * columns, 2));
-    let product = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        let mut out = vec![0.0; rows * columns];
-        let (left, right) = (Matrix::transposed(&a, rows), Matrix::new(&b, columns));
-        pool.install(|| multiply([rows, depth, columns], left, right, Start::Zero, &mut out));
-        out
-    };
-    assert_eq!(product(1), product(3));
+    for [rows, depth, columns] in [[203, 500, 77], [1, 500, 777]] {
+        let (a, b) = (random(rows * depth, 1), random(depth * columns, 2));
+        let product = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            let mut out = vec![0.0; rows * columns];
+            let (left, right) = (Matrix::transposed(&a, rows), Matrix::new(&b, columns));
+            pool.install(|| multiply([rows, depth, columns], left, right, Start::Zero, &mut out));
+            out
+        };
+        assert_eq!(product(1), product(3));
+    }
 }

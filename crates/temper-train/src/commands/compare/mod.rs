@@ -99,6 +99,11 @@ pub(super) fn shared_request(args: &FinetuneArgs, instead: &str) -> Result<RunRe
         return Err(TrainError::Usage(format!("--strategy is for a single run; give {instead}")));
     }
     let mut request = request(args, Progress::new(args.quiet))?;
+    if request.settings.metric_for_best_model.is_some() || request.settings.greater_is_better.is_some() {
+        return Err(TrainError::Usage(
+            "--metric-for-best-model and --greater-is-better are for a single run; runs are compared by the task's own metric".into(),
+        ));
+    }
     request.settings.strategy = "all".into();
     Ok(request)
 }

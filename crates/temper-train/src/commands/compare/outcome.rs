@@ -71,6 +71,7 @@ pub(in crate::commands) struct CellResults {
 
 #[derive(Deserialize)]
 struct TestScores {
+    #[serde(with = "crate::tasks::metrics_by_name")]
     metrics: Vec<(String, f64)>,
     #[serde(default)]
     lower_is_better: bool,

@@ -68,6 +68,7 @@ pub struct BaselineRow {
     /// Its name.
     pub name: String,
     /// All metrics on the test split.
+    #[serde(with = "crate::tasks::metrics_by_name")]
     pub metrics: Vec<(String, f64)>,
     /// 95 % interval of the first metric over the test examples.
     pub interval: Option<[f64; 2]>,

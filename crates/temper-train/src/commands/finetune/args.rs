@@ -6,6 +6,7 @@ use std::time::Duration;
 use temper_data::Task as Kind;
 
 use crate::device::backend::Backend;
+use crate::headings::{DATA, DEVICE, RUN};
 use crate::settings::{Preset, SettingFlags};
 use crate::tasks;
 use crate::{ColumnOptions, RunRequest, SourceOptions, TrainError};
@@ -35,53 +36,54 @@ pub struct FinetuneArgs {
     #[arg(required_unless_present_any = ["resume", "request", "from"])]
     pub dataset: Option<String>,
     /// Transfer: start from the model of a run, with a new head for the dataset
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, help_heading = RUN, value_name = "RUN")]
     pub from: Option<PathBuf>,
     /// A config.json: train a new model of this shape from random weights, with the tokenizer of MODEL
-    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    #[arg(long, help_heading = RUN, value_name = "FILE", conflicts_with = "from")]
     pub from_scratch: Option<PathBuf>,
     /// Go on with an interrupted run, exactly: its folder, or auto for the run that the same command made before (it
     /// starts where there is none, and is done where it is finished)
-    #[arg(long, value_name = "RUN|auto")]
+    #[arg(long, help_heading = RUN, value_name = "RUN|auto")]
     pub resume: Option<Resume>,
     /// What another temper asks for, resolved: the part `request` of a run.toml
     #[arg(long, hide = true, conflicts_with_all = ["model", "dataset", "resume"], value_parser = RunRequest::read)]
     pub request: Option<RunRequest>,
     /// Where runs are kept
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, help_heading = RUN, default_value = "runs", value_name = "DIR")]
     pub output_dir: PathBuf,
     /// Name of the run's folder
-    #[arg(long)]
+    #[arg(long, help_heading = RUN, value_name = "NAME")]
     pub run_name: Option<String>,
     /// Replace a run of the same name
-    #[arg(long)]
+    #[arg(long, help_heading = RUN)]
     pub overwrite_output_dir: bool,
     /// A TOML file with settings
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = RUN, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Settings to start from; cpu on a CPU, full on a GPU
-    #[arg(long)]
+    /// Settings to start from: cpu (one epoch on some of the data, about five minutes on two cores; the default on a
+    /// CPU) or full (all data, three epochs; the default on a GPU)
+    #[arg(long, help_heading = RUN, hide_possible_values = true)]
     pub preset: Option<Preset>,
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
-    #[arg(long)]
+    #[arg(long, help_heading = DEVICE)]
     pub backend: Option<Backend>,
     /// GPUs of --backend cuda that share every step, such as 0,1; the batch stays that of one
-    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(long, help_heading = DEVICE, value_name = "N,...", value_delimiter = ',')]
     pub devices: Vec<usize>,
     /// Time for the whole run, such as 10m or 1h30m: the deepest of all, last:K and head that fits is taken
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "strategy")]
+    #[arg(long, help_heading = RUN, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "strategy")]
     pub budget: Option<Duration>,
     /// What the model is trained for; as the dataset's card says, or as its columns tell, by default
-    #[arg(long, value_name = "TASK", value_parser = tasks::by_name)]
+    #[arg(long, help_heading = DATA, value_name = "TASK", value_parser = tasks::by_name)]
     pub task: Option<Kind>,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,
     /// Say nothing on stderr but errors
-    #[arg(long)]
+    #[arg(long, help_heading = RUN)]
     pub quiet: bool,
     /// Print results.json on stdout
-    #[arg(long)]
+    #[arg(long, help_heading = RUN)]
     pub json: bool,
     /// Where files may come from
     #[command(flatten)]

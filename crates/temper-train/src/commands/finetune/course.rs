@@ -15,7 +15,9 @@ use crate::run::record::{ResumedRecord, RunRecord};
 use crate::settings::Preset;
 use crate::signals;
 use crate::terminal::{print_line, say};
-use crate::training::{Checkpoint, Checkpoints, EvaluationLoader, Journal, Stepwise, Trained, train};
+use crate::training::{
+    Checkpoint, Checkpoints, EvaluationLoader, Journal, Selection, Stepwise, Trained, train,
+};
 use crate::{
     BURN_VERSION, RunFolder, RunName, TrainError, device::memory, device::precision, model::adapters,
 };
@@ -203,9 +205,12 @@ impl Job {
                 run.write_json(&run.prediction(), &prediction)?;
             }
         }
-        let learner = Learner::new(model, optimizer, self.rates().after(state.step));
+        let settings = &self.request.settings;
+        let rates = settings.rates(self.schedule.total_steps).after(state.step);
+        let learner = Learner::new(model, optimizer, rates);
         let strategy = Stepwise {
             schedule: self.schedule,
+            selection: Selection::new(settings),
             validation: self.validation().with_trunk(trunks.validation.clone()),
             examples: self.splits.examples.clone(),
             config: loaded.config,

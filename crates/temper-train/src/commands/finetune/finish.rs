@@ -182,11 +182,18 @@ impl Finish<'_> {
         }
     }
 
-    /// What `temper compare` tests differences by, example by example.
+    /// A line an example of the test split: its text, what is predicted, what that should be, and its score, by which
+    /// `temper compare` tests differences.
     fn write_predictions(&self, test: &Evaluation) -> Result<(), TrainError> {
         let mut lines = String::new();
         for (example, score) in test.predictions.example_scores().into_iter().enumerate() {
-            let mut row = Map::from_iter([("score".to_owned(), score.into())]);
+            let input = self.splits.examples.text(Split::Test, example);
+            let mut row = Map::from_iter([
+                ("row".to_owned(), (example + 1).into()),
+                ("input".to_owned(), input.into()),
+                ("score".to_owned(), score.into()),
+            ]);
+            row.extend(test.predictions.expected(example).map(|expected| ("expected".to_owned(), expected)));
             row.extend(test.predictions.decode(example).fields);
             lines += &(Value::Object(row).to_string() + "\n");
         }
@@ -219,6 +226,13 @@ impl Finish<'_> {
     fn say(&self, results: &Results) {
         let test = &results.test;
         let say = |text: &str| self.progress.line(text);
+        if let Some((value, step)) = results.best_validation {
+            let metric = self.request.settings.best_metric().unwrap_or(test.headline_name());
+            say(&format!(
+                "kept: the model after step {step} of {}, whose validation {metric} of {value:.4} is the best",
+                results.steps
+            ));
+        }
         say(&format!("test: {}", test.in_words()));
         let interval = test.interval.map_or(String::new(), |[low, high]| {
             format!("{} is between {low:.4} and {high:.4} (95 %); ", test.headline_name())

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use temper_data::{BatchSettings, TextTokenizer};
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, LinearWarmup, RunLength, Strategy};
+use temper_freeze::{ClipFactor, FreezePlan, RunLength, Strategy};
 use temper_models::{Loaded, Model, ModelConfig};
 
 use super::devices;
@@ -137,17 +137,8 @@ impl Job {
     /// A fresh optimiser, and the factor through which its gradients are clipped.
     pub(in crate::commands) fn optimizer(&self, plan: &FreezePlan) -> (ClipFactor, ModuleOptimizer) {
         let clip = ClipFactor::default();
-        let weight_decay = self.request.settings.weight_decay;
-        let adamw = AdamWSettings { weight_decay, ..AdamWSettings::default() };
-        (clip.clone(), adamw.init(plan, &clip))
-    }
-
-    pub(super) fn rates(&self) -> LinearWarmup {
         let settings = &self.request.settings;
-        let total = self.schedule.total_steps;
-        // At least one step must run at a rate above zero.
-        let warmup = ((settings.warmup_ratio * total as f64).ceil() as usize).min(total - 1);
-        LinearWarmup::new(settings.learning_rate, warmup, total)
+        (clip.clone(), settings.adamw().init_kind(settings.optim, plan, &clip))
     }
 }
 
@@ -169,9 +160,10 @@ fn schedule(settings: &Settings, features: usize) -> Schedule {
     Schedule {
         total_steps: settings.max_steps.unwrap_or(settings.num_train_epochs * steps_per_epoch),
         steps_per_epoch,
-        eval_every: settings.eval_steps.unwrap_or(steps_per_epoch),
-        save_every: settings.save_steps.unwrap_or(steps_per_epoch),
+        eval_every: settings.eval_every(steps_per_epoch),
+        save_every: settings.save_every(steps_per_epoch),
         log_every: settings.logging_steps,
+        log_first: settings.logging_first_step,
     }
 }
 

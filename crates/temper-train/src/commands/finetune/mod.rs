@@ -25,7 +25,9 @@ use crate::terminal::say;
 use crate::training::{Checkpoints, Progress};
 use crate::{LocalModel, ModelDefaults, RunFolder, RunName, Settings, TrainError, signals};
 use job::Job;
+use temper_data::find_card;
 use temper_freeze::Strategy;
+use temper_hub::catalogue;
 use temper_models::ModelConfig;
 
 /// Runs the command.
@@ -74,7 +76,11 @@ fn start(args: &FinetuneArgs, request: RunRequest, name: Option<&str>) -> Result
     job.trunk_decision(&loaded.model, &plan)?;
     job.check_memory(&loaded, &plan)?;
     let run = job.create(name, &loaded.new)?;
-    job.start(&run, loaded, plan, args.json)
+    job.start(&run, loaded, plan, args.json)?;
+    if args.request.is_none() {
+        run.mark_latest();
+    }
+    Ok(())
 }
 
 fn resume(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
@@ -95,7 +101,9 @@ fn resume(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
         return Err(TrainError::Usage(finished));
     }
     let job = Job::prepare(recorded.request.clone(), Progress::new(args.quiet))?;
-    job.resume(&run, &recorded, args.json)
+    job.resume(&run, &recorded, args.json)?;
+    run.mark_latest();
+    Ok(())
 }
 
 /// What is asked for. How texts become tensors is as the model was trained where nobody says otherwise.
@@ -151,7 +159,10 @@ pub(super) fn default_name(request: &RunRequest) -> String {
 /// Model and dataset as they were named.
 fn names(args: &FinetuneArgs) -> Result<(String, String), TrainError> {
     match (&args.from, args.model.clone(), args.dataset.clone()) {
-        (None, Some(model), Some(dataset)) => Ok((model, dataset)),
+        (None, Some(model), Some(dataset)) => {
+            refuse_swapped(&model, &dataset)?;
+            Ok((model, dataset))
+        }
         (Some(run), Some(dataset), None) if LocalModel::is_folder(run) => {
             Ok((run.display().to_string(), dataset))
         }
@@ -163,6 +174,17 @@ fn names(args: &FinetuneArgs) -> Result<(String, String), TrainError> {
             "name a model and a dataset, or a run and a dataset: temper finetune --from RUN DATASET".into(),
         )),
     }
+}
+
+/// Refuses the name of a dataset for a model and of a model for a dataset.
+fn refuse_swapped(model: &str, dataset: &str) -> Result<(), TrainError> {
+    let is_dataset = catalogue().find(model).is_none() && find_card(model, &[]).is_ok();
+    if is_dataset && catalogue().find(dataset).is_some() {
+        return Err(TrainError::Usage(format!(
+            "{model} is a dataset and {dataset} a model; the model comes first: {dataset} {model}"
+        )));
+    }
+    Ok(())
 }
 
 fn file_name(name: &str) -> String {

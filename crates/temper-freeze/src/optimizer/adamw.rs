@@ -1,0 +1,50 @@
+//! AdamW with its update in one pass over memory.
+
+use burn::optim::{AdamWState, AdaptiveMomentumState, LearningRate, Optimizer};
+use burn::tensor::{Device, Tensor};
+use temper_kernels::{AdamWTensors, adamw_step};
+
+use super::{AdamWSettings, ClipFactor};
+
+/// Burn's AdamW with the update in one pass; its state has the same record.
+#[derive(Clone)]
+pub(super) struct AdamW {
+    pub settings: AdamWSettings,
+    /// Factor on the learning rate.
+    pub rate: f64,
+    pub clip: ClipFactor,
+}
+
+impl Optimizer for AdamW {
+    type State<const D: usize> = AdamWState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        learning_rate: LearningRate,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<AdamWState<D>>,
+    ) -> (Tensor<D>, Option<AdamWState<D>>) {
+        let momentum = state.map(|state| state.momentum);
+        let AdaptiveMomentumState { time, moment_1, moment_2, .. } = momentum
+            .unwrap_or_else(|| AdaptiveMomentumState::new(0, gradient.zeros_like(), gradient.zeros_like()));
+        let time = time + 1;
+        let tensors = AdamWTensors { parameter, first_moment: moment_1, second_moment: moment_2 };
+        let adamw = temper_kernels::AdamW {
+            learning_rate: self.rate * learning_rate,
+            beta1: self.settings.beta1,
+            beta2: self.settings.beta2,
+            epsilon: self.settings.epsilon,
+            weight_decay: self.settings.weight_decay,
+        };
+        let AdamWTensors { parameter, first_moment, second_moment } =
+            adamw_step(tensors, gradient, &adamw, time as u32, self.clip.get());
+        let momentum = AdaptiveMomentumState::new(time, first_moment, second_moment);
+        (parameter, Some(AdamWState::new(momentum)))
+    }
+
+    fn to_device<const D: usize>(mut state: AdamWState<D>, device: &Device) -> AdamWState<D> {
+        state.momentum = state.momentum.to_device(device);
+        state
+    }
+}

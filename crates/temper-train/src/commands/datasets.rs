@@ -1,0 +1,73 @@
+//! `temper datasets`.
+
+use serde::Serialize;
+use temper_data::{DatasetCard, card_names, find_card};
+use temper_hub::RepoKind;
+
+use crate::terminal::print;
+use crate::{SourceOptions, TrainError};
+
+/// List the datasets that have a name, with their task, and whether they are on this machine
+#[derive(Clone, Debug, clap::Args)]
+pub struct DatasetsArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where files may come from
+    #[command(flatten)]
+    pub sources: SourceOptions,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    task: &'static str,
+    title: String,
+    licence: String,
+    /// Where its files come from, in the order of asking.
+    sources: Vec<String>,
+    /// Whether all its files are here already: in the mirror or the cache.
+    is_here: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`TrainError::Data`] for a card of the user's that cannot be read; [`TrainError::File`] where stdout cannot be
+/// written.
+pub fn datasets(args: &DatasetsArgs) -> Result<(), TrainError> {
+    let directories = args.sources.card_directories();
+    let cards = card_names(&directories).into_iter().map(|name| find_card(&name, &directories));
+    let listed: Vec<Listed> =
+        cards.map(|card| card.map(|card| listed(&card, &args.sources))).collect::<Result<_, _>>()?;
+    if args.json {
+        return print(&format!("{}\n", serde_json::json!({ "datasets": listed })));
+    }
+    let blocks: String = listed.iter().map(block).collect();
+    print(
+        &(blocks
+            + "A dataset can also be a path: csv, tsv, jsonl, parquet, CoNLL or text files, or a folder of them.\n"),
+    )
+}
+
+fn listed(card: &DatasetCard, sources: &SourceOptions) -> Listed {
+    let hub = SourceOptions { offline: true, no_stand_in: true, ..sources.clone() }.hub(true);
+    let is_here = hub.fetch(RepoKind::Dataset, &card.name, &card.source, &card.wanted()).is_ok();
+    let of_hub = card.source.hub.as_ref().map(|id| format!("Hub {id}"));
+    let package = card.source.package.as_ref().map(|package| format!("Python package {}", package.name));
+    let stand_in = card.stand_in.as_ref().map(|name| format!("stand-in {name}"));
+    Listed {
+        name: card.name.clone(),
+        task: card.task.name(),
+        title: card.title.clone(),
+        licence: card.licence.clone(),
+        sources: of_hub.into_iter().chain(package).chain(stand_in).collect(),
+        is_here,
+    }
+}
+
+/// Two lines a dataset.
+fn block(Listed { name, task, title, sources, is_here, .. }: &Listed) -> String {
+    let place = if *is_here { "on this machine".into() } else { sources.join(", else ") };
+    format!("{name:<18} {task:<22} {place}\n{:<18} {title}\n", "")
+}
