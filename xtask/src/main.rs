@@ -64,6 +64,8 @@ enum Command {
     Models(Handed),
     /// List datasets with a name
     Datasets(Handed),
+    /// List runs, show one, compare two, or remove the checkpoints of finished ones
+    Runs(Handed),
     /// Say what is wrong with a dataset, or what this machine has: cargo xtask doctor imdb, or --machine
     Doctor(Handed),
     /// Run every test of the workspace
@@ -142,6 +144,7 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Plan(handed) => temper("plan", handed),
         Command::Models(handed) => temper("models", handed),
         Command::Datasets(handed) => temper("datasets", handed),
+        Command::Runs(handed) => temper("runs", handed),
         Command::Doctor(handed) => temper("doctor", handed),
         Command::Test { arguments } => cargo::test(&arguments),
         Command::Ci => ci::check(),

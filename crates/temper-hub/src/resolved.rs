@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::rules::is_hub_id;
 use crate::source::RepoKind;
 
 /// A file on this machine.
@@ -75,6 +76,17 @@ pub(crate) fn is_gguf(path: &Path) -> bool {
 }
 
 impl Resolved {
+    /// The name on the Hub, where it has one: not a folder of the user's.
+    pub fn hub_id(&self) -> Option<&str> {
+        (self.origin != Origin::Path && is_hub_id(&self.id)).then_some(self.id.as_str())
+    }
+
+    /// The name on the Hub, else that of the folder, without what is around it on this machine.
+    pub fn short_name(&self) -> &str {
+        let name = || Path::new(&self.id).file_name().and_then(|name| name.to_str());
+        self.hub_id().or_else(name).unwrap_or(&self.id)
+    }
+
     /// The file of this name, where it was found.
     pub fn file(&self, name: &str) -> Option<&ResolvedFile> {
         self.files.iter().find(|file| file.name == name)

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use crate::commands::{
     CompareArgs, ConvertArgs, DatasetsArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs,
-    GenerateArgs, InspectArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs, SearchDepthArgs,
-    UnmergeArgs, VerifyArgs, compare_strategies, convert, datasets, doctor, embed, evaluate, fetch, finetune,
-    generate, inspect, merge, models, plan, predict, replay, search_depth, unmerge, verify,
+    GenerateArgs, InspectArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs, RunsArgs,
+    SearchDepthArgs, UnmergeArgs, VerifyArgs, compare_strategies, convert, datasets, doctor, embed, evaluate,
+    fetch, finetune, generate, inspect, merge, models, plan, predict, replay, runs, search_depth, unmerge,
+    verify,
 };
 use crate::headings::DEVICE;
 use crate::settings::check_environment;
@@ -59,6 +60,7 @@ enum Command {
     Fetch(FetchArgs),
     Models(ModelsArgs),
     Datasets(DatasetsArgs),
+    Runs(RunsArgs),
     Doctor(DoctorArgs),
 }
 
@@ -97,6 +99,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Fetch(args) => fetch(&args),
         Command::Models(args) => models(&args),
         Command::Datasets(args) => datasets(&args),
+        Command::Runs(args) => runs(&args),
         Command::Doctor(args) => doctor(&args),
     });
     match result {

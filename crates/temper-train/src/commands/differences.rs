@@ -24,7 +24,7 @@ pub(super) fn same_settings(folder: &Path, before: &RunRequest, now: &RunRequest
 
 /// What differs between two requests, a line each. Where files come from does not count: what they
 /// are is compared by their hashes.
-fn differences(before: &RunRequest, now: &RunRequest) -> Vec<String> {
+pub(super) fn differences(before: &RunRequest, now: &RunRequest) -> Vec<String> {
     let (before, now) = (settings(before), settings(now));
     let shown = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "not given".to_owned(),

@@ -17,6 +17,7 @@ mod models;
 mod plan;
 mod predict;
 mod replay;
+mod runs;
 mod search_depth;
 mod texts;
 mod verify;
@@ -39,6 +40,7 @@ pub use models::{ModelsArgs, models};
 pub use plan::{PlanArgs, plan};
 pub use predict::{PredictArgs, predict};
 pub use replay::{ReplayArgs, replay};
+pub use runs::{RunsArgs, runs};
 pub use search_depth::{DepthRow, DepthSearch, SearchDepthArgs, search_depth};
 pub use texts::TextOptions;
 pub use verify::{

@@ -2,6 +2,7 @@
 
 mod estimate;
 pub(crate) mod folder;
+pub(crate) mod model_card;
 pub(crate) mod record;
 pub(crate) mod report;
 mod results;

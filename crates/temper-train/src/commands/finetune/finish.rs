@@ -9,10 +9,11 @@ use temper_models::{Model, ModelConfig};
 
 use crate::device::backend::Backend;
 use crate::device::memory;
+use crate::run::model_card::{CardInput, model_card};
 use crate::run::record::RunRequest;
 use crate::run::report::{ReportInput, write_report};
 use crate::run::{Estimate, ProofReport};
-use crate::tasks::{Output, Splits};
+use crate::tasks::{Output, Scores, Splits};
 use crate::training::{
     Checkpoints, Evaluation, EvaluationLoader, Progress, TaskModel, Trained, TrunkReports, evaluate, predict,
 };
@@ -51,7 +52,7 @@ impl Finish<'_> {
         let tuned = self.tuned(&best)?;
         test.decide_by(&tuned);
         let (saved, merge_difference) = self.plain(best, &config, plan)?;
-        self.save_model(&saved.model, &config, &tuned)?;
+        self.save_model(&saved.model, &config, &tuned, &test.scores)?;
         let reload_difference = self.reload(saved)?;
         self.write_predictions(&test)?;
         let mut results = self.results(plan, trained, &test, reload_difference);
@@ -96,7 +97,15 @@ impl Finish<'_> {
         model: &Model,
         config: &ModelConfig,
         tuned: &Map<String, Value>,
+        scores: &Scores,
     ) -> Result<(), TrainError> {
+        let card = model_card(&CardInput {
+            request: self.request,
+            base: &self.local.resolved,
+            splits: self.splits,
+            scores,
+            truncation_notice: self.truncation_elsewhere(),
+        });
         let tokenizer = padding::named(self.tokenizer.clone(), config);
         publish(&self.run.model(), |dir| {
             model.save(config, dir)?;
@@ -106,7 +115,7 @@ impl Finish<'_> {
             let mut record = task.record();
             record.extend(tuned.clone());
             RecordedEncoding::new(&self.request.settings, columns, record).write(dir)?;
-            Ok(temper_files::write(&dir.join("README.md"), self.model_card().as_bytes())?)
+            Ok(temper_files::write(&dir.join("README.md"), card.as_bytes())?)
         })
     }
 
@@ -276,39 +285,6 @@ impl Finish<'_> {
     fn truncation_elsewhere(&self) -> Option<&'static str> {
         (self.request.settings.truncation == Truncation::HeadTail).then_some(
             "transformers cannot keep both ends of a text: its truncation_side is left, which keeps the end alone",
-        )
-    }
-
-    fn model_card(&self) -> String {
-        let settings = &self.request.settings;
-        let reading = match settings.pooling {
-            temper_models::Pooling::Pooler => String::new(),
-            temper_models::Pooling::Cls => {
-                "\nThe head reads the bare hidden state of the first token. transformers loads it as \
-                 `AutoModelForTokenClassification`; the logits of a text are those at position 0.\n"
-                    .to_owned()
-            }
-        };
-        let truncation = self.truncation_elsewhere().map_or(String::new(), |text| format!("\n{text}.\n"));
-        let stand_in = match &self.local.resolved.stand_in_for {
-            Some(wanted) => format!(" (standing in for {wanted})"),
-            None => String::new(),
-        };
-        format!(
-            "---\nlibrary_name: transformers\npipeline_tag: {}\n---\n\n# {} fine-tuned on {}\n\n\
-             Base model: {}{stand_in}. Trained with Temper {}: strategy {}, learning rate {}, batch {}, at most {} \
-             tokens a text ({} of longer ones), seed {}. Scores are in results.json of the run.\n{reading}{truncation}",
-            self.splits.task.kind().name(),
-            self.local.resolved.id,
-            self.splits.name,
-            self.local.resolved.id,
-            env!("CARGO_PKG_VERSION"),
-            settings.strategy,
-            settings.learning_rate,
-            settings.examples_per_step(),
-            settings.max_seq_length,
-            settings.truncation,
-            settings.seed,
         )
     }
 }
