@@ -182,6 +182,17 @@ impl LabelledTextReader {
             (_, Some(names)) => Labels::given(names),
             (_, None) => Labels::observed(train, label, separator.as_deref())?,
         };
+        // Someone who wants so many classes says so.
+        if request.kind.is_none()
+            && kind == LabelKind::One
+            && let Some(count) = labels.measurements()
+        {
+            return Err(DataError::NumbersAsLabels {
+                dataset: dataset.name.clone(),
+                column: label.to_owned(),
+                count,
+            });
+        }
         let policy = dataset.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
         Ok(Self { columns, labels, kind, separator, policy })
     }

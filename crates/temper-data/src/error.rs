@@ -32,7 +32,7 @@ pub enum DataError {
 
     /// The file's name does not say what it is.
     #[error(
-        "{}: a file with this ending cannot be read (.csv, .tsv, .jsonl, .parquet, .conll and .txt can); {remedy}",
+        "{}: a file with this ending cannot be read (.csv, .tsv, .json, .jsonl, .parquet, .conll and .txt can); {remedy}",
         path.display()
     )]
     UnknownFormat {
@@ -70,7 +70,7 @@ pub enum DataError {
 
     /// A folder holds neither split files nor an aclImdb tree.
     #[error(
-        "{}: no training data here; expected files named train.csv (or .tsv, .jsonl, .parquet, .conll) \
+        "{}: no training data here; expected files named train.csv (or .tsv, .json, .jsonl, .parquet, .conll) \
          or a folder train/ with one folder of .txt files a class; it has {}",
         path.display(), if found.is_empty() { "nothing".into() } else { quoted(found) }
     )]
@@ -336,6 +336,21 @@ pub enum DataError {
         dataset: String,
         /// Rows dropped.
         rows: usize,
+    },
+
+    /// A classifier among so many numbers is hardly meant.
+    #[error(
+        "dataset `{dataset}`: column `{column}` has {count} different numbers; \
+         give --problem-type regression for a model that predicts the number, \
+         or --problem-type single_label_classification if each of them is a class"
+    )]
+    NumbersAsLabels {
+        /// The dataset.
+        dataset: String,
+        /// The column of the labels.
+        column: String,
+        /// How many different numbers it has.
+        count: usize,
     },
 
     /// Training on one class teaches nothing.

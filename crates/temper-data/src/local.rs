@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::readers::folder::{has_classes, sorted_entries};
-use crate::readers::{Wanted, is_other_data};
+use crate::readers::{Wanted, is_compressed, is_other_data};
 use crate::{DataError, Format, HeldOut, Table};
 
 /// The share of train that becomes a split which the files do not have.
@@ -113,10 +113,10 @@ fn split_files(entries: &[PathBuf], names: &[&str]) -> Result<Vec<(PathBuf, Form
 }
 
 /// Whether the entry is called like a split or a shard of it: `train.csv`, `train-0.csv`, `train/`;
-/// also `train.csv.gz`, which is data that cannot be read.
+/// also `train.csv.gz`, and data that cannot be read.
 fn is_of_split(entry: &Path, names: &[&str]) -> bool {
     let mut stem = if entry.is_dir() { entry.file_name() } else { entry.file_stem() };
-    if is_other_data(entry) {
+    if is_other_data(entry) || is_compressed(entry) {
         stem = stem.and_then(|stem| Path::new(stem).file_stem());
     }
     let stem = stem.map(|stem| stem.to_string_lossy()).unwrap_or_default();
@@ -186,8 +186,9 @@ mod tests {
     #[test]
     fn files_that_would_be_passed_over_are_refused() {
         for (name, part) in [
-            ("train.json", "jq -c"),
-            ("train.csv.gz", "unpack"),
+            ("train.jsonl.gz", "another format"),
+            ("train.parquet.gz", "unpack"),
+            ("train.csv.xz", "unpack"),
             ("train-2.parquet", "another format"),
             ("train.tsv", "another format"),
         ] {

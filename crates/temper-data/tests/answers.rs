@@ -170,13 +170,13 @@ fn files_of_squad_are_read_by_their_names() {
     assert!(report.contains("train-v1.1.json: squad-json, UTF-8, 4 rows"), "{report}");
     assert_eq!(Format::of_file(&root.path().join("d/test.json")).unwrap(), Format::SquadJson);
 
-    // A file alone; and JSON of another kind, which is refused as ever.
+    // A file alone; and JSON of another kind, which is read as objects and lacks the columns.
     write(root.path(), "one.json", file(0..60));
     let rows = load(root.path(), "one.json").unwrap().rows;
     assert_eq!(rows.train.len() + rows.validation.len() + rows.test.len(), 60);
     write(root.path(), "other.json", "[{\"question\": \"What?\"}]");
     let error = load(root.path(), "other.json").unwrap_err();
-    assert!(matches!(error, DataError::UnknownFormat { .. }), "{error}");
+    assert!(matches!(error, DataError::MissingColumn { .. }), "{error}");
     write(root.path(), "d/train-2.json", "{\"rows\": []}");
     let error = load(root.path(), "d").unwrap_err();
     assert!(matches!(error, DataError::SplitFile { .. }), "{error}");

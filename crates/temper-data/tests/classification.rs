@@ -253,6 +253,25 @@ fn one_class_is_refused() {
 }
 
 #[test]
+fn a_column_of_measurements_is_no_column_of_classes() {
+    for (rows, value) in [(60, "0.5"), (300, "")] {
+        let rows: String =
+            (0..rows).map(|i| format!("text {i},{i}{}\n", value.trim_start_matches('0'))).collect();
+        let file = format!("text,label\n{rows}");
+        let error = refused(&[("a.csv", &file)], "a.csv", &["column `label`", "--problem-type regression"]);
+        assert!(matches!(error, DataError::NumbersAsLabels { .. }), "{error}");
+    }
+    // Stars in halves, and a hundred ids, are classes.
+    let stars: String = (0..200).map(|i| format!("text {i},{}\n", f64::from(i % 10) / 2.0)).collect();
+    let ids: String = (0..400).map(|i| format!("text {i},{}\n", i % 100)).collect();
+    for (rows, classes) in [(stars, 10), (ids, 100)] {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "a.csv", &format!("text,label\n{rows}"));
+        assert_eq!(load_path(root.path(), "a.csv").unwrap().label_names.len(), classes);
+    }
+}
+
+#[test]
 fn an_empty_split_says_what_to_do() {
     let error = refused(
         &[("a.csv", "text,label\ntext 0,1\ntext 1,0\n")],

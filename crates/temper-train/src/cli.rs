@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use crate::commands::{
     CompareArgs, ConvertArgs, DatasetsArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs,
@@ -13,9 +14,9 @@ use crate::commands::{
 };
 use crate::headings::DEVICE;
 use crate::settings::check_environment;
-use crate::terminal::say;
+use crate::terminal::{print, say};
 use crate::{TrainError, guarded};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Shown under `temper finetune --help`.
 const EXAMPLES: &str = "\
@@ -31,7 +32,7 @@ TEMPER_NAME of the environment.";
 
 /// Fine-tune pretrained language models in Rust
 #[derive(Parser)]
-#[command(name = "temper", version, args_override_self = true)]
+#[command(name = "temper", version, long_version = LONG_VERSION.as_str(), args_override_self = true)]
 struct Cli {
     /// Threads that compute (default: one a core)
     #[arg(long, global = true, value_name = "N", help_heading = DEVICE)]
@@ -62,6 +63,41 @@ enum Command {
     Datasets(DatasetsArgs),
     Runs(RunsArgs),
     Doctor(DoctorArgs),
+    /// Print a script that completes commands and flags: temper completions bash > FILE
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What `--version` prints.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(long_version);
+
+/// Version, backends and processor: what decides numbers and speed.
+fn long_version() -> String {
+    let backends: Vec<&str> = [
+        (cfg!(feature = "flex"), "flex"),
+        (cfg!(feature = "ndarray"), "ndarray"),
+        (cfg!(feature = "wgpu"), "wgpu"),
+        (cfg!(any(feature = "cuda", feature = "cuda-nvrtc")), "cuda"),
+    ]
+    .into_iter()
+    .filter_map(|(is_built_in, name)| is_built_in.then_some(name))
+    .collect();
+    format!(
+        "{}\nBurn {}\nbackends: {}\nprocessor: {} with {}",
+        env!("CARGO_PKG_VERSION"),
+        crate::BURN_VERSION,
+        backends.join(", "),
+        std::env::consts::ARCH,
+        temper_kernels::cpu::vector_instructions()
+    )
+}
+
+fn print_completions(shell: clap_complete::Shell) -> Result<(), TrainError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "temper", &mut script);
+    print(&String::from_utf8_lossy(&script))
 }
 
 /// Runs the command that the arguments name, the program's own name first; says what is wrong on stderr.
@@ -101,6 +137,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Datasets(args) => datasets(&args),
         Command::Runs(args) => runs(&args),
         Command::Doctor(args) => doctor(&args),
+        Command::Completions { shell } => print_completions(shell),
     });
     match result {
         // A reader such as `head` has seen enough.

@@ -142,3 +142,39 @@ fn datasets_are_listed_with_their_task_and_the_users_own() {
     assert_eq!(find("own")["is_here"], false);
     assert!(stdout(&bench.run(&["datasets"])).contains("Hub me/own"));
 }
+
+#[test]
+fn shells_are_helped_and_the_version_says_what_computes() {
+    let bench = Bench::new();
+    for (shell, word) in [("bash", "complete"), ("zsh", "#compdef temper"), ("fish", "finetune")] {
+        let output = bench.run(&["completions", shell]);
+        assert_succeeds(&output);
+        assert!(stdout(&output).contains(word), "{shell}");
+    }
+    let version = stdout(&bench.run(&["--version"]));
+    assert!(version.contains("backends: ") && version.contains("processor: "), "{version}");
+}
+
+/// The records of an event file, each with its checksums: the same numbers as metrics.jsonl has, also of a run that went on.
+#[test]
+fn tensorboard_gets_every_number_once() {
+    let bench = Bench::new();
+    let flags = ["--max-steps", "12", "--save-steps", "4", "--logging-steps", "4", "--eval-steps", "6"];
+    assert_succeeds(&bench.finetune("run", &[&flags[..], &["--report-to", "tensorboard"]].concat()));
+    let bytes = std::fs::read(bench.path("runs/run/tensorboard/events.out.tfevents.temper")).unwrap();
+    let mut rest = &bytes[..];
+    let (mut records, mut tags) = (0, Vec::new());
+    while !rest.is_empty() {
+        let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+        let event = &rest[12..12 + length];
+        let text = String::from_utf8_lossy(event);
+        tags.push(["train/loss", "eval/accuracy"].map(|tag| text.contains(tag)));
+        rest = &rest[12 + length + 4..];
+        records += 1;
+    }
+    let numbers = [rows(&bench, "run", "train").len(), rows(&bench, "run", "eval").len()];
+    assert_eq!(records, 1 + numbers[0] + numbers[1]);
+    for (kind, number) in numbers.into_iter().enumerate() {
+        assert_eq!(tags.iter().filter(|tags| tags[kind]).count(), number);
+    }
+}

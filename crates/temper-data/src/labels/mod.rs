@@ -107,6 +107,17 @@ impl Labels {
         Ok(found.labels())
     }
 
+    /// How many different numbers the labels are, where they look like measurements and not like classes.
+    pub fn measurements(&self) -> Option<usize> {
+        /// Classes with numbers for names are few: the stars of a review, or ids.
+        const MOST_CLASSES: usize = 100;
+        const MOST_FRACTIONS: usize = 20;
+        let has_fractions = self.names.iter().any(|name| name.contains('.'));
+        let most = if has_fractions { MOST_FRACTIONS } else { MOST_CLASSES };
+        let count = self.names.len();
+        (self.kind == Kind::Numbers && count > most).then_some(count)
+    }
+
     /// The class id of a cell; `None` for a cell without a label.
     pub fn id(&self, value: &Value, place: &Place<'_>) -> Result<Option<usize>, DataError> {
         let (name, found) = match read(value, place)? {

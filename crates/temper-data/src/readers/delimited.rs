@@ -36,17 +36,27 @@ impl DelimitedRows {
     /// Opens a file and reads its header.
     ///
     /// A file whose header has not the wanted columns under its format's delimiter, but has them
-    /// under another, is read with that one.
+    /// under another, is read with that one. Where it has them under none, the error names the columns under the
+    /// delimiter that gives most.
     pub fn open(path: &Path, format: Format, wanted: &[&str]) -> Result<Self, DataError> {
         let usual = if format == Format::Tsv { b'\t' } else { b',' };
-        let failed = match Self::open_with(path, format, usual, wanted) {
+        let mut failed = match Self::open_with(path, format, usual, wanted) {
             Err(error @ DataError::MissingColumn { .. }) => error,
             result => return result,
         };
-        let others = DELIMITERS.into_iter().filter(|delimiter| *delimiter != usual);
-        let mut readers =
-            others.filter_map(|delimiter| Self::open_with(path, format, delimiter, wanted).ok());
-        readers.next().ok_or(failed)
+        let known = |error: &DataError| match error {
+            DataError::MissingColumn { available, .. } => available.len(),
+            _ => 0,
+        };
+        for delimiter in DELIMITERS.into_iter().filter(|delimiter| *delimiter != usual) {
+            match Self::open_with(path, format, delimiter, wanted) {
+                Ok(reader) => return Ok(reader),
+                // Where it cuts the header into more columns, those are the columns that there are.
+                Err(error) if known(&error) > known(&failed) => failed = error,
+                Err(_) => {}
+            }
+        }
+        Err(failed)
     }
 
     fn open_with(path: &Path, format: Format, delimiter: u8, wanted: &[&str]) -> Result<Self, DataError> {
@@ -176,7 +186,7 @@ mod tests {
         assert_eq!(texts(&rows[0]), ["a, b", "1"]);
         assert_eq!(report.delimiter, Some(';'));
         let error = read_all("a.csv", b"text;label\na;1\n", &["text", "lable"]).unwrap_err();
-        assert!(matches!(error, DataError::MissingColumn { .. }), "{error}");
+        assert!(error.to_string().contains("did you mean `label`"), "{error}");
     }
 
     #[test]

@@ -1,23 +1,38 @@
-//! JSON lines: one object a line.
+//! JSON: one object a line, or one array of objects.
 
 use std::fmt;
 use std::path::Path;
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::lines::Lines;
+use super::source::TextSource;
 use super::{FileReport, Row, RowReader, missing_column};
 use crate::{Column, DataError, Format, Value};
 
 /// Names of the first row's keys that are kept for messages.
 const KEYS: usize = 100;
 
-/// The rows of a file of JSON objects; row n is line n, blank lines are left out.
+/// The objects of a file, of each the wanted cells.
+enum Objects {
+    Lines(Lines),
+    /// An array is parsed as a whole, so that a bad object anywhere is told before a row is used.
+    Array {
+        rows: std::iter::Enumerate<std::vec::IntoIter<Cells>>,
+        report: FileReport,
+    },
+}
+
+/// Of each wanted key its value, where the object has it.
+type Cells = Vec<Option<Value>>;
+
+/// The rows of a file of JSON objects. Row n is line n, and blank lines are left out; where the file is one array, row n
+/// is the n-th object.
 ///
 /// Only the wanted keys are kept. One that a row does not have is null there; one that no row has
 /// is an error at the end.
 pub(super) struct JsonRows {
-    lines: Lines,
+    objects: Objects,
     columns: Vec<Column>,
     /// Of each column, whether some row has it.
     seen: Vec<bool>,
@@ -31,11 +46,20 @@ pub(super) struct JsonRows {
 impl JsonRows {
     /// Opens a file and reads its first row.
     pub fn open(path: &Path, wanted: &[&str]) -> Result<Self, DataError> {
+        let columns: Vec<Column> = wanted.iter().map(|name| Column::plain(*name)).collect();
+        let mut first_keys = Vec::new();
+        let mut source = TextSource::open(path)?;
+        let is_array =
+            source.piece()?.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte == b'[');
+        let objects = match is_array {
+            true => parse_array(source, &columns, &mut first_keys)?,
+            false => Objects::Lines(Lines::of(source)),
+        };
         let mut reader = Self {
-            lines: Lines::open(path)?,
-            columns: wanted.iter().map(|name| Column::plain(*name)).collect(),
-            seen: vec![false; wanted.len()],
-            first_keys: Vec::new(),
+            objects,
+            seen: vec![false; columns.len()],
+            columns,
+            first_keys,
             first: None,
             rows: 0,
             blank_lines: 0,
@@ -46,18 +70,21 @@ impl JsonRows {
     }
 
     fn parse_next(&mut self) -> Result<Option<Row>, DataError> {
-        let Some(line) = self.lines.next_filled(&mut self.blank_lines)? else {
-            return Ok(None);
+        let (number, cells) = match &mut self.objects {
+            Objects::Array { rows, .. } => match rows.next() {
+                Some((index, cells)) => (index + 1, cells),
+                None => return Ok(None),
+            },
+            Objects::Lines(lines) => {
+                let Some(line) = lines.next_filled(&mut self.blank_lines)? else { return Ok(None) };
+                let keys = if self.rows == 0 { KEYS } else { 0 };
+                let object = Object { columns: &self.columns, keys, names: &mut self.first_keys };
+                let mut json = serde_json::Deserializer::from_str(&line);
+                let cells = object.deserialize(&mut json).and_then(|cells| json.end().map(|()| cells));
+                let failed = |error| DataError::broken(&self.path, Some(lines.number), reason(&line, &error));
+                (lines.number, cells.map_err(failed)?)
+            }
         };
-        let number = self.lines.number;
-        let mut cells = vec![None; self.columns.len()];
-        let keys = if self.rows == 0 { KEYS } else { 0 };
-        let object = Object { columns: &self.columns, cells: &mut cells, keys, names: &mut self.first_keys };
-        let mut json = serde_json::Deserializer::from_str(&line);
-        object
-            .deserialize(&mut json)
-            .and_then(|()| json.end())
-            .map_err(|error| DataError::broken(&self.path, Some(number), reason(&line, &error)))?;
         self.rows += 1;
         for (seen, cell) in self.seen.iter_mut().zip(&cells) {
             *seen |= cell.is_some();
@@ -97,47 +124,105 @@ impl RowReader for JsonRows {
     }
 
     fn report(&self) -> FileReport {
-        self.lines.report(Format::Jsonl, self.rows, self.blank_lines)
+        match &self.objects {
+            Objects::Lines(lines) => lines.report(Format::Jsonl, self.rows, self.blank_lines),
+            Objects::Array { report, .. } => FileReport { rows: self.rows, ..report.clone() },
+        }
+    }
+}
+
+/// Reads a file that is one array.
+fn parse_array(
+    source: TextSource,
+    columns: &[Column],
+    first_keys: &mut Vec<String>,
+) -> Result<Objects, DataError> {
+    let path = source.path().to_path_buf();
+    let report = FileReport { encoding: Some(source.encoding()), ..FileReport::new(&path, Format::Jsonl) };
+    let text = source.read_all()?;
+    let mut rows = Vec::new();
+    let mut json = serde_json::Deserializer::from_str(&text);
+    let array = Array { columns, names: first_keys, rows: &mut rows };
+    if let Err(error) = array.deserialize(&mut json).and_then(|()| json.end()) {
+        let reason = format!("not an array of JSON objects ({error})");
+        return Err(DataError::broken(&path, Some(rows.len() + 1), reason));
+    }
+    Ok(Objects::Array { rows: rows.into_iter().enumerate(), report })
+}
+
+/// An array of objects.
+struct Array<'a> {
+    columns: &'a [Column],
+    /// The names of the first object's keys.
+    names: &'a mut Vec<String>,
+    /// The objects so far, also where one behind them is bad.
+    rows: &'a mut Vec<Cells>,
+}
+
+impl<'de> DeserializeSeed<'de> for Array<'_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Array<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array of JSON objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        loop {
+            let keys = if self.rows.is_empty() { KEYS } else { 0 };
+            let object = Object { columns: self.columns, keys, names: &mut *self.names };
+            match sequence.next_element_seed(object)? {
+                Some(cells) => self.rows.push(cells),
+                None => return Ok(()),
+            }
+        }
     }
 }
 
 /// An object of which the wanted keys are kept and the others passed over.
 struct Object<'a> {
     columns: &'a [Column],
-    cells: &'a mut [Option<Value>],
     /// How many names of keys to keep.
     keys: usize,
     names: &'a mut Vec<String>,
 }
 
 impl<'de> DeserializeSeed<'de> for Object<'_> {
-    type Value = ();
+    type Value = Cells;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Cells, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Object<'_> {
-    type Value = ();
+    type Value = Cells;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cells, A::Error> {
+        let mut cells = vec![None; self.columns.len()];
         while let Some(key) = map.next_key::<String>()? {
             let mut wanted = (0..self.columns.len()).filter(|index| self.columns[*index].name == key);
             match wanted.next() {
-                Some(index) if self.cells[index].is_some() => {
+                Some(index) if cells[index].is_some() => {
                     return Err(serde::de::Error::custom(format!("the key `{key}` stands there twice")));
                 }
                 Some(index) => {
                     let value = convert(map.next_value()?);
                     for other in wanted {
-                        self.cells[other] = Some(value.clone());
+                        cells[other] = Some(value.clone());
                     }
-                    self.cells[index] = Some(value);
+                    cells[index] = Some(value);
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -147,7 +232,7 @@ impl<'de> Visitor<'de> for Object<'_> {
                 self.names.push(key);
             }
         }
-        Ok(())
+        Ok(cells)
     }
 }
 
@@ -155,7 +240,6 @@ impl<'de> Visitor<'de> for Object<'_> {
 fn reason(line: &str, error: &serde_json::Error) -> String {
     let message = error.to_string().replace(&format!(" at line {} column ", error.line()), " at column ");
     let hint = match line.trim_start().chars().next() {
-        Some('[') => "; for a file that is one array, write one object a line: jq -c '.[]' FILE > FILE.jsonl",
         Some('{') if error.is_eof() => {
             "; if the file has objects of several lines, write one a line: jq -c . FILE > FILE.jsonl"
         }
@@ -238,8 +322,41 @@ mod tests {
     }
 
     #[test]
-    fn an_array_says_how_to_write_lines() {
-        let error = read_text("[{\"text\": \"a\"}]", &["text"]).unwrap_err();
-        assert!(error.to_string().contains("jq -c '.[]'"), "{error}");
+    fn a_file_may_be_one_array() {
+        let text = " [\n{\"text\": \"a\", \"x\": [1]},\n{\"label\": 1,\n \"text\": \"b\"}]\n";
+        let (rows, report) = read_text(text, &["text", "label"]).unwrap();
+        assert_eq!(rows.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(rows[1].cells, [Value::Text("b".into()), Value::Int(1)]);
+        assert_eq!((rows.len(), report.rows), (2, 2));
+        assert_eq!(read_text("[]", &["text"]).unwrap().0.len(), 0);
+        let error = read_text("[{\"texts\": \"a\"}]", &["text"]).unwrap_err();
+        assert!(error.to_string().contains("did you mean `texts`"), "{error}");
+        for bad in
+            ["[{\"text\": \"a\"}, 3]", "[{\"text\": \"a\"}, {\"text\": \"b\"", "[{\"text\": \"a\"} {}]"]
+        {
+            let error = read_text(bad, &["text"]).unwrap_err();
+            assert!(matches!(error, DataError::Broken { row: Some(2..=3), .. }), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn compressed_files_are_unpacked_as_they_are_read() {
+        use std::io::Write;
+        let folder = tempfile::tempdir().unwrap();
+        let text: String = (0..20_000).map(|row| format!("{{\"text\": \"row {row}\"}}\n")).collect();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(text.as_bytes()).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let zstd = zstd::encode_all(text.as_bytes(), 1).unwrap();
+        for (name, bytes) in [("a.jsonl.gz", gzip), ("a.json.zst", zstd)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(Format::of_file(&path).unwrap(), Format::Jsonl);
+            let table = Format::Jsonl.read(&path, &["text"]).unwrap();
+            assert_eq!(table.rows.len(), 20_000);
+            assert_eq!(table.rows[19_999].cells[0].as_text(), Some("row 19999"));
+            std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            assert!(Format::Jsonl.read(&path, &["text"]).is_err(), "{name}: half a file");
+        }
     }
 }

@@ -16,7 +16,12 @@ pub(super) struct Lines {
 
 impl Lines {
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        Ok(Self { source: TextSource::open(path)?, number: 0, after_return: false })
+        Ok(Self::of(TextSource::open(path)?))
+    }
+
+    /// The lines of a source of which nothing was read.
+    pub fn of(source: TextSource) -> Self {
+        Self { source, number: 0, after_return: false }
     }
 
     /// The report of a file of this format, as far as it was read.

@@ -1,5 +1,6 @@
 //! Files to tables, one reader a format. Each gives one row after another.
 
+mod compressed;
 mod conll;
 mod delimited;
 pub(crate) mod folder;
@@ -12,6 +13,7 @@ mod snippets;
 mod source;
 mod squad;
 
+pub(crate) use compressed::is_compressed;
 pub use conll::split_tag;
 pub use report::{FileReport, LeftOut, SwallowedLines};
 pub use source::Encoding;
@@ -26,6 +28,9 @@ use crate::{Column, DataError, Table, Value};
 /// Columns that a message may name, and characters of each.
 const NAMES: usize = 100;
 
+/// What to do about a file of a kind that nobody knows.
+const USE_ANOTHER: &str = "use a .csv, .tsv, .json, .jsonl, .parquet, .conll or .txt file";
+
 /// What to do about a missing column where no task says more.
 const NAME_ANOTHER: &str = "name another with --text-column, --text-pair-column or --label-column";
 
@@ -39,7 +44,7 @@ pub enum Format {
     Csv,
     /// TAB-separated values with a header line.
     Tsv,
-    /// One JSON object a line.
+    /// One JSON object a line, or a file that is one array of objects.
     Jsonl,
     /// A folder a class, a .txt file an example, as in aclImdb.
     Folder,
@@ -93,13 +98,13 @@ impl Format {
     /// [`DataError::UnknownFormat`].
     pub fn of_path(path: &Path) -> Result<Self, DataError> {
         match ending(path).as_str() {
-            "parquet" => Ok(Self::Parquet),
+            "parquet" if !is_compressed(path) => Ok(Self::Parquet),
             "csv" => Ok(Self::Csv),
             "tsv" => Ok(Self::Tsv),
-            "jsonl" | "ndjson" => Ok(Self::Jsonl),
+            "jsonl" | "ndjson" | "json" => Ok(Self::Jsonl),
             "txt" => Ok(Self::Text),
             "conll" | "iob" | "bio" => Ok(Self::Conll),
-            end => Err(DataError::UnknownFormat { path: path.to_path_buf(), remedy: remedy(end) }),
+            _ => Err(DataError::UnknownFormat { path: path.to_path_buf(), remedy: remedy(path) }),
         }
     }
 
@@ -109,9 +114,7 @@ impl Format {
     /// [`DataError::UnknownFormat`].
     pub fn of_file(path: &Path) -> Result<Self, DataError> {
         match Self::of_path(path) {
-            Err(DataError::UnknownFormat { .. }) if ending(path) == "json" && squad::is_squad(path) => {
-                Ok(Self::SquadJson)
-            }
+            Ok(Self::Jsonl) if ending(path) == "json" && squad::is_squad(path) => Ok(Self::SquadJson),
             result => result,
         }
     }
@@ -195,26 +198,27 @@ impl Format {
     }
 }
 
-/// The end of a file's name in lower case.
+/// The end of a file's name in lower case; of a compressed file, that of what it holds.
 fn ending(path: &Path) -> String {
-    path.extension().and_then(|end| end.to_str()).unwrap_or("").to_ascii_lowercase()
+    let of = |path: &Path| path.extension().and_then(|end| end.to_str()).unwrap_or("").to_ascii_lowercase();
+    match path.file_stem() {
+        Some(stem) if is_compressed(path) => of(Path::new(stem)),
+        _ => of(path),
+    }
 }
 
-/// What makes a readable file of one with this ending.
-fn remedy(ending: &str) -> &'static str {
-    match ending {
-        "json" => {
-            "write one object a line into a .jsonl file: jq -c . FILE > FILE.jsonl, \
-             or jq -c '.[]' FILE > FILE.jsonl where the file is one array"
-        }
-        "gz" | "bz2" | "xz" | "zst" | "lz4" | "zip" | "tar" | "tgz" | "7z" => {
+/// What makes a readable file of one with such a name.
+fn remedy(path: &Path) -> &'static str {
+    match ending(path).as_str() {
+        _ if is_compressed(path) => "text files are read when they are compressed; unpack other ones first",
+        "bz2" | "xz" | "lz4" | "zip" | "tar" | "tgz" | "7z" => {
             "it is compressed or an archive; unpack it first"
         }
         "xlsx" | "xls" | "ods" => "save the sheet as CSV in UTF-8",
         "arrow" | "feather" | "pkl" | "pickle" | "db" | "sqlite" => {
             "write it as Parquet or CSV, for example with pandas"
         }
-        _ => "use a .csv, .tsv, .jsonl, .parquet, .conll or .txt file",
+        _ => USE_ANOTHER,
     }
 }
 
@@ -225,7 +229,7 @@ pub(crate) fn read_text_file(path: &Path) -> Result<String, DataError> {
 
 /// Whether a file with a name of this kind holds data that another program could read.
 pub(crate) fn is_other_data(path: &Path) -> bool {
-    remedy(&ending(path)) != remedy("")
+    Format::of_path(path).is_err() && remedy(path) != USE_ANOTHER
 }
 
 /// The indices of the wanted columns.

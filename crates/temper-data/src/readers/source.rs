@@ -1,11 +1,11 @@
 //! A file's text in UTF-8, a piece at a time: byte-order marks, UTF-16, and bytes that are no text.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::compressed;
 use crate::DataError;
 
 /// Bytes read at once.
@@ -60,7 +60,7 @@ pub(super) fn refuse_pointer(path: &Path, start: &[u8]) -> Result<(), DataError>
 /// Valid UTF-8 without NUL characters, from a file of any [`Encoding`].
 pub(super) struct TextSource {
     path: PathBuf,
-    file: File,
+    file: Box<dyn Read + Send>,
     encoding: Encoding,
     /// Bytes of the file that are not decoded yet: a character that the last piece cut.
     raw: Vec<u8>,
@@ -75,12 +75,11 @@ pub(super) struct TextSource {
 }
 
 impl TextSource {
-    /// Opens a file; a byte-order mark stays out of the text.
+    /// Opens a file, perhaps a compressed one; a byte-order mark stays out of the text.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|source| DataError::io(path, source))?;
         let mut source = Self {
             path: path.to_path_buf(),
-            file,
+            file: compressed::open(path)?,
             encoding: Encoding::Utf8,
             raw: Vec::new(),
             text: Vec::new(),

@@ -193,6 +193,10 @@ pub struct Settings {
     /// Steps between log entries
     #[arg(long, help_heading = LOGGING, value_name = "N", default_value_t = 10, value_parser = count)]
     pub logging_steps: usize,
+    /// Where numbers are logged besides metrics.jsonl: none or tensorboard (event files in the run's folder
+    /// tensorboard/)
+    #[arg(long, help_heading = LOGGING, value_name = "WHERE", default_value = "none", value_parser = named::<ReportTo>)]
+    pub report_to: ReportTo,
     /// Also log the first step
     #[arg(long, help_heading = LOGGING, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
@@ -335,6 +339,17 @@ pub enum Interval {
     Steps,
     /// After each pass over the data.
     Epoch,
+}
+
+/// Where the numbers of a run are logged besides metrics.jsonl.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportTo {
+    /// Nowhere.
+    #[default]
+    None,
+    /// In event files of TensorBoard.
+    Tensorboard,
 }
 
 /// What is masked together.

@@ -19,9 +19,10 @@ use super::checkpoint::{CheckpointState, Checkpoints};
 use super::evaluation::evaluate;
 use super::exchange::Unfreezing;
 use super::finite::first_not_finite;
-use super::journal::{CheckpointRow, EvaluationRow, Journal, JournalRow};
+use super::journal::{CheckpointRow, EvaluationRow, JournalRow};
 use super::learner::{TaskModel, TrainingStep};
 use super::loader::{EvaluationLoader, StepLoader};
+use super::logs::Logs;
 use super::parallel::Workers;
 use super::progress::Progress;
 use super::readings::{Reading, Unreads};
@@ -122,7 +123,7 @@ pub struct Stepwise {
     /// Where models are saved.
     pub checkpoints: Checkpoints,
     /// Where rows go.
-    pub journal: Mutex<Journal>,
+    pub logs: Mutex<Logs>,
     /// What a person sees.
     pub progress: Progress,
     /// Where the run goes on from.
@@ -320,7 +321,7 @@ impl Stepwise {
     }
 
     fn sync_journal(&self) -> Result<(), TrainError> {
-        self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).sync()
+        self.logs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).sync()
     }
 
     /// One optimiser step; a GPU may still be at it afterwards.
@@ -433,7 +434,7 @@ impl Stepwise {
     }
 
     fn write(&self, row: JournalRow) -> Result<(), TrainError> {
-        self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(&row)
+        self.logs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(&row)
     }
 
     fn log(&self, run: &mut Running, learning_rate: f64) -> Result<(), TrainError> {

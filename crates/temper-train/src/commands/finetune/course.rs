@@ -15,9 +15,7 @@ use crate::run::record::{ResumedRecord, RunRecord};
 use crate::settings::Preset;
 use crate::signals;
 use crate::terminal::{print_line, say};
-use crate::training::{
-    Checkpoint, Checkpoints, EvaluationLoader, Journal, Selection, Stepwise, Trained, train,
-};
+use crate::training::{Checkpoint, Checkpoints, EvaluationLoader, Logs, Selection, Stepwise, Trained, train};
 use crate::{
     BURN_VERSION, RunFolder, RunName, TrainError, device::memory, device::precision, model::adapters,
 };
@@ -217,7 +215,7 @@ impl Job {
             plan: plan.clone(),
             trunks: trunks.clone(),
             checkpoints: self.checkpoints(run),
-            journal: Mutex::new(Journal::open(&run.journal(), state.step)?),
+            logs: Mutex::new(Logs::open(&run.journal(), state.step, settings.report_to)?),
             progress: self.progress,
             resumed: state.clone(),
             resumed_files: checkpoint.as_ref().map(|checkpoint| checkpoint.checksums.clone()),
