@@ -111,8 +111,8 @@ fn list(args: &RunsArgs) -> Result<(), TrainError> {
         let steps = run.steps.map_or("-".into(), |steps| steps.to_string());
         table.push(vec![
             run.name,
-            run.model,
-            run.dataset,
+            last_part(&run.model),
+            last_part(&run.dataset),
             run.strategy,
             if run.is_finished { steps } else { format!("{steps}, unfinished") },
             run.metric.zip(run.score).map_or("-".into(), |(metric, score)| format!("{metric} {score:.4}")),
@@ -120,6 +120,16 @@ fn list(args: &RunsArgs) -> Result<(), TrainError> {
         ]);
     }
     print(&table.text())
+}
+
+/// A name as it is; of a path its last part, which is enough in a table.
+fn last_part(name: &str) -> String {
+    match Path::new(name) {
+        path if path.is_absolute() || name.starts_with('.') => {
+            path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+        }
+        _ => name.to_owned(),
+    }
 }
 
 fn summary(path: &Path) -> Result<Summary, TrainError> {
