@@ -14,6 +14,7 @@ mod parallel;
 mod progress;
 mod readings;
 mod renderer;
+mod schedule;
 mod selection;
 mod strategy;
 mod tensorboard;
@@ -27,7 +28,8 @@ pub use learner::{BatchOutputs, MicroBatch, StepOutput, TaskModel, TrainingStep}
 pub use loader::{EvaluationLoader, StepLoader, steps_per_epoch};
 pub use logs::Logs;
 pub use progress::Progress;
+pub use schedule::Schedule;
 pub use selection::Selection;
-pub use strategy::{Outcome, Schedule, Stepwise, train};
+pub use strategy::{Outcome, Stepwise, train};
 pub use trunk::{SplitTrunk, TrunkReport, TrunkReports, Trunks};
 pub use window::{StepRow, Window};

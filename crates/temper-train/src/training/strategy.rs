@@ -27,6 +27,7 @@ use super::parallel::Workers;
 use super::progress::Progress;
 use super::readings::{Reading, Unreads};
 use super::renderer::Silent;
+use super::schedule::{Due, Schedule};
 use super::selection::Selection;
 use super::trunk::Trunks;
 use super::window::{RowPlace, Window, losses_with};
@@ -34,66 +35,6 @@ use crate::TrainError;
 use crate::examples::Split;
 use crate::signals::{Signals, Stop};
 use crate::tasks::Examples;
-
-/// The step after which the training proof is checked for the first time; the last is the other.
-const FIRST_PROOF: usize = 3;
-
-/// When what happens, in optimiser steps.
-#[derive(Clone, Copy, Debug)]
-pub struct Schedule {
-    /// Length of the run.
-    pub total_steps: usize,
-    /// Steps in one pass over the data.
-    pub steps_per_epoch: usize,
-    /// Steps between two evaluations.
-    pub eval_every: usize,
-    /// Steps between two checkpoints.
-    pub save_every: usize,
-    /// Steps between two rows of metrics.jsonl.
-    pub log_every: usize,
-    /// Whether the first step has a row of its own.
-    pub log_first: bool,
-}
-
-/// What follows a step.
-struct Due {
-    unfreezes: bool,
-    prove: bool,
-    log: bool,
-    evaluate: bool,
-    /// A checkpoint because its time has come, as in every run of these settings.
-    save: bool,
-    /// A checkpoint because a signal asked for one.
-    save_asked: bool,
-    stop: bool,
-}
-
-impl Due {
-    fn saves(&self) -> bool {
-        self.save || self.save_asked || self.stop
-    }
-
-    fn anything(&self) -> bool {
-        self.prove || self.log || self.evaluate || self.saves()
-    }
-}
-
-impl Schedule {
-    /// What follows the step of that number, counted from 1; `unfreezes` if more trains from the next one on.
-    fn due(&self, number: usize, unfreezes: bool) -> Due {
-        let is_last = number == self.total_steps;
-        Due {
-            unfreezes,
-            prove: number == FIRST_PROOF || is_last || unfreezes,
-            log: number.is_multiple_of(self.log_every) || is_last || self.log_first && number == 1,
-            evaluate: number.is_multiple_of(self.eval_every) || is_last,
-            // After the last step the model itself is saved.
-            save: !is_last && number.is_multiple_of(self.save_every),
-            save_asked: false,
-            stop: false,
-        }
-    }
-}
 
 /// How a run went.
 #[derive(Clone, Debug)]
