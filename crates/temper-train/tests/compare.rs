@@ -236,7 +236,7 @@ fn interrupt(bench: &Bench, child: &mut Child, run: &str) -> Option<i32> {
 #[test]
 fn an_interrupted_comparison_goes_on() {
     let bench = Bench::new();
-    let flags = ["--strategies", "head,all", "--seeds", "1", "--logging-steps", "1", "--max-steps", "150"];
+    let flags = ["--strategies", "head,all", "--seeds", "1", "--logging-steps", "1", "--max-steps", "900"];
     let begin = |name: &str| {
         let flags = [&flags[..], &["--run-name", name]].concat();
         let mut command = bench.command(&arguments("compare", &flags));
@@ -267,7 +267,7 @@ fn an_interrupted_comparison_goes_on() {
 #[test]
 fn two_comparisons_do_not_work_in_one_folder() {
     let bench = Bench::new();
-    let flags = ["--strategies", "all", "--seeds", "1", "--logging-steps", "1", "--max-steps", "300"];
+    let flags = ["--strategies", "all", "--seeds", "1", "--logging-steps", "1", "--max-steps", "5000"];
     let mut command = bench.command(&arguments("compare", &flags));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let run = "runs/compare-model-reviews/all-seed42";
