@@ -65,9 +65,14 @@ fn only_checkpoints_of_finished_runs_are_removed_and_only_when_that_is_said() {
 #[test]
 fn the_latest_run_is_the_last_that_finished() {
     let bench = trained();
+    assert!(!bench.path("runs/latest").exists(), "a run with a name of its own is found by it");
+    for rate in ["5e-3", "1e-4"] {
+        let settings = ["--learning-rate", rate, "--max-steps", "4", "--max-seq-length", "16"];
+        assert_succeeds(&bench.run(&[&["finetune", "./model", "reviews.csv"][..], &settings].concat()));
+    }
     let by_link = bench.run(&["predict", "runs/latest", "--json", "--text", "the film is good"]);
     assert_succeeds(&by_link);
-    let by_name = bench.run(&["predict", "runs/two", "--json", "--text", "the film is good"]);
+    let by_name = bench.run(&["predict", "runs/model-reviews-2", "--json", "--text", "the film is good"]);
     assert_eq!(stdout(&by_link), stdout(&by_name), "{}", stderr(&by_link));
 }
 

@@ -77,9 +77,7 @@ fn start(args: &FinetuneArgs, request: RunRequest, name: Option<&str>) -> Result
     job.check_memory(&loaded, &plan)?;
     let run = job.create(name, &loaded.new)?;
     job.start(&run, loaded, plan, args.json)?;
-    if args.request.is_none() {
-        run.mark_latest();
-    }
+    mark_latest(&run, &default);
     Ok(())
 }
 
@@ -102,8 +100,17 @@ fn resume(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
     }
     let job = Job::prepare(recorded.request.clone(), Progress::new(args.quiet))?;
     job.resume(&run, &recorded, args.json)?;
-    run.mark_latest();
+    mark_latest(&run, &default_name(&recorded.request));
     Ok(())
+}
+
+/// Lets `latest` lead to a run that nobody named: one that was given a name is found by it.
+fn mark_latest(run: &RunFolder, default: &str) {
+    let name = run.path().file_name().unwrap_or_default().to_string_lossy();
+    let is_number = |rest: &str| rest.strip_prefix('-').is_some_and(|number| number.parse::<u32>().is_ok());
+    if name.strip_prefix(default).is_some_and(|rest| rest.is_empty() || is_number(rest)) {
+        run.mark_latest();
+    }
 }
 
 /// What is asked for. How texts become tensors is as the model was trained where nobody says otherwise.
