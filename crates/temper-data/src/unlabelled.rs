@@ -88,7 +88,7 @@ pub fn stream_unlabelled(
 ) -> Result<UnlabelledTexts, DataError> {
     let text = text_column.unwrap_or("text");
     let wanted: Vec<&str> = std::iter::once(text).chain(text_pair_column).collect();
-    let reader = Format::of_path(path)?.open(path, &wanted)?;
+    let reader = Format::of_file(path)?.open(path, &wanted)?;
     reader.check_columns()?;
     Ok(UnlabelledTexts {
         reader,
@@ -137,6 +137,17 @@ mod tests {
         assert_eq!(texts[0].text, "a");
         let message = read("a.csv", "review\na\n", None).unwrap_err().to_string();
         assert!(message.contains("--text-column"), "{message}");
+    }
+
+    #[test]
+    fn questions_of_squads_own_files_are_pairs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dev.json");
+        let text = r#"{"data": [{"title": "t", "paragraphs": [{"context": "Ada wrote it.", "qas": [
+            {"id": "1", "question": "Who?", "answers": [{"text": "Ada", "answer_start": 0}]}]}]}]}"#;
+        std::fs::write(&path, text).unwrap();
+        let texts = read_unlabelled(&path, Some("question"), Some("context")).unwrap();
+        assert_eq!((texts[0].text.as_str(), texts[0].pair.as_deref()), ("Who?", Some("Ada wrote it.")));
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn datasets_are_listed_with_their_task_and_the_users_own() {
     std::fs::create_dir(bench.path("datasets")).unwrap();
     bench.write(
         "datasets/own.toml",
-        "name = \"own\"\ntitle = \"Ours\"\nhomepage = \"\"\nlicence = \"internal\"\ntask = \"text-classification\"\n\
+        "name = \"called-otherwise\"\ntitle = \"Ours\"\nhomepage = \"\"\nlicence = \"internal\"\ntask = \"text-classification\"\n\
          format = \"csv\"\n[source]\nhub = \"me/own\"\n[splits]\ntrain = [\"train.csv\"]\n[columns]\ntext = \"text\"\n\
          label = \"label\"\n[hold_out]\nvalidation = 0.1\ntest = 0.1\n",
     );

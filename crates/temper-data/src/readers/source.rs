@@ -11,6 +11,9 @@ use crate::DataError;
 /// Bytes read at once.
 const PIECE: usize = 64 * 1024;
 
+/// The longest text that is held as a whole: that of a JSON array, or what a compressed file unpacks to.
+const MOST_BYTES: usize = 1 << 30;
+
 /// How every Git LFS pointer begins (git-lfs, docs/spec.md).
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
@@ -122,13 +125,18 @@ impl TextSource {
         self.used += count;
     }
 
-    /// The whole text.
+    /// The whole text, up to 1 GiB.
     pub fn read_all(mut self) -> Result<String, DataError> {
         let mut bytes = Vec::new();
         loop {
             let piece = self.piece()?;
             if piece.is_empty() {
                 return text_of(&self.path, bytes);
+            }
+            if bytes.len() + piece.len() > MOST_BYTES {
+                let reason = "it has more than 1 GiB of text; write one object a line into .jsonl files, which are read \
+                              line by line";
+                return Err(DataError::broken(&self.path, None, reason));
             }
             bytes.extend_from_slice(piece);
             let count = piece.len();

@@ -37,9 +37,9 @@ struct Listed {
 /// written.
 pub fn datasets(args: &DatasetsArgs) -> Result<(), TrainError> {
     let directories = args.sources.card_directories();
-    let cards = card_names(&directories).into_iter().map(|name| find_card(&name, &directories));
+    let list = |name: String| Ok(listed(&name, &find_card(&name, &directories)?, &args.sources));
     let listed: Vec<Listed> =
-        cards.map(|card| card.map(|card| listed(&card, &args.sources))).collect::<Result<_, _>>()?;
+        card_names(&directories).into_iter().map(list).collect::<Result<_, TrainError>>()?;
     if args.json {
         return print(&format!("{}\n", serde_json::json!({ "datasets": listed })));
     }
@@ -50,14 +50,15 @@ pub fn datasets(args: &DatasetsArgs) -> Result<(), TrainError> {
     )
 }
 
-fn listed(card: &DatasetCard, sources: &SourceOptions) -> Listed {
+/// `name` is what a card is asked for by: that of its file.
+fn listed(name: &str, card: &DatasetCard, sources: &SourceOptions) -> Listed {
     let hub = SourceOptions { offline: true, no_stand_in: true, ..sources.clone() }.hub(true);
     let is_here = hub.fetch(RepoKind::Dataset, &card.name, &card.source, &card.wanted()).is_ok();
     let of_hub = card.source.hub.as_ref().map(|id| format!("Hub {id}"));
     let package = card.source.package.as_ref().map(|package| format!("Python package {}", package.name));
     let stand_in = card.stand_in.as_ref().map(|name| format!("stand-in {name}"));
     Listed {
-        name: card.name.clone(),
+        name: name.to_owned(),
         task: card.task.name(),
         title: card.title.clone(),
         licence: card.licence.clone(),

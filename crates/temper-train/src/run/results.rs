@@ -59,7 +59,8 @@ pub struct Results {
 /// What the training proof found: a violation would have ended the run with exit code 7.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProofReport {
-    /// Tensors that trained: each had a finite gradient above zero and changed.
+    /// Tensors that trained: each had a finite gradient above zero and changed, unless its gradients
+    /// were rounding noise.
     pub trained: usize,
     /// Tensors that did not: each is the same bit for bit.
     pub frozen: usize,
@@ -75,7 +76,7 @@ impl ProofReport {
         let trained = plan.rows.iter().filter(|row| steps > 0 && row.trains_in(steps - 1)).count();
         let frozen = plan.rows.len() - trained;
         let statement = format!(
-            "every trained parameter had a finite gradient and changed ({trained}), every frozen one is bit-identical ({frozen})"
+            "every trained parameter had a finite gradient and changed, unless its gradients were rounding noise ({trained}), every frozen one is bit-identical ({frozen})"
         );
         Self { trained, frozen, checked_after_steps, statement }
     }

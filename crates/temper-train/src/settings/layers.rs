@@ -176,8 +176,9 @@ pub fn resolve(
     checked(&written.collect::<Result<_, _>>()?)
 }
 
-/// Variables of the environment that are no settings: for every command, and for the workspace's tests.
-const OTHER_VARIABLES: [&str; 7] = [
+/// Variables of the environment that are no settings: the first four for every command, the others for the workspace's
+/// tests, which start this program, too.
+const OTHER_VARIABLES: [&str; 15] = [
     "TEMPER_MIRROR",
     "TEMPER_CACHE",
     "TEMPER_PYTHON",
@@ -185,6 +186,14 @@ const OTHER_VARIABLES: [&str; 7] = [
     "TEMPER_ZOO",
     "TEMPER_TOKENIZERS",
     "TEMPER_REFERENCE_PYTHON",
+    "TEMPER_TOKENIZER_CASES",
+    "TEMPER_TOKENIZER_SAVED",
+    "TEMPER_HOSTILE_CASES",
+    "TEMPER_MUTATIONS",
+    "TEMPER_FUZZ_INPUTS",
+    "TEMPER_FUZZ_MINUTES",
+    "TEMPER_FUZZ_SEED",
+    "TEMPER_FUZZ_WORKER",
 ];
 
 /// Refuses variables `TEMPER_...` that nothing reads, with near names: a misspelt one would be a setting that is

@@ -349,7 +349,7 @@ impl Stepwise {
     fn end_early(&self, learner: &Learner<TaskModel>, run: &mut Running) -> Result<(), TrainError> {
         let step = run.state.step;
         self.prove(run, &learner.model(), true)?;
-        if !step.is_multiple_of(self.schedule.log_every) {
+        if !self.schedule.due(step, false).log {
             self.log(run, learner.lr_current().base())?;
         }
         let (evaluations, total) = (run.state.evaluations_without_gain, self.schedule.total_steps);

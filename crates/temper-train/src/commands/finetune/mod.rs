@@ -15,7 +15,7 @@ mod trunk;
 pub use args::{FinetuneArgs, Resume};
 pub(super) use prepared::Prepared;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::backend;
 use super::differences::same_settings;
@@ -167,7 +167,7 @@ pub(super) fn default_name(request: &RunRequest) -> String {
 fn names(args: &FinetuneArgs) -> Result<(String, String), TrainError> {
     match (&args.from, args.model.clone(), args.dataset.clone()) {
         (None, Some(model), Some(dataset)) => {
-            refuse_swapped(&model, &dataset)?;
+            refuse_swapped(&model, &dataset, &args.sources.card_directories())?;
             Ok((model, dataset))
         }
         (Some(run), Some(dataset), None) if LocalModel::is_folder(run) => {
@@ -184,8 +184,8 @@ fn names(args: &FinetuneArgs) -> Result<(String, String), TrainError> {
 }
 
 /// Refuses the name of a dataset for a model and of a model for a dataset.
-fn refuse_swapped(model: &str, dataset: &str) -> Result<(), TrainError> {
-    let is_dataset = catalogue().find(model).is_none() && find_card(model, &[]).is_ok();
+fn refuse_swapped(model: &str, dataset: &str, cards: &[PathBuf]) -> Result<(), TrainError> {
+    let is_dataset = catalogue().find(model).is_none() && find_card(model, cards).is_ok();
     if is_dataset && catalogue().find(dataset).is_some() {
         return Err(TrainError::Usage(format!(
             "{model} is a dataset and {dataset} a model; the model comes first: {dataset} {model}"
