@@ -34,6 +34,7 @@ fn main() -> Result<()> {
         pooling: Pooling::Pooler,
         seed: 42,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     };
     let loaded = Model::load(dir, &head, &device)?;
 

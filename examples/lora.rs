@@ -31,6 +31,7 @@ fn main() -> Result<()> {
         pooling: Pooling::Pooler,
         seed: 42,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     };
     let loaded = Model::load(dir, &head, &Device::flex().autodiff())?;
     let base = loaded.model.clone();

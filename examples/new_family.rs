@@ -162,6 +162,7 @@ fn main() -> Result<()> {
         pooling: Pooling::Pooler,
         seed: 42,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     };
     let loaded = Model::load_with(config, dir.path(), &head, &device)?;
     println!("drawn anew: {}", loaded.new.join(", "));

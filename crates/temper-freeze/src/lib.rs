@@ -31,7 +31,7 @@ pub use figure::{comparison_figure, plan_figure};
 pub use groups::{TrainedGroup, TrainedGroups};
 pub use levels::layer_count;
 pub use optimizer::{AdamWSettings, ClipFactor, OptimizerKind};
-pub use plan::{FreezePlan, PlanRow, RunLength};
+pub use plan::{FreezePlan, Late, PlanRow, RunLength};
 pub use proof::{ParameterHashes, TrainingProof, Violation};
 pub use schedule::{RateSchedule, RateShape};
 pub use strategy::{Pace, Strategy};

@@ -49,6 +49,29 @@ pub struct FreezePlan {
     pub rows: Vec<PlanRow>,
     stacks: Stacks,
     pace: Pace,
+    late: Option<Late>,
+}
+
+/// What a strategy would let train only after the last step of the run: it stays frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// Number of elements in it.
+    pub parameters: usize,
+    /// The first step, counted from 0, from which on any of it would train.
+    pub first_step: usize,
+    /// Steps of the run.
+    pub total_steps: usize,
+}
+
+impl fmt::Display for Late {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { parameters, first_step, total_steps } = self;
+        write!(
+            out,
+            "{parameters} parameters stay frozen: the strategy unfreezes them from step {first_step} on, and the run \
+             has {total_steps} steps"
+        )
+    }
 }
 
 impl FreezePlan {
@@ -85,22 +108,42 @@ impl FreezePlan {
             Strategy::Gradual(pace) => *pace,
             _ => Pace::Steps(1),
         };
-        Ok(Self { rows: table.parameters.iter().map(row).collect(), stacks, pace }.paced(match pace {
-            Pace::Steps(steps) => steps,
-            Pace::Even | Pace::Epochs(_) => 1,
-        }))
+        Ok(Self { rows: table.parameters.iter().map(row).collect(), stacks, pace, late: None }.paced(
+            match pace {
+                Pace::Steps(steps) => steps,
+                Pace::Even | Pace::Epochs(_) => 1,
+            },
+        ))
     }
 
-    /// The plan for a run of that length: decides when gradual groups begin.
+    /// The plan for a run of that length: decides when gradual groups begin. What would begin after its last step is
+    /// frozen ([`Self::late`]).
     #[must_use]
     pub fn over(mut self, run: RunLength) -> Self {
         let steps = match std::mem::replace(&mut self.pace, Pace::Steps(1)) {
-            Pace::Steps(_) => return self,
+            Pace::Steps(_) => 1,
             Pace::Epochs(epochs) => epochs * run.steps_per_epoch,
             // As many spans as groups: every group trains for one span at least.
             Pace::Even => run.total_steps / (self.stacks.top() + 1),
         };
-        self.paced(steps.max(1))
+        self.paced(steps.max(1)).until(run.total_steps)
+    }
+
+    /// Freezes what would begin to train after that many steps.
+    fn until(mut self, total_steps: usize) -> Self {
+        for row in &mut self.rows {
+            let Some(step) = row.unfreezes.filter(|&step| step >= total_steps) else { continue };
+            let late = self.late.get_or_insert(Late { parameters: 0, first_step: step, total_steps });
+            late.parameters += row.count;
+            late.first_step = late.first_step.min(step);
+            (row.trains, row.unfreezes, row.group) = (false, None, group(&row.path, false));
+        }
+        self
+    }
+
+    /// What begins too late for the run, if anything does.
+    pub fn late(&self) -> Option<Late> {
+        self.late
     }
 
     /// Multiplies the numbers of gradual groups, as [`Self::new`] leaves them, by the steps of one.
@@ -342,8 +385,10 @@ mod tests {
 
     #[test]
     fn gradual_goes_down_from_the_head() {
-        let run = RunLength { total_steps: 140, steps_per_epoch: 30 };
-        for (name, span) in [("gradual", 10), ("gradual:7", 7), ("gradual:2epoch", 60)] {
+        for (name, span, total_steps) in
+            [("gradual", 10, 140), ("gradual:7", 7, 140), ("gradual:2epoch", 60, 900)]
+        {
+            let run = RunLength { total_steps, steps_per_epoch: 30 };
             let plan = FreezePlan::new(&name.parse().unwrap(), &twelve_layers(), &[]).unwrap().over(run);
             let steps: std::collections::HashMap<_, _> = begin(&plan).into_iter().collect();
             assert_eq!(steps["head.output.weight"], 0);
@@ -354,6 +399,22 @@ mod tests {
             assert!(plan.unfreezes_at(span) && !plan.unfreezes_at(span + 1) && !plan.unfreezes_at(0));
             assert_eq!(plan.trainable_in(2 * span), 8);
         }
+    }
+
+    #[test]
+    fn what_would_begin_after_the_last_step_is_frozen_and_said() {
+        let run = RunLength { total_steps: 31, steps_per_epoch: 31 };
+        let gradual = "gradual:10".parse().unwrap();
+        let plan = FreezePlan::new(&gradual, &twelve_layers(), &[]).unwrap().over(run);
+        // Head and pooler, then three layers, at steps 10, 20 and 30.
+        assert_eq!(plan.trainable(), 2 * 5);
+        assert_eq!(plan.trainable_in(30), plan.trainable());
+        let late = plan.late().unwrap();
+        assert_eq!(late, Late { parameters: 2 * 11, first_step: 40, total_steps: 31 });
+        let frozen = plan.rows.iter().filter(|row| row.group == "frozen" && row.unfreezes.is_none());
+        assert_eq!(frozen.count(), 11);
+        let long = RunLength { total_steps: 131, ..run };
+        assert_eq!(FreezePlan::new(&gradual, &twelve_layers(), &[]).unwrap().over(long).late(), None);
     }
 
     #[test]

@@ -37,6 +37,7 @@ fn load(dir: &Path) -> Result<(), String> {
         pooling: Pooling::Pooler,
         seed: 1,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     };
     let _ = Model::load(dir, &new, &device);
     let loaded = answer(Model::load(dir, &HeadRequest::FromConfig, &device))?;

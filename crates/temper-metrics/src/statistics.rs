@@ -32,6 +32,13 @@ impl Sample {
         });
         Some(Self { mean, standard_deviation, interval, values })
     }
+
+    /// The same of a quantity that lies between two values: the interval ends there at the latest.
+    #[must_use]
+    pub fn within(self, [least, greatest]: [f64; 2]) -> Self {
+        let interval = self.interval.map(|[low, high]| [low.max(least), high.min(greatest)]);
+        Self { interval, ..self }
+    }
 }
 
 /// Student's distribution of the mean of that many values.

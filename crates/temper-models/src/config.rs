@@ -12,7 +12,9 @@ use crate::heads::{ClassifierConfig, HeadKind};
 use crate::registry::AnyBackbone;
 use crate::saved_config::saved;
 use crate::weights::Place;
-use crate::{Family, FamilyFacts, HeadFacts, HeadTask, ModelError, OutputMeaning, Parts, Pooling, Rows};
+use crate::{
+    DropoutKeys, Family, FamilyFacts, HeadFacts, HeadTask, ModelError, OutputMeaning, Parts, Pooling, Rows,
+};
 
 /// Where the textbook's pooling is recorded; transformers keeps unknown keys.
 const POOLING_KEY: &str = "temper_pooling";
@@ -35,6 +37,7 @@ pub struct ModelConfig<B = AnyBackbone> {
     raw: Map<String, Value>,
     facts: Arc<FamilyFacts>,
     facts_of: FactsOf,
+    dropout: DropoutKeys,
     init: Init<B>,
 }
 
@@ -44,6 +47,7 @@ impl<B> Clone for ModelConfig<B> {
             raw: self.raw.clone(),
             facts: self.facts.clone(),
             facts_of: self.facts_of,
+            dropout: self.dropout,
             init: self.init.clone(),
         }
     }
@@ -104,7 +108,7 @@ impl<B: 'static> ModelConfig<B> {
         let family: F = parse(&raw)?;
         let facts = Arc::new(family.facts());
         let init: Init<B> = Arc::new(move |parts, device| wrap(family.init(parts, device)));
-        Ok(Self { raw, facts, facts_of: |raw| Ok(parse::<F>(raw)?.facts()), init })
+        Ok(Self { raw, facts, facts_of: |raw| Ok(parse::<F>(raw)?.facts()), dropout: F::DROPOUT, init })
     }
 }
 
@@ -117,6 +121,11 @@ impl<B> ModelConfig<B> {
     /// What the family's heads and checkpoints look like.
     pub fn facts(&self) -> &FamilyFacts {
         &self.facts
+    }
+
+    /// Where the file keeps its rates of dropout.
+    pub fn dropout_keys(&self) -> DropoutKeys {
+        self.dropout
     }
 
     /// The sizes that data must respect.
@@ -222,6 +231,31 @@ impl<B> ModelConfig<B> {
     pub fn pooling(&self) -> Pooling {
         let marked = self.raw.get(POOLING_KEY).is_some_and(|value| value == "cls");
         if marked { Pooling::Cls } else { Pooling::Pooler }
+    }
+
+    /// Whether `architectures` names a head for that task with these labels, outputs and pooling.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] for labels or a `problem_type` that cannot be understood.
+    pub fn has_head(
+        &self,
+        task: HeadTask,
+        labels: &[String],
+        outputs: OutputMeaning,
+        pooling: Pooling,
+    ) -> Result<bool, ModelError> {
+        if self.head().is_none_or(|head| head.kind.task() != task) {
+            return Ok(false);
+        }
+        Ok(match task {
+            HeadTask::SequenceClassification => {
+                self.pooling() == pooling
+                    && self.labels()? == labels
+                    && self.output_meaning(labels.len())? == outputs
+            }
+            HeadTask::TokenClassification => self.labels()? == labels,
+            _ => true,
+        })
     }
 
     /// The same configuration for another head.

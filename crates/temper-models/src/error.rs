@@ -132,7 +132,7 @@ pub enum ModelError {
         /// Its path.
         path: String,
     },
-    /// A setting of text generation that cannot be, or that contradicts another.
+    /// A setting that cannot be, or that contradicts another.
     #[error("{setting} = {value}: {reason}")]
     Setting {
         /// Hugging Face's name of it.

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::heads::HeadKind;
 use crate::weights::{Row, WeightMap};
-use crate::{BackboneModule, Bounds, ModelError};
+use crate::{BackboneModule, Bounds, DropoutKeys, ModelError};
 
 /// A family: its configuration, as it stands in config.json, and what is made from it.
 ///
@@ -14,6 +14,9 @@ use crate::{BackboneModule, Bounds, ModelError};
 pub trait Family: DeserializeOwned + Clone + Send + Sync + 'static {
     /// The model without a task.
     type Backbone: BackboneModule;
+
+    /// Where its configuration keeps its rates of dropout; `--dropout` and `--attention-dropout` change them.
+    const DROPOUT: DropoutKeys = DropoutKeys { hidden: &[], attention: &[] };
 
     /// Refuses values that this implementation would silently compute otherwise.
     ///

@@ -62,10 +62,11 @@ impl ResolvedHead {
                 resolved(config, facts, HeadWeights::Stored)
             }
             HeadRequest::None => resolved(config, None, HeadWeights::Stored),
-            HeadRequest::New { task, labels, outputs, pooling, seed } => {
+            HeadRequest::New { task, labels, outputs, pooling, keep, seed } => {
+                let is_kept = *keep && config.has_head(*task, labels, *outputs, *pooling)?;
                 let config = config.with_head(*task, labels, *outputs, *pooling)?;
                 let seed = *seed;
-                let weights = match task.is_language_model() {
+                let weights = match is_kept || task.is_language_model() {
                     true => HeadWeights::StoredOrNew { seed },
                     false => HeadWeights::New { seed },
                 };

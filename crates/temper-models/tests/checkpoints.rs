@@ -99,6 +99,7 @@ fn a_backbone_without_prefix_takes_a_new_head_and_reports_what_is_new() {
         pooling: Pooling::Pooler,
         seed: 1,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     };
     let loaded = Model::load(dir.path(), &request, &Device::flex()).expect("loads");
     assert_eq!(loaded.new, ["pooler.weight", "pooler.bias", "head.output.weight", "head.output.bias"]);
@@ -116,6 +117,7 @@ fn a_new_head_drops_the_old_one_and_says_so() {
         pooling: Pooling::Cls,
         seed: 1,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     };
     let loaded = Model::load(&fixture("bert"), &request, &Device::flex()).expect("loads");
     assert_eq!(loaded.new, ["head.output.weight", "head.output.bias"]);
@@ -170,6 +172,7 @@ fn the_textbook_head_survives_saving() {
         pooling: Pooling::Cls,
         seed: 7,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     };
     let loaded = Model::load(&fixture("bert"), &request, &device).expect("loads");
     let dir = tempfile::tempdir().expect("a folder");

@@ -217,6 +217,7 @@ fn an_encoder_alone_has_no_decoder() {
         pooling: Pooling::Pooler,
         seed: 1,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     };
     let loaded = load_dir(&path("t5-v1.1-seq2seq-lm"), &head).expect("loads");
     assert_eq!(loaded.new, ["head.output.weight", "head.output.bias"]);

@@ -165,6 +165,7 @@ fn a_new_classifier_names_a_padding_token() {
         pooling: Pooling::Pooler,
         seed: 1,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     };
     let dir = changed("gpt2-causal-lm", |_, config| {
         config.insert("pad_token_id".into(), Value::Null);

@@ -127,6 +127,7 @@ fn a_new_classifier_knows_its_padding_before_it_trains() {
         pooling: Pooling::Pooler,
         seed: 1,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     };
     let rows_of = |dir: &Path| {
         let loaded = Model::load(dir, &request, &Device::flex()).expect("loads");

@@ -82,8 +82,16 @@ fn strategies_and_seeds_are_ordinary_runs_side_by_side() {
         }
         let [low, high] = [0, 1].map(|end| row["test"]["interval"][end].as_f64().unwrap());
         let mean = row["test"]["mean"].as_f64().unwrap();
-        assert!(low <= mean && mean <= high, "{row}");
+        assert!(0.0 <= low && low <= mean && mean <= high && high <= 1.0, "{row}");
     }
+    // What each run says is in a file of its own; here is what it came to.
+    assert!(!text.contains("grad norm"), "{text}");
+    assert!(bench.read(&format!("{folder}/all-seed42.log")).contains("grad norm"));
+    assert!(
+        text.contains("test accuracy") && text.contains("1 left, about") && text.contains("all took"),
+        "{text}"
+    );
+    assert!(stdout(&first).contains("Two seeds say little"), "{}", stdout(&first));
     assert_eq!(found["metric"], "accuracy");
     let best = rows.iter().find(|row| row["strategy"] == found["best"]).unwrap();
     assert!(best["difference"].is_null());

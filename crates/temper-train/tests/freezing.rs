@@ -71,7 +71,13 @@ fn transfer_takes_a_run_and_says_what_it_keeps() {
     let output = bench.run(&[&arguments[..], &["--max-seq-length", "16"]].concat());
     assert_succeeds(&output);
     let text = stderr(&output);
-    for part in ["parameters taken from", "classifier.weight", "head.output.weight"] {
+    for part in [
+        "parameters taken from",
+        "classifier.weight",
+        "head.output.weight",
+        "the head is new",
+        "the dataset a, b, c",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     let config = bench.json("runs/second/model/config.json");
@@ -83,6 +89,36 @@ fn transfer_takes_a_run_and_says_what_it_keeps() {
     ] {
         assert_fails(&bench.run(&arguments), code, &[]);
     }
+}
+
+#[test]
+fn the_head_stays_where_task_and_labels_are_the_same() {
+    let bench = Bench::new();
+    assert_succeeds(&bench.finetune("first", &["--max-steps", "6"]));
+    let loss = |run: &str| {
+        bench.json(&format!("runs/{run}/results.json"))["test"]["metrics"]["loss"].as_f64().unwrap()
+    };
+    // A rate at which nothing moves: the model is the one that the run starts from.
+    let still = ["--max-steps", "1", "--learning-rate", "1e-6", "--max-seq-length", "16"];
+    let again = |flags: &[&str]| {
+        let from = [&["finetune", "--from", "runs/first", "reviews.csv"], flags, &still].concat();
+        let output = bench.run(&from);
+        assert_succeeds(&output);
+        stderr(&output)
+    };
+    let text = again(&["--run-name", "kept"]);
+    assert!(text.contains("is kept") && text.contains("--new-head"), "{text}");
+    assert!(!text.contains("drawn at random: "), "{text}");
+    let difference = (loss("kept") - loss("first")).abs();
+    assert!(difference < 1e-4, "{difference}");
+    let text = again(&["--run-name", "new", "--new-head"]);
+    assert!(text.contains("the head is new, as --new-head asks"), "{text}");
+    assert!((loss("new") - loss("first")).abs() > 1e-3);
+    // A model that is named, too.
+    let output =
+        bench.run(&[&["finetune", "runs/first", "reviews.csv", "--run-name", "named"], &still[..]].concat());
+    assert_succeeds(&output);
+    assert!((loss("named") - loss("first")).abs() < 1e-4);
 }
 
 #[test]

@@ -93,6 +93,43 @@ fn every_optimiser_learns_goes_on_and_is_computed_again() {
 }
 
 #[test]
+fn an_average_of_the_weights_is_evaluated_saved_and_gone_on_with() {
+    let bench = Bench::new();
+    let flags = ["--max-steps", "12", "--eval-steps", "6", "--save-steps", "4", "--save-total-limit", "9"];
+    let weights =
+        |run: &str| std::fs::read(bench.path(&format!("runs/{run}/model/model.safetensors"))).unwrap();
+    let average = |decay| [&flags[..], &["--ema-decay", decay]].concat();
+    assert_succeeds(&bench.finetune("plain", &flags));
+    assert_succeeds(&bench.finetune("average", &average("0.9")));
+    assert!(weights("plain") != weights("average"));
+    assert_eq!(rows(&bench, "plain", "train"), rows(&bench, "average", "train"), "the training is the same");
+    // A decay of zero keeps the last weights.
+    assert_succeeds(&bench.finetune("none", &average("0")));
+    assert!(weights("plain") == weights("none"));
+
+    assert_succeeds(&bench.finetune("killed", &average("0.9")));
+    std::fs::remove_file(bench.path("runs/killed/results.json")).unwrap();
+    std::fs::remove_dir_all(bench.path("runs/killed/model")).unwrap();
+    std::fs::remove_dir_all(bench.path("runs/killed/checkpoints/step-8")).unwrap();
+    let resumed = bench.run(&["finetune", "--resume", "runs/killed"]);
+    assert_succeeds(&resumed);
+    assert!(stderr(&resumed).contains("after step 4"), "{}", stderr(&resumed));
+    assert!(weights("killed") == weights("average"), "as if it had never been killed");
+    assert_succeeds(&bench.run(&["replay", "runs/average", "--steps", "4:8"]));
+}
+
+#[test]
+fn dropout_is_the_runs_own() {
+    let bench = Bench::new();
+    let still = ["--dropout", "0", "--attention-dropout", "0.25", "--max-steps", "4"];
+    assert_succeeds(&bench.finetune("run", &still));
+    let config = bench.json("runs/run/model/config.json");
+    assert_eq!(config["hidden_dropout_prob"], 0.0);
+    assert_eq!(config["attention_probs_dropout_prob"], 0.25);
+    assert_fails(&bench.finetune("wrong", &["--dropout", "1"]), 2, &["dropout"]);
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_refused() {
     let bench = Bench::new();
     for (flags, words) in [

@@ -14,7 +14,7 @@ use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, chec
 use crate::heads::LanguageModelConfig;
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm, one_row};
-use crate::{Activation, Bounds, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
+use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
 
 /// PyTorch's default; no configuration names it.
 const NORM_EPSILON: f64 = 1e-5;
@@ -180,6 +180,7 @@ impl BartConfig {
 
 impl Family for BartConfig {
     type Backbone = EncoderDecoder;
+    const DROPOUT: DropoutKeys = DropoutKeys { hidden: &["dropout"], attention: &["attention_dropout"] };
 
     fn validate(&self) -> Result<(), ModelError> {
         if self.encoder_layerdrop != 0.0 {

@@ -17,8 +17,8 @@ use crate::layers::{
 };
 use crate::weights::{Row, WeightMap, copy, foreign, ignore, linear, matrix, norm};
 use crate::{
-    Activation, Backbone, Bounds, Family, FamilyFacts, HeadFacts, HeadKind, Mode, ModelError, Parts, Pass,
-    TokenBatch,
+    Activation, Backbone, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, Mode, ModelError,
+    Parts, Pass, TokenBatch,
 };
 
 /// BERT's configuration, with Hugging Face's field names and defaults.
@@ -144,6 +144,8 @@ impl BertConfig {
 
 impl Family for BertConfig {
     type Backbone = Bert;
+    const DROPOUT: DropoutKeys =
+        DropoutKeys { hidden: &["hidden_dropout_prob"], attention: &["attention_probs_dropout_prob"] };
 
     fn validate(&self) -> Result<(), ModelError> {
         if self.position_embedding_type != "absolute" {

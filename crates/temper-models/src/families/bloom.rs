@@ -10,7 +10,7 @@ use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, 
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace, alibi_slopes};
 use crate::weights::{Fusion, WeightMap, copy, fused_linear, linear, norm};
-use crate::{Activation, Bounds, Family, FamilyFacts, ModelError, Parts};
+use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, ModelError, Parts};
 
 /// BLOOM's configuration, with Hugging Face's field names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +103,8 @@ impl BloomConfig {
 
 impl Family for BloomConfig {
     type Backbone = Decoder;
+    const DROPOUT: DropoutKeys =
+        DropoutKeys { hidden: &["hidden_dropout"], attention: &["attention_dropout"] };
 
     fn validate(&self) -> Result<(), ModelError> {
         if self.slow_but_exact && self.pretraining_tp > 1 {

@@ -12,7 +12,7 @@ use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, chec
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, matrix, norm};
-use crate::{Activation, Bounds, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
+use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
 
 /// Added to the variance in norms.
 const EPSILON: f64 = 1e-12;
@@ -119,6 +119,7 @@ impl DistilBertConfig {
 
 impl Family for DistilBertConfig {
     type Backbone = Bert;
+    const DROPOUT: DropoutKeys = DropoutKeys { hidden: &["dropout"], attention: &["attention_dropout"] };
 
     fn validate(&self) -> Result<(), ModelError> {
         check_sizes(

@@ -23,8 +23,8 @@ use crate::layers::{
 };
 use crate::weights::{Fusion, Row, WeightMap, copy, fused_linear, linear, norm};
 use crate::{
-    Activation, Backbone, Bounds, Family, FamilyFacts, HeadFacts, HeadKind, Mode, ModelError, Parts, Pass,
-    TokenBatch,
+    Activation, Backbone, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, Mode, ModelError,
+    Parts, Pass, TokenBatch,
 };
 
 /// Falcon's configuration, with Hugging Face's field names and defaults.
@@ -230,6 +230,8 @@ impl FalconConfig {
 
 impl Family for FalconConfig {
     type Backbone = Falcon;
+    const DROPOUT: DropoutKeys =
+        DropoutKeys { hidden: &["hidden_dropout"], attention: &["attention_dropout"] };
 
     fn validate(&self) -> Result<(), ModelError> {
         if !self.is_causal {

@@ -11,7 +11,7 @@ use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, 
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, conv1d, copy, foreign, fused_conv1d, ignore, norm};
-use crate::{Activation, Bounds, Family, FamilyFacts, ModelError, Parts};
+use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, ModelError, Parts};
 
 /// GPT-2's configuration, with Hugging Face's field names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,6 +122,8 @@ impl Gpt2Config {
 
 impl Family for Gpt2Config {
     type Backbone = Decoder;
+    const DROPOUT: DropoutKeys =
+        DropoutKeys { hidden: &["resid_pdrop", "embd_pdrop"], attention: &["attn_pdrop"] };
 
     fn validate(&self) -> Result<(), ModelError> {
         if self.add_cross_attention {

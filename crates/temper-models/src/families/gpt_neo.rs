@@ -10,7 +10,7 @@ use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, 
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{WeightMap, copy, ignore, linear, norm};
-use crate::{Activation, Bounds, Family, FamilyFacts, ModelError, Parts};
+use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, ModelError, Parts};
 
 /// What a layer's attention sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +138,8 @@ impl GptNeoConfig {
 
 impl Family for GptNeoConfig {
     type Backbone = Decoder;
+    const DROPOUT: DropoutKeys =
+        DropoutKeys { hidden: &["resid_dropout", "embed_dropout"], attention: &["attention_dropout"] };
 
     fn validate(&self) -> Result<(), ModelError> {
         let wrong = |reason: String| Err(ModelError::Config { reason });

@@ -19,8 +19,8 @@ use crate::layers::{
 };
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm};
 use crate::{
-    Activation, Backbone, Bounds, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts, Pass,
-    TokenBatch,
+    Activation, Backbone, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts,
+    Pass, TokenBatch,
 };
 
 /// LLaMA's configuration, with Hugging Face's field names and defaults.
@@ -168,6 +168,7 @@ impl LlamaConfig {
 
 impl Family for LlamaConfig {
     type Backbone = Llama;
+    const DROPOUT: DropoutKeys = DropoutKeys { hidden: &[], attention: &["attention_dropout"] };
 
     fn validate(&self) -> Result<(), ModelError> {
         if !self.is_causal {

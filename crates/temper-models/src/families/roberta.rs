@@ -12,7 +12,7 @@ use super::bert::{Bert, BertConfig, BertShape, CLASSIFIER, ROWS, SPAN};
 use super::refuse;
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, matrix, norm};
-use crate::{Activation, Bounds, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
+use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
 
 /// A model that shares this file: what transformers has of its own for it.
 #[derive(Debug)]
@@ -109,6 +109,7 @@ impl RobertaConfig {
 
 impl Family for RobertaConfig {
     type Backbone = Bert;
+    const DROPOUT: DropoutKeys = BertConfig::DROPOUT;
 
     fn validate(&self) -> Result<(), ModelError> {
         self.bert.validate()?;

@@ -18,7 +18,7 @@ use super::{MOST_HEADS, MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check
 use crate::heads::LanguageModelConfig;
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm};
-use crate::{Activation, Bounds, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
+use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
 
 /// T5's configuration, with Hugging Face's field names and defaults.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -240,6 +240,7 @@ impl T5Config {
 
 impl Family for T5Config {
     type Backbone = EncoderDecoder;
+    const DROPOUT: DropoutKeys = DropoutKeys { hidden: &["dropout_rate"], attention: &[] };
 
     fn validate(&self) -> Result<(), ModelError> {
         if self.is_decoder {

@@ -124,7 +124,7 @@ impl HeadTask {
     }
 
     /// Whether a new head may take over weights of a checkpoint that has the like.
-    pub(crate) fn is_language_model(self) -> bool {
+    pub fn is_language_model(self) -> bool {
         matches!(self, Self::CausalLm | Self::MaskedLm | Self::Pretraining | Self::Seq2SeqLm)
     }
 }
@@ -215,8 +215,8 @@ pub enum HeadRequest {
     FromConfig,
     /// None.
     None,
-    /// A head for another task or other labels. A checkpoint's own head is dropped, but for language
-    /// models, which keep what there is.
+    /// A head for a task and labels. A checkpoint's own head is dropped, but for language models, which keep what
+    /// there is, and as `keep` says.
     New {
         /// What it is for.
         task: HeadTask,
@@ -226,6 +226,8 @@ pub enum HeadRequest {
         outputs: OutputMeaning,
         /// What a classifier of sequences reads.
         pooling: Pooling,
+        /// Whether a checkpoint's own head stays if it is for the same task, labels, outputs and pooling.
+        keep: bool,
         /// Seed of its weights.
         seed: u64,
     },

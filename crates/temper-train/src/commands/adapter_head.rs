@@ -30,7 +30,14 @@ pub(super) fn head_request(
 }
 
 fn new(task: HeadTask, labels: Vec<String>, pooling: Pooling) -> HeadRequest {
-    HeadRequest::New { task, labels, pooling, seed: 0, outputs: temper_models::OutputMeaning::SingleLabel }
+    HeadRequest::New {
+        task,
+        labels,
+        pooling,
+        keep: false,
+        seed: 0,
+        outputs: temper_models::OutputMeaning::SingleLabel,
+    }
 }
 
 /// The task that the adapter's configuration names: `None` where it names none, `Some(None)` for a model without

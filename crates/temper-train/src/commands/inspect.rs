@@ -85,6 +85,7 @@ fn head(num_labels: Option<u16>) -> HeadRequest {
         pooling,
         seed,
         outputs: temper_models::OutputMeaning::SingleLabel,
+        keep: false,
     }
 }
 

@@ -14,6 +14,10 @@ use crate::training::Progress;
 
 /// Estimate time, memory and disk of a run for several strategies, from one measured step each
 #[derive(Clone, Debug, clap::Args)]
+#[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]
+#[command(mut_arg("budget", |arg| arg.hide(true)), mut_arg("run_name", |arg| arg.hide(true)))]
+#[command(mut_arg("output_dir", |arg| arg.hide(true)), mut_arg("overwrite_output_dir", |arg| arg.hide(true)))]
+#[command(mut_arg("json", |arg| arg.help("Print the estimates as JSON on stdout, not the table")))]
 pub struct PlanArgs {
     /// Strategies separated by commas, each as for finetune --strategy
     #[arg(long, default_value = "all,last:2,head")]
@@ -26,6 +30,25 @@ pub struct PlanArgs {
     pub measure: bool,
 }
 
+impl PlanArgs {
+    /// Refuses flags of `finetune` that an estimate does not depend on.
+    fn refuse_what_plans_nothing(&self) -> Result<(), TrainError> {
+        let FinetuneArgs { resume, budget, run_name, overwrite_output_dir, settings, .. } = &self.finetune;
+        for (flag, is_given, instead) in [
+            ("--resume", resume.is_some(), "name the model and the dataset"),
+            ("--budget", budget.is_some(), "--strategies lists what is estimated"),
+            ("--strategy", settings.given.contains_key("strategy"), "give --strategies"),
+            ("--run-name", run_name.is_some(), "leave it out: nothing is written"),
+            ("--overwrite-output-dir", *overwrite_output_dir, "leave it out: nothing is written"),
+        ] {
+            if is_given {
+                return Err(TrainError::Usage(format!("{flag} is for temper finetune; {instead}")));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -36,6 +59,7 @@ pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
         print_line(&to_json(&prediction)?)?;
         return Ok(());
     }
+    args.refuse_what_plans_nothing()?;
     let strategies = split_strategies(&args.strategies)?;
     // The processes that measure are quiet: what is taken from the model is said once.
     request(&args.finetune, Progress::new(args.finetune.quiet))?;

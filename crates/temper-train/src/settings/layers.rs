@@ -8,7 +8,7 @@ use clap::builder::ValueParser;
 use clap::error::ContextKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use config::{Config, ConfigError, Environment, File};
+use config::{Config, ConfigError, Environment};
 use serde::{Deserialize, Serialize};
 use temper_hub::near_names;
 
@@ -159,8 +159,7 @@ pub fn resolve(
     }
     layers = layers.add_source(Config::try_from(model).map_err(usage)?);
     if let Some(file) = file {
-        check_file(file)?;
-        layers = layers.add_source(File::from(file));
+        layers = layers.add_source(Config::try_from(&of_file(file, &known)?).map_err(usage)?);
     }
     let own = environment.filter(|(name, _)| {
         name.strip_prefix("TEMPER_").is_some_and(|key| known.contains(&key.to_lowercase()))
@@ -231,12 +230,22 @@ fn known_keys() -> Vec<String> {
     command.get_arguments().map(|argument| argument.get_id().to_string()).collect()
 }
 
-fn check_file(file: &Path) -> Result<(), TrainError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| TrainError::Usage(format!("{}: {error}", file.display())))?;
-    let table: toml::Table =
-        toml::from_str(&text).map_err(|error| TrainError::Usage(format!("{}: {error}", file.display())))?;
-    check_keys(file, table.keys())
+/// The settings in a file: its own keys, or those that the run.toml of a run records.
+fn of_file(file: &Path, known: &[String]) -> Result<toml::Table, TrainError> {
+    let usage = |error: String| TrainError::Usage(format!("{}: {error}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| usage(error.to_string()))?;
+    let mut table: toml::Table = toml::from_str(&text).map_err(|error| usage(error.to_string()))?;
+    let recorded = table.get_mut("request").and_then(|request| request.get_mut("settings"));
+    match recorded {
+        Some(toml::Value::Table(recorded)) => {
+            // Another version may have recorded what is no setting any more.
+            Ok(std::mem::take(recorded).into_iter().filter(|(key, _)| known.contains(key)).collect())
+        }
+        _ => {
+            check_keys(file, table.keys())?;
+            Ok(table)
+        }
+    }
 }
 
 /// Refuses names in a file that are no settings, with near names.
@@ -321,6 +330,27 @@ mod tests {
         assert_eq!(settings.seed, 2, "environment over file");
         assert_eq!(settings.max_steps, Some(7), "flag over environment");
         assert_eq!(settings.max_seq_length, 128, "default");
+    }
+
+    #[test]
+    fn the_settings_of_a_run_are_taken_from_its_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("run.toml");
+        let settings = checked(&flags(&[("learning_rate", "1e-3"), ("strategy", "last:2")]).given).unwrap();
+        let mut recorded = toml::Table::try_from(&settings).unwrap();
+        recorded.insert("padding".into(), "longest".into());
+        let request = toml::Table::from_iter([("settings".to_owned(), toml::Value::Table(recorded))]);
+        let record = toml::Table::from_iter([
+            ("temper".to_owned(), "0.1.0".into()),
+            ("request".to_owned(), toml::Value::Table(request)),
+        ]);
+        std::fs::write(&file, toml::to_string(&record).unwrap()).unwrap();
+        let resolved = |flag: &[(&str, &str)]| {
+            resolve(Preset::Cpu, &ModelDefaults::default(), Some(&file), environment(&[]), &flags(flag))
+                .unwrap()
+        };
+        assert_eq!(resolved(&[]), settings);
+        assert_eq!(resolved(&[("seed", "7")]), Settings { seed: 7, ..settings });
     }
 
     #[test]

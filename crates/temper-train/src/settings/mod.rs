@@ -77,6 +77,10 @@ pub struct Settings {
     /// Global norm to which gradients are clipped
     #[arg(long, help_heading = TRAINING, value_name = "N", default_value_t = 1.0, value_parser = above_zero_or_infinite)]
     pub max_grad_norm: f64,
+    /// Keep an exponential average of the weights with this decay, such as 0.999; it is evaluated and saved in place of
+    /// the weights themselves
+    #[arg(long, help_heading = TRAINING, value_name = "N", value_parser = below_one)]
+    pub ema_decay: Option<f64>,
     /// Seed of new parameters, the order of batches and dropout
     #[arg(long, help_heading = TRAINING, value_name = "N", default_value_t = 42)]
     pub seed: u64,
@@ -106,6 +110,16 @@ pub struct Settings {
     /// What the head reads: pooler, or cls as textbooks do
     #[arg(long, help_heading = STRATEGY, value_name = "pooler|cls", default_value = "pooler", value_parser = named::<Pooling>)]
     pub pooling: Pooling,
+    /// Draw a new head where the model has one for the same task and labels; without it that head is kept
+    #[arg(long, help_heading = STRATEGY, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(action = clap::ArgAction::Set)]
+    pub new_head: bool,
+    /// Rate of dropout of hidden states, in place of the model's (hidden_dropout_prob and its like in config.json)
+    #[arg(long, help_heading = TRAINING, value_name = "N", value_parser = below_one)]
+    pub dropout: Option<f64>,
+    /// Rate of dropout of attention weights, in place of the model's
+    #[arg(long, help_heading = TRAINING, value_name = "N", value_parser = below_one)]
+    pub attention_dropout: Option<f64>,
     /// Maximum number of training examples
     #[arg(long, help_heading = DATA, value_name = "N", value_parser = count)]
     pub max_train_samples: Option<usize>,

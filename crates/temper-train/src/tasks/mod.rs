@@ -173,6 +173,7 @@ fn new_head(task: HeadTask, labels: &[String], settings: &Settings) -> HeadReque
         outputs: OutputMeaning::SingleLabel,
         pooling: settings.pooling,
         seed: settings.seed,
+        keep: !settings.new_head,
     }
 }
 

@@ -264,6 +264,7 @@ impl Task for TextClassification {
             pooling: settings.pooling,
             seed: settings.seed,
             outputs: self.outputs.meaning,
+            keep: !settings.new_head,
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use temper_files::{Checksums, FileError, publish, remove_folder};
 use temper_models::{Model, ModelConfig};
 
+use super::averaging::WeightAverage;
 use super::trunk::TrunkReports;
 use super::window::Window;
 use crate::device::allocator::release_freed_memory;
@@ -59,6 +60,20 @@ pub struct Checkpoint {
     pub checksums: Checksums,
 }
 
+/// What a checkpoint is made of.
+pub struct CheckpointContent<'a> {
+    /// The model that trains.
+    pub model: &'a Model,
+    /// Its configuration.
+    pub config: &'a ModelConfig,
+    /// The optimiser's state.
+    pub optimizer: OptimizerRecord,
+    /// The average of the weights, where one is kept.
+    pub average: Option<&'a WeightAverage>,
+    /// Where the run is.
+    pub state: &'a CheckpointState,
+}
+
 /// The best model's mark: which step's it is.
 #[derive(Serialize, Deserialize)]
 struct BestMark {
@@ -93,15 +108,16 @@ impl Checkpoints {
     /// [`TrainError::File`] and [`TrainError::Model`]; nothing half-written stays.
     pub fn save(
         &self,
-        model: &Model,
-        config: &ModelConfig,
-        optimizer: OptimizerRecord,
-        state: &CheckpointState,
+        content: CheckpointContent<'_>,
         before_it_counts: impl FnOnce(&Checksums) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
+        let CheckpointContent { model, config, optimizer, average, state } = content;
         release_freed_memory();
         publish(&self.step_dir(state.step), |folder| {
             adapters::save(model, config, folder)?;
+            if let Some(average) = average {
+                average.save(folder)?;
+            }
             let path = folder.join(OPTIMIZER);
             optimizer.save(&path).map_err(|error| TrainError::file(&path, error))?;
             write_json(&folder.join(STATE), state)?;

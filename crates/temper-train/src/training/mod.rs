@@ -2,6 +2,7 @@
 //! with exact resume.
 
 mod ahead;
+mod averaging;
 mod checkpoint;
 mod evaluation;
 mod exchange;
@@ -21,7 +22,8 @@ mod tensorboard;
 mod trunk;
 mod window;
 
-pub use checkpoint::{Checkpoint, CheckpointState, Checkpoints, Trained};
+pub use averaging::WeightAverage;
+pub use checkpoint::{Checkpoint, CheckpointContent, CheckpointState, Checkpoints, Trained};
 pub use evaluation::{Evaluation, evaluate, predict};
 pub use journal::{CheckpointRow, EvaluationRow, Journal, JournalRow, read_journal};
 pub use learner::{BatchOutputs, MicroBatch, StepOutput, TaskModel, TrainingStep};

@@ -15,7 +15,8 @@ use temper_files::Checksums;
 use temper_freeze::{FreezePlan, TrainingProof, trunk_depth};
 use temper_models::ModelConfig;
 
-use super::checkpoint::{CheckpointState, Checkpoints};
+use super::averaging::WeightAverage;
+use super::checkpoint::{CheckpointContent, CheckpointState, Checkpoints};
 use super::evaluation::evaluate;
 use super::exchange::Unfreezing;
 use super::finite::first_not_finite;
@@ -65,6 +66,8 @@ pub struct Stepwise {
     pub checkpoints: Checkpoints,
     /// Where rows go.
     pub logs: Mutex<Logs>,
+    /// The average of the weights so far, where one is kept: evaluated and saved in place of the weights.
+    pub average: Mutex<Option<WeightAverage>>,
     /// What a person sees.
     pub progress: Progress,
     /// Where the run goes on from.
@@ -125,6 +128,7 @@ struct Running {
     proof: TrainingProof,
     unread: Unreads,
     workers: Option<Workers>,
+    average: Option<WeightAverage>,
     bar: ProgressBar,
 }
 
@@ -139,6 +143,7 @@ impl Stepwise {
             proof: TrainingProof::begin(&learner.model()),
             unread: Unreads::default(),
             workers: (self.devices.len() > 1).then(|| Workers::new(&self.devices)),
+            average: self.average.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(),
             bar: self.progress.training(self.resumed.step, self.schedule.total_steps),
         };
         self.prepare_trunks(learner, run.state.step);
@@ -228,7 +233,7 @@ impl Stepwise {
         if let Some(record) = record
             && ((due.save || due.save_asked) && !is_last || stops)
         {
-            self.save(&model, record, &run.state, due.save)?;
+            self.save(&model, record, run, due.save)?;
         }
         Ok(stops)
     }
@@ -250,10 +255,18 @@ impl Stepwise {
         &self,
         model: &TaskModel,
         record: OptimizerRecord,
-        state: &CheckpointState,
+        run: &Running,
         is_scheduled: bool,
     ) -> Result<(), TrainError> {
-        self.checkpoints.save(&model.model, &self.config, record, state, |checksums| {
+        let state = &run.state;
+        let content = CheckpointContent {
+            model: &model.model,
+            config: &self.config,
+            optimizer: record,
+            average: run.average.as_ref(),
+            state,
+        };
+        self.checkpoints.save(content, |checksums| {
             if is_scheduled && !state.evaluation_due {
                 self.write(JournalRow::Checkpoint(CheckpointRow::new(state, checksums)))?;
             }
@@ -280,6 +293,8 @@ impl Stepwise {
         learner.lr_step();
         learner.optimizer_step(output.grads);
         run.state.step += 1;
+        let average = run.average.take();
+        run.average = average.map(|average| average.update(&learner.model().model, run.state.step));
         run.state.training_seconds += started.elapsed().as_secs_f64();
         run.state.tokens += output.item.tokens;
         run.unread.add(run.state.step, output.item, learner.model().exchange.take_squares());
@@ -394,6 +409,9 @@ impl Stepwise {
 
     /// Scores the validation split and keeps the best model. Says whether it came to its end: a signal breaks it off.
     fn evaluate(&self, model: &TaskModel, run: &mut Running) -> Result<bool, TrainError> {
+        let averaged =
+            run.average.as_ref().map(|average| TaskModel { model: average.model().clone(), ..model.clone() });
+        let model = averaged.as_ref().unwrap_or(model);
         let stopped = || self.signals.stop().is_some();
         let examples = (&self.examples, Split::Validation);
         let evaluation = evaluate(model, &self.validation, examples, &self.progress, stopped)?;

@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use temper_files::Owner;
 
 use super::child;
+use super::log;
 use super::outcome::{Failure, Outcome, Outcomes};
+use super::pace::Pace;
 use super::strategies::NamedStrategy;
 use crate::commands::differences::same_settings;
 use crate::run::folder::{OTHERS_BEGIN, this_process};
 use crate::run::record::{ResumedRecord, RunRequest};
 use crate::signals::{self, Signals, Stop};
+use crate::terminal::say;
 use crate::training::{Checkpoints, Progress};
 use crate::{RunFolder, TrainError};
 
@@ -204,7 +207,12 @@ impl Grid {
         lock: Option<&Owner>,
         signals: &Signals,
     ) -> Result<Ended, TrainError> {
-        let status = child::run(&mut self.command(cell, state, lock)?, signals)?;
+        let mut command = self.command(cell, state, lock)?;
+        // A run by itself says everything where this process does.
+        if lock.is_some() {
+            command.stderr(log::open(&self.log(cell), state != State::New)?);
+        }
+        let status = child::run(&mut command, signals)?;
         let stops = [Stop::Interrupt, Stop::Terminate];
         let of_status = stops.into_iter().find(|stop| status.code() == Some(stop.exit_code().into()));
         Ok(match signals.stop().or(of_status) {
@@ -225,6 +233,7 @@ impl Grid {
         let _handed_on = signals.hand_on();
         let cells = self.cells();
         let mut outcomes = Outcomes::default();
+        let mut pace = Pace::begin(cells.iter().filter(|cell| !cell.run.results().exists()).count());
         for (number, cell) in cells.iter().enumerate() {
             let state = self.state(cell)?;
             let of = cells.len();
@@ -233,6 +242,10 @@ impl Grid {
                 match self.outcome_of(cell, state, Some(lock), signals)? {
                     Ended::Done => {}
                     Ended::Failed(code) => {
+                        pace.ended();
+                        let log = self.log(cell);
+                        log::errors(&log).iter().for_each(|line| say(&format!("  {line}")));
+                        self.progress.line(&format!("  what it said is in {}", log.display()));
                         outcomes.failures.push(Failure::of(&cell.name, code)?);
                         continue;
                     }
@@ -243,9 +256,18 @@ impl Grid {
                     }
                 }
             }
-            outcomes.push(Outcome::read(&cell.strategy, cell.seed, &cell.name, &cell.run)?)?;
+            let outcome = Outcome::read(&cell.strategy, cell.seed, &cell.name, &cell.run)?;
+            if state != State::Done {
+                self.progress.line(&format!("  {}{}", outcome.in_words(), pace.ended()));
+            }
+            outcomes.push(outcome)?;
         }
         Ok(outcomes)
+    }
+
+    /// What a run says on stderr: one of many has no terminal to itself.
+    fn log(&self, cell: &Cell) -> PathBuf {
+        self.folder.join(format!("{}.log", cell.name))
     }
 
     fn cells(&self) -> Vec<Cell> {
@@ -297,7 +319,7 @@ impl Grid {
         } else {
             command.arg("--resume").arg(folder);
         }
-        if self.progress.is_quiet() {
+        if self.progress.is_quiet() && lock.is_none() {
             command.arg("--quiet");
         }
         // A run reads no input; what it is given is the lock, which outlives this process with it.

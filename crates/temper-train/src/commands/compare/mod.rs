@@ -3,7 +3,9 @@
 mod baseline;
 mod child;
 mod grid;
+mod log;
 mod outcome;
+mod pace;
 mod plot;
 mod strategies;
 mod summary;

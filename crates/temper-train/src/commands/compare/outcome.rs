@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::commands::finetune::measure::duration;
 use crate::run::record::ResumedRecord;
 use crate::{RunFolder, TrainError};
 
@@ -105,6 +106,13 @@ impl CellResults {
 }
 
 impl Outcome {
+    /// What it came to, in a line.
+    pub(super) fn in_words(&self) -> String {
+        let results = &self.results;
+        let seconds = duration(results.training_seconds);
+        format!("test {} {:.4}, trained in {seconds}", results.metric(), results.score())
+    }
+
     /// Reads a run that is done.
     ///
     /// # Errors

@@ -147,6 +147,7 @@ mod tests {
             runs: Vec::new(),
         };
         let mut comparison = StrategyComparison {
+            training_seconds: 60.0,
             model: "m <1>".into(),
             model_stand_in_for: None,
             metric: "accuracy".into(),

@@ -10,9 +10,10 @@ use super::outcome::{Outcome, Outcomes};
 use super::strategies::NamedStrategy;
 use super::table::{self, Table};
 use crate::TrainError;
+use crate::commands::finetune::measure::duration;
 
 use crate::tasks::Baseline;
-use temper_metrics::{Sample, paired_t_test, sign_test};
+use temper_metrics::{Sample, paired_t_test, range, sign_test};
 
 /// compare.json.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +32,8 @@ pub struct StrategyComparison {
     pub strategies: Vec<StrategyRow>,
     /// What the strategies have to beat.
     pub baselines: Vec<BaselineRow>,
+    /// Wall time of training of all runs together, in seconds.
+    pub training_seconds: f64,
     /// The dataset as the runs saw it.
     pub data: Value,
 }
@@ -139,6 +142,7 @@ impl StrategyComparison {
             seeds: grid.seeds().to_vec(),
             best: rows[best].strategy.clone(),
             baselines: baselines.collect(),
+            training_seconds: outcomes.done.iter().map(|outcome| outcome.results.training_seconds).sum(),
             data: first.results.data.clone(),
             strategies: rows,
         })
@@ -192,14 +196,22 @@ impl StrategyComparison {
     /// How the table is to be read.
     pub(super) fn notes(&self) -> String {
         let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        let few = match seeds.len() {
+            1 => " One seed has no interval: give --seeds 3 or more.",
+            2 => {
+                " Two seeds say little about the spread, so their intervals are wide: give --seeds 3 or more."
+            }
+            _ => "",
+        };
         format!(
-            "{} on the test split, mean over seeds {} with its 95 % interval (Student's t). The best is {}; \
+            "{} on the test split, mean over seeds {} with its 95 % interval (Student's t).{few} The best is {}; \
              differences from it are paired: p (seeds) by a t-test over the seeds, p (examples) by a sign test over \
              the test examples. No p is corrected for the number of comparisons, nor for the choice of the best. \
-             Time and memory are those of a run in a process of its own.",
+             Time and memory are those of a run in a process of its own; all runs trained for {} together.",
             self.metric,
             seeds.join(", "),
-            self.best
+            self.best,
+            duration(self.training_seconds)
         )
     }
 }
@@ -223,8 +235,10 @@ fn row(group: &[&Outcome]) -> Option<StrategyRow> {
         strategy: first.strategy.clone(),
         trainable_parameters: first.results.trainable_parameters,
         total_parameters: first.results.total_parameters,
-        test: sample(|outcome| outcome.results.score())?,
-        validation: validation.and_then(Sample::of),
+        test: sample(|outcome| outcome.results.score())?.within(range(first.results.metric())),
+        validation: validation
+            .and_then(Sample::of)
+            .map(|sample| sample.within(range(first.results.metric()))),
         difference: None,
         training_seconds: sample(|outcome| outcome.results.training_seconds)?,
         tokens_per_second: sample(|outcome| outcome.results.tokens_per_second)?.mean,

@@ -49,9 +49,12 @@ impl Table {
     }
 }
 
-/// A mean with half of its interval.
+/// A mean with half of its interval, or with its ends where a limit of the metric cuts it.
 pub(in crate::commands) fn mean(sample: &Sample) -> String {
     match sample.interval {
+        Some([low, high]) if ((low + high) / 2.0 - sample.mean).abs() > 1e-9 => {
+            format!("{:.4} ({low:.4} to {high:.4})", sample.mean)
+        }
         Some([low, high]) => format!("{:.4} ± {:.4}", sample.mean, (high - low) / 2.0),
         None => format!("{:.4}", sample.mean),
     }
@@ -65,6 +68,13 @@ pub(in crate::commands) fn or_dash<V>(value: Option<V>, words: impl Fn(V) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interval_that_is_cut_shows_its_ends() {
+        let sample = Sample::of(vec![0.8, 0.9]).unwrap();
+        assert_eq!(mean(&sample), "0.8500 ± 0.6353");
+        assert_eq!(mean(&sample.within([0.0, 1.0])), "0.8500 (0.2147 to 1.0000)");
+    }
 
     #[test]
     fn columns_are_in_line_and_cells_stay_cells() {

@@ -35,7 +35,7 @@ pub struct FinetuneArgs {
     /// Name of a dataset card (imdb) or path of a file or folder
     #[arg(required_unless_present_any = ["resume", "request", "from"])]
     pub dataset: Option<String>,
-    /// Transfer: start from the model of a run, with a new head for the dataset
+    /// Transfer: start from the model of a run. Its head is kept where task and labels are the same, else it is new
     #[arg(long, help_heading = RUN, value_name = "RUN")]
     pub from: Option<PathBuf>,
     /// A config.json: train a new model of this shape from random weights, with the tokenizer of MODEL
@@ -57,7 +57,7 @@ pub struct FinetuneArgs {
     /// Replace a run of the same name
     #[arg(long, help_heading = RUN)]
     pub overwrite_output_dir: bool,
-    /// A TOML file with settings
+    /// A TOML file with settings, or the run.toml of a run, whose settings are taken
     #[arg(long, help_heading = RUN, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Settings to start from: cpu (one epoch on some of the data, about five minutes on two cores; the default on a

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use burn::train::Learner;
 use temper_freeze::FreezePlan;
-use temper_models::{Loaded, is_adapter};
+use temper_models::{Loaded, Model, is_adapter};
 
 use super::finish::Finish;
 use super::job::Job;
@@ -15,7 +15,9 @@ use crate::run::record::{ResumedRecord, RunRecord};
 use crate::settings::Preset;
 use crate::signals;
 use crate::terminal::{print_line, say};
-use crate::training::{Checkpoint, Checkpoints, EvaluationLoader, Logs, Selection, Stepwise, Trained, train};
+use crate::training::{
+    Checkpoint, Checkpoints, EvaluationLoader, Logs, Selection, Stepwise, Trained, WeightAverage, train,
+};
 use crate::{
     BURN_VERSION, RunFolder, RunName, TrainError, device::memory, device::precision, model::adapters,
 };
@@ -151,12 +153,42 @@ impl Job {
             )),
             None => {
                 say(&format!("parameters taken from {id}: {kept}"));
-                say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
+                if !loaded.new.is_empty() {
+                    say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
+                }
+                if let Some(notice) = self.head_notice(loaded) {
+                    say(&notice);
+                }
             }
         }
         if !loaded.dropped.is_empty() {
             say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
         }
+    }
+
+    /// Whether a model that has a head for this task keeps it, and why not.
+    fn head_notice(&self, loaded: &Loaded) -> Option<String> {
+        let [own, used] = [self.config.head()?, loaded.config.head()?].map(|head| head.kind.task());
+        if own != used || used.is_language_model() {
+            return None;
+        }
+        let id = &self.local.resolved.id;
+        let is_new = loaded.new.iter().any(|path| path.starts_with("head."));
+        let labels = self.config.labels().unwrap_or_default();
+        let read = self.splits.task.labels();
+        Some(if !is_new {
+            format!(
+                "the head of {id} is kept: it is for the same task and labels (--new-head draws a new one)"
+            )
+        } else if self.request.settings.new_head {
+            "the head is new, as --new-head asks".into()
+        } else if labels != read {
+            format!("the head is new: {id} has the labels {}, the dataset {}", listed(&labels), listed(read))
+        } else {
+            format!(
+                "the head is new: that of {id} reads or predicts something else (--pooling, --problem-type)"
+            )
+        })
     }
 
     /// Trains to the end, and says in one error what a panic of Burn's would say in many.
@@ -186,6 +218,9 @@ impl Job {
         let signals = signals::listen();
         let _held = signals.save_itself();
         self.progress.line(&format!("strategy {}: {}", self.request.settings.strategy, plan.summary()));
+        if let Some(late) = plan.late() {
+            self.progress.line(&format!("note: {late}"));
+        }
         let decision = self.trunk_decision(&loaded.model, plan)?;
         if let Some(hint) = &decision.hint {
             self.progress.line(hint);
@@ -204,6 +239,7 @@ impl Job {
             }
         }
         let settings = &self.request.settings;
+        let average = self.average(&model.model, checkpoint.as_ref())?;
         let rates = settings.rates(self.schedule.total_steps).after(state.step);
         let learner = Learner::new(model, optimizer, rates);
         let strategy = Stepwise {
@@ -216,6 +252,7 @@ impl Job {
             trunks: trunks.clone(),
             checkpoints: self.checkpoints(run),
             logs: Mutex::new(Logs::open(&run.journal(), state.step, settings.report_to)?),
+            average: Mutex::new(average),
             progress: self.progress,
             resumed: state.clone(),
             resumed_files: checkpoint.as_ref().map(|checkpoint| checkpoint.checksums.clone()),
@@ -239,6 +276,19 @@ impl Job {
             Some(stop) => Err(interrupted(stop)),
             None => Ok(trained),
         }
+    }
+
+    /// The average of the weights that the run keeps, if it does: the one of the checkpoint, or a new one.
+    fn average(
+        &self,
+        model: &Model,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Option<WeightAverage>, TrainError> {
+        let Some(decay) = self.request.settings.ema_decay else { return Ok(None) };
+        Ok(Some(match checkpoint {
+            Some(checkpoint) => WeightAverage::restored(&checkpoint.dir, model, decay)?,
+            None => WeightAverage::new(model, decay),
+        }))
     }
 
     fn validation(&self) -> EvaluationLoader {
@@ -269,4 +319,11 @@ impl Job {
         }
         Ok(())
     }
+}
+
+/// The first labels, for people.
+fn listed(labels: &[String]) -> String {
+    const MOST: usize = 6;
+    let more = if labels.len() > MOST { format!(" and {} more", labels.len() - MOST) } else { String::new() };
+    format!("{}{more}", labels[..labels.len().min(MOST)].join(", "))
 }

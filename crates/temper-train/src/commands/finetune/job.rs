@@ -24,7 +24,7 @@ pub(in crate::commands) struct Job {
     pub(in crate::commands) progress: Progress,
     pub(super) local: LocalModel,
     /// The model's configuration, with the padding token that its tokenizer has.
-    config: ModelConfig,
+    pub(super) config: ModelConfig,
     pub(super) tokenizer: TextTokenizer,
     /// The files of a dataset that is a path.
     pub(super) dataset_files: Vec<ReadFile>,
@@ -60,7 +60,9 @@ impl Job {
             return Err(too_long(request.settings.max_seq_length, bounds.max_positions));
         }
         let tokenizer = local.tokenizer(bounds.vocab_size)?;
-        let config = padding::settled(config, &tokenizer)?;
+        let settings = &request.settings;
+        let config = padding::settled(config, &tokenizer)?
+            .with_dropout(settings.dropout, settings.attention_dropout)?;
         let dataset_files = files_of(Path::new(&request.dataset))?;
         let splits = tasks::load(&request.load_request(&hub, (&tokenizer, &config), &Split::ALL))?;
         if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {

@@ -72,7 +72,10 @@ impl Job {
             training_seconds: tokens(0) * (pace * epochs.min(1.0) + later * (epochs - 1.0).max(0.0)),
             evaluation_seconds: evaluation_pace * (evaluations * tokens(1) + tokens(2)),
             peak_memory_bytes: peak_of_process().zip(forward_peak).map(|(training, forward)| {
-                training.max(at_the_end(forward, plan)) + kept.as_ref().map_or(0, |kept| kept.in_memory)
+                let average =
+                    self.request.settings.ema_decay.map_or(0, |_| PARAMETER * plan.trainable() as u64);
+                (training + average).max(at_the_end(forward, plan))
+                    + kept.as_ref().map_or(0, |kept| kept.in_memory)
             }),
             device_memory_bytes: memory::of_device(&self.devices[0]),
             padding_percent: 0.0,

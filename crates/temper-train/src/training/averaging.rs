@@ -1,0 +1,241 @@
+//! An exponential average of the weights over the steps of a run.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use temper_models::weights::{Checkpoint, StoredTensor, StoredTensors, write_tensors};
+use temper_models::{Misfits, Model, ModelError, PathTracker};
+
+use crate::TrainError;
+
+/// The averages of what trains, in a checkpoint.
+const FILE: &str = "average.safetensors";
+
+/// After each step `average = d * average + (1 - d) * weights` (Polyak and Juditsky 1992). As in TensorFlow's
+/// `ExponentialMovingAverage` with `num_updates`, d is at most (1 + step) / (10 + step): the weights that the run
+/// began with are soon forgotten.
+#[derive(Clone, Debug)]
+pub struct WeightAverage {
+    decay: f64,
+    /// Outside of autodiff; what never trained is that of the trained model.
+    model: Model,
+    /// What has trained.
+    averaged: HashSet<ParamId>,
+}
+
+impl WeightAverage {
+    /// The average at the beginning of a run: its weights.
+    pub fn new(model: &Model, decay: f64) -> Self {
+        Self { decay, model: model.valid(), averaged: HashSet::new() }
+    }
+
+    /// The averaged model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Takes in the weights after a step, counted from 1.
+    pub(super) fn update(self, trained: &Model, step: usize) -> Self {
+        let step = step as f64;
+        let decay = self.decay.min((1.0 + step) / (10.0 + step));
+        let mut weights = Weights { values: GradientsParams::new(), ids: self.averaged };
+        trained.visit(&mut weights);
+        let model = self.model.map(&mut Blend { weights: weights.values, decay });
+        Self { decay: self.decay, model, averaged: weights.ids }
+    }
+
+    /// Writes the averages into the folder of a checkpoint.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`]; the file is complete or absent.
+    pub(super) fn save(&self, folder: &Path) -> Result<(), TrainError> {
+        let (path, tensors) = (PathTracker::default(), StoredTensors::new());
+        let mut stored = Stored { path, averaged: &self.averaged, tensors };
+        self.model.visit(&mut stored);
+        Ok(write_tensors(&stored.tensors, &folder.join(FILE))?)
+    }
+
+    /// The average of a checkpoint of `model`.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`] for a file that is missing, damaged, or of another model.
+    pub fn restored(folder: &Path, model: &Model, decay: f64) -> Result<Self, TrainError> {
+        let checkpoint = Checkpoint::open_file(&folder.join(FILE))?;
+        let entries = checkpoint.entries().into_iter();
+        let shapes = entries.map(|entry| (entry.name, entry.shape)).collect();
+        let (path, averaged) = (PathTracker::default(), HashSet::new());
+        let mut filler = Filler { path, checkpoint: &checkpoint, shapes, averaged, failed: None };
+        let filled = model.valid().map(&mut filler);
+        if let Some(error) = filler.failed {
+            return Err(error.into());
+        }
+        if !filler.shapes.is_empty() {
+            let misfits = Misfits { unexpected: filler.shapes.into_keys().collect(), ..Misfits::default() };
+            return Err(ModelError::Misfit { path: folder.join(FILE), misfits }.into());
+        }
+        Ok(Self { decay, model: filled, averaged: filler.averaged })
+    }
+}
+
+/// Collects the weights that train, outside of autodiff; Burn's container of gradients holds tensors of any rank.
+struct Weights {
+    values: GradientsParams,
+    ids: HashSet<ParamId>,
+}
+
+impl ModuleVisitor for Weights {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            self.values.register(param.id, param.val().inner());
+            self.ids.insert(param.id);
+        }
+    }
+}
+
+/// Moves an average towards the weights.
+struct Blend {
+    weights: GradientsParams,
+    decay: f64,
+}
+
+impl ModuleMapper for Blend {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(weights) = self.weights.remove::<D>(param.id) else { return param };
+        let (id, average, mapper) = param.consume();
+        let blended = average * self.decay + weights * (1.0 - self.decay);
+        Param::from_mapped_value(id, blended, mapper)
+    }
+}
+
+/// Collects the averages by their paths.
+struct Stored<'a> {
+    path: PathTracker,
+    averaged: &'a HashSet<ParamId>,
+    tensors: StoredTensors,
+}
+
+impl ModuleVisitor for Stored<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.averaged.contains(&param.id) {
+            let values = param.val().into_data().iter::<f32>().collect();
+            self.tensors
+                .insert(self.path.path(), StoredTensor::new(param.lazy_shape().as_slice().to_vec(), values));
+        }
+    }
+}
+
+/// Puts stored averages in their places.
+struct Filler<'a> {
+    path: PathTracker,
+    checkpoint: &'a Checkpoint,
+    /// Of what was not found yet.
+    shapes: BTreeMap<String, Vec<usize>>,
+    averaged: HashSet<ParamId>,
+    failed: Option<ModelError>,
+}
+
+impl ModuleMapper for Filler<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let path = self.path.path();
+        let Some(shape) = self.shapes.remove(&path) else { return param };
+        let wanted = param.lazy_shape().as_slice().to_vec();
+        if shape != wanted {
+            let misfits = Misfits { misshapen: vec![(path, shape, wanted)], ..Misfits::default() };
+            self.failed = Some(ModelError::Misfit { path: self.checkpoint.path.clone(), misfits });
+            return param;
+        }
+        match self.checkpoint.values(&path) {
+            Ok(data) => {
+                let (id, before, mapper) = param.consume();
+                self.averaged.insert(id);
+                Param::from_mapped_value(id, Tensor::from_data(data, &before.device()), mapper)
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                param
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use temper_freeze::{FreezePlan, Strategy};
+    use temper_models::ModelConfig;
+
+    use super::*;
+
+    /// A model of random weights, of which what the strategy says trains.
+    fn model(seed: u64, strategy: &Strategy) -> Model {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/bert");
+        let config = ModelConfig::read(&fixture).unwrap();
+        let model = Model::random(&config, seed, &Device::flex().autodiff()).unwrap();
+        FreezePlan::new(strategy, &model.parameters(), &[]).unwrap().apply_at(model, 0)
+    }
+
+    struct Values(BTreeMap<ParamId, Vec<f32>>);
+
+    impl ModuleVisitor for Values {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.insert(param.id, param.val().into_data().iter::<f32>().collect());
+        }
+    }
+
+    fn values(model: &Model) -> Vec<Vec<f32>> {
+        let mut values = Values(BTreeMap::new());
+        model.visit(&mut values);
+        values.0.into_values().collect()
+    }
+
+    #[test]
+    fn the_average_follows_its_rule_and_frozen_weights_stay_bit_for_bit() {
+        let strategy = "layers:1-1".parse().unwrap();
+        let [first, second, third] = [1, 2, 3].map(|seed| model(seed, &strategy));
+        let average = WeightAverage::new(&first, 0.2).update(&second, 1).update(&third, 2);
+        // min(0.2, 2 / 11), then min(0.2, 3 / 12).
+        let expected = |[a, b, c]: [f32; 3]| {
+            let once = f64::from(a) * (2.0 / 11.0) + f64::from(b) * (9.0 / 11.0);
+            once * 0.2 + f64::from(c) * 0.8
+        };
+        let of = [&first, &second, &third].map(values);
+        let (mut averaged, mut frozen) = (0, 0);
+        for (place, found) in values(average.model()).iter().enumerate() {
+            if *found == of[0][place] {
+                frozen += 1;
+                continue;
+            }
+            averaged += 1;
+            for (index, &value) in found.iter().enumerate() {
+                let expected = expected([of[0][place][index], of[1][place][index], of[2][place][index]]);
+                assert!((f64::from(value) - expected).abs() < 1e-6, "{value} {expected}");
+            }
+        }
+        assert!(averaged > 10 && frozen > 10, "{averaged} {frozen}");
+
+        let dir = tempfile::tempdir().unwrap();
+        average.save(dir.path()).unwrap();
+        let restored = WeightAverage::restored(dir.path(), &first, 0.2).unwrap();
+        assert_eq!(values(restored.model()), values(average.model()));
+        assert_eq!(restored.averaged, average.averaged);
+    }
+}
