@@ -1,5 +1,6 @@
 //! What came of a name: files, their hashes and their origin.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -32,6 +33,17 @@ pub enum Origin {
     Hub,
     /// A Python package.
     Package,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Path => "a folder",
+            Self::Mirror => "the mirror",
+            Self::Hub => "the Hub",
+            Self::Package => "a package",
+        })
+    }
 }
 
 /// A built-in name of a model or dataset, and what takes its place on this machine.

@@ -279,7 +279,7 @@ impl<B> ModelConfig<B> {
         let Some(head) = head.filter(|_| pooling == Pooling::Pooler || heads.iter().any(reads_first)) else {
             return Err(ModelError::NoHead {
                 family: self.model_type().into(),
-                task: if pooling == Pooling::Cls { "pooling = cls".into() } else { format!("{task:?}") },
+                task: if pooling == Pooling::Cls { "pooling = cls".into() } else { task.to_string() },
                 known: heads.iter().map(|head| head.architecture).collect::<Vec<_>>().join(", "),
             });
         };

@@ -52,6 +52,16 @@ pub enum TrainError {
     /// Data could not be used.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A server that tracks experiments did not take what it was sent.
+    #[error(
+        "MLflow at {address}: {reason}; check the server and MLFLOW_TRACKING_URI, or leave out --report-to mlflow"
+    )]
+    Tracking {
+        /// The server's address.
+        address: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// A model could not be loaded or saved.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -273,7 +283,7 @@ impl TrainError {
             Self::CellFailed { code, .. } => *code,
             Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
             Self::Gpu(GpuError::NoSuchGpu { gpus, .. }) if !gpus.is_empty() => 2,
-            Self::Gpu(_) => 4,
+            Self::Gpu(_) | Self::Tracking { .. } => 4,
             Self::OutOfMemory(_) => OUT_OF_MEMORY,
             Self::Backend { .. } | Self::Learner(_) => 1,
         }

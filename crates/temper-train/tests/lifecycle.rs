@@ -216,6 +216,30 @@ fn a_run_without_a_checkpoint_begins_again() {
 }
 
 #[test]
+fn a_folder_that_is_no_model_is_refused_with_what_to_do() {
+    let bench = Bench::new();
+    let flags = ["--strategy", "lora", "--learning-rate", "1e-2", "--max-steps", "6"];
+    assert_succeeds(&bench.finetune("lora", &flags));
+    bench.write("texts.txt", "a fine film\n");
+    let unfinished = "--resume runs/half";
+    std::fs::create_dir(bench.path("runs/half")).unwrap();
+    std::fs::copy(bench.path("runs/lora/run.toml"), bench.path("runs/half/run.toml")).unwrap();
+    for (folder, words) in
+        [("runs/half", unfinished), ("runs/lora/adapter", "temper merge MODEL runs/lora/adapter")]
+    {
+        for command in [
+            &["predict", folder, "--file", "texts.txt"][..],
+            &["evaluate", folder, "reviews.csv"],
+            &["finetune", folder, "reviews.csv"],
+            &["finetune", "--from", folder, "reviews.csv"],
+            &["inspect", folder],
+        ] {
+            assert_fails(&bench.run(command), 2, &[words]);
+        }
+    }
+}
+
+#[test]
 fn a_second_process_is_refused_by_the_name_of_the_first() {
     let bench = Bench::new();
     let mut run = started(&bench, "owned");

@@ -10,6 +10,8 @@ pub use pretraining::Pretraining;
 pub use sequence_classification::{ClassifierConfig, Pooling, SequenceClassification};
 pub use token_classification::TokenClassification;
 
+use std::fmt;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -114,6 +116,20 @@ impl HeadKind {
             }
             Self::Pretraining(config) => Head::Pretraining(Pretraining::new(config, hidden, device)),
         }
+    }
+}
+
+impl fmt::Display for HeadTask {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::SequenceClassification => "sequence classification",
+            Self::TokenClassification => "token classification",
+            Self::QuestionAnswering => "question answering",
+            Self::CausalLm => "causal language modeling",
+            Self::MaskedLm => "masked language modeling",
+            Self::Pretraining => "masked language modeling with next-sentence prediction",
+            Self::Seq2SeqLm => "text to text",
+        })
     }
 }
 

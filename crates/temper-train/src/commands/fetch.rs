@@ -45,7 +45,7 @@ pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
             print_line(&text.map_err(|error| TrainError::file("stdout", error))?)?;
             continue;
         }
-        print_line(&format!("{} ({:?})", resolved.id, resolved.origin))?;
+        print_line(&format!("{} (from {})", resolved.id, resolved.origin))?;
         for file in &resolved.files {
             print_line(&format!("  {}  {:>12} bytes  {}", file.sha256, file.bytes, file.path.display()))?;
         }

@@ -130,7 +130,7 @@ fn json(local: &LocalModel, loaded: &Loaded, plans: &[(String, FreezePlan)]) -> 
 }
 
 fn shown(local: &LocalModel, loaded: &Loaded, plans: &[(String, FreezePlan)]) -> String {
-    let mut lines = vec![format!("{} ({:?})", local.resolved.id, local.resolved.origin)];
+    let mut lines = vec![format!("{} (from {})", local.resolved.id, local.resolved.origin)];
     let files = local.resolved.files.iter();
     lines.extend(
         files.map(|file| format!("  {:<28} {:>12} bytes  sha256 {}", file.name, file.bytes, file.sha256)),

@@ -1,6 +1,6 @@
 //! A model's folder on this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use temper_data::{TextTokenizer, load_tokenizer};
 use temper_hub::{Hub, Replaced, Resolved, catalogue};
@@ -20,7 +20,7 @@ pub struct LocalModel {
 
 impl LocalModel {
     /// Whether a folder is a run with a model in it, or a model.
-    pub fn is_folder(path: &std::path::Path) -> bool {
+    pub fn is_folder(path: &Path) -> bool {
         path.join("model/config.json").is_file() || path.join("config.json").is_file()
     }
 
@@ -30,6 +30,7 @@ impl LocalModel {
     /// [`TrainError::Hub`].
     pub fn find(hub: &Hub, name: &str) -> Result<Self, TrainError> {
         let asked = name;
+        refuse_other_folders(Path::new(asked))?;
         let name = in_run(asked);
         let mut resolved = hub.model(&name)?;
         if let Some(entry) = catalogue().find(asked).filter(|_| name != asked) {
@@ -43,6 +44,7 @@ impl LocalModel {
     /// # Errors
     /// [`TrainError::Hub`].
     pub fn find_tokenizer(hub: &Hub, name: &str) -> Result<Self, TrainError> {
+        refuse_other_folders(Path::new(name))?;
         let name = in_run(name);
         Self::of(hub.model_settings(&name)?, &name)
     }
@@ -85,6 +87,25 @@ impl LocalModel {
         }
         Ok(tokenizer)
     }
+}
+
+/// Refuses a folder that is something else than a model, with what to do with it.
+///
+/// # Errors
+/// [`TrainError::Usage`] for a run that is not finished, and for an adapter.
+pub(crate) fn refuse_other_folders(folder: &Path) -> Result<(), TrainError> {
+    let (name, has) = (folder.display(), |file: &str| folder.join(file).is_file());
+    if has("run.toml") && !has("model/config.json") {
+        return Err(TrainError::Usage(format!(
+            "{name} is a run that is not finished; go on with it: temper finetune --resume {name}"
+        )));
+    }
+    if has("adapter_config.json") && !has("model.safetensors") {
+        return Err(TrainError::Usage(format!(
+            "{name} is an adapter, not a model; merge it into its model first: temper merge MODEL {name} OUT"
+        )));
+    }
+    Ok(())
 }
 
 /// The model in a run folder, or the name itself.

@@ -12,3 +12,4 @@ pub(crate) mod sentence;
 pub use encoding::{CutOptions, ModelEncoding, RecordedEncoding};
 pub(crate) use gguf_writing::write_file;
 pub use local::LocalModel;
+pub(crate) use local::refuse_other_folders;

@@ -210,8 +210,8 @@ pub struct Settings {
     /// Steps between log entries
     #[arg(long, help_heading = LOGGING, value_name = "N", default_value_t = 10, value_parser = count)]
     pub logging_steps: usize,
-    /// Where numbers are logged besides metrics.jsonl: none or tensorboard (event files in the run's folder
-    /// tensorboard/)
+    /// Where numbers are logged besides metrics.jsonl: none, tensorboard (event files in the run's folder tensorboard/),
+    /// mlflow (a run on the server that MLFLOW_TRACKING_URI names) or all
     #[arg(long, help_heading = LOGGING, value_name = "WHERE", default_value = "none", value_parser = named::<ReportTo>)]
     pub report_to: ReportTo,
     /// Also log the first step

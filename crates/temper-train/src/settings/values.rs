@@ -104,6 +104,10 @@ pub enum ReportTo {
     None,
     /// In event files of TensorBoard.
     Tensorboard,
+    /// In a run on a server of MLflow.
+    Mlflow,
+    /// In both.
+    All,
 }
 
 /// What is masked together.

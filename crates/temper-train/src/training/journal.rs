@@ -24,7 +24,27 @@ pub enum JournalRow {
 }
 
 impl JournalRow {
-    fn step(&self) -> usize {
+    /// Its numbers, as trackers of experiments name them; a checkpoint has none.
+    pub(super) fn scalars(&self) -> Vec<(String, f64)> {
+        match self {
+            Self::Train(row) => {
+                let of_step = [
+                    ("loss", row.loss),
+                    ("learning_rate", row.learning_rate),
+                    ("grad_norm", row.grad_norm),
+                    ("tokens_per_second", row.tokens_per_second),
+                    ("epoch", row.epoch),
+                ];
+                of_step.map(|(name, value)| (format!("train/{name}"), value)).to_vec()
+            }
+            Self::Eval(row) => {
+                row.metrics.iter().map(|(name, value)| (format!("eval/{name}"), *value)).collect()
+            }
+            Self::Checkpoint(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn step(&self) -> usize {
         match self {
             Self::Train(row) => row.step,
             Self::Eval(row) => row.step,

@@ -1,42 +1,65 @@
-//! Where the rows of a run go: metrics.jsonl, and others beside it.
+//! Where the rows of a run go: metrics.jsonl, and others besides it.
 
 use std::path::Path;
 
 use super::journal::{Journal, JournalRow, read_journal};
+use super::mlflow::{MlflowRun, RunParameters};
 use super::tensorboard::EventFile;
 use crate::TrainError;
 use crate::settings::ReportTo;
+use crate::terminal::say;
 
 /// The logs of a run.
 pub struct Logs {
     journal: Journal,
     events: Option<EventFile>,
+    mlflow: Option<MlflowRun>,
 }
 
 impl Logs {
-    /// Opens metrics.jsonl and, where they are asked for, TensorBoard's events in a folder `tensorboard` beside it. Rows
-    /// after `steps_done` are cut off, since a resumed run will write them again.
+    /// Opens metrics.jsonl and, where they are asked for, TensorBoard's events in a folder `tensorboard` next to it and
+    /// a run in MLflow. Rows after `steps_done` are cut off, since a resumed run will write them again.
     ///
     /// # Errors
-    /// [`TrainError::File`].
-    pub fn open(journal: &Path, steps_done: usize, report_to: ReportTo) -> Result<Self, TrainError> {
+    /// [`TrainError::File`], [`TrainError::Tracking`].
+    pub fn open(
+        journal: &Path,
+        steps_done: usize,
+        report_to: ReportTo,
+        parameters: &RunParameters,
+    ) -> Result<Self, TrainError> {
         let opened = Journal::open(journal, steps_done)?;
+        let folder = journal.parent().unwrap_or(Path::new("."));
         let events = match report_to {
-            ReportTo::None => None,
-            ReportTo::Tensorboard => {
-                Some(EventFile::create(&journal.with_file_name("tensorboard"), &read_journal(journal)?)?)
+            ReportTo::Tensorboard | ReportTo::All => {
+                Some(EventFile::create(&folder.join("tensorboard"), &read_journal(journal)?)?)
             }
+            ReportTo::None | ReportTo::Mlflow => None,
         };
-        Ok(Self { journal: opened, events })
+        let mlflow = match report_to {
+            ReportTo::Mlflow | ReportTo::All => Some(MlflowRun::begin(folder, parameters)?),
+            ReportTo::None | ReportTo::Tensorboard => None,
+        };
+        Ok(Self { journal: opened, events, mlflow })
     }
 
-    /// Appends a row to all of them.
+    /// Appends a row to all of them. A server that does not take it is not asked again: no training ends for that.
     ///
     /// # Errors
     /// [`TrainError::File`], for instance when the disk is full.
     pub(super) fn write(&mut self, row: &JournalRow) -> Result<(), TrainError> {
         self.journal.write(row)?;
-        self.events.as_mut().map_or(Ok(()), |events| events.write(row))
+        if let Some(events) = &mut self.events {
+            events.write(row)?;
+        }
+        let scalars = row.scalars();
+        if let Some(mlflow) = self.mlflow.take().filter(|_| !scalars.is_empty()) {
+            match mlflow.log(row.step(), &scalars) {
+                Ok(()) => self.mlflow = Some(mlflow),
+                Err(error) => say(&format!("note: {error}; nothing more of this run is sent there")),
+            }
+        }
+        Ok(())
     }
 
     /// Makes the rows so far last through a power cut: a checkpoint that follows must not be without them.

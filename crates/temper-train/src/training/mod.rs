@@ -11,6 +11,7 @@ mod journal;
 mod learner;
 mod loader;
 mod logs;
+mod mlflow;
 mod parallel;
 mod progress;
 mod readings;
@@ -29,6 +30,7 @@ pub use journal::{CheckpointRow, EvaluationRow, Journal, JournalRow, read_journa
 pub use learner::{BatchOutputs, MicroBatch, StepOutput, TaskModel, TrainingStep};
 pub use loader::{EvaluationLoader, StepLoader, steps_per_epoch};
 pub use logs::Logs;
+pub use mlflow::{RunParameters, RunStatus, end_in_mlflow};
 pub use progress::Progress;
 pub use schedule::Schedule;
 pub use selection::Selection;

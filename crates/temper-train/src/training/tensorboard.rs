@@ -42,23 +42,10 @@ impl EventFile {
     /// # Errors
     /// [`TrainError::File`].
     pub(super) fn write(&mut self, row: &JournalRow) -> Result<(), TrainError> {
-        let (step, scalars) = match row {
-            JournalRow::Train(row) => {
-                let of_step = [
-                    ("loss", row.loss),
-                    ("learning_rate", row.learning_rate),
-                    ("grad_norm", row.grad_norm),
-                    ("tokens_per_second", row.tokens_per_second),
-                    ("epoch", row.epoch),
-                ];
-                (row.step, of_step.map(|(name, value)| (format!("train/{name}"), value)).to_vec())
-            }
-            JournalRow::Eval(row) => {
-                let scores = row.metrics.iter().map(|(name, value)| (format!("eval/{name}"), *value));
-                (row.step, scores.collect())
-            }
-            JournalRow::Checkpoint(_) => return Ok(()),
-        };
+        let scalars = row.scalars();
+        if scalars.is_empty() {
+            return Ok(());
+        }
         let mut summary = Vec::new();
         for (tag, scalar) in scalars {
             // Summary.value = 1; in it tag = 1 and simple_value = 2.
@@ -68,7 +55,7 @@ impl EventFile {
             value.extend((scalar as f32).to_le_bytes());
             text(&mut summary, 1, &value);
         }
-        let mut event = event(Some(step));
+        let mut event = event(Some(row.step()));
         text(&mut event, 5, &summary);
         self.append(&event)
     }

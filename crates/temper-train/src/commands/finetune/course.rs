@@ -3,8 +3,9 @@
 use std::sync::Mutex;
 
 use burn::train::Learner;
+use serde_json::Value;
 use temper_freeze::FreezePlan;
-use temper_models::{Loaded, Model, is_adapter};
+use temper_models::{Loaded, Model};
 
 use super::finish::Finish;
 use super::job::Job;
@@ -12,15 +13,14 @@ use super::refused::Refused;
 use crate::device::allocator::release_freed_memory;
 use crate::device::panics::caught;
 use crate::run::record::{ResumedRecord, RunRecord};
-use crate::settings::Preset;
+use crate::settings::ReportTo;
 use crate::signals;
 use crate::terminal::{print_line, say};
 use crate::training::{
-    Checkpoint, Checkpoints, EvaluationLoader, Logs, Selection, Stepwise, Trained, WeightAverage, train,
+    Checkpoint, Checkpoints, EvaluationLoader, Logs, RunParameters, RunStatus, Selection, Stepwise, Trained,
+    WeightAverage, end_in_mlflow, train,
 };
-use crate::{
-    BURN_VERSION, RunFolder, RunName, TrainError, device::memory, device::precision, model::adapters,
-};
+use crate::{BURN_VERSION, RunFolder, RunName, TrainError, device::memory, model::adapters};
 
 impl Job {
     /// Makes the folder of a new run, with run.toml.
@@ -93,7 +93,8 @@ impl Job {
     ) -> Result<(), TrainError> {
         recorded.check(&self.local.resolved, self.splits.resolved.as_ref(), &self.dataset_files)?;
         self.steps = self.steps.until(until);
-        // No step depends on an evaluation.
+        // What is computed again is no run of its own, and no step depends on an evaluation.
+        self.request.settings.report_to = ReportTo::None;
         self.schedule.eval_every = usize::MAX;
         let loaded = self.loaded(checkpoint.as_ref())?;
         let plan = self.plan(&loaded, &recorded.new_parameters)?;
@@ -115,82 +116,6 @@ impl Job {
         Checkpoints::new(run.checkpoints(), self.request.settings.save_total_limit)
     }
 
-    /// What is about to happen, for how long, and how to get the full job.
-    fn announce(&self, run: &RunFolder, loaded: &Loaded) {
-        let settings = &self.request.settings;
-        let say = |text: &str| self.progress.line(text);
-        say(&format!(
-            "fine-tuning {} on {} ({} backend) -> {}",
-            self.local.resolved.id,
-            self.splits.name,
-            self.request.backend,
-            run.path().display()
-        ));
-        let backend = self.request.backend.parse().ok();
-        if let Some(notice) =
-            backend.and_then(|backend| precision::notice(settings.precision.named(), backend))
-        {
-            say(&notice);
-        }
-        let (used, full) = (self.splits.train.example_count(), self.splits.report.full_train_rows);
-        if self.request.preset == Preset::Cpu {
-            say(&format!(
-                "preset cpu: {used} of {full} training examples, {} epoch(s); the full job is --preset full",
-                settings.num_train_epochs
-            ));
-        }
-        if let Some(notice) = adapters::notice(settings) {
-            say(&notice);
-        }
-        say(&self.splits.report.to_string());
-        let table = loaded.model.parameters();
-        let of_model = table.parameters.iter().filter(|parameter| !is_adapter(&parameter.path)).count();
-        let kept = of_model - loaded.new.len();
-        let id = &self.local.resolved.id;
-        match self.request.from_scratch {
-            Some(_) => say(&format!(
-                "a new model: every parameter is drawn at random; the tokenizer is that of {id}"
-            )),
-            None => {
-                say(&format!("parameters taken from {id}: {kept}"));
-                if !loaded.new.is_empty() {
-                    say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
-                }
-                if let Some(notice) = self.head_notice(loaded) {
-                    say(&notice);
-                }
-            }
-        }
-        if !loaded.dropped.is_empty() {
-            say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
-        }
-    }
-
-    /// Whether a model that has a head for this task keeps it, and why not.
-    fn head_notice(&self, loaded: &Loaded) -> Option<String> {
-        let [own, used] = [self.config.head()?, loaded.config.head()?].map(|head| head.kind.task());
-        if own != used || used.is_language_model() {
-            return None;
-        }
-        let id = &self.local.resolved.id;
-        let is_new = loaded.new.iter().any(|path| path.starts_with("head."));
-        let labels = self.config.labels().unwrap_or_default();
-        let read = self.splits.task.labels();
-        Some(if !is_new {
-            format!(
-                "the head of {id} is kept: it is for the same task and labels (--new-head draws a new one)"
-            )
-        } else if self.request.settings.new_head {
-            "the head is new, as --new-head asks".into()
-        } else if labels != read {
-            format!("the head is new: {id} has the labels {}, the dataset {}", listed(&labels), listed(read))
-        } else {
-            format!(
-                "the head is new: that of {id} reads or predicts something else (--pooling, --problem-type)"
-            )
-        })
-    }
-
     /// Trains to the end, and says in one error what a panic of Burn's would say in many.
     fn train(
         self,
@@ -205,7 +130,13 @@ impl Job {
             let trained = self.train_to_the_end(run, loaded, &plan, checkpoint)?;
             self.finish(run, plan, &trained, json)
         });
-        outcome.unwrap_or_else(|refusal| Err(refused.error(refusal)))
+        let outcome = outcome.unwrap_or_else(|refusal| Err(refused.error(refusal)));
+        if let Err(error) = &outcome {
+            let is_stopped = matches!(error, TrainError::Interrupted { .. });
+            let status = if is_stopped { RunStatus::Killed } else { RunStatus::Failed };
+            end_of(run, status, 0, &[]);
+        }
+        outcome
     }
 
     fn train_to_the_end(
@@ -251,7 +182,7 @@ impl Job {
             plan: plan.clone(),
             trunks: trunks.clone(),
             checkpoints: self.checkpoints(run),
-            logs: Mutex::new(Logs::open(&run.journal(), state.step, settings.report_to)?),
+            logs: Mutex::new(self.logs(run, state.step)?),
             average: Mutex::new(average),
             progress: self.progress,
             resumed: state.clone(),
@@ -276,6 +207,21 @@ impl Job {
             Some(stop) => Err(interrupted(stop)),
             None => Ok(trained),
         }
+    }
+
+    fn logs(&self, run: &RunFolder, steps_done: usize) -> Result<Logs, TrainError> {
+        let settings = &self.request.settings;
+        let recorded = serde_json::to_value(settings).unwrap_or_default();
+        let written = recorded.as_object().into_iter().flatten().filter_map(|(key, value)| match value {
+            Value::Null => None,
+            Value::String(text) => Some((key.clone(), text.clone())),
+            value => Some((key.clone(), value.to_string())),
+        });
+        let names = [("model", &self.request.model), ("dataset", &self.request.dataset)];
+        let names = names.map(|(key, name)| (key.to_owned(), name.clone()));
+        let name = run.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let parameters = RunParameters { name, values: names.into_iter().chain(written).collect() };
+        Logs::open(&run.journal(), steps_done, settings.report_to, &parameters)
     }
 
     /// The average of the weights that the run keeps, if it does: the one of the checkpoint, or a new one.
@@ -313,6 +259,7 @@ impl Job {
             progress: self.progress,
         };
         let results = finish.write(&plan, trained, &self.checkpoints(run))?;
+        end_of(run, RunStatus::Finished, results.steps, &results.test.metrics);
         if json {
             let text = serde_json::to_string(&results);
             print_line(&text.map_err(|error| TrainError::file(run.results(), error))?)?;
@@ -321,9 +268,11 @@ impl Job {
     }
 }
 
-/// The first labels, for people.
-fn listed(labels: &[String]) -> String {
-    const MOST: usize = 6;
-    let more = if labels.len() > MOST { format!(" and {} more", labels.len() - MOST) } else { String::new() };
-    format!("{}{more}", labels[..labels.len().min(MOST)].join(", "))
+/// Tells MLflow how the run ended, where it is there.
+fn end_of(run: &RunFolder, status: RunStatus, step: usize, scores: &[(String, f64)]) {
+    let scalars: Vec<(String, f64)> =
+        scores.iter().map(|(name, value)| (format!("test/{name}"), *value)).collect();
+    if let Err(error) = end_in_mlflow(run.path(), status, step, &scalars) {
+        say(&format!("note: {error}"));
+    }
 }

@@ -1,5 +1,6 @@
 //! `temper finetune`.
 
+mod announce;
 mod args;
 mod budget;
 mod course;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::backend;
 use super::differences::same_settings;
+use crate::model::refuse_other_folders;
 use crate::run::record::{ResumedRecord, RunRequest};
 use crate::settings::{self, Preset};
 use crate::terminal::say;
@@ -173,10 +175,13 @@ fn names(args: &FinetuneArgs) -> Result<(String, String), TrainError> {
         (Some(run), Some(dataset), None) if LocalModel::is_folder(run) => {
             Ok((run.display().to_string(), dataset))
         }
-        (Some(run), _, None) => Err(TrainError::Usage(format!(
-            "{} is not a run folder and holds no model; --from takes the folder of a finished run",
-            run.display()
-        ))),
+        (Some(run), _, None) => {
+            refuse_other_folders(run)?;
+            Err(TrainError::Usage(format!(
+                "{} is not a run folder and holds no model; --from takes the folder of a finished run",
+                run.display()
+            )))
+        }
         _ => Err(TrainError::Usage(
             "name a model and a dataset, or a run and a dataset: temper finetune --from RUN DATASET".into(),
         )),
