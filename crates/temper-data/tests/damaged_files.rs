@@ -102,7 +102,7 @@ fn read_mutations(name: &str, goods: &[Vec<u8>], seed: u64) -> usize {
 /// The stream gives no more rows than the table, and the same where nothing is wrong.
 fn check_stream(path: &Path, rows: Option<usize>) {
     let texts: Vec<Result<_, DataError>> =
-        stream_unlabelled(path, None, Some("label")).map(Iterator::collect).unwrap_or_default();
+        stream_unlabelled(path, None, Some("label"), &[]).map(Iterator::collect).unwrap_or_default();
     let (good, bad): (Vec<_>, Vec<_>) = texts.into_iter().partition(Result::is_ok);
     assert!(bad.len() <= 1, "nothing follows an error");
     if let Some(rows) = rows {
