@@ -160,6 +160,14 @@ fn mutated_files_of_squad_are_answered() {
 }
 
 #[test]
+fn mutated_arrow_files_are_answered() {
+    let good = include_bytes!("fixtures/saved/batches.arrow");
+    let wanted = ["id", "text", "label", "tokens", "tags", "answers", "score", "ok", "day", "bytes"];
+    let refused = read_mutations_of(Format::Arrow, "a.arrow", good, &wanted, 7);
+    assert!(refused > inputs() / 8 && refused < inputs(), "{refused}");
+}
+
+#[test]
 fn mutated_parquet_files_are_answered() {
     let plain = |builder: WriterPropertiesBuilder| builder.set_dictionary_enabled(false);
     let goods = [
