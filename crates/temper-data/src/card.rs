@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use temper_hub::{Replaced, Source, Wanted, catalogue, is_inner_path, near_names};
 
+use crate::local::files_of;
 use crate::{DataError, Format, HeldOut};
 
 /// The cards that are part of the program, by file name.
@@ -156,7 +157,8 @@ pub struct DatasetCard {
     pub unlabelled: Unlabelled,
     /// The dataset to use, with a notice, when this one cannot be reached.
     pub stand_in: Option<String>,
-    /// Where the files come from.
+    /// Where the files come from; without it, the files lie beside the card.
+    #[serde(default)]
     pub source: Source,
     /// The files of each split.
     pub splits: SplitFiles,
@@ -166,6 +168,9 @@ pub struct DatasetCard {
     /// Splits that are cut from train by a hash of the text.
     #[serde(default)]
     pub hold_out: HeldOut,
+    /// The folder of a card that was read from a file; no key of a card.
+    #[serde(skip)]
+    pub folder: Option<PathBuf>,
     /// The built-in name whose place this card of the user's takes; no key of a card.
     #[serde(skip)]
     pub replaced: Option<Replaced>,
@@ -183,6 +188,28 @@ impl DatasetCard {
         Ok(card)
     }
 
+    /// The folder of the files of a card without a source: that of the card.
+    pub fn local_folder(&self) -> Option<PathBuf> {
+        self.folder.clone().filter(|_| !self.has_source())
+    }
+
+    fn has_source(&self) -> bool {
+        self.source.hub.is_some() || self.source.package.is_some()
+    }
+
+    /// The files of a card without a source.
+    ///
+    /// # Errors
+    /// [`DataError::NoFile`] and [`DataError::Pattern`] for names on the card that stand for no file.
+    pub fn local_paths(&self) -> Result<Vec<PathBuf>, DataError> {
+        let Some(folder) = self.local_folder() else { return Ok(Vec::new()) };
+        let mut paths = Vec::new();
+        for name in [&self.splits.train, &self.splits.validation, &self.splits.test].into_iter().flatten() {
+            paths.extend(files_of(&folder.join(name).to_string_lossy())?);
+        }
+        Ok(paths)
+    }
+
     /// All files of the card, as the hub wants to hear it.
     pub fn wanted(&self) -> Vec<Wanted> {
         let splits = &self.splits;
@@ -197,8 +224,8 @@ impl DatasetCard {
 
     /// What serde cannot see.
     fn check(&self) -> Result<(), String> {
-        if self.source.hub.is_none() && self.source.package.is_none() {
-            return Err("[source] needs `hub` or a `package`".into());
+        if !self.has_source() && self.stand_in.is_some() {
+            return Err("`stand_in` is for a card with a [source]".into());
         }
         if self.splits.train.is_empty() {
             return Err("[splits] needs at least one file for `train`".into());
@@ -236,7 +263,9 @@ impl DatasetCard {
 impl DatasetCard {
     /// Names become paths, and texts come to the terminal.
     fn check_names(&self) -> Result<(), String> {
-        self.source.check().map_err(|reason| format!("[source]: {reason}"))?;
+        if self.has_source() {
+            self.source.check().map_err(|reason| format!("[source]: {reason}"))?;
+        }
         let splits = &self.splits;
         let files = [&splits.train, &splits.validation, &splits.test].into_iter().flatten();
         let mut names = files.chain([&self.name]).chain(&self.stand_in);
@@ -267,6 +296,7 @@ impl DatasetCard {
         // A copy of a built-in card, as in this project's own folder, replaces nothing.
         let is_copy = EMBEDDED.iter().any(|(_, embedded)| *embedded == text);
         let built_in = [name, &card.name].into_iter().find(|name| !is_copy && is_built_in(name));
+        card.folder = Some(path.parent().unwrap_or(Path::new("")).to_path_buf());
         card.replaced = built_in.map(|name| Replaced { built_in: name.to_string(), by: path.to_path_buf() });
         Ok(card)
     }

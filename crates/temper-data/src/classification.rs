@@ -73,6 +73,13 @@ impl Record for LabelledText {
             None => Cow::from(&self.text),
         }
     }
+
+    fn label(&self) -> Option<usize> {
+        match self.label {
+            TextLabel::One(label) => Some(label),
+            TextLabel::Several(_) | TextLabel::Numbers(_) => None,
+        }
+    }
 }
 
 /// A dataset, ready to be encoded.

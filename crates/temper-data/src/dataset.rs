@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use temper_hub::{Hub, RepoKind, Resolved};
+use temper_hub::{Hub, Replaced, RepoKind, Resolved};
 
-use crate::columns::{ColumnChoice, Columns};
-use crate::local::{SplitTables, read_splits};
+use crate::columns::Columns;
+use crate::local::{SplitTables, files_of, is_pattern, read_files, read_splits};
 use crate::readers::{Wanted, is_other_data};
-use crate::{DataError, DatasetCard, Format, HeldOut, Table, Task, find_card};
+use crate::rows::RowsRequest;
+use crate::{DataError, DatasetCard, Format, HeldOut, SplitChoice, Table, Task, find_card};
 
 /// The tables behind a dataset's name.
 #[derive(Debug, Clone)]
@@ -25,6 +26,10 @@ pub struct DatasetTables {
     pub columns: BTreeMap<String, String>,
     /// What is still to be held out of train.
     pub held_out: HeldOut,
+    /// What was asked of the splits.
+    pub splits: SplitChoice,
+    /// What the user should look at.
+    pub notices: Vec<String>,
 }
 
 /// Finds, fetches and reads the files of a dataset for a task.
@@ -32,68 +37,100 @@ pub struct DatasetTables {
 /// Of the files, only the columns of the choice and of the card are kept.
 ///
 /// A name that a card has (or its Hub id) means the card; anything that stands on disk or ends
-/// like a data file means the file or folder.
+/// like a data file means the file or folder, and a pattern such as `data/train-*.csv` the files that fit it.
 ///
 /// # Errors
 /// [`DataError::UnknownDataset`], [`DataError::WrongTask`] before anything is fetched,
-/// [`DataError::Hub`], and those of the readers.
-pub fn load_tables(
-    hub: &Hub,
-    name_or_path: &str,
-    card_directories: &[PathBuf],
-    task: Task,
-    choice: &ColumnChoice,
-) -> Result<DatasetTables, DataError> {
-    let path = Path::new(name_or_path);
-    match find_card(name_or_path, card_directories) {
+/// [`DataError::Hub`], [`DataError::Splits`], and those of the readers.
+pub fn load_tables(hub: &Hub, request: &RowsRequest, task: Task) -> Result<DatasetTables, DataError> {
+    let name = &request.name_or_path;
+    match find_card(name, &request.card_directories) {
         Ok(card) if !task.reads(card.task) => {
             Err(DataError::WrongTask { name: card.name, task: card.task.name(), wanted: task.name() })
         }
-        Ok(card) => load_card(hub, card, card_directories, task, choice),
-        Err(DataError::UnknownDataset { .. }) if path.exists() || is_meant_as_path(path) => {
-            let columns = Columns::new(task, None, choice);
-            let ((tables, held_out), mut columns) = columns.read(|wanted| read_splits(path, wanted))?;
-            add_found(&mut columns, &tables, task);
-            let name = name_or_path.to_string();
-            Ok(DatasetTables { name, card: None, resolved: None, tables, columns, held_out })
+        Ok(card) => {
+            let mut dataset = match card.local_folder() {
+                Some(folder) => load_local_card(card, &folder, request, task)?,
+                None => load_card(hub, card, request, task)?,
+            };
+            dataset.notices.extend(shadowed(name));
+            Ok(dataset)
         }
+        Err(DataError::UnknownDataset { .. }) if is_path(name) => load_path(request, task),
         Err(error) => Err(error),
     }
 }
 
-/// Refuses a name that is neither a card's nor a file or folder, before anything is fetched.
+/// What to say of a folder or file that has the name of a card.
+fn shadowed(name: &str) -> Option<String> {
+    Path::new(name).exists().then(|| {
+        format!("{name} is the dataset of that name, not the file or folder {name} that is here; ./{name} names the latter")
+    })
+}
+
+/// Refuses a name that is neither a card's nor a file, folder or pattern, and files of splits that are not there, before
+/// anything is fetched.
 ///
 /// # Errors
-/// [`DataError::NoFile`] for what can only be a path, else those of [`find_card`].
-pub fn check_dataset_name(name_or_path: &str, card_directories: &[PathBuf]) -> Result<(), DataError> {
-    let path = Path::new(name_or_path);
-    if path.exists() {
-        return Ok(());
+/// [`DataError::NoFile`] for what can only be a path, [`DataError::Pattern`], else those of [`find_card`].
+pub fn check_dataset(request: &RowsRequest) -> Result<(), DataError> {
+    let SplitChoice { validation_file, test_file, .. } = &request.splits;
+    for file in [validation_file, test_file].into_iter().flatten() {
+        files_of(file)?;
     }
-    match find_card(name_or_path, card_directories) {
-        Err(DataError::UnknownDataset { .. }) if is_meant_as_path(path) => {
-            Err(DataError::NoFile { path: path.to_path_buf() })
-        }
-        result => result.map(|_| ()),
+    let name = &request.name_or_path;
+    match find_card(name, &request.card_directories) {
+        Err(DataError::UnknownDataset { .. }) if is_path(name) => files_of(name).map(drop),
+        result => result?.local_paths().map(drop),
     }
 }
 
-/// Whether a name that no card has can only be a path.
-fn is_meant_as_path(path: &Path) -> bool {
-    let start = path.components().next();
-    let is_rooted = !matches!(start, Some(Component::Normal(_)) | None);
-    is_rooted || Format::of_path(path).is_ok() || is_other_data(path)
+/// Whether a name that no card has is or can only be a path or a pattern.
+fn is_path(name: &str) -> bool {
+    let path = Path::new(name);
+    let is_rooted = !matches!(path.components().next(), Some(Component::Normal(_)) | None);
+    // A name of two parts may be one of the Hub, unless the first is a folder here.
+    let is_in_folder = name.contains('/')
+        && path.ancestors().skip(1).any(|folder| folder.is_dir() && !folder.as_os_str().is_empty());
+    let is_word = |ending: &str| {
+        (2..=7).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphabetic())
+    };
+    let has_ending = path.extension().and_then(|ending| ending.to_str()).is_some_and(is_word);
+    path.exists()
+        || has_ending
+        || is_pattern(name)
+        || is_rooted
+        || is_in_folder
+        || path.components().count() > 2
+        || Format::of_path(path).is_ok()
+        || is_other_data(path)
+}
+
+fn load_path(request: &RowsRequest, task: Task) -> Result<DatasetTables, DataError> {
+    let columns = Columns::new(task, None, &request.columns);
+    let read = |wanted: &Wanted<'_>| read_splits(&request.name_or_path, wanted, &request.splits);
+    let ((tables, held_out), mut columns) = columns.read(read)?;
+    add_found(&mut columns, &tables, task);
+    Ok(DatasetTables {
+        name: request.name_or_path.clone(),
+        card: None,
+        resolved: None,
+        tables,
+        columns,
+        held_out,
+        splits: request.splits.clone(),
+        notices: Vec::new(),
+    })
 }
 
 fn load_card(
     hub: &Hub,
     card: DatasetCard,
-    card_directories: &[PathBuf],
+    request: &RowsRequest,
     task: Task,
-    choice: &ColumnChoice,
 ) -> Result<DatasetTables, DataError> {
     let stand_in = match &card.stand_in {
-        Some(name) => Some(find_card(name, card_directories)?),
+        Some(name) => Some(find_card(name, &request.card_directories)?),
         None => None,
     };
     let stand_in_wanted = stand_in.as_ref().map(DatasetCard::wanted);
@@ -112,22 +149,75 @@ fn load_card(
         _ => card,
     };
     resolved.replaced.clone_from(&card.replaced);
-    let (tables, mut columns) = Columns::new(task, Some(&card), choice).read(|wanted| {
-        let read = |names: &[String]| read_files(&card, &resolved, names, wanted);
+    let find = |name: &str| {
+        let file = resolved.file(name).ok_or_else(|| DataError::Card {
+            origin: card.name.clone(),
+            reason: format!("its source does not hold `{name}`"),
+        })?;
+        Ok(vec![file.path.clone()])
+    };
+    let dataset = read_card(&card, find, request, task)?;
+    Ok(DatasetTables { resolved: Some(resolved), ..dataset })
+}
+
+/// Reads a card whose files lie beside it; they may be patterns.
+fn load_local_card(
+    card: DatasetCard,
+    folder: &Path,
+    request: &RowsRequest,
+    task: Task,
+) -> Result<DatasetTables, DataError> {
+    let notice = card.replaced.as_ref().map(|Replaced { built_in, by }| {
+        format!(
+            "{built_in} is a built-in name; the card {} is used instead of what it stands for",
+            by.display()
+        )
+    });
+    let find = |name: &str| files_of(&folder.join(name).to_string_lossy());
+    let dataset = read_card(&card, find, request, task)?;
+    Ok(DatasetTables { notices: notice.into_iter().collect(), ..dataset })
+}
+
+/// Reads the files that `find` gives for the names on a card.
+fn read_card(
+    card: &DatasetCard,
+    find: impl Fn(&str) -> Result<Vec<PathBuf>, DataError>,
+    request: &RowsRequest,
+    task: Task,
+) -> Result<DatasetTables, DataError> {
+    let splits = &request.splits;
+    let (tables, mut columns) = Columns::new(task, Some(card), &request.columns).read(|wanted| {
+        let read_named = |file: &String| read_files(file, wanted);
+        let read = |names: &[String]| -> Result<Vec<Table>, DataError> {
+            let mut tables = Vec::new();
+            for file in names.iter().map(|name| find(name)) {
+                tables.extend(
+                    file?
+                        .iter()
+                        .map(|file| card.format.read_wanted(file, wanted))
+                        .collect::<Result<Vec<_>, _>>()?,
+                );
+            }
+            Ok(tables)
+        };
+        let of_split =
+            |named: &Option<String>, own: &[String]| named.as_ref().map_or_else(|| read(own), read_named);
         Ok(SplitTables {
             train: read(&card.splits.train)?,
-            validation: read(&card.splits.validation)?,
-            test: read(&card.splits.test)?,
+            validation: of_split(&splits.validation_file, &card.splits.validation)?,
+            test: of_split(&splits.test_file, &card.splits.test)?,
         })
     })?;
     add_found(&mut columns, &tables, task);
     Ok(DatasetTables {
         name: card.name.clone(),
-        held_out: card.hold_out,
-        card: Some(card),
-        resolved: Some(resolved),
+        held_out: splits.held_out(&card.name, &tables, card.hold_out)?,
+        card: Some(card.clone()),
+        resolved: None,
         tables,
         columns,
+        splits: splits.clone(),
+        notices: Vec::new(),
     })
 }
 
@@ -140,22 +230,4 @@ fn add_found(columns: &mut BTreeMap<String, String>, tables: &SplitTables, task:
             columns.insert(role.to_string(), role.to_string());
         }
     }
-}
-
-fn read_files(
-    card: &DatasetCard,
-    resolved: &Resolved,
-    names: &[String],
-    wanted: &Wanted<'_>,
-) -> Result<Vec<Table>, DataError> {
-    names
-        .iter()
-        .map(|name| {
-            let file = resolved.file(name).ok_or_else(|| DataError::Card {
-                origin: card.name.clone(),
-                reason: format!("its source does not hold `{name}`"),
-            })?;
-            card.format.read_wanted(&file.path, wanted)
-        })
-        .collect()
 }

@@ -32,7 +32,7 @@ pub enum DataError {
 
     /// The file's name does not say what it is.
     #[error(
-        "{}: a file with this ending cannot be read (.csv, .tsv, .json, .jsonl, .parquet, .conll and .txt can); {remedy}",
+        "{}: a file with this ending cannot be read (.csv, .tsv, .json, .jsonl, .parquet, .arrow, .conll and .txt can); {remedy}",
         path.display()
     )]
     UnknownFormat {
@@ -410,6 +410,24 @@ pub enum DataError {
         near: Vec<String>,
         /// All known names.
         known: Vec<String>,
+    },
+
+    /// Splits cannot be made as asked.
+    #[error("{dataset}: {reason}")]
+    Splits {
+        /// The dataset.
+        dataset: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+
+    /// A pattern that no file fits, or that cannot be read as one.
+    #[error("{pattern}: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong.
+        reason: String,
     },
 
     /// The dataset is meant for another task.

@@ -24,7 +24,9 @@ mod panics;
 pub mod readers;
 mod report;
 mod rows;
+mod saved;
 mod split;
+mod split_choice;
 mod table;
 mod task_of_files;
 mod text_to_text;
@@ -44,7 +46,7 @@ pub use classification::{
     load_text_classification,
 };
 pub use columns::ColumnChoice;
-pub use dataset::{DatasetTables, check_dataset_name, load_tables};
+pub use dataset::{DatasetTables, check_dataset, load_tables};
 pub use encode::{
     EncodeSettings, Encoded, EncodedSet, TextInput, TokenPlace, Truncation, WhichText, Window, WindowError,
     WindowInput, WindowSettings, best_windows, encode_all, encode_windows,
@@ -55,13 +57,14 @@ pub use language::{
     Document, LanguageData, LanguageRequest, LanguageSequence, LanguageSettings, SentencePair, SentencePairs,
     encode_documents, examine_language, load_language, sentence_pairs,
 };
-pub use local::{SplitTables, read_local};
+pub use local::{SplitTables, local_paths, read_local};
 pub use readers::{FileReport, Format, split_tag};
 pub use report::{DataReport, SplitContent, SplitReport};
 pub use rows::{
     DatasetRows, Doubt, DoubtKind, Record, RowsRequest, TableReader, TableRows, UnreadableRow, load_rows,
 };
 pub use split::{HeldOut, Place, unit_hash};
+pub use split_choice::{SplitChoice, SplitOrigin, SplitSource};
 pub use table::{Column, Table, Value};
 pub use task_of_files::task_of_files;
 pub use text_to_text::{TextPair, examine_text_to_text, load_text_to_text};

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::readers::folder::{has_classes, sorted_entries};
 use crate::readers::{Wanted, is_compressed, is_other_data};
-use crate::{DataError, Format, HeldOut, Table};
+use crate::rows::RowsRequest;
+use crate::saved;
+use crate::{DataError, Format, HeldOut, SplitChoice, Table, find_card};
 
 /// The share of train that becomes a split which the files do not have.
 const SHARE: f64 = 0.1;
@@ -34,34 +36,132 @@ pub struct SplitTables {
 /// [`DataError::NoTrainingFiles`] for a folder of something else; [`DataError::SplitFile`] for a
 /// split of which one file would be passed over; as the readers.
 pub fn read_local(path: &Path, wanted: &[&str]) -> Result<(SplitTables, HeldOut), DataError> {
-    read_splits(path, &Wanted { needed: wanted.to_vec(), if_there: Vec::new() })
+    let wanted = Wanted { needed: wanted.to_vec(), if_there: Vec::new() };
+    read_splits(&path.to_string_lossy(), &wanted, &SplitChoice::default())
 }
 
-/// [`read_local`], with columns that are read where files have them.
-pub(crate) fn read_splits(path: &Path, wanted: &Wanted<'_>) -> Result<(SplitTables, HeldOut), DataError> {
-    let tables = if path.is_dir() {
+/// [`read_local`], also of a pattern, with columns that are read where files have them and splits as they are asked for.
+pub(crate) fn read_splits(
+    name: &str,
+    wanted: &Wanted<'_>,
+    choice: &SplitChoice,
+) -> Result<(SplitTables, HeldOut), DataError> {
+    let path = Path::new(name);
+    let mut tables = if path.is_dir() {
         read_folder(path, wanted)?
     } else {
-        if !path.exists() {
-            return Err(DataError::NoFile { path: path.to_path_buf() });
-        }
-        SplitTables {
-            train: vec![Format::of_file(path)?.read_wanted(path, wanted)?],
-            ..SplitTables::default()
-        }
+        SplitTables { train: read_files(name, wanted)?, ..SplitTables::default() }
     };
-    let share = |files: &[Table]| if files.is_empty() { SHARE } else { 0.0 };
-    let held_out = HeldOut { test: share(&tables.test), validation: share(&tables.validation) };
+    for (split, named) in
+        [(&mut tables.validation, &choice.validation_file), (&mut tables.test, &choice.test_file)]
+    {
+        if let Some(file) = named {
+            *split = read_files(file, wanted)?;
+        }
+    }
+    let held_out = choice.held_out(name, &tables, HeldOut { test: SHARE, validation: SHARE })?;
     Ok((tables, held_out))
+}
+
+/// The tables of a file or of the files of a pattern, which have one format.
+pub(crate) fn read_files(name: &str, wanted: &Wanted<'_>) -> Result<Vec<Table>, DataError> {
+    let files = files_of(name)?;
+    refuse_other_splits(name, &files)?;
+    let mut formats: Vec<(PathBuf, Format)> = Vec::new();
+    for file in files {
+        if saved::is_saved(&file) {
+            formats.extend(saved::files(&file)?.into_iter().map(|file| (file, Format::Arrow)));
+            continue;
+        }
+        let format = if file.is_dir() { Format::Folder } else { Format::of_file(&file)? };
+        refuse_other_format(&formats, &file, format)?;
+        formats.push((file, format));
+    }
+    formats.iter().map(|(file, format)| format.read_wanted(file, wanted)).collect()
+}
+
+/// Whether a name stands for all files that fit it.
+pub(crate) fn is_pattern(name: &str) -> bool {
+    !Path::new(name).exists() && name.contains(['*', '?', '['])
+}
+
+/// The file or folder of that name, or the files that fit a pattern, in the order of their names.
+///
+/// # Errors
+/// [`DataError::NoFile`], [`DataError::Pattern`] where no file fits.
+pub(crate) fn files_of(name: &str) -> Result<Vec<PathBuf>, DataError> {
+    let path = PathBuf::from(name);
+    if !is_pattern(name) {
+        return if path.exists() { Ok(vec![path]) } else { Err(DataError::NoFile { path }) };
+    }
+    let failed = |reason: String| DataError::Pattern { pattern: name.to_string(), reason };
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+    let found = glob::glob_with(name, options).map_err(|error| failed(format!("not a pattern ({error})")))?;
+    let found = found.map(|entry| {
+        entry.map_err(|error| DataError::Io { path: error.path().to_path_buf(), source: error.into() })
+    });
+    let mut files = found.collect::<Result<Vec<PathBuf>, DataError>>()?;
+    files.retain(|file| file.is_file());
+    files.sort();
+    match files.is_empty() {
+        true => Err(failed("no file fits this pattern; check it, and where it begins".into())),
+        false => Ok(files),
+    }
+}
+
+/// Refuses a pattern that fits files of train and of other splits: all of them would be trained on.
+fn refuse_other_splits(pattern: &str, files: &[PathBuf]) -> Result<(), DataError> {
+    let of = |names: &[&str]| files.iter().find(|file| is_of_split(file, names));
+    let other = of(VALIDATION).or_else(|| of(TEST));
+    match (of(TRAIN), other) {
+        (Some(train), Some(other)) => Err(DataError::Pattern {
+            pattern: pattern.to_string(),
+            reason: format!(
+                "it fits {} and {}, files of different splits; name their folder, or give each split a pattern of its own",
+                train.display(),
+                other.display()
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The local files and folders that a dataset is read from; none of a card whose files come from a source.
+///
+/// # Errors
+/// [`DataError::Card`], [`DataError::Pattern`].
+pub fn local_paths(request: &RowsRequest) -> Result<Vec<PathBuf>, DataError> {
+    let name = &request.name_or_path;
+    let mut paths = match find_card(name, &request.card_directories) {
+        Ok(card) => card.local_paths()?,
+        // What is not there is refused when it is read.
+        Err(DataError::UnknownDataset { .. }) if !Path::new(name).exists() && !is_pattern(name) => Vec::new(),
+        Err(DataError::UnknownDataset { .. }) => files_of(name)?,
+        Err(error) => return Err(error),
+    };
+    let SplitChoice { validation_file, test_file, .. } = &request.splits;
+    for file in [validation_file, test_file].into_iter().flatten() {
+        paths.extend(files_of(file)?);
+    }
+    Ok(paths)
 }
 
 /// The first of the files to train on, with its format: what tells which columns a dataset has.
 ///
 /// # Errors
 /// As [`read_local`].
-pub(crate) fn first_file(path: &Path) -> Result<(PathBuf, Format), DataError> {
+pub(crate) fn first_file(name: &str) -> Result<(PathBuf, Format), DataError> {
+    let path = Path::new(name);
     if !path.is_dir() {
-        return Ok((path.to_path_buf(), Format::of_file(path)?));
+        let first = files_of(name)?.swap_remove(0);
+        let format = Format::of_file(&first)?;
+        return Ok((first, format));
+    }
+    if saved::is_saved(path) {
+        let splits = saved::splits(path)?;
+        let first = splits.iter().find(|(name, _)| TRAIN.contains(&name.as_str()));
+        let first = first.and_then(|(_, files)| files.first().cloned());
+        return first.map(|file| (file, Format::Arrow)).ok_or_else(|| no_saved_split(path, &splits));
     }
     let entries = sorted_entries(path)?;
     let first = split_files(&entries, TRAIN)?.into_iter().next();
@@ -74,7 +174,42 @@ fn no_training_files(path: &Path, entries: &[PathBuf]) -> DataError {
     DataError::NoTrainingFiles { path: path.to_path_buf(), found }
 }
 
+/// Reads the splits of a folder that `save_to_disk` wrote; the names of others are in the report of the first file.
+fn read_saved(path: &Path, wanted: &Wanted<'_>) -> Result<SplitTables, DataError> {
+    let mut tables = SplitTables::default();
+    let (splits, mut left_out) = (saved::splits(path)?, Vec::new());
+    for (name, files) in &splits {
+        let split = match name.as_str() {
+            name if TRAIN.contains(&name) => &mut tables.train,
+            name if VALIDATION.contains(&name) => &mut tables.validation,
+            name if TEST.contains(&name) => &mut tables.test,
+            _ => {
+                left_out.push(format!("{name}/"));
+                continue;
+            }
+        };
+        for file in files {
+            split.push(Format::Arrow.read_wanted(file, wanted)?);
+        }
+    }
+    match tables.train.first_mut() {
+        Some(first) => left_out.into_iter().for_each(|name| first.report.left_out.add(name)),
+        None => return Err(no_saved_split(path, &splits)),
+    }
+    Ok(tables)
+}
+
+fn no_saved_split(path: &Path, splits: &[(String, Vec<PathBuf>)]) -> DataError {
+    DataError::NoTrainingFiles {
+        path: path.to_path_buf(),
+        found: splits.iter().map(|(name, _)| name.clone()).collect(),
+    }
+}
+
 fn read_folder(path: &Path, wanted: &Wanted<'_>) -> Result<SplitTables, DataError> {
+    if saved::is_saved(path) {
+        return read_saved(path, wanted);
+    }
     let entries = sorted_entries(path)?;
     let read = |names| -> Result<Vec<Table>, DataError> {
         split_files(&entries, names)?.iter().map(|(file, format)| format.read_wanted(file, wanted)).collect()
@@ -100,16 +235,24 @@ fn split_files(entries: &[PathBuf], names: &[&str]) -> Result<Vec<(PathBuf, Form
                 Err(_) => None,
             }
         };
-        if let (Some(format), Some((first, other))) = (format, files.first())
-            && format != *other
-        {
-            let reason =
-                format!("{} is of the same split in another format; keep one of them", first.display());
-            return Err(DataError::SplitFile { path: entry.clone(), reason });
+        if let Some(format) = format {
+            refuse_other_format(&files, entry, format)?;
         }
         files.extend(format.map(|format| (entry.clone(), format)));
     }
     Ok(files)
+}
+
+/// Refuses a file whose format is not that of the files of its split before it.
+fn refuse_other_format(before: &[(PathBuf, Format)], file: &Path, format: Format) -> Result<(), DataError> {
+    match before.first() {
+        Some((first, other)) if format != *other => {
+            let reason =
+                format!("{} is of the same split in another format; keep one of them", first.display());
+            Err(DataError::SplitFile { path: file.to_path_buf(), reason })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the entry is called like a split or a shard of it: `train.csv`, `train-0.csv`, `train/`;

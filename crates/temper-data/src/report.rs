@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::readers::FileReport;
 use crate::{DatasetRows, EncodedSet, UnreadableRow};
+use crate::{SplitSource, readers::FileReport};
 
 /// Files that are told one by one.
 const FILES: usize = 8;
@@ -15,6 +15,9 @@ const FILES: usize = 8;
 pub struct SplitReport {
     /// train, validation or test.
     pub split: &'static str,
+    /// Where validation and test come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SplitSource>,
     /// Examples.
     pub examples: usize,
     /// How often each label occurs, in the order of the ids; empty where there are no labels.
@@ -60,6 +63,7 @@ impl SplitReport {
         let rank = (items * 95).div_ceil(100);
         Self {
             split,
+            source: None,
             examples,
             label_counts: label_names.iter().cloned().zip(labels.iter().copied()).collect(),
             truncated_examples: set.truncated_examples,
@@ -110,12 +114,30 @@ impl DataReport {
             unreadable: data.unreadable.clone(),
             files: data.files.clone(),
             notices: data.notices.clone(),
-            splits: ["train", "validation", "test"]
-                .into_iter()
-                .zip(splits)
-                .map(|(split, content)| SplitReport::new(split, label_names, content))
-                .collect(),
+            splits: [
+                ("train", None),
+                ("validation", Some(data.validation_source.clone())),
+                ("test", Some(data.test_source.clone())),
+            ]
+            .into_iter()
+            .zip(splits)
+            .map(|((split, source), content)| SplitReport {
+                source,
+                ..SplitReport::new(split, label_names, content)
+            })
+            .collect(),
         }
+    }
+
+    /// Where validation and test come from, and how large they are, in words.
+    pub fn sources_in_words(&self) -> String {
+        let words = |report: &SplitReport| {
+            let SplitReport { split, examples, .. } = report;
+            let SplitSource { origin, examples_before_limit: all } = report.source.as_ref()?;
+            let of_all = if all > examples { format!(" of {all}") } else { String::new() };
+            Some(format!("{split}: {}, {examples}{of_all} examples", origin.in_words(split)))
+        };
+        self.splits.iter().filter_map(words).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -182,7 +204,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::{Encoded, Format};
+    use crate::{Encoded, Format, SplitOrigin};
+
+    fn source(origin: SplitOrigin, examples_before_limit: usize) -> SplitSource {
+        SplitSource { origin, examples_before_limit }
+    }
 
     fn report() -> DataReport {
         let item = |length: usize, tokens_lost| Encoded {
@@ -199,6 +225,11 @@ mod tests {
             train: vec![(); 4],
             validation: vec![()],
             test: vec![()],
+            validation_source: source(
+                SplitOrigin::HeldOut { share: 0.1, hash_of: "text", stratified: false },
+                5,
+            ),
+            test_source: source(SplitOrigin::Own, 1),
             full_train_rows: 9,
             leaked: 2,
             unlabelled: 3,
@@ -245,7 +276,14 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} not in: {text}");
         }
+        assert_eq!(
+            report().sources_in_words(),
+            "validation: 10 % of train by a hash of the text, 1 of 5 examples; \
+             test: the dataset's own test split, 1 examples"
+        );
         let json = serde_json::to_value(report()).unwrap();
+        assert_eq!(json["splits"][0]["source"], serde_json::Value::Null);
+        assert_eq!(json["splits"][2]["source"]["from"], "own");
         assert_eq!(json["splits"][0]["label_counts"][1][1], 3);
         assert_eq!(json["leaked"], 2);
         assert_eq!(json["files"][0]["format"], "csv");

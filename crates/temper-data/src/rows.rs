@@ -10,7 +10,9 @@ use temper_hub::{Hub, Resolved};
 use crate::dataset::{DatasetTables, load_tables};
 use crate::readers::FileReport;
 use crate::split::{Place, drop_leaked, keep_subset};
-use crate::{ColumnChoice, DataError, DatasetCard, HeldOut, Table, Task};
+use crate::{
+    ColumnChoice, DataError, DatasetCard, HeldOut, SplitChoice, SplitOrigin, SplitSource, Table, Task,
+};
 
 /// What to do where the files leave a split empty.
 const MORE_FILES: &str = "give it files of its own, or more rows to hold out from";
@@ -27,6 +29,14 @@ pub trait Record {
     fn group(&self) -> Cow<'_, str> {
         self.key()
     }
+
+    /// What the group is, in a word for people.
+    const GROUP: &'static str = "text";
+
+    /// Its one label, for stratified splits; `None` for what has no label, several or numbers.
+    fn label(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What to load for any task.
@@ -38,6 +48,8 @@ pub struct RowsRequest {
     pub card_directories: Vec<PathBuf>,
     /// Columns by role, where the user or a training names them.
     pub columns: ColumnChoice,
+    /// Where validation and test come from, where the user says so.
+    pub splits: SplitChoice,
     /// Decides which rows a subset keeps.
     pub seed: u64,
     /// At most this many training rows.
@@ -67,6 +79,10 @@ pub struct DatasetRows<R> {
     pub validation: Vec<R>,
     /// To report.
     pub test: Vec<R>,
+    /// Where the validation split comes from.
+    pub validation_source: SplitSource,
+    /// Where the test split comes from.
+    pub test_source: SplitSource,
     /// Training rows before the subset.
     pub full_train_rows: usize,
     /// Rows of train and validation dropped because their text also stands in test.
@@ -228,8 +244,7 @@ pub fn load_rows<T: TableReader>(
     task: Task,
     reader: impl FnOnce(&DatasetTables) -> Result<T, DataError>,
 ) -> Result<(DatasetRows<T::Record>, T), DataError> {
-    let (name, cards) = (&request.name_or_path, &request.card_directories);
-    let dataset = load_tables(hub, name, cards, task, &request.columns)?;
+    let dataset = load_tables(hub, request, task)?;
     rows_of(dataset, request, reader)
 }
 
@@ -259,7 +274,18 @@ pub(crate) fn place_rows<T: TableReader>(
     dataset: DatasetTables,
     reader: &mut T,
 ) -> Result<DatasetRows<T::Record>, DataError> {
+    let DatasetTables { held_out, splits, .. } = &dataset;
+    let held_out_of = |share: f64| {
+        let hash_of = <T::Record as Record>::GROUP;
+        (share > 0.0).then_some(SplitOrigin::HeldOut { share, hash_of, stratified: splits.stratify })
+    };
+    let source = |named: &Option<String>, share: f64| SplitSource {
+        origin: SplitOrigin::of(named.as_ref(), held_out_of(share)),
+        examples_before_limit: 0,
+    };
     let mut rows = DatasetRows {
+        validation_source: source(&splits.validation_file, held_out.validation),
+        test_source: source(&splits.test_file, held_out.test),
         name: dataset.name,
         card: dataset.card,
         resolved: dataset.resolved,
@@ -272,13 +298,35 @@ pub(crate) fn place_rows<T: TableReader>(
         unlabelled: 0,
         unreadable: Vec::new(),
         files: Vec::new(),
-        notices: Vec::new(),
+        notices: dataset.notices,
     };
     rows.validation = rows.read_split(dataset.tables.validation, "validation", reader)?;
     rows.test = rows.read_split(dataset.tables.test, "test", reader)?;
     let train = rows.read_split(dataset.tables.train, "train", reader)?;
-    rows.hold_out(train, dataset.held_out);
+    let (held_out, stratify) = (dataset.held_out, dataset.splits.stratify);
+    let places = if stratify {
+        stratified_places(&rows.name, &train, held_out)?
+    } else {
+        train.iter().map(|row| held_out.place(&row.group())).collect()
+    };
+    rows.hold_out(train, &places);
     Ok(rows)
+}
+
+/// Where rows go such that each split has the same share of each label.
+fn stratified_places<R: Record>(
+    dataset: &str,
+    train: &[R],
+    held_out: HeldOut,
+) -> Result<Vec<Place>, DataError> {
+    let labelled = |row| R::label(row).map(|label| (R::group(row), label));
+    let labelled: Option<Vec<_>> = train.iter().map(labelled).collect();
+    let labelled = labelled.ok_or_else(|| DataError::Splits {
+        dataset: dataset.to_string(),
+        reason: "--stratify is for examples with one label each, and these have none, several or numbers; leave it out"
+            .into(),
+    })?;
+    Ok(held_out.stratified(&labelled))
 }
 
 impl<R: Record> DatasetRows<R> {
@@ -304,6 +352,8 @@ impl<R: Record> DatasetRows<R> {
     pub(crate) fn settle<T: TableReader<Record = R>>(&mut self, reader: &T) -> Result<(), DataError> {
         self.remove_leaks();
         self.full_train_rows = self.train.len();
+        self.validation_source.examples_before_limit = self.validation.len();
+        self.test_source.examples_before_limit = self.test.len();
         self.check_not_empty(MORE_FILES)?;
         reader.check(self)
     }
@@ -319,6 +369,8 @@ impl<R: Record> DatasetRows<R> {
             card: self.card,
             resolved: self.resolved,
             columns: self.columns,
+            validation_source: self.validation_source,
+            test_source: self.test_source,
             full_train_rows: self.full_train_rows,
             leaked: self.leaked,
             unlabelled: self.unlabelled,
@@ -328,9 +380,9 @@ impl<R: Record> DatasetRows<R> {
         }
     }
 
-    fn hold_out(&mut self, train: Vec<R>, held_out: HeldOut) {
-        for row in train {
-            match held_out.place(&row.group()) {
+    fn hold_out(&mut self, train: Vec<R>, places: &[Place]) {
+        for (row, place) in train.into_iter().zip(places) {
+            match place {
                 Place::Train => self.train.push(row),
                 Place::Validation => self.validation.push(row),
                 Place::Test => self.test.push(row),

@@ -2,7 +2,7 @@
 //! every machine and every language agrees.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -55,6 +55,50 @@ impl HeldOut {
         } else {
             Place::Train
         }
+    }
+}
+
+impl HeldOut {
+    /// The places of rows, such that each split has the same share of each label: of a label's texts, those with the
+    /// lowest hashes are the test, the next ones the validation split, each of so many rows as its share is, rounded.
+    ///
+    /// A row is its text and its label. Identical texts share a place; what counts is the label of the first.
+    pub(crate) fn stratified(&self, rows: &[(Cow<'_, str>, usize)]) -> Vec<Place> {
+        struct Group<'a> {
+            hash: f64,
+            text: &'a str,
+            rows: usize,
+        }
+        let mut found: HashMap<&str, (usize, usize)> = HashMap::new();
+        let mut labels: BTreeMap<usize, Vec<Group<'_>>> = BTreeMap::new();
+        for (text, label) in rows {
+            let (label, index) = *found.entry(text).or_insert_with(|| {
+                let groups = labels.entry(*label).or_default();
+                groups.push(Group { hash: unit_hash(text), text, rows: 0 });
+                (*label, groups.len() - 1)
+            });
+            if let Some(group) = labels.get_mut(&label).and_then(|groups| groups.get_mut(index)) {
+                group.rows += 1;
+            }
+        }
+        let mut places: HashMap<&str, Place> = HashMap::new();
+        for groups in labels.values_mut() {
+            groups.sort_by(|one, other| one.hash.total_cmp(&other.hash).then(one.text.cmp(other.text)));
+            let total: usize = groups.iter().map(|group| group.rows).sum();
+            let count = |share: f64| (share * total as f64).round() as usize;
+            let (test, both) = (count(self.test), count(self.test) + count(self.validation));
+            let mut before = 0;
+            for group in groups {
+                let place = match before {
+                    rows if rows < test => Place::Test,
+                    rows if rows < both => Place::Validation,
+                    _ => Place::Train,
+                };
+                places.insert(group.text, place);
+                before += group.rows;
+            }
+        }
+        rows.iter().map(|(text, _)| places.get(&**text).copied().unwrap_or(Place::Train)).collect()
     }
 }
 
@@ -118,6 +162,42 @@ mod tests {
         };
         assert_eq!(with_place(Place::Test), [12, 13, 19, 20, 26, 30]);
         assert_eq!(with_place(Place::Validation), [6, 14, 17, 28, 34]);
+    }
+
+    /// Computed by Python: of the texts of each label, sorted by `(hash, text)`, the first `round(0.2 * n)` are the
+    /// test, the next `round(0.1 * n)` the validation split.
+    #[test]
+    fn stratified_places_have_the_share_of_each_label() {
+        let held_out = HeldOut { test: 0.2, validation: 0.1 };
+        let texts: Vec<String> = (0..60).map(|i| format!("text {i}")).collect();
+        // 50 rows of label 0, ten of label 1.
+        let rows: Vec<(Cow<'_, str>, usize)> =
+            texts.iter().enumerate().map(|(i, text)| (Cow::from(text), usize::from(i % 6 == 5))).collect();
+        let places = held_out.stratified(&rows);
+        let with = |place: Place, label: usize| -> Vec<usize> {
+            (0..60).filter(|&i| places[i] == place && rows[i].1 == label).collect()
+        };
+        assert_eq!(with(Place::Test, 0), [6, 12, 13, 19, 20, 26, 28, 30, 34, 43]);
+        assert_eq!(with(Place::Test, 1), [17, 47]);
+        assert_eq!(with(Place::Validation, 0), [7, 14, 21, 39, 57]);
+        assert_eq!(with(Place::Validation, 1), [41]);
+        // The order of rows does not matter.
+        let reversed: Vec<_> = rows.iter().rev().cloned().collect();
+        let backwards: Vec<Place> = held_out.stratified(&reversed).into_iter().rev().collect();
+        assert_eq!(backwards, places);
+    }
+
+    #[test]
+    fn identical_texts_share_a_stratified_place() {
+        let held_out = HeldOut { test: 0.5, validation: 0.0 };
+        let rows: Vec<(Cow<'_, str>, usize)> = ["a", "b", "a", "c", "a", "b"]
+            .into_iter()
+            .enumerate()
+            .map(|(i, text)| (Cow::from(text), i % 2))
+            .collect();
+        let places = held_out.stratified(&rows);
+        assert_eq!((places[0], places[1]), (places[2], places[5]));
+        assert_eq!(places[0], places[4]);
     }
 
     #[test]

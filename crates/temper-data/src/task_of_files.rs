@@ -1,7 +1,5 @@
 //! The task of files that no card describes, told by their columns.
 
-use std::path::Path;
-
 use crate::columns::{ColumnChoice, Columns};
 use crate::local::first_file;
 use crate::readers::Wanted;
@@ -16,10 +14,10 @@ const BY_COLUMNS: [Task; 5] = [
     Task::LanguageModeling,
 ];
 
-/// The first task for which a file, or the first training file of a folder, has the columns: under the names of
+/// The first task for which a file, or the first training file of a folder or a pattern, has the columns: under the names of
 /// `choice`, else under their usual ones. `None` where no task has, or where nothing can be read.
-pub fn task_of_files(path: &Path, choice: &ColumnChoice) -> Option<Task> {
-    let (file, format) = first_file(path).ok()?;
+pub fn task_of_files(name_or_path: &str, choice: &ColumnChoice) -> Option<Task> {
+    let (file, format) = first_file(name_or_path).ok()?;
     let fits = |task: &Task| {
         let open = |wanted: &Wanted<'_>| -> Result<(), DataError> {
             format.open(&file, &wanted.needed)?.check_columns()
@@ -40,7 +38,7 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let asked = asked.iter().map(|(role, name)| (role.to_string(), name.to_string())).collect();
         let whole = if name.contains('/') { path.parent().unwrap() } else { &path };
-        task_of_files(whole, &ColumnChoice { asked, ..ColumnChoice::default() })
+        task_of_files(&whole.to_string_lossy(), &ColumnChoice { asked, ..ColumnChoice::default() })
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct TextPair {
 }
 
 impl Record for TextPair {
+    const GROUP: &'static str = "source";
+
     /// Both texts with a TAB between.
     fn key(&self) -> Cow<'_, str> {
         format!("{}\t{}", self.source, self.target).into()

@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use crate::readers::{FileReport, Row, RowReader};
-use crate::{DataError, Format, TextInput};
+use crate::{DataError, Format, TextInput, Value};
 
 /// A text without a label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UnlabelledText {
-    /// The text.
+    /// The text; of a list of words, these with a space between.
     pub text: String,
+    /// The words, where the column holds a list of them.
+    pub words: Option<Vec<String>>,
     /// The second text of a pair.
     pub pair: Option<String>,
+    /// The cells of the columns that are kept, in the order in which these were asked for.
+    pub kept: Vec<Value>,
     /// The row in its file, from 1.
     pub row: usize,
 }
@@ -29,6 +33,7 @@ pub struct UnlabelledTexts {
     file: PathBuf,
     text: String,
     pair: Option<String>,
+    kept: Vec<String>,
     is_empty: bool,
     ended: bool,
 }
@@ -52,12 +57,32 @@ impl UnlabelledTexts {
             };
         };
         self.is_empty = false;
-        let text = cells[0].to_text(&self.file, number, &self.text)?;
+        let mut cells = cells.into_iter();
+        let mut next = || cells.next().unwrap_or_default();
+        let first = next();
+        let words = words(&first);
+        let text = match &words {
+            Some(words) => words.join(" "),
+            None => first.to_text(&self.file, number, &self.text)?,
+        };
         let pair = match &self.pair {
-            Some(name) => Some(cells[1].to_text(&self.file, number, name)?),
+            Some(name) => Some(next().to_text(&self.file, number, name)?),
             None => None,
         };
-        Ok(Some(UnlabelledText { text, pair, row: number }))
+        let kept = self.kept.iter().map(|name| self.kept_cell(name, next(), number));
+        let kept = kept.collect::<Result<_, _>>()?;
+        Ok(Some(UnlabelledText { text, words, pair, kept, row: number }))
+    }
+
+    /// A cell that is kept, unless nothing could be written of it.
+    fn kept_cell(&self, name: &str, cell: Value, row: usize) -> Result<Value, DataError> {
+        match cell {
+            Value::Other(kind) => {
+                let reason = format!("column `{name}` holds {kind}, which cannot be kept");
+                Err(DataError::broken(&self.file, Some(row), reason))
+            }
+            cell => Ok(cell),
+        }
     }
 }
 
@@ -74,8 +99,15 @@ impl Iterator for UnlabelledTexts {
     }
 }
 
+/// The words of a cell that is a list of them.
+fn words(cell: &Value) -> Option<Vec<String>> {
+    let Value::List(items) = cell else { return None };
+    items.iter().map(|item| item.as_text().map(String::from)).collect()
+}
+
 /// Opens a .txt file (a text a line, empty lines left out) or a column of a csv, tsv, jsonl or
-/// parquet file (`text`, unless another is named). Memory holds a row, not the file.
+/// parquet file (`text`, unless another is named). Memory holds a row, not the file. The cells of the columns
+/// `kept` come with each text.
 ///
 /// # Errors
 /// Here: [`DataError::UnknownFormat`], [`DataError::MissingColumn`] and those of opening a file.
@@ -85,9 +117,11 @@ pub fn stream_unlabelled(
     path: &Path,
     text_column: Option<&str>,
     text_pair_column: Option<&str>,
+    kept: &[String],
 ) -> Result<UnlabelledTexts, DataError> {
     let text = text_column.unwrap_or("text");
-    let wanted: Vec<&str> = std::iter::once(text).chain(text_pair_column).collect();
+    let kept_names = kept.iter().map(String::as_str);
+    let wanted: Vec<&str> = std::iter::once(text).chain(text_pair_column).chain(kept_names).collect();
     let reader = Format::of_file(path)?.open(path, &wanted)?;
     reader.check_columns()?;
     Ok(UnlabelledTexts {
@@ -95,6 +129,7 @@ pub fn stream_unlabelled(
         file: path.to_path_buf(),
         text: text.to_string(),
         pair: text_pair_column.map(String::from),
+        kept: kept.to_vec(),
         is_empty: true,
         ended: false,
     })
@@ -109,7 +144,7 @@ pub fn read_unlabelled(
     text_column: Option<&str>,
     text_pair_column: Option<&str>,
 ) -> Result<Vec<UnlabelledText>, DataError> {
-    stream_unlabelled(path, text_column, text_pair_column)?.collect()
+    stream_unlabelled(path, text_column, text_pair_column, &[])?.collect()
 }
 
 #[cfg(test)]
@@ -162,7 +197,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, "text,x\na,1\nb\nc,3\n").unwrap();
-        let mut texts = stream_unlabelled(&path, None, None).unwrap();
+        let mut texts = stream_unlabelled(&path, None, None, &[]).unwrap();
         assert_eq!(texts.next().unwrap().unwrap().text, "a");
         assert!(matches!(texts.next(), Some(Err(DataError::RaggedRow { row: 2, .. }))));
         assert!(texts.next().is_none());
@@ -173,7 +208,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
         std::fs::write(&path, "{\"body\": \"a\"}\n{\"text\": \"b\"}\n").unwrap();
-        let error = stream_unlabelled(&path, None, None).err().unwrap();
+        let error = stream_unlabelled(&path, None, None, &[]).err().unwrap();
         assert!(matches!(error, DataError::MissingColumn { .. }), "{error}");
     }
 
@@ -182,8 +217,36 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, "text,id\na,1\n\"b,2\nc,3\nd,4\ne 27\",5\n").unwrap();
-        let mut texts = stream_unlabelled(&path, None, None).unwrap();
+        let mut texts = stream_unlabelled(&path, None, None, &[]).unwrap();
         assert_eq!(texts.by_ref().count(), 2);
         assert!(texts.notice().unwrap().contains("lines 3 to 6"), "{:?}", texts.notice());
+    }
+
+    #[test]
+    fn kept_columns_come_with_their_texts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(
+            &path,
+            "{\"id\": 7, \"text\": \"a\", \"by\": \"Ada\"}\n{\"id\": 8, \"text\": \"b\"}\n",
+        )
+        .unwrap();
+        let kept = ["by", "id", "text"].map(String::from);
+        let texts: Vec<_> =
+            stream_unlabelled(&path, None, None, &kept).unwrap().map(Result::unwrap).collect();
+        let text = |text: &str| Value::Text(text.into());
+        assert_eq!(texts[0].kept, [text("Ada"), Value::Int(7), text("a")]);
+        assert_eq!(texts[1].kept, [Value::Null, Value::Int(8), text("b")]);
+        let error = stream_unlabelled(&path, None, None, &["idd".to_string()]).err().unwrap();
+        assert!(error.to_string().contains("did you mean `id`"), "{error}");
+    }
+
+    #[test]
+    fn a_list_of_words_is_a_text_with_its_words() {
+        let texts = read("a.jsonl", "{\"tokens\": [\"Don't\", \"go\"]}", Some("tokens")).unwrap();
+        assert_eq!(texts[0].text, "Don't go");
+        assert_eq!(texts[0].words.as_deref(), Some(&["Don't".to_string(), "go".to_string()][..]));
+        let error = read("a.jsonl", "{\"tokens\": [\"a\", 1]}", Some("tokens")).unwrap_err();
+        assert!(matches!(error, DataError::NotText { row: 1, .. }), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! Cards of the user's: the names in them, and the names whose place they take.
 
-use temper_data::{DataError, DatasetCard, Task, find_card, load_tables};
+use temper_data::{DataError, DatasetCard, RowsRequest, Task, find_card, load_tables};
 use temper_hub::{Hub, HubSettings};
 
 const CARD: &str = r#"
@@ -91,10 +91,12 @@ fn who_loads_a_replaced_dataset_is_told() {
         std::fs::write(cards.join(format!("{file}.toml")), CARD).unwrap();
         let tables = load_tables(
             &hub,
-            file,
-            std::slice::from_ref(&cards),
+            &RowsRequest {
+                name_or_path: file.into(),
+                card_directories: vec![cards.clone()],
+                ..RowsRequest::default()
+            },
             Task::TextClassification,
-            &temper_data::ColumnChoice::default(),
         )
         .unwrap();
         tables.resolved.unwrap().notice()

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use temper_data::{
     ColumnChoice, DataError, LabelKind, LabelRequest, LabelledText, LanguageRequest, RowsRequest, Task,
-    TextClassificationData, TextLabel, check_dataset_name, load_language, load_text_classification,
-    unit_hash,
+    TextClassificationData, TextLabel, check_dataset, load_language, load_text_classification, unit_hash,
 };
 use temper_hub::{Hub, HubSettings};
 
@@ -303,7 +302,7 @@ fn a_missing_column_and_a_missing_file_are_named() {
         let root = tempfile::tempdir().unwrap();
         let error = load(&hub(root.path()), &request(path)).unwrap_err();
         assert!(matches!(error, DataError::NoFile { .. }), "{error}");
-        let error = check_dataset_name(path, &[]).unwrap_err();
+        let error = check_dataset(&request(path)).unwrap_err();
         assert!(matches!(error, DataError::NoFile { .. }), "{error}");
     }
 }

@@ -102,7 +102,7 @@ fn read_mutations(name: &str, goods: &[Vec<u8>], seed: u64) -> usize {
 /// The stream gives no more rows than the table, and the same where nothing is wrong.
 fn check_stream(path: &Path, rows: Option<usize>) {
     let texts: Vec<Result<_, DataError>> =
-        stream_unlabelled(path, None, Some("label")).map(Iterator::collect).unwrap_or_default();
+        stream_unlabelled(path, None, Some("label"), &[]).map(Iterator::collect).unwrap_or_default();
     let (good, bad): (Vec<_>, Vec<_>) = texts.into_iter().partition(Result::is_ok);
     assert!(bad.len() <= 1, "nothing follows an error");
     if let Some(rows) = rows {
@@ -157,6 +157,14 @@ fn mutated_files_of_squad_are_answered() {
     let wanted = ["id", "title", "question", "context", "answers", "is_impossible"];
     let refused = read_mutations_of(Format::SquadJson, "a.json", good, &wanted, 6);
     assert!(refused > inputs() / 4 && refused < inputs(), "{refused}");
+}
+
+#[test]
+fn mutated_arrow_files_are_answered() {
+    let good = include_bytes!("fixtures/saved/batches.arrow");
+    let wanted = ["id", "text", "label", "tokens", "tags", "answers", "score", "ok", "day", "bytes"];
+    let refused = read_mutations_of(Format::Arrow, "a.arrow", good, &wanted, 7);
+    assert!(refused > inputs() / 8 && refused < inputs(), "{refused}");
 }
 
 #[test]

@@ -66,9 +66,10 @@ pub enum HubError {
     },
     /// No source could be reached.
     #[error(
-        "{name} cannot be reached{}\n  Connect to the network, or name a mirror folder \
+        "{name} cannot be reached{}{}\n  Connect to the network, or name a mirror folder \
          (--mirror or TEMPER_MIRROR), or give the path of a folder that has the files",
-        listed(tried)
+        listed(tried),
+        folder_here(name)
     )]
     Unreachable {
         /// The name as asked.
@@ -240,6 +241,12 @@ fn did_you_mean(near: &[String]) -> String {
         return String::new();
     }
     format!(" Did you mean {}?", near.join(" or "))
+}
+
+/// Where a folder has the name that was asked for: how to name the folder.
+fn folder_here(name: &str) -> String {
+    let is_folder = !name.contains('/') && std::path::Path::new(name).is_dir();
+    if is_folder { format!("\n  {name} is also a folder here: ./{name} names it") } else { String::new() }
 }
 
 fn listed(tried: &[String]) -> String {

@@ -88,7 +88,8 @@ impl Hub {
             return self.catalogued(name, entry, wanted);
         }
         let path = Path::new(name);
-        if looks_like_a_path(name) || path.is_dir() || (is_gguf(path) && path.is_file()) {
+        if looks_like_a_path(name) || is_in_folder(name) || path.is_dir() || (is_gguf(path) && path.is_file())
+        {
             return from_folder(name, wanted);
         }
         if catalogue().is_not_public(name) {
@@ -371,6 +372,11 @@ fn looks_like_a_path(name: &str) -> bool {
         || name.contains('\\')
         || name.ends_with('/')
         || name.matches('/').count() > 1
+}
+
+/// Whether a name of two parts begins with a folder that is here: `runs/bert-imdb` is not asked for at the Hub.
+fn is_in_folder(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(folder, _)| Path::new(folder).is_dir())
 }
 
 /// A local folder comes before a repository of the same `org/name`, as in transformers.

@@ -107,10 +107,9 @@ impl Resolved {
     /// What to say on stderr when this is a stand-in, or when something of the user's takes the
     /// place of what is built in; `None` when it is the thing itself.
     pub fn notice(&self) -> Option<String> {
-        let notices: Vec<String> = [self.replacement_notice(), self.stand_in_notice(), self.packing_notice()]
-            .into_iter()
-            .flatten()
-            .collect();
+        let notices =
+            [self.replacement_notice(), self.folder_notice(), self.stand_in_notice(), self.packing_notice()];
+        let notices: Vec<String> = notices.into_iter().flatten().collect();
         (!notices.is_empty()).then(|| notices.join("\n"))
     }
 
@@ -137,6 +136,15 @@ impl Resolved {
             "note: {} is a built-in name; the {own} {:?} is used instead of what it stands for.",
             replaced.built_in, replaced.by
         ))
+    }
+
+    /// A name that is known stands for what is known by it, though a folder of that name is here.
+    fn folder_notice(&self) -> Option<String> {
+        let name = &self.name;
+        let is_name = self.kind == RepoKind::Model && self.origin != Origin::Path && !name.contains('/');
+        (is_name && Path::new(name).is_dir()).then(|| {
+            format!("note: {name} is the model {}, not the folder {name} that is here; ./{name} names the folder.", self.id)
+        })
     }
 
     fn stand_in_notice(&self) -> Option<String> {

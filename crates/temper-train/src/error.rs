@@ -318,7 +318,9 @@ fn data_code(error: &DataError) -> u8 {
         | DataError::WrongTask { .. }
         | DataError::MaxLengthTooSmall { .. }
         | DataError::UnknownFormat { .. }
-        | DataError::NoFile { .. } => 2,
+        | DataError::NoFile { .. }
+        | DataError::Pattern { .. }
+        | DataError::Splits { .. } => 2,
         DataError::Io { .. } | DataError::File(_) => 1,
         _ => 3,
     }

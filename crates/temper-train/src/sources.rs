@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use temper_data::RowsRequest;
 use temper_hub::{Hub, HubSettings};
 
 use crate::TrainError;
@@ -143,11 +144,29 @@ pub struct ReadFile {
     pub sha256: String,
 }
 
-/// The files below a path, in the order of their names; none where there is no such path. Hidden ones are no data.
+/// The files of a dataset that are paths, in the order in which they are read; none of a card whose files come from a
+/// source. Of several, each has the path by which it was asked for.
 ///
 /// # Errors
-/// [`TrainError::File`].
-pub(crate) fn files_of(path: &Path) -> Result<Vec<ReadFile>, TrainError> {
+/// [`TrainError::File`]; [`TrainError::Data`] for a pattern that no file fits.
+pub(crate) fn local_files(request: &RowsRequest) -> Result<Vec<ReadFile>, TrainError> {
+    let paths = temper_data::local_paths(request)?;
+    if let [path] = &paths[..] {
+        return files_of(path);
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        let name = |file: String| match path.is_dir() {
+            true => format!("{}/{file}", path.display()),
+            false => path.display().to_string(),
+        };
+        files.extend(files_of(&path)?.into_iter().map(|file| ReadFile { name: name(file.name), ..file }));
+    }
+    Ok(files)
+}
+
+/// The files below a path, in the order of their names; none where there is no such path. Hidden ones are no data.
+fn files_of(path: &Path) -> Result<Vec<ReadFile>, TrainError> {
     if path.is_file() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Ok(vec![ReadFile { name, sha256: temper_files::sha256_of(path)? }]);

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use crate::TrainError;
 
@@ -23,11 +23,28 @@ pub(crate) fn say(text: &str) {
 /// [`TrainError::ReaderGone`] where nobody reads any more; [`TrainError::File`].
 pub(crate) fn print(text: &str) -> Result<(), TrainError> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(clean(text).as_bytes()).and_then(|()| stdout.flush()) {
+    written(stdout.write_all(clean(text).as_bytes()).and_then(|()| stdout.flush()))
+}
+
+fn written(result: std::io::Result<()>) -> Result<(), TrainError> {
+    match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(TrainError::ReaderGone),
         Err(error) => Err(TrainError::file("stdout", error)),
         Ok(()) => Ok(()),
     }
+}
+
+/// Writes data on stdout whose format has no escapes: exactly as it is, unless a terminal reads it.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn print_exactly(text: &str) -> Result<(), TrainError> {
+    let mut stdout = std::io::stdout().lock();
+    if stdout.is_terminal() {
+        drop(stdout);
+        return print(text);
+    }
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
 /// Writes a line on stdout.

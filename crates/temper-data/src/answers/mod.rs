@@ -57,6 +57,8 @@ pub struct Question {
 }
 
 impl Record for Question {
+    const GROUP: &'static str = "context";
+
     /// The question and its context with a TAB between.
     fn key(&self) -> Cow<'_, str> {
         format!("{}\t{}", self.question, self.context).into()

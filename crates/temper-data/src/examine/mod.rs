@@ -95,8 +95,7 @@ pub(crate) fn examine_rows<T>(
 where
     T: TableReader<Record: Examined + Sync> + KnowsLabels,
 {
-    let (name, cards) = (&request.name_or_path, &request.card_directories);
-    let dataset = load_tables(hub, name, cards, task, &request.columns)?;
+    let dataset = load_tables(hub, request, task)?;
     let mut reader = reader(&dataset)?;
     let mut placing = Placing::new(&mut reader);
     let data = place_rows(dataset, &mut placing)?;

@@ -18,6 +18,12 @@ pub(super) struct Placed<R> {
 }
 
 impl<R: Record> Record for Placed<R> {
+    const GROUP: &'static str = R::GROUP;
+
+    fn label(&self) -> Option<usize> {
+        self.record.label()
+    }
+
     fn key(&self) -> Cow<'_, str> {
         self.record.key()
     }

@@ -90,8 +90,7 @@ pub struct LanguageData {
 /// refuses or that has no answer.
 pub fn load_language(hub: &Hub, request: &LanguageRequest) -> Result<LanguageData, DataError> {
     let rows = &request.rows;
-    let (name, cards) = (&rows.name_or_path, &rows.card_directories);
-    let dataset = load_tables(hub, name, cards, request.task, &rows.columns)?;
+    let dataset = load_tables(hub, rows, request.task)?;
     if running::is_running(&dataset) {
         return Ok(LanguageData { rows: running::split(dataset)?, is_running: true });
     }

@@ -3,7 +3,7 @@
 use super::Document;
 use crate::readers::read_text_file;
 use crate::rows::DatasetRows;
-use crate::{DataError, DatasetTables, Format, Table};
+use crate::{DataError, DatasetTables, Format, HeldOut, SplitOrigin, SplitSource, Table};
 
 /// The share of a text that becomes a split which the files do not have.
 const SHARE: f64 = 0.1;
@@ -23,16 +23,33 @@ pub(super) fn split(dataset: DatasetTables) -> Result<DatasetRows<Document>, Dat
     };
     let (mut train, mut validation, mut test) =
         (read(&tables.train)?, read(&tables.validation)?, read(&tables.test)?);
-    let [cuts_validation, cuts_test] = [validation.is_empty(), test.is_empty()];
+    let splits = &dataset.splits;
+    if splits.stratify {
+        let reason =
+            "--stratify is for examples with labels, and a running text has none; leave it out".into();
+        return Err(DataError::Splits { dataset: dataset.name, reason });
+    }
+    let share = |files: &[Document], asked: f64| match (files.is_empty(), asked > 0.0) {
+        (false, _) => 0.0,
+        (true, true) => asked,
+        (true, false) => SHARE,
+    };
+    let HeldOut { test: of_test, validation: of_validation } = dataset.held_out;
+    let (of_test, of_validation) = (share(&test, of_test), share(&validation, of_validation));
     for document in &mut train {
-        if cuts_test {
-            test.push(cut_off_end(document, SHARE));
+        if of_test > 0.0 {
+            test.push(cut_off_end(document, of_test));
         }
-        if cuts_validation {
-            let rest = if cuts_test { SHARE / (1.0 - SHARE) } else { SHARE };
-            validation.push(cut_off_end(document, rest));
+        if of_validation > 0.0 {
+            validation.push(cut_off_end(document, of_validation / (1.0 - of_test)));
         }
     }
+    let source = |named: Option<&String>, share: f64, texts: &[Document]| SplitSource {
+        origin: SplitOrigin::of(named, (share > 0.0).then_some(SplitOrigin::End { share })),
+        examples_before_limit: texts.len(),
+    };
+    let validation_source = source(splits.validation_file.as_ref(), of_validation, &validation);
+    let test_source = source(splits.test_file.as_ref(), of_test, &test);
     let empty = [("train", &train), ("validation", &validation), ("test", &test)];
     if let Some((split, _)) =
         empty.iter().find(|(_, texts)| texts.iter().all(|text| text.text.trim().is_empty()))
@@ -50,11 +67,13 @@ pub(super) fn split(dataset: DatasetTables) -> Result<DatasetRows<Document>, Dat
         train,
         validation,
         test,
+        validation_source,
+        test_source,
         leaked: 0,
         unlabelled: 0,
         unreadable: Vec::new(),
         files: all.map(|table| table.report).collect(),
-        notices: Vec::new(),
+        notices: dataset.notices,
     })
 }
 

@@ -1,8 +1,10 @@
 //! Files to tables, one reader a format. Each gives one row after another.
 
+mod arrow;
 mod compressed;
 mod conll;
 mod delimited;
+mod features;
 pub(crate) mod folder;
 mod jsonl;
 mod lines;
@@ -29,7 +31,7 @@ use crate::{Column, DataError, Table, Value};
 const NAMES: usize = 100;
 
 /// What to do about a file of a kind that nobody knows.
-const USE_ANOTHER: &str = "use a .csv, .tsv, .json, .jsonl, .parquet, .conll or .txt file";
+const USE_ANOTHER: &str = "use a .csv, .tsv, .json, .jsonl, .parquet, .arrow, .conll or .txt file";
 
 /// What to do about a missing column where no task says more.
 const NAME_ANOTHER: &str = "name another with --text-column, --text-pair-column or --label-column";
@@ -40,6 +42,8 @@ const NAME_ANOTHER: &str = "name another with --text-column, --text-pair-column 
 pub enum Format {
     /// Apache Parquet, as the Hugging Face Hub stores datasets.
     Parquet,
+    /// Apache Arrow's stream or file format, as `save_to_disk` of Hugging Face's `datasets` writes it.
+    Arrow,
     /// Comma-separated values with a header line.
     Csv,
     /// TAB-separated values with a header line.
@@ -99,6 +103,7 @@ impl Format {
     pub fn of_path(path: &Path) -> Result<Self, DataError> {
         match ending(path).as_str() {
             "parquet" if !is_compressed(path) => Ok(Self::Parquet),
+            "arrow" if !is_compressed(path) => Ok(Self::Arrow),
             "csv" => Ok(Self::Csv),
             "tsv" => Ok(Self::Tsv),
             "jsonl" | "ndjson" | "json" => Ok(Self::Jsonl),
@@ -123,6 +128,7 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
             Self::Csv => "csv",
             Self::Tsv => "tsv",
             Self::Jsonl => "jsonl",
@@ -141,6 +147,7 @@ impl Format {
     pub fn open(self, path: &Path, wanted: &[&str]) -> Result<Box<dyn RowReader>, DataError> {
         Ok(match self {
             Self::Parquet => Box::new(parquet::ParquetRows::open(path, wanted)?),
+            Self::Arrow => Box::new(arrow::ArrowRows::open(path, wanted)?),
             Self::Csv | Self::Tsv => Box::new(delimited::DelimitedRows::open(path, self, wanted)?),
             Self::Jsonl => Box::new(jsonl::JsonRows::open(path, wanted)?),
             Self::Folder => Box::new(folder::FolderRows::open(path, wanted)?),
@@ -215,7 +222,7 @@ fn remedy(path: &Path) -> &'static str {
             "it is compressed or an archive; unpack it first"
         }
         "xlsx" | "xls" | "ods" => "save the sheet as CSV in UTF-8",
-        "arrow" | "feather" | "pkl" | "pickle" | "db" | "sqlite" => {
+        "feather" | "pkl" | "pickle" | "db" | "sqlite" => {
             "write it as Parquet or CSV, for example with pandas"
         }
         _ => USE_ANOTHER,

@@ -53,7 +53,11 @@ pub fn datasets(args: &DatasetsArgs) -> Result<(), TrainError> {
 /// `name` is what a card is asked for by: that of its file.
 fn listed(name: &str, card: &DatasetCard, sources: &SourceOptions) -> Listed {
     let hub = SourceOptions { offline: true, no_stand_in: true, ..sources.clone() }.hub(true);
-    let is_here = hub.fetch(RepoKind::Dataset, &card.name, &card.source, &card.wanted()).is_ok();
+    let is_here = match card.local_folder() {
+        Some(_) => card.local_paths().is_ok(),
+        None => hub.fetch(RepoKind::Dataset, &card.name, &card.source, &card.wanted()).is_ok(),
+    };
+    let local = card.local_folder().map(|folder| format!("files in {}", folder.display()));
     let of_hub = card.source.hub.as_ref().map(|id| format!("Hub {id}"));
     let package = card.source.package.as_ref().map(|package| format!("Python package {}", package.name));
     let stand_in = card.stand_in.as_ref().map(|name| format!("stand-in {name}"));
@@ -62,7 +66,7 @@ fn listed(name: &str, card: &DatasetCard, sources: &SourceOptions) -> Listed {
         task: card.task.name(),
         title: card.title.clone(),
         licence: card.licence.clone(),
-        sources: of_hub.into_iter().chain(package).chain(stand_in).collect(),
+        sources: local.into_iter().chain(of_hub).chain(package).chain(stand_in).collect(),
         is_here,
     }
 }

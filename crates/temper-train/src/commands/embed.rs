@@ -104,7 +104,7 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     if columns.is_some_and(|columns| columns.contains_key("text_pair")) {
         say("note: the model was trained on pairs of texts; the vectors are of what is given");
     }
-    let texts = args.texts.open(columns, Inputs::TEXTS, Pairs::Asked)?;
+    let texts = args.texts.open(columns, Inputs::TEXTS, Pairs::Asked, &[])?;
     let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
     let bounds = loaded.config.bounds();
     let of_sentences = sentence.as_ref().and_then(|sentence| sentence.max_seq_length);
@@ -229,7 +229,7 @@ impl<B: Backbone> Embedder<'_, B> {
 
     /// The vectors of a window's texts, up to one that is no numbers.
     fn vectors(&self, window: Window) -> (Vec<UnlabelledText>, Vec<Vec<f32>>, Result<(), TrainError>) {
-        let Window { mut texts, encoded } = window;
+        let Window { mut texts, encoded, .. } = window;
         let Recipe { poolings, normalize, .. } = &self.recipe;
         let pooling = Pooled { poolings, skipped: self.skipped };
         let mut embeddings = embeddings(self.backbone, &encoded, &pooling, self.tokens, &self.device);

@@ -1,13 +1,13 @@
 //! `temper evaluate`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::compare::Table;
 use super::{Predictor, compute_on};
 use crate::device::backend::Backend;
 use crate::run::record::ResumedRecord;
 use crate::settings::{Preset, Settings};
-use crate::sources::files_of;
+use crate::sources::local_files;
 use crate::tasks::{self, DecisionOptions, LoadRequest, Scores};
 use crate::terminal::{print, print_line, say};
 use crate::training::{EvaluationLoader, Progress, evaluate as run};
@@ -72,7 +72,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
         }
     };
     let request = with_flags(request, args, &predictor);
-    let dataset_files = files_of(Path::new(&request.dataset))?;
+    let dataset_files = local_files(&request.dataset_request())?;
     let hub = request.sources.hub(args.quiet);
     let splits = tasks::load(&LoadRequest {
         record: Some(predictor.task.record()),

@@ -1,6 +1,8 @@
 //! `temper fetch`.
 
-use temper_data::{ColumnChoice, DataError, find_card, load_tables};
+use std::path::{Path, PathBuf};
+
+use temper_data::{DataError, Format, RowsRequest, find_card, load_tables};
 
 use crate::terminal::{print_line, say};
 use crate::{LocalModel, SourceOptions, TrainError};
@@ -31,11 +33,20 @@ pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
     for name in &args.names {
         let directories = args.sources.card_directories();
         let resolved = match find_card(name, &directories) {
-            Ok(card) => load_tables(&hub, name, &directories, card.task, &ColumnChoice::default())?.resolved,
+            Ok(card) => load_tables(&hub, &dataset(name, directories), card.task)?.resolved,
+            Err(DataError::UnknownDataset { .. }) if Format::of_path(Path::new(name)).is_ok() => {
+                let path = PathBuf::from(name);
+                return Err(TrainError::Usage(match path.exists() {
+                    true => format!(
+                        "{name} is a file that is here already; fetch takes names of models and datasets"
+                    ),
+                    false => DataError::NoFile { path }.to_string(),
+                }));
+            }
             Err(DataError::UnknownDataset { .. }) => Some(LocalModel::find(&hub, name)?.resolved),
             Err(error) => return Err(error.into()),
         };
-        // A card always resolves to files.
+        // The files of a card without a source are here.
         let Some(resolved) = resolved else { continue };
         if let Some(notice) = resolved.notice() {
             say(&notice);
@@ -51,4 +62,8 @@ pub fn fetch(args: &FetchArgs) -> Result<(), TrainError> {
         }
     }
     Ok(())
+}
+
+fn dataset(name: &str, card_directories: Vec<PathBuf>) -> RowsRequest {
+    RowsRequest { name_or_path: name.to_owned(), card_directories, ..RowsRequest::default() }
 }

@@ -1,14 +1,19 @@
 //! `temper predict`.
 
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use indicatif::ProgressBar;
 use temper_data::EncodeSettings;
 
+use super::predicted::{PredictFormat, Rows};
 use super::texts::Pairs;
 use super::windows::{Window, Windows};
 use super::{Predictor, TextOptions, compute_on};
 use crate::device::backend::Backend;
-use crate::tasks::{DecisionOptions, Inputs};
-use crate::terminal::{field, print, say};
-use crate::training::{EvaluationLoader, predict as run};
+use crate::tasks::DecisionOptions;
+use crate::terminal::{print, print_exactly, say};
+use crate::training::{EvaluationLoader, Progress, predict as run};
 use crate::{CutOptions, PrecisionSetting, SourceOptions, TrainError};
 
 /// Label texts or answer questions with a fine-tuned model
@@ -34,13 +39,48 @@ pub struct PredictArgs {
     /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
-    /// One JSON object a text: text, label, probabilities, logits; of models of other kinds labels or values, and
+    /// Columns of --file to copy to the output, such as an id, separated by commas
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub keep: Vec<String>,
+    /// How to write: tsv (the default; TABs and line breaks in texts are escaped), csv, or jsonl, one JSON object a
+    /// text; as the ending of --output says, if it is one of these
+    #[arg(long, value_name = "tsv|csv|jsonl", hide_possible_values = true)]
+    pub format: Option<PredictFormat>,
+    /// The same as --format jsonl: text, label, probabilities, logits; of models of other kinds labels or values, and
     /// the function that made them of the logits; entities; or question, context and the answer with its place
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     pub json: bool,
+    /// The file to write, complete or not at all; stdout by default
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// Where files may come from
     #[command(flatten)]
     pub sources: SourceOptions,
+}
+
+impl PredictArgs {
+    /// As asked, else as the ending of the output says.
+    fn format(&self) -> PredictFormat {
+        let ending = self.output.as_deref().and_then(|path| path.extension()?.to_str());
+        match (self.format, ending) {
+            (Some(format), _) => format,
+            (None, _) if self.json => PredictFormat::Jsonl,
+            (None, Some("csv")) => PredictFormat::Csv,
+            (None, Some("jsonl" | "ndjson")) => PredictFormat::Jsonl,
+            (None, _) => PredictFormat::Tsv,
+        }
+    }
+
+    /// The columns to copy, each once.
+    fn kept(&self) -> Vec<String> {
+        let mut kept: Vec<String> = Vec::new();
+        for name in &self.keep {
+            if !kept.contains(name) {
+                kept.push(name.clone());
+            }
+        }
+        kept
+    }
 }
 
 /// Runs the command.
@@ -52,46 +92,80 @@ pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
     let predictor = Predictor::load(&args.model, &args.sources, on, (&args.cut, &args.decide), false)?;
     let columns = predictor.encoding.columns();
     let inputs = predictor.task.inputs();
-    let texts = args.texts.open(columns, inputs, Pairs::of(columns, inputs))?;
+    let (pairs, kept) = (Pairs::of(columns, inputs), args.kept());
+    let texts = args.texts.open(columns, inputs, pairs, &kept)?;
+    // Predictions on a terminal show how far they are; and a bar would be drawn among them.
+    let shows =
+        Progress::new(false).shows_bars() && (args.output.is_some() || !std::io::stdout().is_terminal());
+    let count = if shows { args.texts.count(columns, inputs, pairs) } else { None };
     // What is spread over windows is not cut.
     let whole = EncodeSettings { max_length: usize::MAX, ..predictor.cut };
     let cut = if predictor.task.is_spread() { whole } else { predictor.cut };
-    let mut windows = Windows::new(texts, &predictor.tokenizer, cut, args.max_tokens_per_batch);
-    let result = windows.by_ref().try_for_each(|window| answer(&predictor, window?, args));
-    if let Some(notice) = windows.notice() {
-        say(&notice);
-    }
-    result
+    let windows = Windows::new(texts, &predictor.tokenizer, cut, args.max_tokens_per_batch);
+    let rows = Rows::new(args.format(), &kept, inputs);
+    Prediction { args, predictor: &predictor, rows, bar: Progress::new(false).predictions(count) }
+        .write(windows)
 }
 
-/// Prints the predictions of a window; those before one that is no number are printed, too.
-fn answer(predictor: &Predictor, window: Window, args: &PredictArgs) -> Result<(), TrainError> {
-    let Window { texts, encoded } = window;
-    let (features, mut predictions) = predictor.task.begin(&texts, encoded, &predictor.encoder())?;
-    let loader = EvaluationLoader::new(features, args.max_tokens_per_batch);
-    let outputs = run(&predictor.model, &loader);
-    let bad = outputs.iter().position(|output| !output.is_finite());
-    let bad = bad.map(|feature| loader.features().examples[feature]);
-    outputs.into_iter().enumerate().for_each(|(feature, output)| predictions.add(feature, output));
-    let mut lines = String::new();
-    for (example, text) in texts.iter().enumerate() {
-        if bad == Some(example) {
-            print(&lines)?;
-            let place = format!("row {}", text.row);
-            return Err(TrainError::not_finite("the model's logits", &place, &text.text));
+/// A prediction on its way.
+struct Prediction<'a> {
+    args: &'a PredictArgs,
+    predictor: &'a Predictor,
+    rows: Rows<'a>,
+    bar: ProgressBar,
+}
+
+impl Prediction<'_> {
+    /// Predicts window by window, on stdout or into a file.
+    fn write(mut self, mut windows: Windows<'_>) -> Result<(), TrainError> {
+        let is_csv = self.args.format() == PredictFormat::Csv;
+        let result = match &self.args.output {
+            None => windows.by_ref().try_for_each(|window| {
+                let (rows, end) = self.answer(window?)?;
+                if is_csv { print_exactly(&rows) } else { print(&rows) }?;
+                end
+            }),
+            Some(path) => temper_files::fill(path, |file| {
+                windows.by_ref().try_for_each(|window| {
+                    let (rows, end) = self.answer(window?)?;
+                    file.write_all(rows.as_bytes()).map_err(|error| TrainError::file(path, error))?;
+                    end
+                })
+            }),
+        };
+        self.bar.finish_and_clear();
+        if let Some(notice) = windows.notice() {
+            say(&notice);
         }
-        let decoded = predictions.decode(example);
-        if args.json {
-            let Inputs { first, second, .. } = predictor.task.inputs();
-            let mut row = serde_json::Map::from_iter([(first.to_owned(), text.text.clone().into())]);
-            row.extend(text.pair.iter().map(|pair| (second.to_owned(), pair.clone().into())));
-            row.extend(decoded.fields);
-            lines += &serde_json::Value::Object(row).to_string();
-        } else {
-            lines += &format!("{}\t{}", decoded.line, field(&text.text));
-            text.pair.iter().for_each(|pair| lines += &format!("\t{}", field(pair)));
-        }
-        lines.push('\n');
+        result
     }
-    print(&lines)
+
+    /// The rows of a window, up to a prediction that is no number.
+    fn answer(&mut self, window: Window) -> Result<(String, Result<(), TrainError>), TrainError> {
+        let Window { texts, blank, encoded } = window;
+        let (features, mut predictions) =
+            self.predictor.task.begin(&texts, encoded, &self.predictor.encoder())?;
+        let loader = EvaluationLoader::new(features, self.args.max_tokens_per_batch);
+        let outputs = run(&self.predictor.model, &loader);
+        let bad = outputs.iter().position(|output| !output.is_finite());
+        let bad = bad.map(|feature| loader.features().examples[feature]);
+        outputs.into_iter().enumerate().for_each(|(feature, output)| predictions.add(feature, output));
+        let lines = texts.len() + blank.len();
+        let (mut rows, mut blank) = (String::new(), blank.into_iter().peekable());
+        for (example, text) in texts.iter().enumerate() {
+            while blank.next_if_eq(&example).is_some() {
+                rows += &self.rows.blank()?;
+            }
+            if bad == Some(example) {
+                let place = format!("row {}", text.row);
+                return Ok((rows, Err(TrainError::not_finite("the model's logits", &place, &text.text))));
+            }
+            rows += &self.rows.text(text, predictions.decode(example))?;
+        }
+        for _ in blank {
+            rows += &self.rows.blank()?;
+        }
+        self.bar.inc(lines as u64);
+        Ok((rows, Ok(())))
+    }
 }

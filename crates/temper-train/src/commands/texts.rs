@@ -63,27 +63,34 @@ impl Pairs {
     }
 }
 
-/// Texts, one at a time.
+/// A line of the input, or a row of a table.
+pub(super) enum Line {
+    Text(UnlabelledText),
+    /// A line without a text.
+    Blank,
+}
+
+/// Lines, one at a time.
 pub(super) enum Texts {
     /// There without waiting.
-    Ready(Box<dyn Iterator<Item = Result<UnlabelledText, TrainError>>>),
+    Ready(Box<dyn Iterator<Item = Result<Line, TrainError>>>),
     /// Lines of stdin as they come.
-    Stdin(Receiver<Result<UnlabelledText, TrainError>>),
+    Stdin(Receiver<Result<Line, TrainError>>),
 }
 
 /// The input of a command.
 pub(super) enum Next {
-    Text(UnlabelledText),
+    Line(Line),
     /// Nothing yet.
     Pause,
     End,
 }
 
 impl Texts {
-    /// The next text; with `wait`, whenever it comes.
+    /// The next line; with `wait`, whenever it comes.
     pub(super) fn next(&mut self, wait: bool) -> Result<Next, TrainError> {
-        let text = match self {
-            Self::Ready(texts) => texts.next(),
+        let line = match self {
+            Self::Ready(lines) => lines.next(),
             Self::Stdin(lines) if wait => lines.recv().ok(),
             Self::Stdin(lines) => match lines.recv_timeout(PAUSE) {
                 Ok(line) => Some(line),
@@ -91,7 +98,7 @@ impl Texts {
                 Err(RecvTimeoutError::Disconnected) => None,
             },
         };
-        Ok(text.transpose()?.map_or(Next::End, Next::Text))
+        Ok(line.transpose()?.map_or(Next::End, Next::Line))
     }
 
     /// Whether texts may come slowly.
@@ -101,16 +108,18 @@ impl Texts {
 }
 
 impl TextOptions {
-    /// Opens the texts for a model that was trained on these columns, or on others that are not known.
+    /// Opens the texts for a model that was trained on these columns, or on others that are not known. The cells of
+    /// the columns `kept` of a file come with its texts.
     ///
     /// # Errors
     /// [`TrainError::Usage`] where the texts are single and should be pairs, or the other way round, as far
-    /// as it shows now; [`TrainError::Data`].
+    /// as it shows now, and where there are no columns to keep; [`TrainError::Data`].
     pub(super) fn open(
         &self,
         columns: Option<&Columns>,
         inputs: Inputs,
         pairs: Pairs,
+        kept: &[String],
     ) -> Result<Texts, TrainError> {
         if pairs == Pairs::Never && (self.text_pair_column.is_some() || !self.text_pair.is_empty()) {
             return Err(TrainError::Usage(
@@ -119,25 +128,59 @@ impl TextOptions {
             ));
         }
         if let Some(file) = &self.file {
-            let mut texts = self.open_file(file, columns, inputs, pairs)?;
-            let texts = std::iter::from_fn(move || {
-                let next = texts.next();
-                if next.is_none() {
-                    texts.notice().iter().for_each(|notice| say(&format!("note: {notice}")));
-                }
-                next.map(|text| text.map_err(TrainError::from))
-            });
-            let is_lines = matches!(Format::of_path(file), Ok(Format::Text)) && pairs == Pairs::Always;
-            let name = file.display().to_string();
-            return Ok(Texts::Ready(match is_lines {
-                true => Box::new(texts.map(move |text| in_two(text?, &name))),
-                false => Box::new(texts),
-            }));
+            if matches!(Format::of_path(file), Ok(Format::Text)) {
+                return self.open_lines(file, pairs, kept);
+            }
+            let texts = noticing(self.open_table(file, (columns, inputs, pairs), kept)?);
+            return Ok(Texts::Ready(Box::new(texts.map(|text| text.map(Line::Text)))));
         }
+        refuse_kept(kept)?;
         if !self.text.is_empty() {
             return self.given(pairs);
         }
         Ok(Texts::Stdin(read_stdin(pairs)))
+    }
+
+    /// How many lines or rows [`Self::open`] will give, as far as they can be read: what a progress bar goes up to.
+    /// `None` where they are not those of a file that can be read twice.
+    pub(super) fn count(&self, columns: Option<&Columns>, inputs: Inputs, pairs: Pairs) -> Option<usize> {
+        let file = self.file.as_deref().filter(|file| file.is_file())?;
+        if matches!(Format::of_path(file), Ok(Format::Text)) {
+            return match self.open_lines(file, pairs, &[]).ok()? {
+                Texts::Ready(lines) => Some(lines.take_while(Result::is_ok).count()),
+                Texts::Stdin(_) => None,
+            };
+        }
+        let texts = self.open_table(file, (columns, inputs, pairs), &[]).ok()?;
+        Some(texts.take_while(Result::is_ok).count())
+    }
+
+    /// The lines of a text file. A row of it is a line, so that gaps between rows are blank lines.
+    fn open_lines(&self, file: &Path, pairs: Pairs, kept: &[String]) -> Result<Texts, TrainError> {
+        refuse_kept(kept)?;
+        let (text, pair) = (self.text_column.as_deref(), self.text_pair_column.as_deref());
+        let mut texts = stream_unlabelled(file, text, pair, &[])?;
+        let name = file.display().to_string();
+        let (mut line, mut pending) = (0, None);
+        Ok(Texts::Ready(Box::new(std::iter::from_fn(move || {
+            if pending.is_none() {
+                pending = texts.next();
+            }
+            let row = match &pending {
+                Some(Ok(text)) => text.row,
+                Some(Err(_)) => line + 1,
+                None => {
+                    let report = texts.report();
+                    report.rows + report.blank_lines + 1
+                }
+            };
+            line += 1;
+            if line < row {
+                return Some(Ok(Line::Blank));
+            }
+            let text = pending.take()?.map_err(TrainError::from);
+            Some(text.and_then(|text| of_pairs(text, pairs, &name)).map(Line::Text))
+        }))))
     }
 
     fn given(&self, pairs: Pairs) -> Result<Texts, TrainError> {
@@ -150,7 +193,12 @@ impl TextOptions {
         }
         let mut seconds = self.text_pair.clone().into_iter();
         let text = |(index, text): (usize, String)| {
-            Ok(UnlabelledText { text, pair: seconds.next(), row: index + 1 })
+            Ok(Line::Text(UnlabelledText {
+                text,
+                pair: seconds.next(),
+                row: index + 1,
+                ..Default::default()
+            }))
         };
         let texts: Vec<_> = self.text.iter().cloned().enumerate().map(text).collect();
         Ok(Texts::Ready(Box::new(texts.into_iter())))
@@ -158,38 +206,42 @@ impl TextOptions {
 
     /// The columns that are named, else those of the training where the file has them, else those with the names of
     /// the roles.
-    fn open_file<'a>(
+    fn open_table<'a>(
         &'a self,
         file: &Path,
-        columns: Option<&'a Columns>,
-        inputs: Inputs,
-        pairs: Pairs,
+        (columns, inputs, pairs): (Option<&'a Columns>, Inputs, Pairs),
+        kept: &[String],
     ) -> Result<UnlabelledTexts, TrainError> {
-        if matches!(Format::of_path(file)?, Format::Text) {
-            let (text, pair) = (self.text_column.as_deref(), self.text_pair_column.as_deref());
-            return Ok(stream_unlabelled(file, text, pair)?);
-        }
         let trained = |role| columns.and_then(|columns: &'a Columns| columns.get(role)).map(String::as_str);
+        let roles =
+            [(inputs.first, Some(inputs.second))].into_iter().chain(inputs.trained_as.iter().copied());
+        let of_training = roles
+            .into_iter()
+            .find_map(|(first, second)| trained(first).map(|first| (first, second.and_then(trained))));
+        let (first, second) = of_training.unzip();
         // The next name is tried where the file lacks the one before.
-        let names = |named: &'a Option<String>, of_training, role| match named {
-            Some(named) => vec![named.as_str()],
-            None => [of_training, role].into_iter().flatten().collect(),
-        };
-        let is_pair = pairs == Pairs::Always;
-        let of_training = trained(inputs.second).filter(|_| is_pair);
-        let mut texts = names(&self.text_column, trained(inputs.first), Some(inputs.first));
+        let names =
+            |named: &'a Option<String>, of_training: Option<&'a str>, role: Option<&'static str>| match named
+            {
+                Some(named) => vec![named.as_str()],
+                None => of_training.into_iter().chain(role).collect(),
+            };
+        let mut texts = names(&self.text_column, first, Some(inputs.first));
+        let is_trained_pair = pairs == Pairs::Always || inputs.pairing == Pairing::AsGiven;
         let mut seconds = names(
             &self.text_pair_column,
-            of_training,
+            second.flatten().filter(|_| is_trained_pair),
             (inputs.pairing == Pairing::Always).then_some(inputs.second),
         );
+        // Of a model that reads pairs or single texts, a file need not have the second column of the training.
+        let fewest_seconds = usize::from(pairs == Pairs::Always || self.text_pair_column.is_some());
         let opened = loop {
-            let opened = stream_unlabelled(file, texts.first().copied(), seconds.first().copied());
-            match [&mut texts, &mut seconds]
+            let opened = stream_unlabelled(file, texts.first().copied(), seconds.first().copied(), kept);
+            match [(&mut texts, 1), (&mut seconds, fewest_seconds)]
                 .into_iter()
-                .find(|names| names.len() > 1 && is_missing(&opened, names.first().copied()))
+                .find(|(names, fewest)| names.len() > *fewest && is_missing(&opened, names.first().copied()))
             {
-                Some(names) => drop(names.remove(0)),
+                Some((names, _)) => drop(names.remove(0)),
                 None => break opened,
             }
         };
@@ -200,8 +252,41 @@ impl TextOptions {
                 seconds.first().copied().unwrap_or_default()
             )));
         }
-        Ok(opened?)
+        let read = [(inputs.first, texts.first().copied()), (inputs.second, seconds.first().copied())];
+        let is_taken = |name: &&String| {
+            read.iter().any(|(role, column)| {
+                *role == name.as_str() && column.is_some_and(|column| column != name.as_str())
+            })
+        };
+        match kept.iter().find(is_taken) {
+            Some(name) => Err(TrainError::Usage(format!(
+                "--keep {name}: the output already has a column `{name}` for the text that is read; rename the column in the file"
+            ))),
+            None => Ok(opened?),
+        }
     }
+}
+
+/// Columns are kept of files that have columns.
+fn refuse_kept(kept: &[String]) -> Result<(), TrainError> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    Err(TrainError::Usage(
+        "--keep copies columns of a .csv, .tsv, .jsonl or .parquet file, and lines have none; leave it out"
+            .into(),
+    ))
+}
+
+/// The texts of a table; at its end, what the user should look at is said.
+fn noticing(mut texts: UnlabelledTexts) -> impl Iterator<Item = Result<UnlabelledText, TrainError>> {
+    std::iter::from_fn(move || {
+        let next = texts.next();
+        if next.is_none() {
+            texts.notice().iter().for_each(|notice| say(&format!("note: {notice}")));
+        }
+        next.map(|text| text.map_err(TrainError::from))
+    })
 }
 
 fn is_missing(opened: &Result<UnlabelledTexts, DataError>, name: Option<&str>) -> bool {
@@ -209,7 +294,7 @@ fn is_missing(opened: &Result<UnlabelledTexts, DataError>, name: Option<&str>) -
 }
 
 /// Reads stdin in a thread of its own, so that a pause shows.
-fn read_stdin(pairs: Pairs) -> Receiver<Result<UnlabelledText, TrainError>> {
+fn read_stdin(pairs: Pairs) -> Receiver<Result<Line, TrainError>> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
         say("reading texts from the terminal, one a line; end with Ctrl-D");
@@ -217,16 +302,17 @@ fn read_stdin(pairs: Pairs) -> Receiver<Result<UnlabelledText, TrainError>> {
     let (sender, receiver) = sync_channel(LINES_AHEAD);
     std::thread::spawn(move || {
         for (index, line) in stdin.lock().lines().enumerate() {
-            let text = match line.map_err(|error| TrainError::content("stdin", error)) {
-                Ok(text) if text.trim().is_empty() => continue,
-                Ok(text) => Ok(UnlabelledText { text, pair: None, row: index + 1 }),
+            let line = match line.map_err(|error| TrainError::content("stdin", error)) {
+                Ok(text) if text.trim().is_empty() => Ok(Line::Blank),
+                Ok(text) => {
+                    let text = UnlabelledText { text, row: index + 1, ..Default::default() };
+                    of_pairs(text, pairs, "stdin").map(Line::Text)
+                }
                 Err(error) => Err(error),
             };
-            let text =
-                text.and_then(|text| if pairs == Pairs::Always { in_two(text, "stdin") } else { Ok(text) });
-            let is_last = text.is_err();
+            let is_last = line.is_err();
             // The receiver is gone when the command has ended.
-            if sender.send(text).is_err() || is_last {
+            if sender.send(line).is_err() || is_last {
                 break;
             }
         }
@@ -234,12 +320,16 @@ fn read_stdin(pairs: Pairs) -> Receiver<Result<UnlabelledText, TrainError>> {
     receiver
 }
 
-/// A line as the two texts of a pair.
+/// A line, as the two texts of a pair where the model reads pairs.
+fn of_pairs(line: UnlabelledText, pairs: Pairs, name: &str) -> Result<UnlabelledText, TrainError> {
+    if pairs == Pairs::Always { in_two(line, name) } else { Ok(line) }
+}
+
 fn in_two(line: UnlabelledText, name: &str) -> Result<UnlabelledText, TrainError> {
     let mut parts = line.text.split('\t');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(text), Some(pair), None) => {
-            Ok(UnlabelledText { text: text.into(), pair: Some(pair.into()), row: line.row })
+            Ok(UnlabelledText { text: text.into(), pair: Some(pair.into()), ..line })
         }
         _ => Err(TrainError::content(
             name,
@@ -258,8 +348,10 @@ mod tests {
     fn all(texts: Texts) -> Result<Vec<(String, Option<String>)>, TrainError> {
         let mut texts = texts;
         let mut read = Vec::new();
-        while let Next::Text(text) = texts.next(true)? {
-            read.push((text.text, text.pair));
+        while let Next::Line(line) = texts.next(true)? {
+            if let Line::Text(text) = line {
+                read.push((text.text, text.pair));
+            }
         }
         Ok(read)
     }
@@ -279,7 +371,7 @@ mod tests {
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
         let options = TextOptions { file: Some(path), ..options };
-        all(options.open(columns, Inputs::TEXTS, Pairs::of(columns, Inputs::TEXTS))?)
+        all(options.open(columns, Inputs::TEXTS, Pairs::of(columns, Inputs::TEXTS), &[])?)
     }
 
     fn pair(first: &str, second: &str) -> (String, Option<String>) {
@@ -316,7 +408,7 @@ mod tests {
         let given = |texts: &[&str], seconds: &[&str], columns: Option<&Columns>| {
             let strings = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect();
             let options = TextOptions { text: strings(texts), text_pair: strings(seconds), ..plain() };
-            all(options.open(columns, Inputs::TEXTS, Pairs::of(columns, Inputs::TEXTS))?)
+            all(options.open(columns, Inputs::TEXTS, Pairs::of(columns, Inputs::TEXTS), &[])?)
         };
         assert!(message(given(&["a"], &[], Some(&two))).contains("pairs"));
         assert!(message(given(&["a", "b"], &["c"], None)).contains("2 of --text, 1 of --text-pair"));

@@ -5,7 +5,7 @@ use temper_data::{
     DataError, EncodeSettings, Encoded, EncodedSet, TextInput, TextTokenizer, UnlabelledText, encode_all,
 };
 
-use super::texts::{Next, Texts};
+use super::texts::{Line, Next, Texts};
 use crate::TrainError;
 
 /// Texts that are encoded at once, in parallel.
@@ -16,7 +16,22 @@ const BATCHES: usize = 8;
 /// Encoded texts, in the order in which they came.
 pub(super) struct Window {
     pub(super) texts: Vec<UnlabelledText>,
+    /// Of each blank line, how many of the texts come before it.
+    pub(super) blank: Vec<usize>,
     pub(super) encoded: EncodedSet,
+}
+
+/// Texts and blank lines as they were read.
+#[derive(Default)]
+struct Chunk {
+    texts: Vec<UnlabelledText>,
+    blank: Vec<usize>,
+}
+
+impl Chunk {
+    fn len(&self) -> usize {
+        self.texts.len() + self.blank.len()
+    }
 }
 
 /// Makes windows of texts. Those that come before an error are answered before it is returned.
@@ -60,12 +75,13 @@ impl<'a> Windows<'a> {
             .then(|| format!("{cut} of {seen} texts were cut to {max_length} tokens ({truncation} kept)"))
     }
 
-    /// Some texts, and whether more may follow without a pause.
-    fn chunk(&mut self, wait: bool) -> (Vec<UnlabelledText>, bool) {
-        let mut chunk = Vec::new();
+    /// Some lines, and whether more may follow without a pause.
+    fn chunk(&mut self, wait: bool) -> (Chunk, bool) {
+        let mut chunk = Chunk::default();
         while chunk.len() < CHUNK {
-            match self.texts.next(wait && chunk.is_empty()) {
-                Ok(Next::Text(text)) => chunk.push(text),
+            match self.texts.next(wait && chunk.len() == 0) {
+                Ok(Next::Line(Line::Text(text))) => chunk.texts.push(text),
+                Ok(Next::Line(Line::Blank)) => chunk.blank.push(chunk.texts.len()),
                 Ok(Next::Pause) => return (chunk, false),
                 Ok(Next::End) => {
                     self.end = Some(Ok(()));
@@ -124,24 +140,31 @@ impl Iterator for Windows<'_> {
     type Item = Result<Window, TrainError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (mut texts, mut items, mut tokens) = (Vec::new(), Vec::new(), 0);
+        let (mut texts, mut blank, mut items) = (Vec::new(), Vec::new(), Vec::new());
+        // A blank line counts as a token, so that a window ends among blank lines, too.
+        let mut tokens = 0;
         while self.end.is_none() && tokens < self.tokens {
-            let (mut chunk, goes_on) = self.chunk(texts.is_empty());
+            let is_first = texts.is_empty() && blank.is_empty();
+            let (Chunk { texts: mut chunk, blank: blank_lines }, goes_on) = self.chunk(is_first);
             let encoded = self.encode(&mut chunk);
-            tokens += encoded.iter().map(|item| item.ids.len()).sum::<usize>();
+            // Behind a text that cannot be encoded, nothing is answered.
+            let answered = blank_lines.into_iter().filter(|before| *before <= chunk.len());
+            let answered: Vec<usize> = answered.map(|before| texts.len() + before).collect();
+            tokens += encoded.iter().map(|item| item.ids.len()).sum::<usize>() + answered.len();
+            blank.extend(answered);
             texts.append(&mut chunk);
             items.extend(encoded);
             if !goes_on {
                 break;
             }
         }
-        if texts.is_empty() {
+        if texts.is_empty() && blank.is_empty() {
             // An error comes once, behind all that was before it.
             return self.end.replace(Ok(())).and_then(Result::err).map(Err);
         }
         let encoded = EncodedSet::new(items, false);
         self.seen += texts.len();
         self.cut += encoded.truncated_examples;
-        Some(Ok(Window { texts, encoded }))
+        Some(Ok(Window { texts, blank, encoded }))
     }
 }

@@ -54,6 +54,7 @@ impl RunRequest {
                 trained: self.trained_columns.clone().unwrap_or_default(),
             },
             card_directories: self.sources.card_directories(),
+            splits: self.settings.splits(),
             seed: self.settings.subset_seed,
             max_train_samples: self.settings.max_train_samples,
             max_eval_samples: self.settings.max_eval_samples,
@@ -89,7 +90,7 @@ impl RunRequest {
     /// # Errors
     /// [`TrainError::Data`].
     pub fn check_dataset(&self) -> Result<(), TrainError> {
-        Ok(temper_data::check_dataset_name(&self.dataset, &self.sources.card_directories())?)
+        Ok(temper_data::check_dataset(&self.dataset_request())?)
     }
 
     /// The same with the precision that `auto` stands for on its backend.
@@ -128,7 +129,7 @@ pub struct RunRecord {
     pub model: Resolved,
     /// Where the dataset came from; absent for a path.
     pub dataset: Option<Resolved>,
-    /// The files of a dataset that is a path.
+    /// The files of a dataset that are paths.
     pub dataset_files: Vec<ReadFile>,
 }
 
@@ -220,7 +221,7 @@ impl ResumedRecord {
     /// [`TrainError::ChangedData`] with the first that differs.
     pub fn check_files(&self, now: &[ReadFile]) -> Result<(), TrainError> {
         // A record of before files of paths were hashed has none.
-        if self.dataset.is_some() || self.dataset_files.is_empty() || self.dataset_files == now {
+        if self.dataset_files.is_empty() || self.dataset_files == now {
             return Ok(());
         }
         let known = |file: &&ReadFile| self.dataset_files.contains(file);

@@ -24,6 +24,11 @@ pub(super) fn above_zero_or_infinite(text: &str) -> Result<f64, String> {
     number(text, |&value| value > 0.0, "it must be above 0")
 }
 
+/// A percentage that leaves something: above 0 and below 100.
+pub(super) fn percentage(text: &str) -> Result<f64, String> {
+    number(text, |&value| value > 0.0 && value < 100.0, "it must be above 0 and below 100")
+}
+
 pub(crate) fn probability(text: &str) -> Result<f64, String> {
     number(text, |&value| value > 0.0 && value < 1.0, "it must be between 0 and 1")
 }

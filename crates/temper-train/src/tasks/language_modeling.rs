@@ -91,7 +91,7 @@ impl Task for LanguageModeling {
     }
 
     fn inputs(&self) -> Inputs {
-        Inputs::TEXTS_AS_GIVEN
+        Inputs { trained_as: &[("prompt", Some("completion"))], ..Inputs::TEXTS_AS_GIVEN }
     }
 
     fn targets_in_words(&self) -> &'static str {

@@ -1,6 +1,5 @@
 //! The list of tasks.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -11,6 +10,7 @@ use super::{
     ExamineRequest, LoadRequest, OfModel, Splits, Task, language_modeling, masked_language_modeling,
     question_answering, text_classification, text_to_text, token_classification,
 };
+use crate::examples::Split;
 use crate::{Columns, TrainError};
 
 /// How a task is reached.
@@ -88,7 +88,24 @@ pub fn by_name(name: &str) -> Result<Kind, String> {
 /// [`TrainError::Data`], also for a card of a task that is not in the list.
 pub fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let entry = entry(&request.dataset, request.task)?;
-    (entry.load)(request)
+    let mut splits = (entry.load)(request)?;
+    let is_training = request.record.is_none() && request.wanted.contains(&Split::Train);
+    if is_training && let Some(notice) = few_examples(splits.train.len()) {
+        splits.report.notices.push(notice);
+    }
+    Ok(splits)
+}
+
+/// Fewer training examples than this are worth a word.
+const FEW_EXAMPLES: usize = 50;
+
+/// What to say where there is little to learn from.
+fn few_examples(count: usize) -> Option<String> {
+    (count < FEW_EXAMPLES).then(|| {
+        format!(
+            "only {count} training examples: results will vary between seeds (temper compare with --seeds 5 shows how much)"
+        )
+    })
 }
 
 /// Examines a dataset for the task that is named, or that its card names, or that its columns tell.
@@ -104,7 +121,7 @@ pub fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, TrainError> {
 fn entry(dataset: &RowsRequest, named: Option<Kind>) -> Result<&'static Entry, TrainError> {
     let card = find_card(&dataset.name_or_path, &dataset.card_directories).ok();
     let kind = named.or(card.map(|card| card.task)).or_else(|| of_columns(&dataset.columns.asked));
-    let kind = kind.or_else(|| task_of_files(Path::new(&dataset.name_or_path), &dataset.columns));
+    let kind = kind.or_else(|| task_of_files(&dataset.name_or_path, &dataset.columns));
     let kind = kind.unwrap_or(TASKS[0].kind);
     TASKS.iter().find(|entry| entry.kind == kind).ok_or_else(|| {
         TrainError::Data(DataError::WrongTask {

@@ -186,6 +186,8 @@ pub struct Inputs {
     pub second: &'static str,
     /// When there is a second text.
     pub pairing: Pairing,
+    /// Other roles that the columns of its training may have, and those of a second text beside them.
+    pub trained_as: &'static [(&'static str, Option<&'static str>)],
 }
 
 /// When an example has a second text.
@@ -201,7 +203,8 @@ pub enum Pairing {
 
 impl Inputs {
     /// A text, or two of them.
-    pub const TEXTS: Self = Self { first: "text", second: "text_pair", pairing: Pairing::AsTrained };
+    pub const TEXTS: Self =
+        Self { first: "text", second: "text_pair", pairing: Pairing::AsTrained, trained_as: &[] };
 
     /// A text, or two of them if the user likes.
     pub const TEXTS_AS_GIVEN: Self = Self { pairing: Pairing::AsGiven, ..Self::TEXTS };

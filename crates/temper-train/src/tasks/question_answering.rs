@@ -113,7 +113,7 @@ impl Task for QuestionAnswering {
     }
 
     fn inputs(&self) -> Inputs {
-        Inputs { first: "question", second: "context", pairing: Pairing::Always }
+        Inputs { first: "question", second: "context", pairing: Pairing::Always, trained_as: &[] }
     }
 
     fn record(&self) -> Map<String, Value> {

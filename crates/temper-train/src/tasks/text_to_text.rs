@@ -16,8 +16,8 @@ use super::OfModel;
 use super::objective::Objective;
 use super::written::{Written, WrittenTexts};
 use super::{
-    Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, ScoredPredictions, Splits,
-    Task, new_head, vocabulary,
+    Baseline, Encoder, ExamineRequest, Examples, Inputs, LoadRequest, Output, Predictions, ScoredPredictions,
+    Splits, Task, new_head, vocabulary,
 };
 use crate::examples::{Features, Split, Target, full_train_tokens, within_budget};
 use crate::{Settings, TrainError};
@@ -177,6 +177,10 @@ impl Task for TextToText {
             (PREFIX.to_owned(), json!(self.prefix)),
             (MAX_TARGET.to_owned(), json!(self.max_target)),
         ])
+    }
+
+    fn inputs(&self) -> Inputs {
+        Inputs { trained_as: &[("source", None)], ..Inputs::TEXTS }
     }
 
     fn targets_in_words(&self) -> &'static str {

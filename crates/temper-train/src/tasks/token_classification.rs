@@ -19,8 +19,8 @@ use super::objective::{LabelCounts, Objective};
 use super::word_predictions::{Found, WordLabels, WordPredictions};
 use super::words::{Reading, Sentence, Words, encode};
 use super::{
-    Baseline, Encoder, ExamineRequest, Examples, LoadRequest, Output, Predictions, ScoredPredictions, Splits,
-    Task, new_head, per_token,
+    Baseline, Encoder, ExamineRequest, Examples, Inputs, LoadRequest, Output, Predictions, ScoredPredictions,
+    Splits, Task, new_head, per_token,
 };
 use crate::examples::{Features, Split, Target, full_train_tokens};
 use crate::settings::Aggregation;
@@ -187,6 +187,10 @@ impl Task for TokenClassification {
         Map::from_iter([(AGGREGATION.to_owned(), json!(self.aggregation))])
     }
 
+    fn inputs(&self) -> Inputs {
+        Inputs { trained_as: &[("tokens", None)], ..Inputs::TEXTS }
+    }
+
     fn targets_in_words(&self) -> &'static str {
         "one label a word"
     }
@@ -218,7 +222,7 @@ impl Task for TokenClassification {
         _encoded: EncodedSet,
         encoder: &Encoder<'_>,
     ) -> Result<(Features, Box<dyn Predictions>), TrainError> {
-        let sentences: Vec<Sentence> = texts.iter().map(|text| Sentence::split(&text.text)).collect();
+        let sentences: Vec<Sentence> = texts.iter().map(Sentence::of_text).collect();
         let words = encode(&sentences, None, encoder, false)?;
         let predictions = WordPredictions::new(self.names(), sentences, words.readings, &words.features);
         Ok((words.features, Box::new(predictions)))

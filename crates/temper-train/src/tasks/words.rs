@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use temper_data::{
-    DataError, Encoded, EncodedSet, TaggedText, WhichText, Window, WindowInput, WindowSettings, best_windows,
-    encode_windows, split_words,
+    DataError, Encoded, EncodedSet, TaggedText, UnlabelledText, WhichText, Window, WindowInput,
+    WindowSettings, best_windows, encode_windows, split_words,
 };
 
 use super::Encoder;
@@ -30,8 +30,18 @@ impl Sentence {
         if let (Some(text), Some(words)) = (&row.text, row.ranges()) {
             return Self { text: text.clone(), words };
         }
+        Self::of_words(&row.words)
+    }
+
+    /// A text that is to be predicted: in the words that its file has, else split.
+    pub(super) fn of_text(text: &UnlabelledText) -> Self {
+        text.words.as_deref().map_or_else(|| Self::split(&text.text), Self::of_words)
+    }
+
+    /// Words with a space between.
+    fn of_words(words: &[String]) -> Self {
         let mut sentence = Self::default();
-        for word in &row.words {
+        for word in words {
             if !sentence.words.is_empty() {
                 sentence.text.push(' ');
             }

@@ -24,6 +24,11 @@ impl Progress {
         !self.lines
     }
 
+    /// Whether bars are drawn.
+    pub fn shows_bars(&self) -> bool {
+        self.bars
+    }
+
     /// A line.
     pub fn line(&self, text: &str) {
         if self.lines {
@@ -51,6 +56,14 @@ impl Progress {
     /// The bar of an evaluation.
     pub fn evaluation(&self, total: usize) -> ProgressBar {
         self.bar(total, "{bar:30} {pos}/{len} examples evaluated")
+    }
+
+    /// The bar of predictions for so many lines; none where nobody knows how many.
+    pub fn predictions(&self, total: Option<usize>) -> ProgressBar {
+        match total {
+            Some(total) => self.bar(total, "{bar:30} {pos}/{len} predicted  {per_sec}  {eta} left"),
+            None => ProgressBar::hidden(),
+        }
     }
 
     fn bar(&self, total: usize, template: &str) -> ProgressBar {

@@ -20,13 +20,11 @@ use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, Type, TypePtr};
 
 use self::file::CheckedFile;
 use self::pages::CheckedGroup;
+use super::features::{self, FEATURES_KEY, class_names};
 use super::source::refuse_pointer;
 use super::{FileReport, Row, RowReader, choose};
 use crate::panics::caught;
 use crate::{Column, DataError, Format, Value};
-
-/// Where Hugging Face's `datasets` keeps a dataset's features in a file's metadata.
-const FEATURES_KEY: &str = "huggingface";
 
 /// Bytes that any file may expand to.
 const EXPANDED_FREELY: u64 = 256 << 20;
@@ -65,7 +63,7 @@ impl ParquetRows {
         let root = metadata.schema_descr().root_schema();
         let names: Vec<String> = root.get_fields().iter().map(|field| field.name().to_string()).collect();
         let fields = choose(path, &names, wanted)?;
-        let features = features(metadata.key_value_metadata());
+        let features = features_of(metadata.key_value_metadata());
         let column =
             |name: &&str| Column { class_names: class_names(&features[*name]), ..Column::plain(*name) };
         let columns = wanted.iter().map(column).collect();
@@ -169,24 +167,10 @@ fn size_of(value: &Value) -> u64 {
     content + std::mem::size_of::<Value>() as u64
 }
 
-/// The features by column, or null: a file without them is still a good file.
-fn features(metadata: Option<&Vec<parquet::file::metadata::KeyValue>>) -> serde_json::Value {
-    metadata
-        .into_iter()
-        .flatten()
-        .find(|entry| entry.key == FEATURES_KEY)
-        .and_then(|entry| entry.value.as_deref())
-        .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok())
-        .map(|mut json| json["info"]["features"].take())
-        .unwrap_or_default()
-}
-
-/// The names of a `ClassLabel`, or of the `ClassLabel` inside a sequence.
-fn class_names(feature: &serde_json::Value) -> Option<Vec<String>> {
-    if feature["_type"] == "ClassLabel" {
-        return serde_json::from_value(feature["names"].clone()).ok();
-    }
-    feature.get("feature").and_then(class_names)
+/// The features by column, or null.
+fn features_of(metadata: Option<&Vec<parquet::file::metadata::KeyValue>>) -> serde_json::Value {
+    let entry = metadata.into_iter().flatten().find(|entry| entry.key == FEATURES_KEY);
+    features::of_metadata(entry.and_then(|entry| entry.value.as_deref()))
 }
 
 /// Whether the record API can read this column; it panics on what it does not know

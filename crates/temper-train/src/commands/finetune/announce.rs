@@ -35,6 +35,7 @@ impl Job {
             say(&notice);
         }
         say(&self.splits.report.to_string());
+        say(&self.splits.report.sources_in_words());
         let table = loaded.model.parameters();
         let of_model = table.parameters.iter().filter(|parameter| !is_adapter(&parameter.path)).count();
         let kept = of_model - loaded.new.len();

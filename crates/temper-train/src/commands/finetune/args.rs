@@ -32,8 +32,8 @@ pub struct FinetuneArgs {
     /// Name (bert), Hub id (org/name), folder or run of a model; left out with --from
     #[arg(required_unless_present_any = ["resume", "request"])]
     pub model: Option<String>,
-    /// Name of a dataset card (imdb) or path of a file or folder
-    #[arg(required_unless_present_any = ["resume", "request", "from"])]
+    /// Name of a dataset card (imdb), path of a file or folder, or a pattern of files ('data/train-*.jsonl')
+    #[arg(required_unless_present_any = ["resume", "request", "from", "train_file", "config"])]
     pub dataset: Option<String>,
     /// Transfer: start from the model of a run. Its head is kept where task and labels are the same, else it is new
     #[arg(long, help_heading = RUN, value_name = "RUN")]

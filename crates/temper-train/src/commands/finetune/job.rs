@@ -1,7 +1,5 @@
 //! A run, prepared: its files are there, its data is encoded, its steps are planned.
 
-use std::path::Path;
-
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use temper_data::{BatchSettings, TextTokenizer};
@@ -12,7 +10,7 @@ use super::devices;
 use crate::model::encoding::too_long;
 use crate::run::record::RunRequest;
 use crate::settings::Settings;
-use crate::sources::{ReadFile, files_of};
+use crate::sources::{ReadFile, local_files};
 use crate::tasks::{self, Splits};
 use crate::terminal::say;
 use crate::training::{Progress, Schedule, StepLoader, TaskModel, steps_per_epoch};
@@ -26,7 +24,7 @@ pub(in crate::commands) struct Job {
     /// The model's configuration, with the padding token that its tokenizer has.
     pub(super) config: ModelConfig,
     pub(super) tokenizer: TextTokenizer,
-    /// The files of a dataset that is a path.
+    /// The files of a dataset that are paths.
     pub(super) dataset_files: Vec<ReadFile>,
     pub(in crate::commands) splits: Splits,
     /// What computes; models are loaded onto the first.
@@ -63,7 +61,7 @@ impl Job {
         let settings = &request.settings;
         let config = padding::settled(config, &tokenizer)?
             .with_dropout(settings.dropout, settings.attention_dropout)?;
-        let dataset_files = files_of(Path::new(&request.dataset))?;
+        let dataset_files = local_files(&request.dataset_request())?;
         let splits = tasks::load(&request.load_request(&hub, (&tokenizer, &config), &Split::ALL))?;
         if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
             say(&notice);

@@ -122,11 +122,12 @@ pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequ
     }
     let backend = backend(args.backend)?;
     let preset = args.preset.unwrap_or(if backend.is_cpu() { Preset::Cpu } else { Preset::Full });
-    let (model, dataset) = names(args)?;
     let resolve = |defaults: &ModelDefaults| {
         let file = args.config.as_deref();
         settings::resolve(preset, defaults, file, std::env::vars(), &args.settings)
     };
+    let settings = resolve(&ModelDefaults::default())?;
+    let (model, dataset) = names(args, settings.train_file.as_ref())?;
     let mut request = RunRequest {
         model,
         dataset,
@@ -138,7 +139,7 @@ pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequ
         devices: devices::distinct(&args.devices)?,
         preset,
         sources: args.sources.clone(),
-        settings: resolve(&ModelDefaults::default())?,
+        settings,
     };
     // A file is recorded as what it says, so that the run can go on without it.
     let strategy = Strategy::from_name_or_file(&request.settings.strategy)?.to_string();
@@ -165,9 +166,20 @@ pub(super) fn default_name(request: &RunRequest) -> String {
     format!("{}-{}", file_name(&request.model), file_name(&request.dataset))
 }
 
-/// Model and dataset as they were named.
-fn names(args: &FinetuneArgs) -> Result<(String, String), TrainError> {
-    match (&args.from, args.model.clone(), args.dataset.clone()) {
+/// Model and dataset as they were named; `--train-file` stands for the latter.
+fn names(args: &FinetuneArgs, train_file: Option<&String>) -> Result<(String, String), TrainError> {
+    let (model, dataset) = match (train_file, &args.from, args.model.clone(), args.dataset.clone()) {
+        (None, _, model, dataset) => (model, dataset),
+        (Some(file), Some(_), None, None) => (Some(file.clone()), None),
+        (Some(file), None, model, None) => (model, Some(file.clone())),
+        (Some(file), _, model, dataset) => {
+            let named = dataset.or(model).unwrap_or_default();
+            return Err(TrainError::Usage(format!(
+                "{named} and --train-file {file} both name what to train on; leave one of them out"
+            )));
+        }
+    };
+    match (&args.from, model, dataset) {
         (None, Some(model), Some(dataset)) => {
             refuse_swapped(&model, &dataset, &args.sources.card_directories())?;
             Ok((model, dataset))
@@ -201,5 +213,10 @@ fn refuse_swapped(model: &str, dataset: &str, cards: &[PathBuf]) -> Result<(), T
 
 fn file_name(name: &str) -> String {
     let path = Path::new(name.trim_end_matches('/'));
-    path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned())
+    let stem = path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned());
+    // Of a pattern, what stands before its first sign.
+    match stem.split_once(['*', '?', '[']) {
+        Some((start, _)) => start.trim_end_matches(['-', '_', '.']).to_owned(),
+        None => stem,
+    }
 }
