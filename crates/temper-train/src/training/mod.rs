@@ -10,6 +10,7 @@ mod journal;
 mod learner;
 mod loader;
 mod logs;
+mod occlusion;
 mod parallel;
 mod progress;
 mod readings;
@@ -27,6 +28,7 @@ pub use journal::{CheckpointRow, EvaluationRow, Journal, JournalRow, read_journa
 pub use learner::{BatchOutputs, MicroBatch, StepOutput, TaskModel, TrainingStep};
 pub use loader::{EvaluationLoader, StepLoader, steps_per_epoch};
 pub use logs::Logs;
+pub use occlusion::{OcclusionLimits, Piece, occlusion};
 pub use progress::Progress;
 pub use schedule::Schedule;
 pub use selection::Selection;

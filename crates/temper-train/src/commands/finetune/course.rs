@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use burn::train::Learner;
-use temper_freeze::FreezePlan;
+use temper_freeze::{FreezePlan, ParameterSample};
 use temper_models::{Loaded, is_adapter};
 
 use super::finish::Finish;
@@ -254,6 +254,8 @@ impl Job {
         json: bool,
     ) -> Result<(), TrainError> {
         release_freed_memory();
+        // The model of the beginning, again: only samples of it are kept, and the best is loaded after it is gone.
+        let start = ParameterSample::of(&self.new_model()?.model);
         let finish = Finish {
             run,
             request: &self.request,
@@ -261,6 +263,7 @@ impl Job {
             tokenizer: &self.tokenizer,
             splits: &self.splits,
             progress: self.progress,
+            start,
         };
         let results = finish.write(&plan, trained, &self.checkpoints(run))?;
         if json {
