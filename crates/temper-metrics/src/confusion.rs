@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::Counts;
+
 /// Counts of examples by true label (rows) and predicted label (columns). Only pairs that occur are kept: a dense
 /// matrix of 10,000 labels would have 10^8 entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,15 @@ impl ConfusionMatrix {
             .clone()
             .map(|truth| labels.clone().map(|predicted| self.count(truth, predicted)).collect())
             .collect()
+    }
+
+    /// Counts of one label: right predictions, predictions, examples.
+    pub fn counts_of(&self, label: usize) -> Counts {
+        Counts {
+            correct: self.count(label, label),
+            predicted: self.columns[label],
+            support: self.rows[label],
+        }
     }
 
     /// The most frequent errors as (true, predicted, count), the most frequent first.

@@ -24,4 +24,12 @@ pub enum MetricError {
         /// The value.
         value: f64,
     },
+    /// A probability that is none.
+    #[error("{what} is {value}, which is not between 0 and 1; give probabilities, not logits")]
+    NotProbability {
+        /// Which value, such as "the confidence of example 3".
+        what: String,
+        /// The value.
+        value: f64,
+    },
 }

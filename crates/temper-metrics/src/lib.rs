@@ -4,6 +4,7 @@
 //! version, and the tests compare with values of it (`xtask/reference/metrics_fixture.py`).
 //!
 //! - [`ConfusionMatrix`]: one label an example, as scikit-learn
+//! - [`Calibration`]: whether probabilities agree with how often a classifier is right, as Guo et al. 2017
 //! - [`multilabel`]: any number of labels an example, as scikit-learn; thresholds
 //! - [`entities`]: tag schemes and entities in them, as seqeval
 //! - [`answers`]: answers to questions, as the scripts of SQuAD 1.1 and 2.0
@@ -26,6 +27,7 @@
 //! ```
 
 pub mod answers;
+mod calibration;
 mod confusion;
 mod counts;
 pub mod entities;
@@ -39,6 +41,7 @@ mod statistics;
 pub mod texts;
 mod wilcoxon;
 
+pub use calibration::{CALIBRATION_BINS, Calibration, CalibrationBin};
 pub use confusion::{ConfusionMatrix, DENSE_LABELS};
 pub use counts::{Counts, Scores};
 pub use error::MetricError;

@@ -8,6 +8,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod baselines;
+mod charts;
 pub mod cli;
 pub mod commands;
 pub mod device;

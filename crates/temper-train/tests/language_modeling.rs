@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::page::assert_report;
 use common::{Bench, assert_fails, assert_succeeds, interrupt, stdout};
 use serde_json::{Value, json};
 
@@ -72,6 +73,7 @@ fn a_new_model_learns_a_text_and_is_scored_again() {
     bench.write("text.txt", &sentences(400).join("\n"));
     let flags = ["--num-train-epochs", "6"];
     assert_succeeds(&train(&bench, "text.txt", "run", &flags));
+    assert_report(&bench, "run", &["perplexity is", "every token as often as in training"]);
     let results = bench.json("runs/run/results.json");
     let test = &results["test"];
     let (perplexity, baseline) = (metric(test, "perplexity"), test["baseline"].as_f64().unwrap());
@@ -208,6 +210,7 @@ fn masked_tokens_are_learned_filled_in_and_learned_from() {
         arguments
     };
     assert_succeeds(&bench.run(&arguments("whole")));
+    assert_report(&bench, "whole", &["perplexity is"]);
     let results = bench.json("runs/whole/results.json");
     let test = &results["test"];
     assert!(metric(test, "perplexity") < 0.3 * test["baseline"].as_f64().unwrap(), "{test}");

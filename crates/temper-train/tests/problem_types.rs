@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::page::assert_report;
 use common::{Bench, assert_fails, assert_succeeds, stdout};
 use serde_json::{Value, json};
 
@@ -71,6 +72,7 @@ fn a_text_has_any_number_of_labels() {
     let metrics = metrics(&bench, "run");
     assert!(metrics["micro_f1"] > 0.9, "{metrics:?}");
     assert_eq!(bench.json("runs/run/model/config.json")["problem_type"], "multi_label_classification");
+    assert_report(&bench, "run", &["<dt>test micro F1</dt>", "<h3>Labels</h3>", "praise"]);
     for (text, labels) in [
         ("the film is great.", json!(["film", "praise"])),
         ("the film is bad.", json!(["film"])),
@@ -142,6 +144,8 @@ fn a_text_has_a_number() {
     assert_succeeds(&finetune(&bench, "numbers.csv", "run", &["--problem-type", "regression"]));
     let metrics = metrics(&bench, "run");
     assert!(metrics["pearson"] > 0.9 && metrics["rmse"] < 0.5, "{metrics:?}");
+    let page = assert_report(&bench, "run", &["RMSE is", "always the mean"]);
+    assert!(!page.contains("Calibration") && !page.contains("Confusion matrix"));
     let results = bench.json("runs/run/results.json");
     assert_eq!(results["test"]["lower_is_better"], true);
     // The best checkpoint is the one with the lowest error on the validation split.

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::page::assert_report;
 use common::{Bench, assert_fails, assert_succeeds, interrupt, stderr, stdout};
 use serde_json::{Value, json};
 
@@ -61,6 +62,7 @@ fn assert_is_slice(row: &Value, context: &str) {
 fn a_run_learns_to_answer() {
     let bench = bench(false);
     assert_succeeds(&bench.run(&arguments("run", &[])));
+    assert_report(&bench, "run", &["<dt>test F1</dt>", "exact match"]);
     let results = bench.json("runs/run/results.json");
     assert!(metric(&results["test"], "f1") > 0.9, "{}", results["test"]);
     assert_eq!(results["test"]["metrics"].as_object().unwrap().keys().next().unwrap(), "f1");

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::page::assert_report;
 use common::{Bench, assert_fails, assert_succeeds, interrupt, stdout};
 use serde_json::{Value, json};
 
@@ -53,6 +54,7 @@ fn a_run_learns_to_write_and_is_scored_again() {
     assert_succeeds(
         &bench.run(&arguments("run", &["--num-train-epochs", "30", "--label-smoothing", "0.05"])),
     );
+    assert_report(&bench, "run", &["<dt>test "]);
     let results = bench.json("runs/run/results.json");
     let test = &results["test"];
     assert!(metric(test, "rouge_l") > test["baseline"].as_f64().unwrap() + 0.1, "{test}");

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::page::assert_report;
 use common::{Bench, assert_fails, assert_succeeds, stderr, stdout};
 use serde_json::{Value, json};
 
@@ -113,7 +114,7 @@ fn entities_are_found_at_the_places_that_are_named() {
     assert_succeeds(&evaluated);
     let scores: Value = serde_json::from_str(&stdout(&evaluated)).unwrap();
     assert_eq!(scores["metrics"], results["test"]["metrics"]);
-    assert!(bench.read("runs/run/report.html").contains("Entities"));
+    assert_report(&bench, "run", &["<h3>Entities</h3>", "no entity anywhere"]);
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod plan;
 mod tally;
 mod words;
 
+pub(crate) use outline::parts_of;
+
 pub use comparison::comparison_figure;
 pub use plan::plan_figure;
 

@@ -162,6 +162,22 @@ impl Outline {
     }
 }
 
+/// The parts of a model that a figure draws at one height, from the bottom to the top: "embeddings", "layer 3",
+/// "decoder layer 3", "head"; each with its rows of the plan.
+pub(crate) fn parts_of(plan: &FreezePlan) -> Vec<(String, Vec<&PlanRow>)> {
+    let levels = Outline::of(plan).levels;
+    let part = |(first, level): (usize, &Level)| {
+        let label = Run { first, count: 1 }.label(&levels);
+        let name = [level.stack.name(), &label].join(" ").trim().to_owned();
+        let is_here = |row: &&PlanRow| {
+            let spot = Spot::of(&row.path);
+            spot.stack == level.stack && spot.place == level.place
+        };
+        (name, plan.rows.iter().filter(is_here).collect())
+    };
+    levels.iter().enumerate().map(part).collect()
+}
+
 fn height(place: &Place) -> (usize, usize) {
     match place {
         Place::Embeddings => (0, 0),

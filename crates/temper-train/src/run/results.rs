@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use temper_data::DataReport;
-use temper_freeze::FreezePlan;
+use temper_freeze::{FreezePlan, PartMovement};
 
 use super::Estimate;
 use crate::tasks::Scores;
@@ -42,6 +42,8 @@ pub struct Results {
     pub predicted: Option<Estimate>,
     /// What the training proof found.
     pub proof: ProofReport,
+    /// How far each part of the model moved, from the bottom up.
+    pub movement: Vec<PartMovement>,
     /// Largest difference of the logits after saving and loading again.
     pub reload_difference: f64,
     /// Largest difference of the logits with adapters beside the weights and in them, as a part of the largest

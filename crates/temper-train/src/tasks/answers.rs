@@ -224,6 +224,7 @@ impl ScoredPredictions for Answers {
             baseline: nothing.sum::<f64>() / count,
             baseline_name: "no answer to any question",
             confusion: None,
+            calibration: None,
             tables: all.1.iter().map(report_table).collect(),
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use temper_data::{DataReport, DatasetRows, Measure, RowsRequest, Task as Kind, TextTokenizer, Truncation};
+use temper_data::{
+    DataReport, DatasetRows, Measure, RowsRequest, Task as Kind, TextTokenizer, Truncation, UnlabelledText,
+};
 use temper_hub::{Hub, Resolved};
 use temper_models::ModelConfig;
 
@@ -136,6 +138,11 @@ impl Splits {
 pub trait Examples: Debug + Send + Sync {
     /// An example in words.
     fn text(&self, split: Split, example: usize) -> String;
+
+    /// The texts of an example, where it has no more than them: words of it can be left out.
+    fn texts(&self, _split: Split, _example: usize) -> Option<UnlabelledText> {
+        None
+    }
 
     /// Begins to predict a split.
     fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions>;

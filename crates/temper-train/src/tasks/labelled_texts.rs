@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use temper_data::{LabelledText, TextLabel};
+use temper_data::{LabelledText, TextLabel, UnlabelledText};
 use temper_models::OutputMeaning;
 
 use super::classified::Classified;
@@ -25,7 +25,7 @@ impl Texts {
         &self.rows[split as usize]
     }
 
-    fn texts(&self, split: Split) -> Vec<String> {
+    fn in_words(&self, split: Split) -> Vec<String> {
         self.split(split).iter().map(in_words).collect()
     }
 
@@ -45,6 +45,11 @@ fn in_words(row: &LabelledText) -> String {
 impl Examples for Texts {
     fn text(&self, split: Split, example: usize) -> String {
         in_words(&self.split(split)[example])
+    }
+
+    fn texts(&self, split: Split, example: usize) -> Option<UnlabelledText> {
+        let LabelledText { text, pair, .. } = self.split(split)[example].clone();
+        Some(UnlabelledText { text, pair, row: example + 1 })
     }
 
     fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions> {
@@ -72,8 +77,8 @@ impl Examples for Texts {
                     TextLabel::One(id) => Some(*id),
                     _ => None,
                 });
-                let (texts, ids) = (self.texts(Split::Train), ids.collect::<Vec<_>>());
-                let fitted = fitted(&texts, &ids, self.outputs.labels.len(), &self.texts(Split::Test));
+                let (texts, ids) = (self.in_words(Split::Train), ids.collect::<Vec<_>>());
+                let fitted = fitted(&texts, &ids, self.outputs.labels.len(), &self.in_words(Split::Test));
                 let logits = |row: Vec<f64>| row.iter().map(|&value| value as f32).collect();
                 let scored = |Fitted { name, log_probabilities, training_seconds }: Fitted| {
                     scored(name, log_probabilities.into_iter().map(logits).collect(), training_seconds)

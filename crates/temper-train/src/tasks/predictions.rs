@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use temper_metrics::ConfusionMatrix;
+use temper_metrics::{Calibration, ConfusionMatrix};
 
 /// What a model gives for one sequence, on the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,11 @@ pub trait Predictions: Send {
 
     /// The prediction of an example in words.
     fn decode(&self, example: usize) -> Decoded;
+
+    /// The probability of each label; nothing where an example does not have one label of several.
+    fn probabilities(&self, _example: usize) -> Option<Vec<f64>> {
+        None
+    }
 
     /// Decides as a model's record says ([`DecisionOptions`](super::DecisionOptions)).
     fn decide_by(&mut self, _record: &Map<String, Value>) {}
@@ -97,6 +102,9 @@ pub struct Scores {
     pub baseline_name: &'static str,
     /// Counts by true and predicted label, where an example has one label.
     pub confusion: Option<ConfusionMatrix>,
+    /// Whether probabilities agree with how often the label is right, where an example has one label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Scores of parts, such as of each type of entity.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<ScoreTable>,
@@ -169,6 +177,7 @@ mod tests {
             baseline: 1.0,
             baseline_name: "",
             confusion: None,
+            calibration: None,
             tables: Vec::new(),
         };
         assert!(scores(true).is_better_than(0.6) && !scores(true).is_better_than(0.5));

@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 use temper_data::TextLabel;
 use temper_metrics::multilabel::{MultiLabelScores, micro_threshold};
-use temper_metrics::{ConfusionMatrix, Counts, RegressionScores, bootstrap_interval, share_interval};
+use temper_metrics::{
+    CALIBRATION_BINS, Calibration, ConfusionMatrix, Counts, RegressionScores, bootstrap_interval,
+    share_interval,
+};
 use temper_models::OutputMeaning;
 
 use super::classified::Classified;
@@ -74,8 +77,18 @@ impl TextPredictions {
             baseline: confusion.majority(),
             baseline_name: "always the most common label",
             confusion: Some(confusion),
+            calibration: self.calibration(),
             tables: Vec::new(),
         }
+    }
+
+    /// None where a probability is no number, or there is no example.
+    fn calibration(&self) -> Option<Calibration> {
+        let sure = |(_, row, truth): (usize, &Classified, usize)| {
+            let label = row.label();
+            (row.probabilities()[label], label == truth)
+        };
+        Calibration::of(&self.single().map(sure).collect::<Vec<_>>(), CALIBRATION_BINS).ok()
     }
 
     /// As scikit-learn 1.9 has them with `zero_division=0`.
@@ -116,6 +129,7 @@ impl TextPredictions {
             baseline: fixed.scores().f1,
             baseline_name: "always the labels that most texts have",
             confusion: None,
+            calibration: None,
             tables: vec![ScoreTable {
                 title: "Labels",
                 columns: vec!["precision", "recall", "f1", "support"],
@@ -155,6 +169,7 @@ impl TextPredictions {
             baseline: deviation(&truth, outputs),
             baseline_name: "always the mean",
             confusion: None,
+            calibration: None,
             tables: Vec::new(),
         }
     }
@@ -318,6 +333,11 @@ impl Predictions for TextPredictions {
         self.rows[feature] = Some(Classified { logits: output.logits });
     }
 
+    fn probabilities(&self, example: usize) -> Option<Vec<f64>> {
+        let row = self.rows.get(example)?.as_ref()?;
+        (self.outputs.meaning == OutputMeaning::SingleLabel).then(|| row.probabilities())
+    }
+
     fn decode(&self, example: usize) -> Decoded {
         match &self.rows[example] {
             Some(row) => self.decode_row(row),
@@ -415,6 +435,9 @@ mod tests {
         assert!((scores.headline() - 1.0 / 3.0).abs() < 1e-9);
         assert!((scores.baseline - 2.0 / 3.0).abs() < 1e-9);
         assert_eq!(predictions.example_scores(), [1.0, 0.0, 0.0]);
+        // Sure by 0.8808, 0.9999 and 0.7311, in bins of their own: once right, twice wrong.
+        let ece = scores.calibration.as_ref().unwrap().ece;
+        assert!((ece - (0.119_203 + 0.999_877 + 0.731_059) / 3.0).abs() < 1e-5, "{ece}");
         let worst = predictions.worst(10);
         assert_eq!(worst.iter().map(|(example, _)| *example).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(worst[0].1, "neg (100 %), should be pos");

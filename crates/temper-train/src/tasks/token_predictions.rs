@@ -190,6 +190,7 @@ impl ScoredPredictions for TokenPredictions {
             baseline: self.baseline.as_ref().map_or(f64::NAN, |baseline| self.baseline_mean(baseline).exp()),
             baseline_name: "every token as often as in training",
             confusion: None,
+            calibration: None,
             tables: Vec::new(),
         }
     }

@@ -177,6 +177,7 @@ impl WordPredictions {
             baseline: 0.0,
             baseline_name: "no entity anywhere",
             confusion: None,
+            calibration: None,
             tables: vec![table],
         }
     }
@@ -205,6 +206,7 @@ impl WordPredictions {
             baseline: confusion.majority(),
             baseline_name: "always the most common label",
             confusion: Some(confusion),
+            calibration: None,
             tables: Vec::new(),
         }
     }

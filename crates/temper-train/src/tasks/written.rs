@@ -110,6 +110,7 @@ impl ScoredPredictions for WrittenTexts {
             baseline: copied.mean().rouge_l,
             baseline_name: "the source itself",
             confusion: None,
+            calibration: None,
             tables: Vec::new(),
         }
     }

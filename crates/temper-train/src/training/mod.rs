@@ -12,6 +12,7 @@ mod learner;
 mod loader;
 mod logs;
 mod mlflow;
+mod occlusion;
 mod parallel;
 mod progress;
 mod readings;
@@ -31,6 +32,7 @@ pub use learner::{BatchOutputs, MicroBatch, StepOutput, TaskModel, TrainingStep}
 pub use loader::{EvaluationLoader, StepLoader, steps_per_epoch};
 pub use logs::Logs;
 pub use mlflow::{RunParameters, RunStatus, end_in_mlflow};
+pub use occlusion::{OcclusionLimits, Piece, occlusion};
 pub use progress::Progress;
 pub use schedule::Schedule;
 pub use selection::Selection;

@@ -87,6 +87,7 @@ mod tests {
             baseline: 0.5,
             baseline_name: "",
             confusion: None,
+            calibration: None,
             tables: Vec::new(),
         }
     }

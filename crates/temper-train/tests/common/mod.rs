@@ -1,6 +1,8 @@
 //! A tiny model with a vocabulary, a tiny dataset, and the binary.
 #![allow(dead_code)] // Each test file uses its own part.
 
+pub mod page;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

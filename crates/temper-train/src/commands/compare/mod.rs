@@ -138,7 +138,5 @@ fn write(folder: &Path, comparison: &StrategyComparison, failures: &[Failure]) -
         comparison.metric
     );
     temper_files::write(&folder.join("compare.md"), page.as_bytes())?;
-    let place = folder.join("compare.svg");
-    let svg = plot::draw(comparison).map_err(|error| TrainError::file(&place, error))?;
-    Ok(temper_files::write(&place, svg.as_bytes())?)
+    Ok(temper_files::write(&folder.join("compare.svg"), plot::draw(comparison).as_bytes())?)
 }

@@ -1,139 +1,185 @@
 //! compare.svg: the metric against training time, a point with its interval for each strategy.
 
-use plotters::coord::Shift;
-use plotters::prelude::*;
-
 use super::summary::{BaselineRow, StrategyComparison, StrategyRow};
+use crate::charts::{
+    Anchor, Canvas, Colour, GRID, Label, Line, MUTED, SERIES, Scale, number_text, text_width, wrap,
+};
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type DrawError = Box<dyn std::error::Error>;
+/// Of the plot between its axes.
+const PLOT: (f64, f64) = (600.0, 340.0);
+const MARGIN: f64 = 16.0;
+const TITLE: f64 = 16.0;
+const LEADING: f64 = 22.0;
+/// Characters of a name beside the plot, in each of its lines.
+const NAME: usize = 34;
+/// Dashes of the baselines' lines.
+const DASHES: [&str; 4] = ["10 6", "4 4", "12 4 3 4", "2 5"];
+/// Under the plot: the numbers of the axis, and what they are.
+const FOOT: f64 = 52.0;
 
-const WIDTH: u32 = 900;
-const HEIGHT: u32 = 520;
-/// Of the names beside the plot.
-const NAMES: u32 = 210;
-const LINE: i32 = 22;
-
-/// The figure as an SVG document.
-pub(super) fn draw(comparison: &StrategyComparison) -> Result<String, DrawError> {
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
-        area.fill(&WHITE)?;
-        let (left, right) = area.split_horizontally(WIDTH - NAMES);
-        points(&left, comparison)?;
-        names(&right, comparison)?;
-        area.present()?;
-    }
-    Ok(svg)
-}
-
-fn points(area: &Area<'_>, comparison: &StrategyComparison) -> Result<(), DrawError> {
+/// The figure as an SVG document, which follows the reader's screen in being light or dark.
+pub(super) fn draw(comparison: &StrategyComparison) -> String {
+    let names = Names::of(comparison);
     let (low, high) = heights(comparison);
     let longest = comparison.strategies.iter().map(|row| row.training_seconds.mean).fold(0.0, f64::max);
-    let right = (longest * 1.1).max(1e-3);
-    let mut chart = ChartBuilder::on(area)
-        .caption(comparison.title(), ("sans-serif", 16))
-        .margin(12)
-        .x_label_area_size(44)
-        .y_label_area_size(64)
-        .build_cartesian_2d(0.0..right, low..high)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .x_desc("training time, seconds")
-        .y_desc(format!("test {}", comparison.metric))
-        .x_label_formatter(&|x| if right < 10.0 { format!("{x:.1}") } else { format!("{x:.0}") })
-        .y_label_formatter(&|y| format!("{y:.3}"))
-        .draw()?;
+    let scale = |top: f64| Scale::rounded(low, high, 6, (top + PLOT.1, top));
+    let widest = scale(0.0).ticks().iter().map(|(_, text)| text_width(text, 12.0)).fold(0.0, f64::max);
+    // Of the text that reads upwards, of the numbers, and of the space around them.
+    let left = MARGIN + 20.0 + widest + 10.0;
+    let width = left + PLOT.0 + 20.0 + names.width() + MARGIN;
+    let title = comparison.title();
+    let lines = wrap(&title, ((width - 2.0 * MARGIN) / text_width("n", TITLE)) as usize);
+    let top = MARGIN + LEADING * lines.len() as f64 + 34.0;
+    let height = (top + PLOT.1 + FOOT).max(top + names.height() + MARGIN);
+
+    let mut canvas = Canvas::new(width.ceil(), height.ceil());
+    for (number, line) in lines.iter().enumerate() {
+        let y = MARGIN + LEADING * number as f64 + TITLE;
+        canvas.text(Label::new(MARGIN, y, line).sized(TITLE).bold());
+    }
+    let note = note(comparison);
+    canvas.text(Label::new(MARGIN, top - 22.0, &note).coloured(MUTED));
+    let y = scale(top);
+    let x = Scale::rounded(0.0, longest.max(1e-3), 6, (left, left + PLOT.0));
+    axes(&mut canvas, comparison, &x, &y);
     for (number, row) in comparison.baselines.iter().enumerate() {
-        let dashes = dashes(right, score(row), 1 + number);
-        chart.draw_series(dashes.into_iter().map(|dash| PathElement::new(dash, BLACK.mix(0.5))))?;
+        let place = y.place(score(row));
+        canvas.line((left, place), (left + PLOT.0, place), of_baseline(number));
     }
     for (number, row) in comparison.strategies.iter().enumerate() {
-        let colour = Palette99::pick(number).to_rgba();
-        let bars = bars(row, right * 0.006, (low, high));
-        chart.draw_series(bars.into_iter().map(|bar| PathElement::new(bar, colour.stroke_width(2))))?;
-        let place = (row.training_seconds.mean, row.test.mean);
-        chart.draw_series([Circle::new(place, 5, colour.filled())])?;
+        strategy(&mut canvas, row, number, (&x, &y));
     }
-    Ok(())
+    names.draw(&mut canvas, left + PLOT.0 + 20.0, top);
+    canvas.document(&title)
+}
+
+fn note(comparison: &StrategyComparison) -> String {
+    match comparison.seeds.len() {
+        1 => "one seed: no interval".into(),
+        seeds => format!("mean over {seeds} seeds with its 95 % interval"),
+    }
+}
+
+fn axes(canvas: &mut Canvas, comparison: &StrategyComparison, x: &Scale, y: &Scale) {
+    let left = x.place(0.0);
+    let ticks = y.ticks();
+    let foot = ticks.first().map_or(0.0, |(place, _)| *place);
+    for (place, text) in &ticks {
+        canvas.line((left, *place), (left + PLOT.0, *place), Line::new(GRID, 1.0));
+        canvas.text(Label::new(left - 8.0, place + 4.0, text).anchored(Anchor::End).coloured(MUTED));
+    }
+    for (place, text) in x.ticks() {
+        canvas.line((place, foot), (place, foot + 5.0), Line::new(MUTED, 1.0));
+        canvas.text(Label::new(place, foot + 19.0, &text).anchored(Anchor::Middle).coloured(MUTED));
+    }
+    canvas.line((left, foot), (left + PLOT.0, foot), Line::new(MUTED, 1.0));
+    let middle = left + PLOT.0 / 2.0;
+    canvas.text(Label::new(middle, foot + 40.0, "training time, seconds").anchored(Anchor::Middle));
+    let metric = format!("test {}", comparison.metric);
+    canvas.upright(Label::new(MARGIN + 12.0, foot - PLOT.1 / 2.0, &metric));
+}
+
+/// A point, and the interval of its mean with a bar at both ends; nothing but the point of a single run.
+fn strategy(canvas: &mut Canvas, row: &StrategyRow, number: usize, (x, y): (&Scale, &Scale)) {
+    let (place, colour) = (x.place(row.training_seconds.mean), colour(number));
+    if let Some(interval) = row.test.interval {
+        let [bottom, top] = interval.map(|end| y.place(end));
+        let line = Line::new(colour, 2.0);
+        canvas.line((place, bottom), (place, top), line);
+        for end in [bottom, top] {
+            canvas.line((place - 5.0, end), (place + 5.0, end), line);
+        }
+    }
+    canvas.point((place, y.place(row.test.mean)), 5.5, colour, shape(number));
+}
+
+fn colour(number: usize) -> Colour {
+    SERIES[number % SERIES.len()]
+}
+
+/// Shapes change with each colour, and again where colours are used again.
+fn shape(number: usize) -> usize {
+    number + number / SERIES.len()
+}
+
+fn of_baseline(number: usize) -> Line {
+    Line { dashes: DASHES[number % DASHES.len()], ..Line::new(MUTED, 1.5) }
 }
 
 /// What is what, beside the plot: there it covers nothing.
-fn names(area: &Area<'_>, comparison: &StrategyComparison) -> Result<(), DrawError> {
-    let mut height = 48;
-    let text = |name: &str, height: i32| {
-        let shown: String = name.chars().take(30).collect();
-        Text::new(shown, (30, height - 7), ("sans-serif", 14))
-    };
-    for (number, row) in comparison.strategies.iter().enumerate() {
-        area.draw(&Circle::new((14, height), 5, Palette99::pick(number).filled()))?;
-        area.draw(&text(&row.strategy, height))?;
-        height += LINE;
+struct Names {
+    /// Each name in lines, with its score; strategies first.
+    each: Vec<Vec<String>>,
+    strategies: usize,
+}
+
+impl Names {
+    fn of(comparison: &StrategyComparison) -> Self {
+        let lines = |name: &str, score: f64| {
+            let mut lines = wrap(name, NAME);
+            lines.push(number_text(score));
+            lines
+        };
+        let strategies = comparison.strategies.iter().map(|row| lines(&row.strategy, row.test.mean));
+        let baselines = comparison.baselines.iter().map(|row| lines(&row.name, score(row)));
+        Self { each: strategies.chain(baselines).collect(), strategies: comparison.strategies.len() }
     }
-    for (number, row) in comparison.baselines.iter().enumerate() {
-        for [from, to] in dash_ends(20, 1 + number) {
-            let line = vec![(4 + from as i32, height), (4 + to as i32, height)];
-            area.draw(&PathElement::new(line, BLACK.mix(0.5)))?;
+
+    fn width(&self) -> f64 {
+        30.0 + self.each.iter().flatten().map(|line| text_width(line, 13.0)).fold(0.0, f64::max)
+    }
+
+    fn height(&self) -> f64 {
+        let lines: usize = self.each.iter().map(Vec::len).sum();
+        16.0 * lines as f64 + 8.0 * self.each.len() as f64
+    }
+
+    fn draw(&self, canvas: &mut Canvas, left: f64, top: f64) {
+        let mut y = top + 6.0;
+        for (number, lines) in self.each.iter().enumerate() {
+            match number.checked_sub(self.strategies) {
+                None => canvas.point((left + 10.0, y), 5.5, colour(number), shape(number)),
+                Some(baseline) => canvas.line((left, y), (left + 22.0, y), of_baseline(baseline)),
+            }
+            for (line, text) in lines.iter().enumerate() {
+                let label = Label::new(left + 30.0, y + 4.0 + 16.0 * line as f64, text).sized(13.0);
+                let is_score = line + 1 == lines.len();
+                canvas.text(if is_score { label.coloured(MUTED) } else { label });
+            }
+            y += 16.0 * lines.len() as f64 + 8.0;
         }
-        area.draw(&text(&row.name, height))?;
-        height += LINE;
     }
-    Ok(())
 }
 
 fn score(row: &BaselineRow) -> f64 {
     row.metrics.first().map_or(0.0, |&(_, value)| value)
 }
 
-/// The interval of a strategy's mean, with a bar at both ends; nothing of a single run.
-fn bars(row: &StrategyRow, half: f64, (low, high): (f64, f64)) -> Vec<Vec<(f64, f64)>> {
-    let Some(interval) = row.test.interval else { return Vec::new() };
-    let x = row.training_seconds.mean;
-    let [bottom, top] = interval.map(|end| end.clamp(low, high));
-    let across = |y: f64| vec![(x - half, y), (x + half, y)];
-    vec![vec![(x, bottom), (x, top)], across(bottom), across(top)]
-}
-
-/// A broken line over the whole width at one height.
-fn dashes(right: f64, height: f64, kind: usize) -> Vec<Vec<(f64, f64)>> {
-    let width = f64::from(WIDTH - NAMES);
-    let at = |pixel: f64| (pixel / width * right, height);
-    dash_ends(WIDTH - NAMES, kind).map(|[from, to]| vec![at(from), at(to)]).collect()
-}
-
-/// Where the dashes of a line begin and end, in pixels; each kind has shorter ones than the last.
-fn dash_ends(width: u32, kind: usize) -> impl Iterator<Item = [f64; 2]> {
-    let period = 16.0 / kind as f64;
-    let count = (f64::from(width) / period) as usize;
-    (0..count).map(move |number| [number as f64 * period, (number as f64 + 0.6) * period])
-}
-
-/// The heights that the plot spans. An interval of few seeds may reach beyond what a score can be.
+/// The scores that the plot spans: all means, both ends of their intervals, and the baselines.
 fn heights(comparison: &StrategyComparison) -> (f64, f64) {
     let of_strategies = comparison.strategies.iter().flat_map(|row| {
         let [low, high] = row.test.interval.unwrap_or([row.test.mean; 2]);
-        [low.max(row.test.mean - 0.3), row.test.mean, high.min(row.test.mean + 0.3)]
+        [low, row.test.mean, high]
     });
-    let (low, high) = of_strategies
-        .chain(comparison.baselines.iter().map(score))
+    let all = of_strategies.chain(comparison.baselines.iter().map(score));
+    let finite = all.filter(|value| value.is_finite());
+    let spanned = finite
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-    let margin = ((high - low) * 0.08).max(0.005);
-    ((low - margin).max(-1.0), (high + margin).min(1.0 + margin))
+    if spanned.0 <= spanned.1 { spanned } else { (0.0, 1.0) }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use svg::node::element::tag::Type;
+    use svg::parser::Event;
 
     use super::*;
     use crate::commands::compare::ScoreDifference;
     use temper_metrics::Sample;
 
-    #[test]
-    fn every_strategy_is_in_the_figure() {
-        let row = |strategy: &str, values: &[f64], seconds: f64| StrategyRow {
+    fn row(strategy: &str, values: &[f64], seconds: f64) -> StrategyRow {
+        StrategyRow {
             strategy: strategy.into(),
             trainable_parameters: 1,
             total_parameters: 2,
@@ -145,24 +191,120 @@ mod tests {
             peak_memory_bytes: None,
             trunk_cache_hit_rate: None,
             runs: Vec::new(),
-        };
-        let mut comparison = StrategyComparison {
+        }
+    }
+
+    fn baseline(name: &str, score: f64) -> BaselineRow {
+        BaselineRow {
+            name: name.into(),
+            metrics: vec![("accuracy".into(), score)],
+            interval: None,
+            difference: ScoreDifference { mean: 0.0, seeds_p: None, examples_p: None },
+            training_seconds: 0.0,
+        }
+    }
+
+    fn comparison(model: &str, strategies: Vec<StrategyRow>) -> StrategyComparison {
+        StrategyComparison {
             training_seconds: 60.0,
-            model: "m <1>".into(),
+            model: model.into(),
             model_stand_in_for: None,
             metric: "accuracy".into(),
-            seeds: vec![1],
+            seeds: vec![1, 2],
             best: "all".into(),
-            strategies: vec![row("all", &[0.9, 0.8], 9.0), row("head", &[0.5], 0.0)],
-            baselines: Vec::new(),
+            strategies,
+            baselines: vec![baseline("majority", 0.5), baseline("tf-idf + logistic regression", 0.75)],
             data: json!({"dataset": "reviews"}),
+        }
+    }
+
+    /// Fails where text, a line or a point leaves the figure.
+    fn assert_inside(svg: &str) {
+        let (mut size, mut label, mut moved) = ((0.0, 0.0), None, (0.0, 0.0));
+        let inside = |x: f64, y: f64, (width, height): (f64, f64), what: &str| {
+            assert!((0.0..=width).contains(&x) && (0.0..=height).contains(&y), "{what} at {x} {y} in {svg}");
         };
-        let svg = draw(&comparison).unwrap();
-        for part in ["<svg", "all", "head", "m &lt;1&gt; on reviews"] {
+        for event in svg::read(svg).unwrap() {
+            match event {
+                Event::Tag(name, Type::Start | Type::Empty, attributes) => {
+                    let text =
+                        |name: &str| attributes.get(name).map_or(String::new(), |value| value.to_string());
+                    let number = |name: &str| text(name).parse::<f64>().unwrap_or(0.0);
+                    match name {
+                        "svg" => size = (number("width"), number("height")),
+                        "line" => {
+                            inside(number("x1"), number("y1"), size, "a line");
+                            inside(number("x2"), number("y2"), size, "a line");
+                        }
+                        "circle" => inside(number("cx"), number("cy"), size, "a point"),
+                        "g" => {
+                            let place = text("transform");
+                            let place = place.strip_prefix("translate(").unwrap().split(')').next().unwrap();
+                            let (x, y) = place.split_once(' ').unwrap();
+                            moved = (x.parse().unwrap(), y.parse().unwrap());
+                        }
+                        "text" => {
+                            label = Some((number("x"), number("y"), number("font-size"), text("text-anchor")))
+                        }
+                        _ => {}
+                    }
+                }
+                Event::Tag("g", Type::End, _) => moved = (0.0, 0.0),
+                Event::Text(text) => {
+                    let Some((x, y, size_of_text, anchor)) = label.take() else { continue };
+                    let width = text_width(text, size_of_text);
+                    let from = match anchor.as_str() {
+                        "middle" => x - width / 2.0,
+                        "end" => x - width,
+                        _ => x,
+                    };
+                    match moved {
+                        (0.0, 0.0) => {
+                            inside(from, y - size_of_text, size, text);
+                            inside(from + width, y, size, text);
+                        }
+                        // It reads upwards.
+                        (x, y) => {
+                            inside(x - size_of_text, y - width / 2.0, size, text);
+                            inside(x, y + width / 2.0, size, text);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        assert!(size.0 > 0.0 && label.is_none(), "{svg}");
+    }
+
+    #[test]
+    fn title_names_and_intervals_are_inside_the_figure() {
+        let strategies = vec![
+            row("all", &[0.95, 0.99], 120.0),
+            row("head", &[0.5], 0.0),
+            row("last:2", &[0.2, 0.9], 60.0),
+        ];
+        let mut found = comparison(&"sentence-transformers/all-MiniLM-L6-v2-".repeat(6), strategies);
+        found.model_stand_in_for = Some("google-bert/bert-base-uncased".into());
+        found.strategies[2].strategy = format!("pattern:{}", "layers.*.attention.".repeat(8));
+        let [low, high] = found.strategies[2].test.interval.unwrap();
+        assert!(low < -1.0 && high > 2.0, "of two seeds far apart");
+        assert_inside(&draw(&found));
+        // Equal scores, no time at all, large numbers: still a figure.
+        for values in [vec![0.5, 0.5], vec![1e6, 2e6], vec![0.0]] {
+            assert_inside(&draw(&comparison("m", vec![row("head", &values, 0.0)])));
+        }
+    }
+
+    #[test]
+    fn every_strategy_and_baseline_is_in_the_figure() {
+        let many = (0..14).map(|number| row(&format!("last:{number}"), &[0.5, 0.6], f64::from(number)));
+        let svg = draw(&comparison("m <1>", many.collect()));
+        for part in
+            ["last:0", "last:13", "majority", "tf-idf + logistic", "m &lt;1&gt; on reviews", "over 2 seeds"]
+        {
             assert!(svg.contains(part), "{part} is not in {svg}");
         }
-        // Equal scores, no time at all: still a figure.
-        comparison.strategies = vec![row("head", &[0.5, 0.5], 0.0)];
-        assert!(draw(&comparison).unwrap().contains("head"));
+        assert!(svg.contains("prefers-color-scheme:dark"));
+        assert_inside(&svg);
     }
 }

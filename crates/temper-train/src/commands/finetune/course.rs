@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use burn::train::Learner;
 use serde_json::Value;
-use temper_freeze::FreezePlan;
+use temper_freeze::{FreezePlan, ParameterSample};
 use temper_models::{Loaded, Model};
 
 use super::finish::Finish;
@@ -250,6 +250,8 @@ impl Job {
         json: bool,
     ) -> Result<(), TrainError> {
         release_freed_memory();
+        // The model of the beginning, again: only samples of it are kept, and the best is loaded after it is gone.
+        let start = ParameterSample::of(&self.new_model()?.model);
         let finish = Finish {
             run,
             request: &self.request,
@@ -257,6 +259,7 @@ impl Job {
             tokenizer: &self.tokenizer,
             splits: &self.splits,
             progress: self.progress,
+            start,
         };
         let results = finish.write(&plan, trained, &self.checkpoints(run))?;
         end_of(run, RunStatus::Finished, results.steps, &results.test.metrics);

@@ -4,18 +4,19 @@ use serde_json::{Map, Value};
 use temper_data::{EncodeSettings, TextTokenizer, Truncation};
 use temper_files::publish;
 use temper_freeze::lora::{PeftRequest, merge};
-use temper_freeze::{FreezePlan, plan_figure};
+use temper_freeze::{FreezePlan, ParameterSample, PartMovement, plan_figure};
 use temper_models::{Model, ModelConfig};
 
 use crate::device::backend::Backend;
 use crate::device::memory;
 use crate::run::model_card::{CardInput, model_card};
 use crate::run::record::RunRequest;
-use crate::run::report::{ReportInput, write_report};
+use crate::run::report::{ReportInput, WorstError, write_report};
 use crate::run::{Estimate, ProofReport};
-use crate::tasks::{Output, Scores, Splits};
+use crate::tasks::{Encoder, Output, Scores, Splits};
 use crate::training::{
-    Checkpoints, Evaluation, EvaluationLoader, Progress, TaskModel, Trained, TrunkReports, evaluate, predict,
+    Checkpoints, Evaluation, EvaluationLoader, OcclusionLimits, Piece, Progress, TaskModel, Trained,
+    TrunkReports, evaluate, occlusion, predict,
 };
 use crate::{
     LocalModel, RecordedEncoding, Results, RunFolder, Settings, Split, TrainError, model::adapters,
@@ -26,6 +27,8 @@ use crate::{
 const RELOAD_TOLERANCE: f64 = 1e-5;
 /// Errors that the report shows.
 const WORST: usize = 10;
+/// Tokens that finding the words that matter in them may always compute, a second or two on a CPU.
+const OCCLUSION_TOKENS: usize = 10_000;
 
 /// The end of a run: test scores, the model's folder, results and report.
 pub(super) struct Finish<'a> {
@@ -36,6 +39,8 @@ pub(super) struct Finish<'a> {
     pub(super) tokenizer: &'a TextTokenizer,
     pub(super) splits: &'a Splits,
     pub(super) progress: Progress,
+    /// The parameters before the first step.
+    pub(super) start: ParameterSample,
 }
 
 impl Finish<'_> {
@@ -51,14 +56,17 @@ impl Finish<'_> {
         let mut test = self.evaluate(&best, Split::Test)?;
         let tuned = self.tuned(&best)?;
         test.decide_by(&tuned);
+        let worst = self.worst(&best, &test, trained)?;
         let (saved, merge_difference) = self.plain(best, &config, plan)?;
+        let movement = self.start.movement(&ParameterSample::of(&saved.model), plan);
         self.save_model(&saved.model, &config, &tuned, &test.scores)?;
         let reload_difference = self.reload(saved)?;
         self.write_predictions(&test)?;
-        let mut results = self.results(plan, trained, &test, reload_difference);
+        let mut results = self.results(plan, trained, &test, movement);
+        results.reload_difference = reload_difference;
         results.merge_difference = merge_difference;
         results.tuned = tuned;
-        self.write_report(&results, &test, plan)?;
+        self.write_report(&results, &worst, plan)?;
         self.run.write_json(&self.run.results(), &results)?;
         checkpoints.tidy()?;
         self.say(&results);
@@ -164,7 +172,7 @@ impl Finish<'_> {
         plan: &FreezePlan,
         trained: &Trained,
         test: &Evaluation,
-        reload_difference: f64,
+        movement: Vec<PartMovement>,
     ) -> Results {
         let state = &trained.state;
         Results {
@@ -183,7 +191,8 @@ impl Finish<'_> {
             device_memory_bytes: trained.device_memory_bytes,
             predicted: self.prediction(),
             proof: ProofReport::new(plan, state.step, state.proofs.clone()),
-            reload_difference,
+            movement,
+            reload_difference: 0.0,
             merge_difference: None,
             trunk_cache: trained.trunk_cache.clone(),
             tuned: Map::new(),
@@ -215,20 +224,57 @@ impl Finish<'_> {
         serde_json::from_str(&text).ok()
     }
 
+    /// The worst errors of the test split, with the words that matter where that costs little beside training.
+    fn worst(
+        &self,
+        best: &TaskModel,
+        test: &Evaluation,
+        trained: &Trained,
+    ) -> Result<Vec<WorstError>, TrainError> {
+        let worst = test.predictions.worst(WORST);
+        let examples = &self.splits.examples;
+        let texts: Vec<_> =
+            worst.iter().filter_map(|(example, _)| examples.texts(Split::Test, *example)).collect();
+        let settings = &self.request.settings;
+        let encoder = Encoder {
+            tokenizer: self.tokenizer,
+            max_length: settings.max_seq_length,
+            truncation: settings.truncation,
+            stride: 0,
+        };
+        // A pass without gradients takes a third of a pass of training: this is 3 % of it.
+        let limits = OcclusionLimits {
+            tokens: OCCLUSION_TOKENS.max(trained.state.tokens / 10),
+            tokens_per_batch: settings.tokens_per_batch(),
+        };
+        let mut explained = occlusion(best, &texts, &encoder, limits)?.into_iter();
+        let error = |(example, explanation): (usize, String)| {
+            let whole = || Piece { text: examples.text(Split::Test, example), effect: None };
+            WorstError { explanation, texts: explained.next().unwrap_or_else(|| vec![vec![whole()]]) }
+        };
+        Ok(worst.into_iter().map(error).collect())
+    }
+
     fn write_report(
         &self,
         results: &Results,
-        test: &Evaluation,
+        worst: &[WorstError],
         plan: &FreezePlan,
     ) -> Result<(), TrainError> {
-        let rows = crate::training::read_journal(&self.run.journal())?;
-        let examples = &self.splits.examples;
-        let worst = test.predictions.worst(WORST).into_iter();
-        let worst: Vec<(String, String)> =
-            worst.map(|(example, explanation)| (examples.text(Split::Test, example), explanation)).collect();
-        let title = format!("{} on {}", self.local.resolved.id, self.splits.name);
-        let figure = plan_figure(plan, &self.local.resolved.id, &results.strategy);
-        let input = ReportInput { title: &title, results, rows: &rows, figure: &figure, worst: &worst };
+        let path = self.run.record();
+        let record = std::fs::read_to_string(&path).map_err(|error| TrainError::file(&path, error))?;
+        let record = toml::from_str(&record).map_err(|error| TrainError::content(&path, error))?;
+        let settings = &self.request.settings;
+        let input = ReportInput {
+            title: &format!("{} on {}", last_part(&self.local.resolved.id), last_part(&self.splits.name)),
+            results,
+            rows: &crate::training::read_journal(&self.run.journal())?,
+            metric: settings.best_metric().unwrap_or(results.test.headline_name()),
+            figure: &plan_figure(plan, &self.local.resolved.id, &results.strategy),
+            worst,
+            record: &record,
+            lengths: (&self.splits.train.lengths(), settings.max_seq_length),
+        };
         write_report(&self.run.report(), &input)
     }
 
@@ -287,4 +333,11 @@ impl Finish<'_> {
             "transformers cannot keep both ends of a text: its truncation_side is left, which keeps the end alone",
         )
     }
+}
+
+/// A name as it is, a path without the folders above it.
+fn last_part(name: &str) -> &str {
+    let path = std::path::Path::new(name);
+    let is_path = path.is_absolute() || name.starts_with('.');
+    path.file_name().and_then(|last| last.to_str()).filter(|_| is_path).unwrap_or(name)
 }
