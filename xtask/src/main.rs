@@ -66,6 +66,8 @@ enum Command {
     Datasets(Handed),
     /// List runs, show one, compare two, or remove the checkpoints of finished ones
     Runs(Handed),
+    /// Show what the caches hold, or remove what has not been used for long
+    Cache(Handed),
     /// Say what is wrong with a dataset, or what this machine has: cargo xtask doctor imdb, or --machine
     Doctor(Handed),
     /// Run every test of the workspace
@@ -145,6 +147,7 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Models(handed) => temper("models", handed),
         Command::Datasets(handed) => temper("datasets", handed),
         Command::Runs(handed) => temper("runs", handed),
+        Command::Cache(handed) => temper("cache", handed),
         Command::Doctor(handed) => temper("doctor", handed),
         Command::Test { arguments } => cargo::test(&arguments),
         Command::Ci => ci::check(),

@@ -110,6 +110,19 @@ pub fn remove_folder(folder: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Removes a file or a folder in one step: nobody sees half of it. A link is removed itself, not what it leads to.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn discard(path: &Path) -> Result<(), FileError> {
+    let failed = |error| FileError::io(path, error);
+    let (scratch, lock) = folder_in(parent(path)).map_err(failed)?;
+    fs::rename(path, scratch.path().join("discarded")).map_err(failed)?;
+    scratch.close().map_err(failed)?;
+    drop(lock);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +165,23 @@ mod tests {
         let absent = root.path().join("absent");
         assert!(exchange_in_two_steps(&absent, &old).is_err());
         assert!(old.join("file").exists(), "what was there is put back");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_discarded_is_gone_and_what_it_links_to_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, outside) = (root.path().join("folder"), root.path().join("outside"));
+        for name in [&folder, &outside] {
+            fs::create_dir(name).unwrap();
+            fs::write(name.join("file"), "").unwrap();
+        }
+        std::os::unix::fs::symlink(&outside, folder.join("link")).unwrap();
+        discard(&folder).unwrap();
+        discard(&outside.join("file")).unwrap();
+        assert_eq!((names(root.path()), names(&outside)), (vec!["outside".into()], vec![]));
+        let error = discard(&folder).unwrap_err().to_string();
+        assert!(error.contains("folder") && names(root.path()) == ["outside"], "{error}");
     }
 
     #[test]

@@ -72,7 +72,8 @@ pub fn wait_for(path: PathBuf, waiting: impl FnOnce()) -> Result<File, FileError
     Ok(file)
 }
 
-fn open(path: &Path) -> Result<File, FileError> {
+/// A lock's file, which is made where it is missing.
+pub(crate) fn open(path: &Path) -> Result<File, FileError> {
     let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
     file.map_err(|error| FileError::io(path, error))
 }

@@ -22,6 +22,7 @@
 mod announced;
 mod announcing;
 mod archive;
+mod cached;
 mod catalogue;
 mod client;
 mod environment;
@@ -45,6 +46,7 @@ mod transfer;
 mod verify;
 mod watch;
 
+pub use cached::{CacheEntry, CacheKind};
 pub use catalogue::{Catalogue, CatalogueEntry, NotPublicNames, catalogue};
 pub use error::HubError;
 pub use hub::Hub;

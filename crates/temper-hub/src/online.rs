@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::path::PathBuf;
 
+use crate::cached;
 use crate::client::{HubClient, HubFile};
-use crate::environment;
 use crate::error::HubError;
 use crate::failure::Failure;
 use crate::files::wait_for;
@@ -44,12 +44,7 @@ impl Connection {
         } else {
             probe(client.endpoint()).err()
         };
-        Ok(Self {
-            client,
-            cache: settings.hub_cache.clone().unwrap_or_else(environment::hub_cache),
-            barrier,
-            progress: settings.progress,
-        })
+        Ok(Self { client, cache: settings.hub_cache_folder(), barrier, progress: settings.progress })
     }
 
     /// A repository on the Hub. Its lock is held as long as it lives, so that a second process
@@ -65,6 +60,9 @@ impl Connection {
             return Err(HubError::BadRevision { revision });
         }
         let folder = format!("{}--{}", kind.plural(), id.replace('/', "--"));
+        if self.cache.join(&folder).is_dir() || self.barrier.is_none() {
+            temper_files::use_until_exit(&cached::hub_lock(&self.cache, &folder));
+        }
         let lock = match self.barrier {
             Some(_) => None,
             None => {

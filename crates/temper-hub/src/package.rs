@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use temper_files::sha256_of;
 
 use crate::archive::{LIMITS, Unpacker};
+use crate::cached::CacheKind;
 use crate::error::HubError;
 use crate::files::wait_for;
 use crate::pip;
@@ -49,9 +50,12 @@ impl PackageCopy {
     pub(crate) fn open(package: &PackageSource, settings: &HubSettings) -> Result<Self, HubError> {
         let title = title(package);
         package.check().map_err(|reason| HubError::Card { name: format!("{title:?}"), reason })?;
-        let packages = settings.cache.join("packages");
+        let packages = settings.cache.join(CacheKind::Package.folder());
         let name = format!("{}-{}", package.name, package.version);
         let folder = packages.join(&name);
+        if folder.is_dir() || !settings.offline {
+            settings.use_cached(CacheKind::Package, &name);
+        }
         if let Some(files) = intact(&folder, package)? {
             return Ok(Self { title, files });
         }

@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::environment;
+
 /// Longer than a busy server takes, shorter than people wait for nothing.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -37,6 +39,11 @@ pub struct HubSettings {
 }
 
 impl HubSettings {
+    /// The Hub's cache on this machine, where these settings or the environment have it.
+    pub fn hub_cache_folder(&self) -> PathBuf {
+        self.hub_cache.clone().unwrap_or_else(environment::hub_cache)
+    }
+
     /// What the environment says: `TEMPER_MIRROR`, `HF_HUB_OFFLINE`, `TEMPER_CACHE` (by default
     /// `temper` in `XDG_CACHE_HOME` or `~/.cache`), `TEMPER_PYTHON`. Stand-ins are allowed, and
     /// progress is shown where stderr is a terminal. `HF_HUB_DOWNLOAD_TIMEOUT` is the time-out in

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use crate::commands::{
-    CompareArgs, ConvertArgs, DatasetsArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs, FinetuneArgs,
-    GenerateArgs, InspectArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs, RunsArgs,
-    SearchDepthArgs, UnmergeArgs, VerifyArgs, compare_strategies, convert, datasets, doctor, embed, evaluate,
-    fetch, finetune, generate, inspect, merge, models, plan, predict, replay, runs, search_depth, unmerge,
-    verify,
+    CacheArgs, CompareArgs, ConvertArgs, DatasetsArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs,
+    FinetuneArgs, GenerateArgs, InspectArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs,
+    RunsArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, cache, compare_strategies, convert, datasets, doctor,
+    embed, evaluate, fetch, finetune, generate, inspect, merge, models, plan, predict, replay, runs,
+    search_depth, unmerge, verify,
 };
 use crate::headings::DEVICE;
 use crate::settings::check_environment;
@@ -62,6 +62,7 @@ enum Command {
     Models(ModelsArgs),
     Datasets(DatasetsArgs),
     Runs(RunsArgs),
+    Cache(CacheArgs),
     Doctor(DoctorArgs),
     /// Print a script that completes commands and flags: temper completions bash > FILE
     Completions {
@@ -136,6 +137,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Models(args) => models(&args),
         Command::Datasets(args) => datasets(&args),
         Command::Runs(args) => runs(&args),
+        Command::Cache(args) => cache(&args),
         Command::Doctor(args) => doctor(&args),
         Command::Completions { shell } => print_completions(shell),
     });

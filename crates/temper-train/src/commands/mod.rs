@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod adapter_head;
+mod cache;
 mod compare;
 mod convert;
 mod datasets;
@@ -24,6 +25,7 @@ mod texts;
 mod verify;
 mod windows;
 
+pub use cache::{CacheArgs, cache};
 pub use compare::{
     BaselineRow, CompareArgs, ScoreDifference, StrategyComparison, StrategyRow, compare_strategies,
 };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use temper_gguf::{GgufFile, convert};
-use temper_hub::{HubSettings, Resolved};
+use temper_hub::{CacheKind, HubSettings, Resolved};
 
 use crate::TrainError;
 
@@ -19,7 +19,9 @@ const PACKED: &str = "packed.txt";
 pub(super) fn unpacked(resolved: &mut Resolved) -> Result<Option<PathBuf>, TrainError> {
     let Some(file) = resolved.gguf() else { return Ok(None) };
     let name = format!("{}-{VERSION}", file.sha256);
-    let folder = HubSettings::from_environment().cache.join("unpacked").join(name);
+    let settings = HubSettings::from_environment();
+    settings.use_cached(CacheKind::Unpacked, &name);
+    let folder = settings.cache.join(CacheKind::Unpacked.folder()).join(name);
     if !folder.join(PACKED).is_file() {
         unpack(&file.path, &folder)?;
     }

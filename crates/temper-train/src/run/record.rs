@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use temper_data::{ColumnChoice, RowsRequest, Task as Kind, TextTokenizer};
-use temper_hub::{Hub, Resolved};
+use temper_hub::{CacheKind, Hub, Resolved};
 use temper_models::ModelConfig;
 
 use crate::device::backend::Backend;
@@ -70,7 +70,7 @@ impl RunRequest {
         (tokenizer, config): (&'a TextTokenizer, &'a ModelConfig),
         wanted: &'a [Split],
     ) -> LoadRequest<'a> {
-        let cache = self.sources.cache().join("encoded");
+        let cache = self.sources.cache().join(CacheKind::Encoded.folder());
         let (dataset, settings) = (self.dataset_request(), &self.settings);
         LoadRequest {
             hub,
