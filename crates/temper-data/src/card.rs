@@ -212,7 +212,7 @@ impl DatasetCard {
             [("test", test, &self.splits.test), ("validation", validation, &self.splits.validation)]
         {
             if share > 0.0 && !files.is_empty() {
-                return Err(format!("`{split}` has files of its own and a share in [hold_out]"));
+                return Err(format!("`{split}` has its own files and a share in [hold_out]"));
             }
         }
         if self.unlabelled == Unlabelled::Keep && self.task != Task::QuestionAnswering {

@@ -13,7 +13,7 @@ use crate::split::{Place, drop_leaked, keep_subset};
 use crate::{ColumnChoice, DataError, DatasetCard, HeldOut, Table, Task};
 
 /// What to do where the files leave a split empty.
-const MORE_FILES: &str = "give it files of its own, or more rows to hold out from";
+const MORE_FILES: &str = "give it its own files, or more rows to hold out from";
 /// What to do where a subset does.
 const LARGER_SUBSETS: &str =
     "--max-train-samples, --max-eval-samples and --max-test-samples must be at least 1";
@@ -346,7 +346,7 @@ impl<R: Record> DatasetRows<R> {
             tracing::info!(
                 dataset = self.name,
                 rows = self.leaked,
-                "dropped rows of train and validation whose text also stands in test"
+                "dropped rows of train and validation whose text is also in test"
             );
         }
     }

@@ -276,7 +276,7 @@ fn an_empty_split_says_what_to_do() {
     let error = refused(
         &[("a.csv", "text,label\ntext 0,1\ntext 1,0\n")],
         "a.csv",
-        &["validation split", "files of its own"],
+        &["validation split", "its own files"],
     );
     assert!(matches!(error, DataError::EmptySplit { split: "validation", .. }));
 }

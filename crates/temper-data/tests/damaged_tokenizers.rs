@@ -287,7 +287,7 @@ fn what_the_library_panics_on_is_damage() {
     assert!(text.contains(decoder));
     for (what, with) in [
         ("a control character", "\"decoder\":{\"type\":\"Word\u{1}Piece\""),
-        ("a key that is no text", r#""decoder":{5"#),
+        ("a key that is not text", r#""decoder":{5"#),
         ("no comma", r#""decoder":{"type" "WordPiece""#),
         (
             "a table that is none",

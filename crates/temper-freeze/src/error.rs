@@ -48,7 +48,7 @@ pub enum FreezeError {
         given: f64,
     },
     /// Adapters that nothing names.
-    #[error("no linear map is named for adapters; name some, such as query,value, or all-linear")]
+    #[error("no linear map is named for the adapters; name some, such as query,value, or all-linear")]
     NoTargets,
     /// A target that no linear map has.
     #[error(
@@ -61,7 +61,7 @@ pub enum FreezeError {
         known: String,
     },
     /// A target that is neither a name nor a regex.
-    #[error("target \"{target}\" is no regex: {reason}")]
+    #[error("target \"{target}\" is not a regex: {reason}")]
     TargetPattern {
         /// As given.
         target: String,
@@ -92,7 +92,7 @@ pub enum FreezeError {
     Model(#[from] ModelError),
     /// The kept output of frozen layers is not what they give now.
     #[error(
-        "the kept output of the lowest {depth} layers differs by {difference:e} from a fresh one, more than {tolerance:e}: something below changes or drops out"
+        "the cached output of the lowest {depth} layers differs by {difference:e} from a recomputed one, more than {tolerance:e}: a parameter or dropout below changes it"
     )]
     StaleTrunk {
         /// Number of layers.

@@ -108,7 +108,7 @@ impl FromStr for Strategy {
                 .ok_or_else(|| refuse("needs steps or epochs after gradual:, such as 100 or 1epoch".into())),
             Some(("pattern", patterns)) => patterns
                 .split(',')
-                .map(|pattern| anchored(pattern).map_err(|error| refuse(format!("is no regex: {error}"))))
+                .map(|pattern| anchored(pattern).map_err(|error| refuse(format!("is not a regex: {error}"))))
                 .collect::<Result<_, _>>()
                 .map(Self::Patterns),
             Some(_) => Err(unknown()),

@@ -27,7 +27,7 @@ const PROXIES: [&str; 6] =
 /// # Errors
 /// Says why there is no way.
 pub(crate) fn probe(endpoint: &str) -> Result<(), String> {
-    let url = Url::parse(endpoint).map_err(|error| format!("{endpoint} is no address: {error}"))?;
+    let url = Url::parse(endpoint).map_err(|error| format!("{endpoint} is not an address: {error}"))?;
     if PROXIES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
         return Ok(());
     }
@@ -72,6 +72,6 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_said_to_be_none() {
-        assert!(probe("not an address").unwrap_err().contains("is no address"));
+        assert!(probe("not an address").unwrap_err().contains("is not an address"));
     }
 }

@@ -122,7 +122,7 @@ impl Resolved {
             RepoKind::Dataset => "card",
         };
         Some(format!(
-            "note: {} is a built-in name; the {own} {:?} is used instead of what it stands for.",
+            "note: {} is a built-in name; the {own} {:?} is used instead.",
             replaced.built_in, replaced.by
         ))
     }

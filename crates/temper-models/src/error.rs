@@ -144,7 +144,7 @@ pub enum ModelError {
     },
     /// A setting of text generation that transformers honours and this crate does not.
     #[error(
-        "generation_config.json: {setting} = {value} is not supported; the text would be another without it. Take it out to do so"
+        "generation_config.json: {setting} = {value} is not supported; without it the text would be different. Remove it to generate anyway"
     )]
     UnsupportedSetting {
         /// Hugging Face's name of it.
@@ -153,7 +153,7 @@ pub enum ModelError {
         value: String,
     },
     /// A setting beside a model that has a value which it cannot have.
-    #[error("{path}: {setting} = {value}: {reason}; correct it or take it out")]
+    #[error("{path}: {setting} = {value}: {reason}; correct or remove it")]
     BadSetting {
         /// The file.
         path: PathBuf,
@@ -166,7 +166,7 @@ pub enum ModelError {
     },
     /// A model that writes no text.
     #[error(
-        "{architecture} has no language-model head, so it writes no text; this family's classes that do: {known}"
+        "{architecture} has no language-model head, so it cannot generate text; classes of this family that can: {known}"
     )]
     NoGenerator {
         /// The class that config.json names, or the family where it names none.

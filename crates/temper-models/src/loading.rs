@@ -50,7 +50,7 @@ impl ResolvedHead {
             if let Some(facts) = &facts
                 && let Some(field) = facts.missing
             {
-                let reason = format!("{field} is no token id, and {} reads by it", facts.architecture);
+                let reason = format!("{field} is not a token id, and {} reads by it", facts.architecture);
                 return Err(ModelError::Config { reason });
             }
             let parts = facts.as_ref().map_or_else(|| config.parts_without_head(), |facts| facts.parts);

@@ -105,7 +105,7 @@ fn rows_that_transformers_refuses_have_no_place() {
         if unread.len() == record.rows.len() {
             let error =
                 Model::load(dir.path(), &HeadRequest::FromConfig, &Device::flex()).expect_err("refused");
-            assert!(error.to_string().contains("eos_token_id is no token id"), "{error}");
+            assert!(error.to_string().contains("eos_token_id is not a token id"), "{error}");
             refused += 1;
             continue;
         }

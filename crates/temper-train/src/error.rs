@@ -23,7 +23,7 @@ pub enum TrainError {
     Usage(String),
     /// The run folder is taken.
     #[error(
-        "{path} exists already; give another --run-name, --overwrite-output-dir to replace it, or --resume {path} to go on"
+        "{path} exists already; give another --run-name, --overwrite-output-dir to replace it, or --resume {path} to continue it"
     )]
     RunExists {
         /// The folder.
@@ -44,7 +44,7 @@ pub enum TrainError {
         owner: String,
     },
     /// The reader of stdout has seen enough; no error.
-    #[error("nobody reads the output any more")]
+    #[error("the reader of the output has closed it")]
     ReaderGone,
     /// Files could not be had.
     #[error(transparent)]
@@ -147,7 +147,7 @@ pub enum TrainError {
         of: usize,
     },
     /// A signal, with everything saved.
-    #[error("stopped after step {step}; go on with: temper finetune --resume {}", run.display())]
+    #[error("stopped after step {step}; continue with: temper finetune --resume {}", run.display())]
     Interrupted {
         /// Optimiser steps done.
         step: usize,
@@ -158,7 +158,7 @@ pub enum TrainError {
     },
     /// A folder of several runs that was made for another request.
     #[error(
-        "{} was made with other settings:\n{}\ngive another --run-name, or --overwrite-output-dir to start anew",
+        "{} was made with other settings:\n{}\ngive another --run-name, or --overwrite-output-dir to start again",
         folder.display(),
         differences.join("\n")
     )]
@@ -178,7 +178,7 @@ pub enum TrainError {
     },
     /// One of several runs failed, in a process of its own that said why.
     #[error(
-        "{cell} failed with exit code {code}; the other runs are kept, and the same call goes on with them"
+        "{cell} failed with exit code {code}; the other runs are kept, and the same command continues with them"
     )]
     CellFailed {
         /// The name of the run's folder.
@@ -187,7 +187,7 @@ pub enum TrainError {
         code: u8,
     },
     /// A signal among several runs.
-    #[error("stopped with {done} of {of} runs done in {}; the same call goes on", folder.display())]
+    #[error("stopped with {done} of {of} runs done in {}; the same command continues", folder.display())]
     CellsInterrupted {
         /// Runs that are done.
         done: usize,

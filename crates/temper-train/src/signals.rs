@@ -154,7 +154,7 @@ fn flag(signal: i32) -> Option<std::sync::Arc<AtomicBool>> {
     match signal_hook::flag::register(signal, flag.clone()) {
         Ok(_) => Some(flag),
         Err(error) => {
-            tracing::warn!("signal {signal} cannot be heard: {error}");
+            tracing::warn!("signal {signal} cannot be handled: {error}");
             None
         }
     }

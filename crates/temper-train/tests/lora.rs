@@ -297,7 +297,7 @@ fn bad_settings_of_adapters_are_refused() {
     let bench = Bench::new();
     for (flags, words) in [
         (vec!["--lora-targets", "queery"], vec!["queery", "attention.query"]),
-        (vec!["--lora-targets", "("], vec!["no regex"]),
+        (vec!["--lora-targets", "("], vec!["not a regex"]),
         (vec!["--lora-targets", ""], vec!["all-linear"]),
         (vec!["--lora-rank", "0"], vec!["lora_rank"]),
         (vec!["--lora-dropout", "1"], vec!["lora_dropout"]),
@@ -311,5 +311,5 @@ fn bad_settings_of_adapters_are_refused() {
     let output =
         bench.finetune("slow", &["--strategy", "lora", "--max-steps", "3", "--learning-rate", "5e-5"]);
     assert_succeeds(&output);
-    assert!(stderr(&output).contains("want a higher rate"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("need a higher learning rate"), "{}", stderr(&output));
 }

@@ -59,7 +59,7 @@ pub(super) fn settle(file: &Path, found: Vec<Found>) -> Result<Settled, DataErro
         let (count, told) = (moved.len(), told.collect::<Vec<_>>().join(", "));
         let more = if count > TOLD { ", ..." } else { "" };
         format!(
-            "{}: answers that do not stand at their offset, taken from the one place where their context has \
+            "{}: answers that are not at their offset, taken from the only place where their context has \
              them: {count} ({told}{more}){hint}",
             file.display(),
         )

@@ -47,7 +47,7 @@ impl ChatTemplate {
             let after = self.render(&messages[..=place], false)?;
             if !after.starts_with(&before) || !text.starts_with(&after) {
                 return Err(format!(
-                    "the template writes what precedes message {} otherwise once the chat goes on: what the \
+                    "the template renders the messages before message {} differently when the chat continues: what the \
                      assistant says has no place of its own",
                     place + 1
                 ));

@@ -98,7 +98,7 @@ impl FindingKind {
             Self::Untrainable => "training refuses what can be read",
             Self::ModelLabels => "the model has other labels",
             Self::ConflictingLabels => {
-                "texts stand with different labels; at most one of them is right: correct the others"
+                "texts have different labels in different rows; at most one of them is right: correct the others"
             }
             Self::Leak => {
                 "rows of train or validation have a text that is in test, too; training leaves them out"
@@ -116,7 +116,7 @@ impl FindingKind {
                 "rows have tags that their scheme does not allow; they are kept as they are: correct them, or refuse them with --strict-tags"
             }
             Self::MovedAnswer => {
-                "answers do not stand at their offset; they are taken from the one place where their context has them"
+                "answers are not at their offset; they are taken from the only place where their context has them"
             }
             Self::MissingLabel => {
                 "labels occur in validation or test and never in train; a model cannot learn them"

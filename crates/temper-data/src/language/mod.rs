@@ -247,7 +247,7 @@ impl TableReader for DocumentReader {
         }
         let passed_over = empty.first().map(|first| {
             let (file, count) = (table.file.display(), empty.len());
-            format!("{file}: rows without text are passed over: {count} (the first is row {first})")
+            format!("{file}: rows without text are skipped: {count} (the first is row {first})")
         });
         Ok(TableRows { rows, unlabelled: 0, doubts: Vec::new(), notices: passed_over.into_iter().collect() })
     }

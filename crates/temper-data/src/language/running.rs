@@ -37,7 +37,7 @@ pub(super) fn split(dataset: DatasetTables) -> Result<DatasetRows<Document>, Dat
     if let Some((split, _)) =
         empty.iter().find(|(_, texts)| texts.iter().all(|text| text.text.trim().is_empty()))
     {
-        let remedy = "give it a file of its own, or a longer text to cut it from";
+        let remedy = "give it its own file, or a longer text to cut it from";
         return Err(DataError::EmptySplit { dataset: dataset.name, split, remedy });
     }
     let all = tables.validation.into_iter().chain(tables.test).chain(tables.train);

@@ -215,7 +215,7 @@ impl<'de> Visitor<'de> for Object<'_> {
             let mut wanted = (0..self.columns.len()).filter(|index| self.columns[*index].name == key);
             match wanted.next() {
                 Some(index) if cells[index].is_some() => {
-                    return Err(serde::de::Error::custom(format!("the key `{key}` stands there twice")));
+                    return Err(serde::de::Error::custom(format!("the key `{key}` occurs twice")));
                 }
                 Some(index) => {
                     let value = convert(map.next_value()?);

@@ -123,12 +123,12 @@ impl fmt::Display for FileReport {
             write!(f, "; blank lines left out: {}", self.blank_lines)?;
         }
         if self.passed_over > 0 {
-            write!(f, "; comments and lines of -DOCSTART- passed over: {}", self.passed_over)?;
+            write!(f, "; comments and lines of -DOCSTART- skipped: {}", self.passed_over)?;
         }
         if self.loose_quotes > 0 {
             write!(
                 f,
-                "; fields with text behind their closing quote, read without the quotes: {}",
+                "; fields with text after their closing quote, read without the quotes: {}",
                 self.loose_quotes
             )?;
         }
@@ -164,7 +164,7 @@ mod tests {
         );
         assert!(serde_json::to_value(&report).unwrap().get("passed_over").is_none());
         report.passed_over = 3;
-        assert!(report.to_string().ends_with("-DOCSTART- passed over: 3"), "{report}");
+        assert!(report.to_string().ends_with("-DOCSTART- skipped: 3"), "{report}");
         assert_eq!(serde_json::to_value(&report).unwrap()["passed_over"], 3);
         (0..12).for_each(|index| report.left_out.add(format!("{index}.md")));
         let text = report.to_string();

@@ -282,7 +282,7 @@ impl TableReader for TaggedTextReader {
         let doubts = self.check_scheme(&table, &rows)?;
         let passed_over = empty.first().map(|first| {
             let (file, count) = (table.file.display(), empty.len());
-            format!("{file}: rows without words are passed over: {count} (the first is row {first})")
+            format!("{file}: rows without words are skipped: {count} (the first is row {first})")
         });
         let notices = passed_over.into_iter().collect();
         Ok(TableRows { rows, unlabelled: unlabelled.len(), doubts, notices })

@@ -49,7 +49,7 @@ impl Source {
         }
         if let Some(class) = class.filter(|_| words.is_file() || vocab.is_file()) {
             let reason =
-                format!("{} is not made from this folder's files; it needs tokenizer.json", class.name);
+                format!("{} cannot be built from this folder's files; it needs tokenizer.json", class.name);
             return Err(settings.refused("tokenizer_class", &reason));
         }
         Err(DataError::NoTokenizer { dir: dir.to_path_buf() })

@@ -141,7 +141,7 @@ impl Legend {
         states.sort_unstable();
         states.dedup();
         let states = states.into_iter().map(|state| (Some(state), state.meaning().to_owned()));
-        let adapter = adapters.then(|| (None, "adapter beside its map".to_owned()));
+        let adapter = adapters.then(|| (None, "adapter next to its map".to_owned()));
         let (mut x, mut line) = (MARGIN, 0);
         let mut samples = Vec::new();
         for (state, meaning) in states.chain(adapter) {

@@ -328,9 +328,7 @@ fn legend(rows: &[Row], width: i32) -> Legend {
     let states = tallies.map(Tally::state).collect();
     let mut notes = Vec::new();
     if rows.iter().any(|row| row.layers > 1) {
-        notes.push(
-            "Layers that are alike are drawn as one; numbers in its boxes are those of one layer.".into(),
-        );
+        notes.push("Equal layers are drawn as one; numbers in its boxes are those of one layer.".into());
     }
     if rows.iter().any(|row| !row.note().is_empty()) {
         notes.push("rate: factor on the learning rate; step: optimiser step from which it trains.".into());

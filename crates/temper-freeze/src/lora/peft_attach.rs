@@ -199,6 +199,6 @@ fn misfit_lines(misfits: &Misfits) -> Vec<String> {
     let misshapen = misfits
         .misshapen
         .iter()
-        .map(|(name, found, wanted)| format!("{name} is {found:?}, the model wants {wanted:?}"));
+        .map(|(name, found, wanted)| format!("{name} is {found:?}, the model needs {wanted:?}"));
     unexpected.chain(missing).chain(misshapen).collect()
 }

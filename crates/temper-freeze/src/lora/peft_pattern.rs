@@ -38,8 +38,9 @@ impl Pattern {
 
     /// `flags`: whether Python takes flags at the pattern's beginning.
     fn new(given: &str, whole: &str, flags: bool) -> Result<Self, String> {
-        let refuse =
-            |reason: String| format!("{given:?} is no regular expression that is read alike: {reason}");
+        let refuse = |reason: String| {
+            format!("{given:?} is not a regular expression that Python and Temper read alike: {reason}")
+        };
         unlike_python(given, flags).map_or(Ok(()), |reason| Err(refuse(reason)))?;
         let compiled = |pattern: &str| Regex::new(pattern).map_err(|error| refuse(error.to_string()));
         // By itself, too: parentheses that the ones around it would complete are a mistake.

@@ -106,12 +106,13 @@ pub(super) fn get<'a>(metadata: &'a Metadata, key: &str) -> Option<&'a Value> {
 /// A list of texts behind `tokenizer.ggml.`.
 pub(super) fn texts<'a>(metadata: &'a Metadata, key: &str) -> Result<Vec<&'a str>, String> {
     let texts = get(metadata, key).and_then(Value::as_texts);
-    texts.ok_or_else(|| format!("tokenizer.ggml.{key} is no list of texts"))
+    texts.ok_or_else(|| format!("tokenizer.ggml.{key} is not a list of texts"))
 }
 
 /// The pairs of tokens that are joined, as the file lists them: the two texts with a space between.
 pub(super) fn merges<'a>(metadata: &'a Metadata) -> Result<Vec<(&'a str, &'a str)>, String> {
-    let pair =
-        |merge: &'a str| merge.split_once(' ').ok_or_else(|| format!("`{merge}` is no merge of two tokens"));
+    let pair = |merge: &'a str| {
+        merge.split_once(' ').ok_or_else(|| format!("`{merge}` is not a merge of two tokens"))
+    };
     texts(metadata, "merges")?.into_iter().map(pair).collect()
 }

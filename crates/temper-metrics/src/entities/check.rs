@@ -8,7 +8,7 @@ use super::scheme::Tag;
 pub enum InvalidTag {
     /// It is no tag of the scheme at all.
     #[error(
-        "tag {place}, \"{tag}\", is none of {scheme}: these are O, and {} with a hyphen and a kind, such as B-PER",
+        "tag {place}, \"{tag}\", is not a tag of {scheme}, which has O, and {} with a hyphen and a type, such as B-PER",
         listed(*scheme)
     )]
     Unknown {
@@ -20,7 +20,7 @@ pub enum InvalidTag {
         scheme: TagScheme,
     },
     /// It cannot follow the one before.
-    #[error("tag {place}, \"{tag}\", cannot {} in {scheme}; mend it or read the tags by another scheme", after(.previous.as_deref()))]
+    #[error("tag {place}, \"{tag}\", cannot {} in {scheme}; correct it or choose another scheme", after(.previous.as_deref()))]
     Transition {
         /// Its place, from 0 on.
         place: usize,
@@ -33,7 +33,7 @@ pub enum InvalidTag {
     },
     /// It is the last, and an entity has not ended.
     #[error(
-        "tag {place}, \"{tag}\", cannot be the last in {scheme}, which marks where an entity ends; mend it or read the tags by another scheme"
+        "tag {place}, \"{tag}\", cannot be the last in {scheme}, which marks where an entity ends; correct it or choose another scheme"
     )]
     Unfinished {
         /// Its place, from 0 on.

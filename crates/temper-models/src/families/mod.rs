@@ -35,6 +35,6 @@ fn token_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D
         Value::Number(id) if id.is_i64() || id.is_u64() => {
             Ok(id.as_u64().and_then(|id| u32::try_from(id).ok()))
         }
-        other => Err(serde::de::Error::custom(format!("{other} is no token id"))),
+        other => Err(serde::de::Error::custom(format!("{other} is not a token id"))),
     }
 }

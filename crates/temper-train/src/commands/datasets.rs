@@ -7,7 +7,7 @@ use temper_hub::RepoKind;
 use crate::terminal::print;
 use crate::{SourceOptions, TrainError};
 
-/// List the datasets that have a name, with their task, and whether they are on this machine
+/// List the datasets that have a short name, with their task, and whether they are on this machine
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatasetsArgs {
     /// Print one JSON object

@@ -28,7 +28,7 @@ pub struct EmbedArgs {
     /// Which texts
     #[command(flatten)]
     pub texts: TextOptions,
-    /// What of a text's hidden states stands for it: mean (over its tokens), cls (the first), last, max,
+    /// How a text's hidden states are pooled into one vector: mean (over its tokens), cls (the first), last, max,
     /// mean-sqrt-len, weighted-mean; by default as the model's modules.json says, else mean
     #[arg(long)]
     pub pooling: Option<TextPooling>,

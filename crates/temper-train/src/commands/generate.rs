@@ -171,7 +171,9 @@ pub fn generate(args: &GenerateArgs) -> Result<(), TrainError> {
     settings.batch_size = args.batch_size;
     let stop_texts = stop(&args.stop, &mut settings, &tokenizer);
     if args.stream && settings.num_beams > 1 {
-        return Err(TrainError::Usage("beams have nothing to --stream: the text is known at the end".into()));
+        return Err(TrainError::Usage(
+            "--stream cannot be used with beam search, whose text is known only at the end".into(),
+        ));
     }
     settings.validate()?;
     let prompts = prompts(args)?;

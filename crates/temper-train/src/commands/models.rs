@@ -7,7 +7,7 @@ use temper_models::{HeadTask, KnownFamily, families};
 use crate::TrainError;
 use crate::terminal::print;
 
-/// List the families that can be computed and the models that have a short name
+/// List the supported families and the models that have a short name
 #[derive(Clone, Debug, clap::Args)]
 pub struct ModelsArgs {
     /// Print one JSON object

@@ -147,7 +147,8 @@ impl DepthSearch {
         let lower_is_better = outcomes.done.iter().any(|outcome| outcome.results.lower_is_better());
         rows.and_then(|rows| Self::choose(rows, tolerance, lower_is_better)).ok_or_else(|| {
             TrainError::Usage(
-                "a run has no validation score; remove its folder, and the same call trains it anew".into(),
+                "a run has no validation score; remove its folder, and the same command trains it again"
+                    .into(),
             )
         })
     }

@@ -43,7 +43,7 @@ impl fmt::Display for OutOfMemory {
         }
         if let Some((checkpoint, run)) = &self.kept {
             let (checkpoint, run) = (checkpoint.display(), run.display());
-            write!(out, "\n{checkpoint} is kept: temper finetune --resume {run} goes on from it")?;
+            write!(out, "\n{checkpoint} is kept: temper finetune --resume {run} continues from it")?;
         }
         Ok(())
     }

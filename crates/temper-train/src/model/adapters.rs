@@ -44,7 +44,7 @@ pub(crate) fn notice(settings: &Settings) -> Option<String> {
     const USUAL: f64 = 1e-4;
     (has_adapters(settings) && settings.learning_rate < USUAL).then(|| {
         format!(
-            "adapters begin at zero and want a higher rate than whole weights: --learning-rate {:e} may not move them enough; 1e-3 is a start",
+            "adapters start at zero and need a higher learning rate than full fine-tuning: --learning-rate {:e} may be too small; try 1e-3",
             settings.learning_rate
         )
     })
@@ -118,7 +118,7 @@ pub(crate) fn compare_merged(first: &Model, second: &Model, bounds: Bounds) -> R
         return Ok(difference);
     }
     Err(TrainError::Verification {
-        what: "what the model computes with adapters beside its weights and in them (relative)".into(),
+        what: "the output with separate and with merged adapters (relative)".into(),
         difference,
         tolerance: MERGE_TOLERANCE,
     })

@@ -100,7 +100,7 @@ fn columns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Columns, D::Err
 /// How a model's texts are cut, where a flag says so.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct CutOptions {
-    /// Tokens a text, special tokens included; as in training, or as the model's files say, by default
+    /// Maximum length of a text in tokens, special tokens included; by default as in training, or as the model's files say
     #[arg(long)]
     pub max_seq_length: Option<usize>,
     /// Which part of a longer text is kept: head, tail or head-tail; as in training by default

@@ -174,7 +174,7 @@ impl RecordedSource {
         match changed {
             None => Ok(()),
             Some(file) => Err(TrainError::Usage(format!(
-                "{} of {} was {} when the run started and is not the same in {} now; a run goes on with its own files only",
+                "{} of {} was {} when the run started and is not the same in {} now; a run resumes only with its own files",
                 file.name, self.id, file.sha256, now.id
             ))),
         }
@@ -232,7 +232,7 @@ impl ResumedRecord {
 
     fn is_elsewhere(&self, id: &str) -> TrainError {
         TrainError::Usage(format!(
-            "the run was started with another dataset than {} is now ({id}); a run goes on with its own files only",
+            "the run was started with another dataset than {} is now ({id}); a run resumes only with its own files",
             self.request.dataset
         ))
     }

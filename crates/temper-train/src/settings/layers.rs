@@ -211,10 +211,7 @@ pub(crate) fn check_environment(names: impl Iterator<Item = String>) -> Result<(
     if unknown.is_empty() {
         return Ok(());
     }
-    Err(TrainError::Usage(format!(
-        "variables of the environment that are no setting:\n{}",
-        unknown.join("\n")
-    )))
+    Err(TrainError::Usage(format!("environment variables that are not settings:\n{}", unknown.join("\n"))))
 }
 
 /// A line that names what is unknown, and what may have been meant.
@@ -251,7 +248,7 @@ pub(crate) fn check_keys<'a>(file: &Path, keys: impl Iterator<Item = &'a String>
         return Ok(());
     }
     Err(TrainError::Usage(format!(
-        "{} has keys that are no setting:\n{}",
+        "{} has keys that are not settings:\n{}",
         file.display(),
         unknown.join("\n")
     )))

@@ -170,7 +170,7 @@ fn weights(list: &str, labels: &[String]) -> Result<Vec<f32>, TrainError> {
             Ok(weight) if weight.is_finite() && weight > 0.0 => found.push(weight),
             _ => {
                 return refused(format!(
-                    "{:?} is no number above 0; {BALANCED} is possible, too",
+                    "{:?} is not a number above 0; {BALANCED} is possible, too",
                     part.trim()
                 ));
             }

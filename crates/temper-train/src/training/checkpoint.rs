@@ -148,7 +148,7 @@ impl Checkpoints {
                 Some(problem) => problem,
             },
         };
-        notice(&format!("{problem}; training goes on from a checkpoint"));
+        notice(&format!("{problem}; training resumes from a checkpoint"));
         None
     }
 
@@ -166,7 +166,7 @@ impl Checkpoints {
                     Some(problem) => problem,
                 },
             };
-            notice(&format!("{problem}; {} is not gone on from", dir.display()));
+            notice(&format!("{problem}; {} is not used", dir.display()));
         }
         Ok(None)
     }

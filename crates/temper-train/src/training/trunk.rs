@@ -126,7 +126,7 @@ impl std::fmt::Display for TrunkReport {
         let examples = self.hits + self.misses;
         write!(
             out,
-            "{} lowest layers, {bytes} {place}, {percent:.1} % of {examples} states were there, about {:.1} s spared",
+            "{} lowest layers, {bytes} {place}, {percent:.1} % of {examples} states were cached, about {:.1} s saved",
             self.depth, self.seconds_saved
         )
     }
@@ -193,7 +193,9 @@ impl Trunks {
         match self.each().find_map(|split| split.content().failure.take()) {
             None => Ok(()),
             Some(FreezeError::StaleTrunk { depth, difference, tolerance }) => Err(TrainError::Verification {
-                what: format!("the kept output of the lowest {depth} layers (--trunk-cache off keeps none)"),
+                what: format!(
+                    "the cached output of the lowest {depth} layers (--trunk-cache off disables the cache)"
+                ),
                 difference,
                 tolerance,
             }),

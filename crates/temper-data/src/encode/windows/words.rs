@@ -31,7 +31,7 @@ impl Spaces {
                 }
             }
         }
-        Err("this tokenizer reads a word by itself otherwise than behind another word, with and without a space \
+        Err("this tokenizer reads a single word differently than after another word, with and without a space \
              before it; encode texts, not words"
             .into())
     }

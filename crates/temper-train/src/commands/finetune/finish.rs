@@ -268,7 +268,7 @@ impl Finish<'_> {
             let memory =
                 |bytes: Option<u64>| bytes.map_or("?".into(), |bytes| format!("{} MiB", bytes >> 20));
             say(&format!(
-                "estimated: training {:.0} s, peak memory {}; it was {:.0} s, {}",
+                "estimated: training {:.0} s, peak memory {}; measured: {:.0} s, {}",
                 predicted.training_seconds,
                 memory(predicted.peak_memory_bytes),
                 results.training_seconds,

@@ -174,7 +174,7 @@ fn names(args: &FinetuneArgs) -> Result<(String, String), TrainError> {
             Ok((run.display().to_string(), dataset))
         }
         (Some(run), _, None) => Err(TrainError::Usage(format!(
-            "{} is not a run folder and holds no model; --from takes the folder of a finished run",
+            "{} is not a run folder and contains no model; --from takes the folder of a finished run",
             run.display()
         ))),
         _ => Err(TrainError::Usage(
