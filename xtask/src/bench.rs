@@ -30,7 +30,7 @@ pub struct BenchArgs {
     mirror: Option<PathBuf>,
 }
 
-/// Measures Temper beside PyTorch; writes the results and the page that shows them.
+/// Measures Temper and PyTorch; writes the results and the page that shows them.
 pub fn measure(args: &BenchArgs) -> Result<ExitCode> {
     let python = args.environment.python()?;
     eprintln!("building temper and its benchmark (the first time takes minutes)");

@@ -1,5 +1,5 @@
-//! The glue. It chooses cargo features, builds the binary `temper` and hands arguments on; it
-//! never links Burn, so that it is there in seconds.
+//! `cargo xtask`: chooses cargo features, builds the binary `temper` and passes arguments on. It
+//! never links Burn, so it builds in seconds.
 
 mod bench;
 mod cargo;

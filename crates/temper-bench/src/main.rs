@@ -50,7 +50,7 @@ trait Task: Sized {
         Ok(())
     }
 
-    /// Bytes that the device's allocator holds, `in_use` and `reserved`; null where it does not tell.
+    /// Bytes that the device's allocator holds, `in_use` and `reserved`; null if it does not report them.
     fn memory(&self) -> Value {
         Value::Null
     }

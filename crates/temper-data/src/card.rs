@@ -172,7 +172,7 @@ pub struct DatasetCard {
 }
 
 impl DatasetCard {
-    /// Reads a card; `origin` stands in messages.
+    /// Reads a card; `origin` is used in messages.
     ///
     /// # Errors
     /// [`DataError::Card`], also for keys that no card has.
@@ -183,7 +183,7 @@ impl DatasetCard {
         Ok(card)
     }
 
-    /// All files of the card, as the hub wants to hear it.
+    /// All files of the card, in the hub's form.
     pub fn wanted(&self) -> Vec<Wanted> {
         let splits = &self.splits;
         let mut names: Vec<&String> = Vec::new();

@@ -32,7 +32,7 @@ pub struct SplitTables {
 ///
 /// # Errors
 /// [`DataError::NoTrainingFiles`] for a folder of something else; [`DataError::SplitFile`] for a
-/// split of which one file would be passed over; as the readers.
+/// split of which one file would be skipped; as the readers.
 pub fn read_local(path: &Path, wanted: &[&str]) -> Result<(SplitTables, HeldOut), DataError> {
     read_splits(path, &Wanted { needed: wanted.to_vec(), if_there: Vec::new() })
 }
@@ -55,7 +55,7 @@ pub(crate) fn read_splits(path: &Path, wanted: &Wanted<'_>) -> Result<(SplitTabl
     Ok((tables, held_out))
 }
 
-/// The first of the files to train on, with its format: what tells which columns a dataset has.
+/// The first of the files to train on, with its format: it determines which columns a dataset has.
 ///
 /// # Errors
 /// As [`read_local`].

@@ -69,7 +69,7 @@ pub struct DatasetRows<R> {
     pub test: Vec<R>,
     /// Training rows before the subset.
     pub full_train_rows: usize,
-    /// Rows of train and validation dropped because their text also stands in test.
+    /// Rows of train and validation dropped because their text also is in test.
     pub leaked: usize,
     /// Rows dropped because they have no label.
     pub unlabelled: usize,
@@ -110,18 +110,18 @@ pub struct Doubt {
 pub enum DoubtKind {
     /// The scheme of the tags does not allow their sequence.
     InvalidTags,
-    /// An answer does not stand at its offset, and was taken from the one place where it does.
+    /// An answer is not at its offset, and was taken from the only place where it is.
     MovedAnswer,
 }
 
-/// What a task makes of a table.
+/// A table as a task reads it.
 #[derive(Debug, Clone, Default)]
 pub struct TableRows<R> {
     /// The records, in the table's order.
     pub rows: Vec<R>,
     /// Rows dropped because they have no label.
     pub unlabelled: usize,
-    /// Rows that are kept although something is wrong with them; the notices tell of them.
+    /// Rows that are kept although something is wrong with them; the notices name them.
     pub doubts: Vec<Doubt>,
     /// What the user should look at.
     pub notices: Vec<String>,
@@ -212,7 +212,7 @@ impl<T: TableReader> TableReader for RowByRow<'_, T> {
 }
 
 /// Loads a dataset as records of a task. `reader` sees the tables of all splits before a row is read, for what
-/// stands in none of them alone: the names of classes, a scheme of tags.
+/// is in none of them alone: the names of classes, a scheme of tags.
 ///
 /// With [`RowsRequest::skip_unreadable`], rows that the reader refuses are left out and listed.
 ///

@@ -124,7 +124,7 @@ fn the_questions_of_a_context_are_held_out_together_and_leak_alone() {
     assert_eq!(data.rows.test.len(), 3 * test.len());
 
     write(root.path(), "d/train.jsonl", rows(0..60));
-    // Of a known context, one question that train has and one that it has not.
+    // Of a known context, one question that train has and one that it lacks.
     let known = "{\"text\": [\"Text\"], \"answer_start\": [0]}";
     write(root.path(), "d/test.jsonl", row(10, "Text 1.", known) + &row(9000, "Text 1.", known));
     let data = load(root.path(), "d").unwrap();
@@ -282,7 +282,7 @@ fn offsets_in_other_units_are_told() {
         assert_eq!(data.rows.test[1].answers[0].start, 8);
         let notice = &data.rows.notices[0];
         assert!(notice.contains(&format!("(1) are right if they count {unit}")), "{notice}");
-        // In several places: which one is meant cannot be known, but what the offsets count is told.
+        // In several places: which one is meant cannot be known, but what the offsets count is reported.
         let twice = row(20, context, &answer(start)) + &row(21, &format!("{context} Paris"), &answer(start));
         let error =
             refused(&twice, &["row 3", "in 2 other places", &format!("(2) are right if they count {unit}")]);

@@ -139,7 +139,7 @@ fn numbers_are_ids_of_a_cards_labels_and_columns_have_their_usual_names() {
     card("[\"O\", \"I-X\", \"B-X\"]");
     let data = load(root.path(), "mine", false).unwrap();
     assert_eq!(data.tag_names, ["O", "I-X", "B-X"]);
-    // A third of the rows have the second tag, I behind O, and a third B: BIO, with faults.
+    // A third of the rows have the second tag, I after O, and a third B: BIO, with faults.
     assert_eq!((data.scheme, data.invalid), (TagScheme::Bio, 20));
     assert!(matches!(
         tag_error(load(root.path(), "mine", true).unwrap_err()),
@@ -167,7 +167,7 @@ fn write_parquet(path: &Path, rows: &[(&[&str], &[i64])]) {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let mut file = SerializedFileWriter::new(file, schema, Arc::new(properties)).unwrap();
     let mut group = file.next_row_group().unwrap();
-    // Definition 3 is an entry, 1 an empty list; repetition 1 goes on with a list.
+    // Definition 3 is an entry, 1 an empty list; repetition 1 continues with a list.
     let levels = |length: usize| (vec![if length == 0 { 1 } else { 3 }; length.max(1)], length.max(1));
     let (mut definition, mut repetition) = (Vec::new(), Vec::new());
     for (words, _) in rows {
@@ -277,7 +277,7 @@ fn rows_that_cannot_be_tagged_are_named() {
     case("{\"tokens\": [\"a\"], \"tags\": [null]}", &["row 2: entry 1 of column `tags` is nothing"]);
     case("{\"tokens\": [\"a\"]}", &["row 2: no label in column `tags`"]);
     case("{\"tags\": [\"O\"]}", &["row 2: 0 words, but 1 tags"]);
-    // A mark that train has not with its type is known; the unknown type was refused above.
+    // A prefix that train lacks with its type is known; the unknown type was refused above.
     let test = jsonl(9..10, |_| "[\"B-X\", \"I-X\"]".into());
     let root = tempfile::tempdir().unwrap();
     for (name, content) in with_splits("jsonl", &good, [&other, &test]) {

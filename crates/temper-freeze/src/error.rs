@@ -6,7 +6,7 @@ use temper_models::ModelError;
 
 use crate::strategy::FORMS;
 
-/// What can go wrong when deciding what trains, and with what frozen layers made.
+/// What can go wrong when deciding what trains, and with the output of frozen layers.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// A strategy that cannot be read.
@@ -97,7 +97,7 @@ pub enum FreezeError {
     StaleTrunk {
         /// Number of layers.
         depth: usize,
-        /// The largest difference, beside the largest value or 1.
+        /// The largest difference, relative to the largest value or 1.
         difference: f64,
         /// The largest one allowed.
         tolerance: f64,

@@ -1,4 +1,4 @@
-//! A file: what it says, and where its tensors lie.
+//! A file: what it says, and where its tensors are.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

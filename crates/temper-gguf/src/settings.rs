@@ -33,7 +33,7 @@ impl<'a> Settings<'a> {
     /// A number as a file has it, or another where the key is absent.
     ///
     /// # Errors
-    /// That it is no number.
+    /// That it is not a number.
     pub fn number_or(self, name: &str, other: f64) -> Result<f32, String> {
         let value = self.get(name).map_or(Some(other), Json::as_f64);
         value.map(|value| value as f32).ok_or_else(|| format!("{name} of config.json is not a number"))

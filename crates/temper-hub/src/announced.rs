@@ -17,7 +17,7 @@ pub(crate) struct Announced {
 /// Why an answer announces nothing that can be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
-    /// It has not the Hub's headers: it comes from something in between.
+    /// It lacks the Hub's headers: it comes from something in between.
     NoHub(&'static str),
     /// It has them, with values that the Hub never sends.
     Wrong(String),

@@ -1,4 +1,4 @@
-//! Whether there is a way to the Hub, found out within seconds.
+//! Checks within seconds whether the Hub can be reached.
 //!
 //! The Hub's client has no limit on the time to connect, and tries again five times: on a machine
 //! whose network swallows packets it would hang for minutes.
@@ -33,7 +33,7 @@ pub(crate) fn probe(endpoint: &str) -> Result<(), String> {
     }
     let (sender, receiver) = mpsc::channel();
     // On a thread of its own, because looking up a name cannot be given a limit. When the limit
-    // is over, nobody hears its answer.
+    // is over, nobody receives its answer.
     thread::spawn(move || sender.send(connect(&url)));
     match receiver.recv_timeout(ALTOGETHER) {
         Ok(result) => result.map_err(|error| with_causes(&error as &dyn Error)),

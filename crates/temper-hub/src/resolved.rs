@@ -1,4 +1,4 @@
-//! What came of a name: files, their hashes and their origin.
+//! The result of resolving a name: files, their hashes and their origin.
 
 use std::path::{Path, PathBuf};
 

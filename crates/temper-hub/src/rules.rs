@@ -60,7 +60,7 @@ fn is_package_name(name: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
 }
 
-/// A version in the characters of PEP 440: it begins with a number, perhaps behind a `v`.
+/// A version in the characters of PEP 440: it begins with a number, perhaps after a `v`.
 fn is_version(version: &str) -> bool {
     let number = version.strip_prefix('v').unwrap_or(version);
     number.bytes().next().is_some_and(|byte| byte.is_ascii_digit())

@@ -1,4 +1,4 @@
-//! What can be wrong with what is scored.
+//! Errors in what is scored.
 
 /// What can be wrong with values that are to be scored.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

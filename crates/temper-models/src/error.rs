@@ -14,7 +14,7 @@ pub enum ModelError {
         /// The names tried.
         looked_for: String,
     },
-    /// Shards without the index that says which tensor lies where.
+    /// Shards without the index that says which tensor is where.
     #[error(
         "{dir} holds {shard}, a part of sharded weights, but not {index}, without which parts are not read; fetch it into the same folder"
     )]
@@ -152,7 +152,7 @@ pub enum ModelError {
         /// Its value.
         value: String,
     },
-    /// A setting beside a model that has a value which it cannot have.
+    /// A setting next to a model that has a value which it cannot have.
     #[error("{path}: {setting} = {value}: {reason}; correct or remove it")]
     BadSetting {
         /// The file.
@@ -235,7 +235,7 @@ pub enum ModelError {
 pub struct Misfits {
     /// Parameters that no stored tensor fills.
     pub missing: Vec<String>,
-    /// Stored tensors that no parameter wants.
+    /// Stored tensors that no parameter needs.
     pub unexpected: Vec<String>,
     /// Stored tensors of another shape: name, shape in the file, shape wanted.
     pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,

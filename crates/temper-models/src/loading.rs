@@ -1,4 +1,4 @@
-//! Which stored tensor fills which parameter, and what is drawn anew.
+//! Which stored tensor fills which parameter, and what is initialised randomly.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -35,7 +35,7 @@ enum HeadWeights {
     New {
         seed: u64,
     },
-    /// What is stored, the rest anew.
+    /// What is stored; the rest is initialised randomly.
     StoredOrNew {
         seed: u64,
     },
@@ -101,7 +101,7 @@ impl ResolvedHead {
         self.facts.as_ref().is_some_and(|facts| facts.kind.is_tied())
     }
 
-    /// Seed of what is drawn anew.
+    /// Seed of the random initialisation.
     pub(crate) fn seed(&self) -> u64 {
         match self.weights {
             HeadWeights::Stored => 0,
@@ -224,7 +224,7 @@ fn target(name: &str, facts: &FamilyFacts, head: &ResolvedHead) -> Option<Target
     })
 }
 
-/// Fills a model as planned; gives the paths of what was drawn anew.
+/// Fills a model as planned; returns the paths of what was initialised randomly.
 pub(crate) fn fill_from<M: Module>(
     model: M,
     plan: Plan,

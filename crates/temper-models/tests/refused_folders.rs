@@ -134,7 +134,7 @@ fn a_word_about_quantisation_beside_floats_goes_away() {
     loaded.model.save(&loaded.config, saved.path()).expect("saved");
     let text = std::fs::read_to_string(saved.path().join("config.json")).expect("a file");
     assert!(!text.contains("quantization_config"), "{text}");
-    // Packed weights have other names, and the method is told.
+    // Packed weights have other names, and the method is reported.
     let dir = changed(&fixture("bert"), |weights, config| {
         config["quantization_config"] = json!({"quant_method": "gptq"});
         let name = "bert.encoder.layer.0.attention.self.query.weight";

@@ -18,7 +18,7 @@ pub(crate) const OUT_OF_MEMORY: u8 = 5;
 /// What can end a command early.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A request that cannot be carried out as it stands.
+    /// A request that cannot be carried out as it is.
     #[error("{0}")]
     Usage(String),
     /// The run folder is taken.
@@ -101,7 +101,7 @@ pub enum TrainError {
         /// What is not finite.
         what: String,
     },
-    /// A model computes what is no number.
+    /// A model computes NaN or infinite values.
     #[error("{what} are not finite for {place}: its weights are damaged, or too large for the precision")]
     NotFinite {
         /// What it computes.
@@ -226,7 +226,7 @@ fn list(violations: &[Violation]) -> String {
 }
 
 impl TrainError {
-    /// What is computed for a text is no number: where the text is, and how it begins with control characters as
+    /// What is computed for a text is NaN or infinite: where the text is, and how it begins with control characters as
     /// escapes.
     pub(crate) fn not_finite(what: &'static str, place: &str, text: &str) -> Self {
         const SHOWN: usize = 60;

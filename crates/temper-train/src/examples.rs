@@ -38,7 +38,7 @@ pub enum Target {
 pub struct MaskedTarget {
     /// The id of each token that is predicted or, before any is masked, that may be; negative for the others.
     pub ids: Vec<i32>,
-    /// Whether each token is of the same word as the one before.
+    /// Whether each token is of the same word as the previous one.
     pub continues: Vec<bool>,
     /// Whether the second text of a pair follows the first, where that is predicted, too.
     pub follows: Option<bool>,

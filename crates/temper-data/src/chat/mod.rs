@@ -30,8 +30,8 @@ pub struct RenderedChat {
 }
 
 impl ChatTemplate {
-    /// Renders a chat and says where the assistant speaks: behind what the template puts before an answer, up to where it
-    /// goes on.
+    /// Renders a chat and says where the assistant speaks: after what the template puts before an answer, up to where it
+    /// continues.
     ///
     /// # Errors
     /// What the template refuses; a template that writes a chat otherwise when it grows, so that answers have no place of

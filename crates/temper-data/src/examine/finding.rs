@@ -13,7 +13,7 @@ const PRINTED_GROUPS: usize = 5;
 /// Rows of a group that are printed.
 const PRINTED_ROWS: usize = 4;
 
-/// Characters of what there is to say of a row that are printed.
+/// Characters of the message about a row that are printed.
 const PRINTED_DETAIL: usize = 160;
 
 /// How bad a finding is.
@@ -54,9 +54,9 @@ pub enum FindingKind {
     DamagedText,
     /// Sequences of tags that the scheme does not allow.
     InvalidTags,
-    /// Answers that do not stand at their offset.
+    /// Answers that are not at their offset.
     MovedAnswer,
-    /// Labels that validation or test have and train has not.
+    /// Labels of validation or test that train lacks.
     MissingLabel,
     /// Labels with few rows in train.
     RareLabel,
@@ -145,7 +145,7 @@ pub struct Spot {
     pub file: PathBuf,
     /// Its number, from 1.
     pub row: usize,
-    /// What there is to say of this row.
+    /// The message about this row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

@@ -58,7 +58,7 @@ pub(super) fn split(dataset: DatasetTables) -> Result<DatasetRows<Document>, Dat
     })
 }
 
-/// Cuts a share off the end of a text, behind the line end that is nearest before; without one, between two characters.
+/// Cuts a share off the end of a text, after the line end that is nearest before; without one, between two characters.
 fn cut_off_end(text: &mut Document, share: f64) -> Document {
     let wanted = (text.text.len() as f64 * (1.0 - share)) as usize;
     let place = (0..=wanted).rev().find(|&place| text.text.is_char_boundary(place)).unwrap_or(0);

@@ -39,7 +39,7 @@ pub enum TagError {
         column: String,
         /// Place in the list, from 1.
         entry: usize,
-        /// What stands there.
+        /// What is there.
         found: &'static str,
     },
 

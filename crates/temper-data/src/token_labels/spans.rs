@@ -12,7 +12,7 @@ use crate::{DataError, Value};
 /// A labelled part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Span {
-    /// First character and the one behind the last, in Unicode scalar values.
+    /// First character and the one after the last, in Unicode scalar values.
     characters: Range<usize>,
     pub label: String,
 }
@@ -115,7 +115,7 @@ pub(super) fn tagged(
     }
 }
 
-/// The spans in bytes, if they lie in the text and do not overlap.
+/// The spans in bytes, if they are in the text and do not overlap.
 fn byte_ranges(text: &str, spans: &[Span]) -> Result<Vec<Range<usize>>, String> {
     let mut starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).collect();
     starts.push(text.len());

@@ -9,7 +9,7 @@ use super::settings::Settings;
 use super::{damage, read_object, read_text};
 use crate::DataError;
 
-/// A byte-level BPE needs `</s>` beside `<s>` to be RoBERTa's.
+/// A byte-level BPE needs `</s>` next to `<s>` to be RoBERTa's.
 const ROBERTA_MARKS: [&str; 2] = ["<s>", "</s>"];
 
 /// What a tokenizer is made of.

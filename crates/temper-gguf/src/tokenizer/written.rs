@@ -22,7 +22,7 @@ pub(crate) struct SourceTokenizer<'a> {
     pub model: &'a Map<String, Json>,
 }
 
-/// Everything behind `tokenizer.`, for an embedding of `rows` rows.
+/// Everything after `tokenizer.`, for an embedding of `rows` rows.
 ///
 /// # Errors
 /// What a file cannot say.

@@ -1,4 +1,4 @@
-//! Whether tags are as a scheme wants them.
+//! Whether tags are as a scheme requires.
 
 use super::TagScheme;
 use super::scheme::Tag;
@@ -19,7 +19,7 @@ pub enum InvalidTag {
         /// The scheme.
         scheme: TagScheme,
     },
-    /// It cannot follow the one before.
+    /// It cannot follow the previous one.
     #[error("tag {place}, \"{tag}\", cannot {} in {scheme}; correct it or choose another scheme", after(.previous.as_deref()))]
     Transition {
         /// Its place, from 0 on.
@@ -65,7 +65,7 @@ fn after(previous: Option<&str>) -> String {
     previous.map_or_else(|| "be the first".to_owned(), |previous| format!("follow \"{previous}\""))
 }
 
-/// Checks that a sequence is as the scheme wants it. A tag is O, or a prefix alone, or a prefix, a hyphen and a kind
+/// Checks that a sequence is as the scheme requires. A tag is O, or a prefix alone, or a prefix, a hyphen and a kind
 /// that neither begins nor ends with a hyphen.
 ///
 /// # Errors
@@ -97,7 +97,7 @@ pub fn check_tags(tags: &[impl AsRef<str>], scheme: TagScheme) -> Result<(), Inv
 /// The schemes that all sequences fit, in the order of [`TagScheme::ALL`]. Where entities are rare it may be several:
 /// tags that are all O fit each.
 ///
-/// Unlike `seqeval.scheme.auto_detect`, which looks at the prefixes alone, it tells IOB1 from IOB2.
+/// Unlike `seqeval.scheme.auto_detect`, which looks only at the prefixes, it distinguishes IOB1 from IOB2.
 pub fn detect_schemes<S, T>(sequences: impl IntoIterator<Item = S>) -> Vec<TagScheme>
 where
     S: AsRef<[T]>,
@@ -110,7 +110,7 @@ where
     fitting
 }
 
-/// Whether a tag with a known prefix has nothing odd behind it: seqeval reads "BPER" and "OTHER" as tags, too.
+/// Whether a tag with a known prefix has nothing odd after it: seqeval reads "BPER" and "OTHER" as tags, too.
 fn is_well_formed(tag: &str) -> bool {
     let mut rest = tag.chars();
     let outside = rest.next() == Some('O');

@@ -1,4 +1,4 @@
-//! One file a family: what it is, its configuration, the wiring of bricks, the weight map.
+//! One file per family: what it is, its configuration, its layers, the weight map.
 
 pub mod bart;
 pub mod bert;

@@ -67,7 +67,7 @@ fn listed(name: &str, card: &DatasetCard, sources: &SourceOptions) -> Listed {
     }
 }
 
-/// Two lines a dataset.
+/// Two lines per dataset.
 fn block(Listed { name, task, title, sources, is_here, .. }: &Listed) -> String {
     let place = if *is_here { "on this machine".into() } else { sources.join(", else ") };
     format!("{name:<18} {task:<22} {place}\n{:<18} {title}\n", "")

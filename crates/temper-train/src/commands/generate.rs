@@ -268,7 +268,7 @@ impl Writer {
         Ok(encoded.items.into_iter().map(|item| item.ids).collect())
     }
 
-    /// What stands before the new tokens.
+    /// What is before the new tokens.
     fn context<'a>(&self, prompt: &'a [u32]) -> &'a [u32] {
         if self.continues { prompt } else { &[] }
     }

@@ -101,7 +101,7 @@ fn write_figure(path: &Path, model: &str, plans: &[(String, FreezePlan)]) -> Res
     Ok(temper_files::write(path, svg.as_bytes())?)
 }
 
-/// The plan stands beside the rest; several are a list.
+/// One plan is a field next to the others; several are a list.
 fn json(local: &LocalModel, loaded: &Loaded, plans: &[(String, FreezePlan)]) -> serde_json::Value {
     let mut value = serde_json::json!({
         "source": local.resolved,
@@ -149,7 +149,7 @@ fn shown(local: &LocalModel, loaded: &Loaded, plans: &[(String, FreezePlan)]) ->
     lines.join("\n") + "\n"
 }
 
-/// A line a strategy.
+/// One line per strategy.
 fn totals(plans: &[(String, FreezePlan)]) -> String {
     let width = plans.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max("strategy".len());
     let mut lines = vec![format!("{:width$}  {:>12}  {:>12}  {:>8}", "strategy", "trains", "of", "%")];

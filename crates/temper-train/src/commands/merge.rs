@@ -148,7 +148,7 @@ fn adapted(
     Ok((adapted, config))
 }
 
-/// The configuration with the padding token that the adapter was trained with, where a config.json beside it says so:
+/// The configuration with the padding token that the adapter was trained with, where a config.json next to it says so:
 /// a decoder's classifier reads by it.
 fn padded_as(config: ModelConfig, folder: &Path) -> Result<ModelConfig, TrainError> {
     if !config.reads_by_padding() || !folder.join("config.json").is_file() {

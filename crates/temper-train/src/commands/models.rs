@@ -98,7 +98,7 @@ fn sources(entry: &CatalogueEntry) -> Vec<String> {
     [hub.to_owned()].into_iter().chain(package).chain(stand_in).collect()
 }
 
-/// A line a family and two a model.
+/// One line per family and two per model.
 fn block(family: &Family) -> String {
     let tasks: Vec<&str> = family.heads.iter().map(|head| head.task).collect();
     let tasks = if tasks.is_empty() { "not in this version".into() } else { tasks.join(", ") };

@@ -14,7 +14,7 @@ use temper_metrics::Sample;
 /// Find how few layers have to train for the best validation score
 ///
 /// Trains the head alone, then the last layer, the last two and so on to all, each from the same
-/// start, and names the smallest depth within a tolerance of the best. Called again, it goes on where
+/// start, and names the smallest depth within a tolerance of the best. Called again, it continues where
 /// it stopped. depth.json and depth.md show the outcome.
 #[derive(Clone, Debug, clap::Args)]
 #[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]

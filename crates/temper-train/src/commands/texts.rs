@@ -170,7 +170,7 @@ impl TextOptions {
             return Ok(stream_unlabelled(file, text, pair)?);
         }
         let trained = |role| columns.and_then(|columns: &'a Columns| columns.get(role)).map(String::as_str);
-        // The next name is tried where the file lacks the one before.
+        // The next name is tried where the file lacks the previous one.
         let names = |named: &'a Option<String>, of_training, role| match named {
             Some(named) => vec![named.as_str()],
             None => [of_training, role].into_iter().flatten().collect(),

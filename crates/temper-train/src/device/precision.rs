@@ -113,7 +113,7 @@ pub(crate) fn check(precision: Precision, backend: Backend, device: &Device) -> 
     )))
 }
 
-/// What to tell about it; nothing where products are simply f32.
+/// The notice about it; none where products are simply f32.
 pub(crate) fn notice(precision: Precision, backend: Backend) -> Option<String> {
     let text = match (precision, backend.is_cpu()) {
         (Precision::F32, _) if !matches!(backend, Backend::Cuda(_)) => return None,

@@ -120,7 +120,7 @@ pub struct RunRecord {
     pub burn: &'static str,
     /// The vector instructions of the processor: sums on others are rounded otherwise.
     pub vector_instructions: &'static str,
-    /// Parameters that were drawn at random.
+    /// Parameters that were initialised randomly.
     pub new_parameters: Vec<String>,
     /// What was asked for.
     pub request: RunRequest,
@@ -141,7 +141,7 @@ pub struct ResumedRecord {
     burn: String,
     #[serde(default)]
     vector_instructions: String,
-    /// Parameters that were drawn at random.
+    /// Parameters that were initialised randomly.
     pub new_parameters: Vec<String>,
     /// What was asked for.
     pub request: RunRequest,
@@ -182,7 +182,7 @@ impl RecordedSource {
 }
 
 impl ResumedRecord {
-    /// Refuses to go on with other files than the run started with.
+    /// Refuses to continue with other files than the run started with.
     ///
     /// # Errors
     /// [`TrainError::Usage`] with the file.

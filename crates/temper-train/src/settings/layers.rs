@@ -54,7 +54,7 @@ pub struct SettingFlags {
 }
 
 impl Args for SettingFlags {
-    /// The flags of all settings, with their help and defaults. Any value is taken here: what cannot work is told all
+    /// The flags of all settings, with their help and defaults. Any value is accepted here: what cannot work is reported all
     /// at once, with that of other layers.
     fn augment_args(command: Command) -> Command {
         let settings = Settings::augment_args(Command::new("settings"));

@@ -1,4 +1,4 @@
-//! What a run can be told: each setting with its name, help, default and limits.
+//! The settings of a run, each with its name, help, default and limits.
 
 mod layers;
 mod model_defaults;
@@ -22,9 +22,9 @@ use values::{above_zero, above_zero_or_infinite, below_one, count, factor, not_n
 
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
 ///
-/// A field is a flag of the command line, a key of a settings file, and a variable of the environment; its help, its
-/// default and what it may be stand beside it and nowhere else. What a run.toml of an earlier version records beyond
-/// these is passed over, and what it lacks is the default.
+/// A field is a command-line flag, a key of a settings file, and an environment variable; its help, default and limits
+/// are next to it and nowhere else. What a run.toml of an earlier version records besides is ignored, and what it lacks
+/// gets the default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default)]
 pub struct Settings {
@@ -279,7 +279,7 @@ impl Settings {
         }
     }
 
-    /// Refuses numbers that the settings beside them would ignore.
+    /// Refuses numbers that the settings next to them would ignore.
     fn check_intervals(&self) -> Result<(), TrainError> {
         for (name, when, steps) in
             [("eval", self.eval_strategy, self.eval_steps), ("save", self.save_strategy, self.save_steps)]
@@ -329,12 +329,12 @@ impl Settings {
         }
     }
 
-    /// Examples an optimiser step.
+    /// Examples per optimiser step.
     pub fn examples_per_step(&self) -> usize {
         self.per_device_train_batch_size * self.gradient_accumulation_steps
     }
 
-    /// Tokens a micro-batch at most.
+    /// Maximum number of tokens of a micro-batch.
     pub fn tokens_per_batch(&self) -> usize {
         self.max_tokens_per_batch.unwrap_or(self.per_device_train_batch_size * self.max_seq_length)
     }

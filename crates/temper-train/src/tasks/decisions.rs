@@ -1,4 +1,4 @@
-//! What makes a prediction of outputs: thresholds, and which tokens of a word count. A model records it.
+//! How outputs become predictions: thresholds, and which tokens of a word count. A model records it.
 
 use serde_json::{Map, Value, json};
 

@@ -75,7 +75,7 @@ pub trait Task: Debug + Send + Sync {
         Inputs::TEXTS
     }
 
-    /// What else is to be known of a model that was trained for it, beside its configuration: kept in temper.json.
+    /// What else is to be known of a model that was trained for it, besides its configuration: kept in temper.json.
     fn record(&self) -> Map<String, Value> {
         Map::new()
     }
@@ -104,12 +104,12 @@ pub trait Task: Debug + Send + Sync {
         batch
     }
 
-    /// Whether a batch is drawn anew for each pass over the data ([`Task::redraw`]).
+    /// Whether a batch is drawn again for each pass over the data ([`Task::redraw`]).
     fn redraws(&self) -> bool {
         false
     }
 
-    /// Draws anew, for one pass over the data, what of a batch is drawn; returns how much the batch counts in the mean
+    /// Draws again, for one pass over the data, what of a batch is drawn; returns how much the batch counts in the mean
     /// of a step. By default nothing is drawn.
     fn redraw(&self, _tokens: &mut Batch, _targets: &mut [Target], _draw: Draw) -> Option<f64> {
         None
@@ -130,7 +130,7 @@ pub trait Task: Debug + Send + Sync {
         false
     }
 
-    /// Begins to predict texts of which nobody knows what they should be. `encoded` are the texts as they stand, cut
+    /// Begins to predict texts of which nobody knows what they should be. `encoded` are the texts as they are, cut
     /// unless they are spread over windows.
     ///
     /// # Errors

@@ -141,7 +141,7 @@ impl Objective {
     }
 }
 
-/// A tensor without a gradient beside tensors that may have one.
+/// A tensor without a gradient next to tensors that may have one.
 fn constant<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
     if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
 }

@@ -1,4 +1,4 @@
-//! What a model gives for examples, and how good that is.
+//! Predictions for examples, and their scores.
 
 use serde::Serialize;
 use serde_json::{Map, Value};

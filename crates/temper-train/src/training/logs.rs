@@ -1,4 +1,4 @@
-//! Where the rows of a run go: metrics.jsonl, and others beside it.
+//! Where the rows of a run go: metrics.jsonl, and others next to it.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Opens metrics.jsonl and, where they are asked for, TensorBoard's events in a folder `tensorboard` beside it. Rows
+    /// Opens metrics.jsonl and, where they are asked for, TensorBoard's events in a folder `tensorboard` next to it. Rows
     /// after `steps_done` are cut off, since a resumed run will write them again.
     ///
     /// # Errors

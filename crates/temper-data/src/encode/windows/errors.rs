@@ -34,7 +34,7 @@ pub enum WindowError {
         max_length: usize,
         /// Special tokens of a window.
         special: usize,
-        /// Tokens of the text that stands whole in each window.
+        /// Tokens of the text that is whole in each window.
         other: usize,
         /// Tokens of the text that is spread.
         length: usize,

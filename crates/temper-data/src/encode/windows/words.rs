@@ -10,7 +10,7 @@ use crate::panics::caught;
 /// Words to try; one decides.
 const PROBES: [&str; 3] = ["a", "the", "1"];
 
-/// What makes a word by itself read like one behind another word.
+/// What makes a word by itself read like one after another word.
 pub(super) enum Spaces {
     /// Nothing: the tokenizer puts a space before each text, or spaces do not count.
     Own,

@@ -11,7 +11,7 @@ use crate::settings::{Preset, SettingFlags};
 use crate::tasks;
 use crate::{ColumnOptions, RunRequest, SourceOptions, TrainError};
 
-/// Which run to go on with.
+/// Which run to continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// The one that this command made before; the run starts where there is none.
@@ -94,7 +94,7 @@ pub struct FinetuneArgs {
 }
 
 impl FinetuneArgs {
-    /// A run goes on with its own settings: everything else that `--resume RUN` comes with is refused by name.
+    /// A run continues with its own settings: everything else that `--resume RUN` comes with is refused by name.
     pub(super) fn refuse_beside_resume(&self) -> Result<(), TrainError> {
         let settings = self.settings.given.keys();
         let mut given: Vec<String> = settings.map(|key| format!("--{}", key.replace('_', "-"))).collect();

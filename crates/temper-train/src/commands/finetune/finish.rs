@@ -281,7 +281,7 @@ impl Finish<'_> {
         say(&format!("model: {}   report: {}", self.run.model().display(), self.run.report().display()));
     }
 
-    /// What transformers cannot be told of how texts are cut.
+    /// How texts are truncated, where transformers has no setting for it.
     fn truncation_elsewhere(&self) -> Option<&'static str> {
         (self.request.settings.truncation == Truncation::HeadTail).then_some(
             "transformers cannot keep both ends of a text: its truncation_side is left, which keeps the end alone",

@@ -1,4 +1,4 @@
-//! A model's outputs beside those of a reference.
+//! A model's outputs compared with those of a reference.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ const OUTPUTS: [&str; 8] = [
     "seq_relationship_logits",
 ];
 
-/// A model beside a reference.
+/// A model compared with a reference.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
     /// The outputs that both have.
@@ -109,7 +109,7 @@ fn groups<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 enum Output {
     /// `[sequences, width]`
     Sequences(Tensor<2>),
-    /// `[tokens, width]`, of the encoder beside a decoder
+    /// `[tokens, width]`, of the encoder, if there is a decoder
     InputTokens(Tensor<2>),
     /// `[tokens, width]`, of the decoder where there is one
     Tokens(Tensor<2>),
