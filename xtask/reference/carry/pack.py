@@ -52,7 +52,7 @@ def write_model(source: Path, folder: Path) -> None:
     }
     save_file(halved, folder / "model.safetensors", {"format": "pt"})
     weights = (folder / "model.safetensors").read_bytes()
-    # Alternate bytes are alike, above all those with the exponent: contexts for odd and even places.
+    # Alternate bytes are alike, above all those with the exponent: contexts for odd and even ones.
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "lp": 1, "pb": 1}]
     (folder / "model.safetensors.xz").write_bytes(lzma.compress(weights, filters=filters))
     (folder / "model.safetensors").unlink()
