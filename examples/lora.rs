@@ -1,4 +1,4 @@
-//! Trains low-rank adapters beside a frozen model, gives them away in PEFT's layout, and merges them.
+//! Trains low-rank adapters next to a frozen model, writes them in PEFT's layout, and merges them.
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     let batch = batch(dir)?;
     let model = train(plan.apply(model), &plan, &batch);
 
-    // PEFT reads this folder, beside the base model that it names.
+    // PEFT reads this folder, next to the base model that it names.
     let whole = plan.rows.iter().filter(|row| row.trains && !is_adapter(&row.path));
     let trained: Vec<String> = whole.map(|row| row.path.clone()).collect();
     std::fs::create_dir_all(&folder)?;

@@ -204,7 +204,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Texts of 4 to 9 made-up tokens; every second one has token 1 somewhere behind its first.
+/// Texts of 4 to 9 made-up tokens; every second one has token 1 somewhere after its first.
 fn texts(device: &Device) -> (TokenBatch, Tensor<2, Int>) {
     let (mut ids, mut lengths, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     for text in 0..TEXTS {

@@ -1,7 +1,7 @@
 """Write how far PyTorch's bfloat16 autocast is from f32 on every model of the zoo.
 
 One file, `autocast.json`: for each folder the norm of the difference of the logits, and that of
-all gradients of the loss, beside the norms of the f32 values. It is what Temper's bfloat16 is
+all gradients of the loss, relative to the norms of the f32 values. It is what Temper's bfloat16 is
 measured by: the errors themselves depend on the order of sums, their size does not.
 """
 

@@ -1,4 +1,4 @@
-"""Measure Temper beside PyTorch in one run, alternating; write what docs/BENCHMARKS.md shows."""
+"""Measure Temper and PyTorch alternately in one run; write what docs/BENCHMARKS.md shows."""
 
 import argparse
 import json
@@ -82,7 +82,7 @@ class Bench:
         return {label: (self.programs[label.split(",")[0]], job) for label, job in jobs.items()}
 
     def speed(self, case: Case) -> Result:
-        """Check that all sides compute the same, then time them by turns."""
+        """Check that all sides compute the same, then time them alternately."""
         with working(self.assign(case)) as workers:
             difference = check({label: worker.ask(check=True) for label, worker in workers.items()})
             samples = alternate(workers, self.arguments.pairs, case.warmup, case.repeat)
@@ -216,7 +216,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, and put each new result beside the stored ones."""
+    """Measure, and add each new result to the stored ones."""
     arguments = parse_arguments()
     bench = Bench(arguments)
     jobs = job_cases(bench.workload, arguments.candle_bench is not None, arguments.quick)

@@ -21,7 +21,7 @@ MEMORY_PREFIX = "memory-"
 
 @dataclass(frozen=True)
 class Case:
-    """Jobs that are timed beside each other."""
+    """Jobs that are timed alternately."""
 
     name: str
     title: str

@@ -24,20 +24,21 @@ COLOURS = {"PyTorch": "#4269d0", "PyTorch, shuffled": "#4269d0", "candle": "#9c6
 OTHER_COLOUR = "#6cc5b0"
 
 INTRODUCTION = """\
-Both sides get the same rows, weights and settings, all cores, and compute in f32. Training has
-dropout of 0.1, AdamW, clipping by the global norm, and reads the loss of every step; batches stand
-ready in memory. Before anything is timed, the sides' logits on these very rows have to agree to
-1e-4, their token ids exactly. Each side has a worker process; they are timed by turns, and the run
-fails if an idle one takes CPU time from the other.
+Both sides get the same examples, weights and settings, all cores, and compute in f32. Training has
+dropout of 0.1, AdamW, clipping by the global norm, and reads the loss of every step; batches are
+prepared in memory. Before anything is timed, both sides' logits on these examples must agree to
+1e-4, their token ids exactly. Each side has a worker process; they are timed alternately, and the
+run fails if an idle one takes CPU time from the other.
 
-PyTorch runs transformers' BERT with `sdpa` attention and fused AdamW, without a mask where nothing
-is padded; for prediction it sorts texts by length.
+PyTorch runs transformers' BERT with `sdpa` attention and fused AdamW, without a mask if nothing is
+padded; for prediction it sorts texts by length.
 """
 
 EXPLANATION = """\
-The ratio is what the other takes over what Temper takes: above 1, Temper is faster or smaller.
-Medians of {pairs} pairs; in brackets the lowest and the highest pair, between which the true median
-lies with a confidence of {covered:.1f} %. Peak memory and whole fine-tuning are measured once.
+The ratio is the other program's value divided by Temper's: above 1, Temper is faster or smaller.
+Values are medians of {pairs} pairs; in brackets are the lowest and the highest pair, which enclose
+the true median with a confidence of {covered:.1f} %. Peak memory and whole fine-tuning are measured
+once.
 """
 
 Result = dict[str, Any]
@@ -50,7 +51,7 @@ def read(docs: Path) -> dict[str, Result]:
 
 
 def store(docs: Path, name: str, outcome: Result) -> None:
-    """Put a result beside the stored ones and write page and plot anew."""
+    """Add a result to the stored ones and rewrite page and plot."""
     results = read(docs) | {name: outcome}
     text = json.dumps(results, indent=2)
     (docs / RESULTS).write_text(text + "\n", encoding="utf-8")
@@ -103,7 +104,7 @@ def lines(outcome: Result) -> list[str]:
 
 def table(results: dict[str, Result]) -> str:
     """Return a row for each side that Temper is compared with."""
-    rows = ["| what | Temper | the other | | ratio |", "|---|---|---|---|---|"]
+    rows = ["| what | Temper | other program | | ratio |", "|---|---|---|---|---|"]
     rows += [
         f"| {outcome['title']} | {told(outcome, OURS)} | {label} | {told(outcome, label)} "
         f"| {told_ratio(outcome, label)} |"
@@ -129,7 +130,7 @@ def section(results: dict[str, Result]) -> str:
         EXPLANATION.format(pairs=pairs, covered=covered)
         + f"All samples: [{RESULTS}]({RESULTS}).\n",
         f"{table(results)}\n",
-        f"![Ratios of the table: what the other takes over what Temper takes]({PLOT})\n",
+        f"![Ratios of the table: the other program's value divided by Temper's]({PLOT})\n",
     ]
     return "\n".join(parts)
 

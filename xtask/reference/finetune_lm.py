@@ -67,7 +67,7 @@ def running_text(tokenizer: PreTrainedTokenizerBase, text: str, length: int, pad
 
 
 def split_text(text: str) -> tuple[str, str, str]:
-    """Cut the last tenth and the one before off, behind lines."""
+    """Cut off the last tenth and the one before it, at line ends."""
 
     def cut(text: str, share: float) -> int:
         data = text.encode()

@@ -1,7 +1,7 @@
 """Continue the pretraining of an encoder on masked tokens: the run that Temper is compared with.
 
 Texts are cut into sequences as Temper cuts them. The training is that of `course.py`; the masks are
-those of transformers' `DataCollatorForLanguageModeling`, drawn anew for each batch.
+those of transformers' `DataCollatorForLanguageModeling`, drawn again for each batch.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Write how large the weights of new models are: root mean squares over many seeds.
 
-For each model of the zoo, transformers draws the same configuration anew with 40 seeds.
+For each model of the zoo, transformers initialises the same configuration with 40 seeds.
 """
 
 import argparse

@@ -39,7 +39,7 @@ class Recorder:
     """Draws inputs and collects what operations make of them."""
 
     def __init__(self) -> None:
-        """Start the generator anew."""
+        """Restart the generator."""
         self.generator = torch.Generator().manual_seed(SEED)
         self.record: Record = {}
 

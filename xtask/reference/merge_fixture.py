@@ -1,7 +1,7 @@
 """Write adapters with unusual settings as PEFT saves them, and what PEFT computes with them.
 
 The base models and batches are those of `zoo/`. Every case has a folder `peft/CASE` with the
-adapter, the base's name (`base.txt`) and `reference.safetensors`: the logits of the adapter beside
+adapter, the base's name (`base.txt`) and `reference.safetensors`: the logits of the adapter on
 the base, at real tokens alone. All is seeded. PEFT's own merged model, saved and loaded again, has
 to compute the same, except where it is known to be wrong: a low-rank path on an output that is tied
 goes into the token embedding, too, and transformers does not save the second name of an untied

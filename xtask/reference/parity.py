@@ -28,7 +28,7 @@ class Schedule:
 
 
 def redraw_parameters(model: PreTrainedModel, seed: int, spread: float = 0.1) -> None:
-    """Draw every parameter anew, so that a swapped or forgotten tensor shows.
+    """Draw every parameter again, so that a swapped or forgotten tensor shows.
 
     Fresh models have zero biases and norms of one, which hide such mistakes;
     the row of the padding token is drawn too.

@@ -45,7 +45,7 @@ def encode_texts(folder: Path) -> dict[str, Tensor]:
     """Tokenise the texts and pad them on the right."""
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right")
     if tokenizer.pad_token is None:
-        # Decoders have none; the mask hides whatever stands there.
+        # Decoders have none; the mask hides whatever is there.
         tokenizer.pad_token = tokenizer.eos_token
     rows = [tokenizer(*texts) for texts in TEXTS]
     return dict(tokenizer.pad(rows, return_tensors="pt"))
@@ -66,7 +66,7 @@ def forward_reference(model: PreTrainedModel, inputs: dict[str, Tensor]) -> dict
     output = model(**inputs, output_hidden_states=True)
     reference = {name: output[name] for name in OUTPUTS if output.get(name) is not None}
     if model.config.is_encoder_decoder:
-        # T5 with a head is its own base model; the last state is the one behind the final norm.
+        # T5 with a head is its own base model; the last state is the one after the final norm.
         return reference | {"last_hidden_state": output.decoder_hidden_states[-1]}
     base = model.base_model(**inputs)
     if base.get("pooler_output") is not None:

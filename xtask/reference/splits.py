@@ -47,7 +47,7 @@ def subset(rows: list[Row], limit: int | None, seed: int) -> list[Row]:
 
 
 def read_snippet_rows(file: Path) -> list[Row]:
-    """Read rated snippets: id, mean rating and text, parted by tabs; ties are dropped.
+    """Read rated snippets: id, mean rating and text, separated by tabs; ties are dropped.
 
     The file is strict UTF-8 without a byte order mark; its lines end in CR LF,
     the last one in nothing.
@@ -89,7 +89,7 @@ def read_parquet_rows(file: Path) -> list[Row]:
 def load_imdb(folder: Path) -> Splits:
     """Take the test split as it is and cut validation from train by hash.
 
-    A review of train that also stands in test would be a leak and is dropped.
+    A review of train that is also in test would be a leak and is dropped.
     """
     data = folder / "plain_text"
     test = read_parquet_rows(data / "test-00000-of-00001.parquet")

@@ -53,7 +53,7 @@ WORDS = [
 ]
 # Tokens of a window at most, and tokens that neighbours share.
 SETTINGS = [(512, 0), (9, 0), (10, 3), (16, 7), (24, 5)]
-# Families that read a word behind a space otherwise than one at the beginning.
+# Families that read a word after a space differently from one at the beginning.
 SPACED = ["gpt2", "roberta", "falcon"]
 
 Token = tuple[int, int, int | None, int | None, int, int]

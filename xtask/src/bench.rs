@@ -13,10 +13,10 @@ use crate::python::{Environment, scripts};
 pub struct BenchArgs {
     #[command(flatten)]
     environment: Environment,
-    /// Cases, parted by commas; all of them if absent. An unknown one lists those there are
+    /// Cases, separated by commas; all of them if absent. An unknown one lists the known ones
     #[arg(long, value_name = "CASE,...")]
     only: Option<String>,
-    /// How often the sides are timed by turns
+    /// How often both sides are timed, alternately
     #[arg(long, default_value_t = 7)]
     pairs: usize,
     /// Short samples and no whole fine-tuning; writes nothing
@@ -25,12 +25,12 @@ pub struct BenchArgs {
     /// Build candle too and time its forward pass
     #[arg(long)]
     candle: bool,
-    /// A folder laid out like the Hub that holds IMDB
+    /// A folder with the Hub's layout that contains IMDB
     #[arg(long, value_name = "DIR")]
     mirror: Option<PathBuf>,
 }
 
-/// Measures Temper beside PyTorch; writes the results and the page that shows them.
+/// Measures Temper and PyTorch; writes the results and the page that shows them.
 pub fn measure(args: &BenchArgs) -> Result<ExitCode> {
     let python = args.environment.python()?;
     eprintln!("building temper and its benchmark (the first time takes minutes)");

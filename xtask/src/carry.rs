@@ -17,7 +17,7 @@ pub struct CarryArgs {
     /// Folder for run.sh and the pack
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A folder laid out like the Hub that holds IMDB
+    /// A folder with the Hub's layout that contains IMDB
     #[arg(long, value_name = "DIR")]
     mirror: PathBuf,
     /// What the programs are built for; flex tries everything out without a GPU

@@ -1,5 +1,5 @@
-//! The glue. It chooses cargo features, builds the binary `temper` and hands arguments on; it
-//! never links Burn, so that it is there in seconds.
+//! `cargo xtask`: chooses cargo features, builds the binary `temper` and passes arguments on. It
+//! never links Burn, so it builds in seconds.
 
 mod bench;
 mod cargo;
@@ -50,11 +50,11 @@ enum Command {
     Unmerge(Handed),
     /// Compare a model's outputs with a reference implementation's
     Verify(Handed),
-    /// Bring models and datasets to this machine
+    /// Download models and datasets
     Fetch(Handed),
     /// Write a model as a plain folder
     Convert(Handed),
-    /// Fine-tune under several strategies and seeds, beside simple baselines
+    /// Fine-tune under several strategies and seeds, and compare with simple baselines
     Compare(Handed),
     /// Find how few layers have to train
     SearchDepth(Handed),
@@ -68,11 +68,11 @@ enum Command {
     Runs(Handed),
     /// Show what the caches hold, or remove what has not been used for long
     Cache(Handed),
-    /// Say what is wrong with a dataset, or what this machine has: cargo xtask doctor imdb, or --machine
+    /// Check a dataset for problems, or show what this machine has: cargo xtask doctor imdb, or --machine
     Doctor(Handed),
     /// Run every test of the workspace
     Test {
-        /// Handed on to cargo test
+        /// Passed to cargo test
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -80,14 +80,14 @@ enum Command {
     Ci,
     /// Read mutated files for longer than the tests do: cargo xtask fuzz csv parquet --minutes 10
     Fuzz(fuzz::FuzzArgs),
-    /// Write the reference values of the tests anew, with transformers
+    /// Write the reference values of the tests again, with transformers
     Fixtures(python::Environment),
-    /// Measure Temper beside PyTorch and write docs/BENCHMARKS.md
+    /// Measure Temper and PyTorch and write docs/BENCHMARKS.md
     Bench(bench::BenchArgs),
     /// Kill runs, fail their system calls and cut their power; count what is lost (needs strace)
     #[cfg(target_os = "linux")]
     Torture(torture::TortureArgs),
-    /// Pack what measures Temper beside PyTorch on a machine with a GPU and without internet
+    /// Pack a measurement of Temper and PyTorch for a machine with a GPU and without internet
     Carry(carry::CarryArgs),
 }
 
@@ -95,7 +95,7 @@ enum Command {
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 struct Handed {
-    /// Handed on; --backend flex, ndarray, cuda, cuda:N or wgpu also chooses what is built
+    /// Passed to temper; --backend flex, ndarray, cuda, cuda:N or wgpu also chooses what is built
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }

@@ -10,7 +10,7 @@ use crate::Task;
 use crate::batches::{in_order, label, load, logits_answer, predict, ready};
 use crate::job::Job;
 
-/// Logits of batches that stand ready.
+/// Logits of batches that are ready.
 pub struct Forward {
     model: Model,
     batches: Vec<TokenBatch>,

@@ -1,4 +1,4 @@
-//! Loss and gradients of a checkpoint on a device, beside those that the CPU computes in f32.
+//! Loss and gradients of a checkpoint on a device, compared with those that the CPU computes in f32.
 
 use anyhow::{Context, Result, bail};
 use burn::module::{Module, ModuleVisitor, Param};
@@ -38,7 +38,7 @@ impl Gradients {
 }
 
 impl Task for Gradients {
-    /// Both losses, and the largest distance between two gradients of a parameter beside the largest norm.
+    /// Both losses, and the largest distance between two gradients of a parameter relative to the largest norm.
     fn check(&self) -> Result<Value> {
         let (expected_loss, expected) = self.compute(&Device::flex().autodiff(), Precision::F32)?;
         let (loss, found) = self.compute(&self.device, self.job.precision)?;
@@ -49,7 +49,7 @@ impl Task for Gradients {
         let distances = found.iter().zip(&expected).map(|(found, expected)| {
             norm(found.iter().zip(expected).map(|(found, expected)| found - expected))
         });
-        // What is no number is infinitely far away, not overlooked.
+        // NaN is infinitely far away, not overlooked.
         let largest = distances.map(|distance| if distance.is_nan() { f64::INFINITY } else { distance });
         Ok(json!({
             "loss": loss,

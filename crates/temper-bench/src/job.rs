@@ -12,11 +12,11 @@ use temper_train::Backend;
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskName {
-    /// Logits of batches that stand ready.
+    /// Logits of batches that are ready.
     Forward,
-    /// Optimiser steps on batches that stand ready.
+    /// Optimiser steps on batches that are ready.
     Train,
-    /// Gradients of one batch, beside the CPU's.
+    /// Gradients of one batch, compared with the CPU's.
     Gradients,
     /// Products of matrices by one of the strategies there are.
     #[cfg(feature = "cuda")]

@@ -50,7 +50,7 @@ trait Task: Sized {
         Ok(())
     }
 
-    /// Bytes that the device's allocator holds, `in_use` and `reserved`; null where it does not tell.
+    /// Bytes that the device's allocator holds, `in_use` and `reserved`; null if it does not report them.
     fn memory(&self) -> Value {
         Value::Null
     }
@@ -65,7 +65,8 @@ fn main() -> Result<ExitCode> {
     }
     let path = Cli::parse().job;
     let text = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let job: Job = serde_json::from_slice(&text).with_context(|| format!("{} is no job", path.display()))?;
+    let job: Job =
+        serde_json::from_slice(&text).with_context(|| format!("{} is not a job", path.display()))?;
     match job.task {
         TaskName::Forward => serve(Forward::new(&job)?),
         TaskName::Train => serve(Train::new(&job)?),

@@ -53,7 +53,7 @@ impl Products {
         let (_, strategy) = product_strategies()
             .into_iter()
             .find(|(name, _)| *name == self.job.strategy)
-            .ok_or_else(|| format!("{} is no strategy", self.job.strategy))?;
+            .ok_or_else(|| format!("{} is not a strategy", self.job.strategy))?;
         let left = self.matrix([batch, rows, inner], &layout[..1] == "t");
         let right = self.matrix([batch, inner, columns], &layout[1..] == "t");
         let client = self.device.client();

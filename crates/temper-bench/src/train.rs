@@ -15,7 +15,7 @@ use crate::job::Job;
 const LEARNING_RATE: f64 = 2e-5;
 const MAX_GRAD_NORM: f32 = 1.0;
 
-/// Optimiser steps on batches that stand ready.
+/// Optimiser steps on batches that are ready.
 pub struct Train {
     model: Model,
     batches: Vec<TokenBatch>,

@@ -177,7 +177,7 @@ pub struct DatasetCard {
 }
 
 impl DatasetCard {
-    /// Reads a card; `origin` stands in messages.
+    /// Reads a card; `origin` is used in messages.
     ///
     /// # Errors
     /// [`DataError::Card`], also for keys that no card has.
@@ -210,7 +210,7 @@ impl DatasetCard {
         Ok(paths)
     }
 
-    /// All files of the card, as the hub wants to hear it.
+    /// All files of the card, in the hub's form.
     pub fn wanted(&self) -> Vec<Wanted> {
         let splits = &self.splits;
         let mut names: Vec<&String> = Vec::new();
@@ -239,7 +239,7 @@ impl DatasetCard {
             [("test", test, &self.splits.test), ("validation", validation, &self.splits.validation)]
         {
             if share > 0.0 && !files.is_empty() {
-                return Err(format!("`{split}` has files of its own and a share in [hold_out]"));
+                return Err(format!("`{split}` has its own files and a share in [hold_out]"));
             }
         }
         if self.unlabelled == Unlabelled::Keep && self.task != Task::QuestionAnswering {

@@ -41,7 +41,7 @@ pub struct LabelRequest {
     pub rows: RowsRequest,
     /// What labels are; where nobody says so, lists are any number of classes and all else is one.
     pub kind: Option<LabelKind>,
-    /// What stands between several labels where a cell is text.
+    /// What is between several labels where a cell is text.
     pub separator: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl LabelledText {
 }
 
 impl Record for LabelledText {
-    /// A pair's texts stand with a TAB between.
+    /// A pair's texts are separated by a TAB.
     fn key(&self) -> Cow<'_, str> {
         match &self.pair {
             Some(pair) => format!("{}\t{pair}", self.text).into(),
@@ -227,14 +227,14 @@ impl LabelledTextReader {
         }
     }
 
-    /// Where the column of a role stands in a table, and its name.
+    /// Where the column of a role is in a table, and its name.
     fn place(&self, table: &Table, role: &str) -> Option<(usize, String)> {
         let name = self.columns.get(role)?;
         Some((table.column(name)?, name.clone()))
     }
 
     /// Refuses quoted fields whose lines would be rows with labels of this dataset; others that look
-    /// like rows are told.
+    /// like rows are reported.
     fn check_fields(&self, table: &Table) -> Result<Option<String>, DataError> {
         let label = self.place(table, "label").map(|(index, _)| index);
         for lines in &table.report.swallowed {

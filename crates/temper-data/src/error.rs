@@ -193,7 +193,7 @@ pub enum DataError {
     /// A line of a CoNLL file that is no word with its tags.
     #[error(
         "{}, line {line}: {reason}; each line has a word and its tags in the same columns, and blank lines \
-         stand between sentences: correct the line",
+         separate sentences: correct the line",
         file.display()
     )]
     ConllLine {
@@ -328,8 +328,8 @@ pub enum DataError {
 
     /// Every training row is also a test row.
     #[error(
-        "dataset `{dataset}`: nothing left in its train split, for the texts of all {rows} rows also stand in \
-         its test split; give the splits different rows, or leave the test file out and a tenth is held out"
+        "dataset `{dataset}`: nothing left in its train split, because the texts of all {rows} rows are also in \
+         its test split; give the splits different rows, or leave out the test file: a tenth is then held out"
     )]
     NothingButTest {
         /// The dataset.

@@ -2,7 +2,7 @@
 //! machine agrees on, tokenizers, encoded examples, and packed batches cut by a budget of
 //! tokens.
 //!
-//! The way of the data: [`load_text_classification`] -> [`encode_all`] -> [`plan_epoch`] ->
+//! Data flow: [`load_text_classification`] -> [`encode_all`] -> [`plan_epoch`] ->
 //! [`collate`]. What every task shares of the first step is [`load_rows`]. Texts that are spread over windows, with
 //! the place of each token: [`encode_windows`].
 

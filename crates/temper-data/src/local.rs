@@ -34,7 +34,7 @@ pub struct SplitTables {
 ///
 /// # Errors
 /// [`DataError::NoTrainingFiles`] for a folder of something else; [`DataError::SplitFile`] for a
-/// split of which one file would be passed over; as the readers.
+/// split of which one file would be skipped; as the readers.
 pub fn read_local(path: &Path, wanted: &[&str]) -> Result<(SplitTables, HeldOut), DataError> {
     let wanted = Wanted { needed: wanted.to_vec(), if_there: Vec::new() };
     read_splits(&path.to_string_lossy(), &wanted, &SplitChoice::default())
@@ -146,7 +146,7 @@ pub fn local_paths(request: &RowsRequest) -> Result<Vec<PathBuf>, DataError> {
     Ok(paths)
 }
 
-/// The first of the files to train on, with its format: what tells which columns a dataset has.
+/// The first of the files to train on, with its format: it determines which columns a dataset has.
 ///
 /// # Errors
 /// As [`read_local`].

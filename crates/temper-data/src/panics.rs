@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-/// Characters of a panic's message that are told.
+/// Characters of a panic's message that are reported.
 const TOLD: usize = 200;
 
 thread_local! {

@@ -1,4 +1,4 @@
-//! What is in the data, for the user's eyes and the run's records.
+//! Statistics of the data, for the user and the run's records.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{DatasetRows, EncodedSet, UnreadableRow};
 use crate::{SplitSource, readers::FileReport};
 
-/// Files that are told one by one.
+/// Files that are listed one by one.
 const FILES: usize = 8;
 
 /// One split, encoded.
@@ -40,7 +40,7 @@ pub struct SplitReport {
     pub p95: usize,
 }
 
-/// What a task makes of a split.
+/// A split as a task reads it.
 #[derive(Debug, Clone, Copy)]
 pub struct SplitContent<'a> {
     /// Examples.
@@ -87,7 +87,7 @@ pub struct DataReport {
     pub stand_in_for: Option<String>,
     /// Training rows before the subset.
     pub full_train_rows: usize,
-    /// Rows of train and validation dropped because their text also stands in test.
+    /// Rows of train and validation dropped because their text also is in test.
     pub leaked: usize,
     /// Rows dropped because they have no label.
     pub unlabelled: usize,
@@ -102,7 +102,7 @@ pub struct DataReport {
 }
 
 impl DataReport {
-    /// Describes a dataset and what a task makes of its splits (train, validation, test).
+    /// Describes a dataset and its splits as a task reads them (train, validation, test).
     pub fn new<R>(data: &DatasetRows<R>, label_names: &[String], splits: [SplitContent<'_>; 3]) -> Self {
         let resolved = data.resolved.as_ref();
         Self {

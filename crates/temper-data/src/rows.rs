@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What to do where the files leave a split empty.
-const MORE_FILES: &str = "give it files of its own, or more rows to hold out from";
+const MORE_FILES: &str = "give it its own files, or more rows to hold out from";
 /// What to do where a subset does.
 const LARGER_SUBSETS: &str =
     "--max-train-samples, --max-eval-samples and --max-test-samples must be at least 1";
@@ -85,7 +85,7 @@ pub struct DatasetRows<R> {
     pub test_source: SplitSource,
     /// Training rows before the subset.
     pub full_train_rows: usize,
-    /// Rows of train and validation dropped because their text also stands in test.
+    /// Rows of train and validation dropped because their text also is in test.
     pub leaked: usize,
     /// Rows dropped because they have no label.
     pub unlabelled: usize,
@@ -126,18 +126,18 @@ pub struct Doubt {
 pub enum DoubtKind {
     /// The scheme of the tags does not allow their sequence.
     InvalidTags,
-    /// An answer does not stand at its offset, and was taken from the one place where it does.
+    /// An answer is not at its offset, and was taken from the only place where it is.
     MovedAnswer,
 }
 
-/// What a task makes of a table.
+/// A table as a task reads it.
 #[derive(Debug, Clone, Default)]
 pub struct TableRows<R> {
     /// The records, in the table's order.
     pub rows: Vec<R>,
     /// Rows dropped because they have no label.
     pub unlabelled: usize,
-    /// Rows that are kept although something is wrong with them; the notices tell of them.
+    /// Rows that are kept although something is wrong with them; the notices name them.
     pub doubts: Vec<Doubt>,
     /// What the user should look at.
     pub notices: Vec<String>,
@@ -228,7 +228,7 @@ impl<T: TableReader> TableReader for RowByRow<'_, T> {
 }
 
 /// Loads a dataset as records of a task. `reader` sees the tables of all splits before a row is read, for what
-/// stands in none of them alone: the names of classes, a scheme of tags.
+/// is in none of them alone: the names of classes, a scheme of tags.
 ///
 /// With [`RowsRequest::skip_unreadable`], rows that the reader refuses are left out and listed.
 ///
@@ -398,7 +398,7 @@ impl<R: Record> DatasetRows<R> {
             tracing::info!(
                 dataset = self.name,
                 rows = self.leaked,
-                "dropped rows of train and validation whose text also stands in test"
+                "dropped rows of train and validation whose text is also in test"
             );
         }
     }

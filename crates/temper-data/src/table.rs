@@ -1,4 +1,4 @@
-//! Rows and columns as they stand in a file, before they mean anything.
+//! Rows and columns of a file, before they are interpreted.
 
 use std::path::{Path, PathBuf};
 
@@ -80,7 +80,7 @@ pub struct Column {
     pub name: String,
     /// Names of the classes 0, 1, ..., where the file carries them.
     pub class_names: Option<Vec<String>>,
-    /// Whether the file tells numbers from text. A csv file does not.
+    /// Whether the file distinguishes numbers from text. A csv file does not.
     pub typed: bool,
 }
 

@@ -1,11 +1,11 @@
-//! The task of files that no card describes, told by their columns.
+//! The task of files without a card, inferred from their columns.
 
 use crate::columns::{ColumnChoice, Columns};
 use crate::local::first_file;
 use crate::readers::Wanted;
 use crate::{DataError, Task};
 
-/// The tasks by how much their columns tell: a label, tags or answers before a mere text.
+/// The tasks by how specific their columns are: a label, tags or answers before a mere text.
 const BY_COLUMNS: [Task; 5] = [
     Task::TextClassification,
     Task::TokenClassification,

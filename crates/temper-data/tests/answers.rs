@@ -124,7 +124,7 @@ fn the_questions_of_a_context_are_held_out_together_and_leak_alone() {
     assert_eq!(data.rows.test.len(), 3 * test.len());
 
     write(root.path(), "d/train.jsonl", rows(0..60));
-    // Of a known context, one question that train has and one that it has not.
+    // Of a known context, one question that train has and one that it lacks.
     let known = "{\"text\": [\"Text\"], \"answer_start\": [0]}";
     write(root.path(), "d/test.jsonl", row(10, "Text 1.", known) + &row(9000, "Text 1.", known));
     let data = load(root.path(), "d").unwrap();
@@ -282,14 +282,15 @@ fn offsets_in_other_units_are_told() {
         assert_eq!(data.rows.test[1].answers[0].start, 8);
         let notice = &data.rows.notices[0];
         assert!(notice.contains(&format!("(1) are right if they count {unit}")), "{notice}");
-        // In several places: which one is meant cannot be known, but what the offsets count is told.
+        // In several places: which one is meant cannot be known, but what the offsets count is reported.
         let twice = row(20, context, &answer(start)) + &row(21, &format!("{context} Paris"), &answer(start));
         let error =
-            refused(&twice, &["row 3", "but in 2 places", &format!("(2) are right if they count {unit}")]);
+            refused(&twice, &["row 3", "in 2 other places", &format!("(2) are right if they count {unit}")]);
         assert!(matches!(error, AnswerError::Misplaced { row: 3, places: 2, .. }), "{error}");
         // One that is wrong in any unit.
         let other = row(20, context, &answer(start)) + &row(21, "Paris or Paris", &answer(3));
-        let error = refused(&other, &["offset 3 of its context, where `is or` stands, but in 2 places;"]);
+        let error =
+            refused(&other, &["offset 3 of its context, which has `is or` there; it is in 2 other places;"]);
         assert!(matches!(error, AnswerError::Misplaced { row: 3, places: 2, .. }), "{error}");
     }
 }
@@ -300,8 +301,8 @@ fn rows_that_are_no_questions_are_named() {
     let error = refused(
         &row(20, "It is so.", "{\"text\": [\"Paris\"], \"answer_start\": [3]}"),
         &[
-            "test.jsonl, row 2: the answer `Paris` does not stand at offset 3",
-            "`is so` stands, nor anywhere in it",
+            "test.jsonl, row 2: the answer `Paris` is not at offset 3",
+            "`is so` there; it is nowhere in the context",
         ],
     );
     assert!(matches!(error, AnswerError::Misplaced { row: 2, places: 0, start: 3, .. }), "{error}");
@@ -322,10 +323,8 @@ fn rows_that_are_no_questions_are_named() {
         let error = refused(&row(20, "It is so.", answers), &["test.jsonl, row 2: ", part]);
         assert!(matches!(error, AnswerError::BadCell { row: 2, .. }), "{error}");
     }
-    let error = refused(
-        &row(6, "It is so.", good),
-        &["row 2: the id `q6`", "test.jsonl, row 1, too", "one of its own"],
-    );
+    let error =
+        refused(&row(6, "It is so.", good), &["row 2: the id `q6`", "test.jsonl, row 1;", "its own id"]);
     assert!(matches!(error, AnswerError::RepeatedId { row: 2, first_row: 1, .. }), "{error}");
     let root = tempfile::tempdir().unwrap();
     write_splits(root.path(), &row(20, "It is so.", good).replace("\"What 20?\"", "null"));

@@ -58,7 +58,7 @@ fn answers_have_their_places_or_are_refused() {
     let rendered = template(source, &tokens).render_answers(&chat).unwrap();
     let answers: Vec<&str> = rendered.answers.iter().map(|range| &rendered.text[range.clone()]).collect();
     assert_eq!((rendered.text.as_str(), answers), ("u:a;a:b;u:c;a:d;", vec!["b;", "d;"]));
-    // It numbers the messages from behind.
+    // It numbers the messages from the end.
     let backwards = "{% for m in messages %}{{ messages | length - loop.index }}{{ m.content }}{% endfor %}";
     let error = template(backwards, &tokens).render_answers(&chat).unwrap_err();
     assert!(error.contains("message 2"), "{error}");

@@ -275,7 +275,7 @@ fn an_empty_split_says_what_to_do() {
     let error = refused(
         &[("a.csv", "text,label\ntext 0,1\ntext 1,0\n")],
         "a.csv",
-        &["validation split", "files of its own"],
+        &["validation split", "its own files"],
     );
     assert!(matches!(error, DataError::EmptySplit { split: "validation", .. }));
 }
@@ -346,7 +346,7 @@ fn quotes_that_swallow_rows_are_refused_with_their_lines() {
     };
     let error = refused(&[("a.tsv", &with_quotes(&[30], false))], "a.tsv", &["line 32", "never closed"]);
     assert!(matches!(error, DataError::UnclosedQuote { line: 32, .. }));
-    // The second quote stands at the start of a text, or at the end of one.
+    // The second quote is at the start of a text, or at the end of one.
     let error = refused(&[("a.tsv", &with_quotes(&[30, 50], false))], "a.tsv", &["line 32", "line 52"]);
     assert!(matches!(error, DataError::StrayQuote { first_line: 32, last_line: 52, .. }));
     let error = refused(&[("a.tsv", &with_quotes(&[30], true))], "a.tsv", &["line 32", "line 42"]);

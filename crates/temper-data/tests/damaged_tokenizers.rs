@@ -191,14 +191,14 @@ fn attempt_windows(tokenizer: &TextTokenizer) -> Result<(), DataError> {
     Ok(())
 }
 
-/// A file beside a tokenizer that says much.
+/// A file next to a tokenizer that says much.
 const CONFIG: &str = r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": false, "strip_accents": null,
     "add_prefix_space": true, "model_input_names": ["input_ids"], "mask_token": {"__type": "AddedToken",
     "content": "[MASK]", "lstrip": true, "normalized": false, "rstrip": false, "single_word": false},
     "additional_special_tokens": ["<new>"], "image_token": "<image>", "split_special_tokens": false,
     "added_tokens_decoder": {"0": {"content": "[PAD]", "special": true}, "3": {"content": "[SEP]"}}}"#;
 
-/// Files to damage, with those that stay beside them: three tiny tokenizers (WordPiece, BPE and Unigram), and the
+/// Files to damage, with those that stay next to them: three tiny tokenizers (WordPiece, BPE and Unigram), and the
 /// settings of the first.
 fn files() -> Vec<(&'static str, &'static str, String, Option<String>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer_settings");
@@ -287,7 +287,7 @@ fn what_the_library_panics_on_is_damage() {
     assert!(text.contains(decoder));
     for (what, with) in [
         ("a control character", "\"decoder\":{\"type\":\"Word\u{1}Piece\""),
-        ("a key that is no text", r#""decoder":{5"#),
+        ("a key that is not text", r#""decoder":{5"#),
         ("no comma", r#""decoder":{"type" "WordPiece""#),
         (
             "a table that is none",
@@ -311,7 +311,7 @@ fn added_tokens_have_ids_of_their_own() {
         std::fs::write(dir.path().join("vocab.txt"), lines.join("\n")).unwrap();
         load_tokenizer(dir.path())
     };
-    // [SEP] and [MASK] are added behind the vocabulary.
+    // [SEP] and [MASK] are added after the vocabulary.
     let tokenizer = load(&["[PAD]", "[UNK]", "[CLS]", "the"]).unwrap();
     assert_eq!((tokenizer.added_token_id("[SEP]"), tokenizer.added_token_id("[MASK]")), (Some(4), Some(5)));
     // The last line of a token counts: four tokens, with ids up to 4.

@@ -18,7 +18,7 @@ fn sentence(number: usize) -> String {
     (0..12).map(|word| format!("word{number}x{word}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Sound rows, and others behind them.
+/// Sound rows, and others after them.
 fn rows(from: usize, count: usize, more: &[(&str, &str)]) -> String {
     let sound = (from..from + count).map(|number| {
         let label = if number % 2 == 0 { "neg" } else { "pos" };

@@ -53,7 +53,7 @@ const SNIPPETS: &[&str] = &[
     "unaffableunaffable",
 ];
 
-/// A text of snippets; some stand many times behind themselves, and words between them are common or rare.
+/// A text of snippets; some are repeated many times, and words between them are common or rare.
 fn text(seed: u64, bytes: usize) -> String {
     let mut state = seed | 1;
     let mut draw = move |below: usize| {

@@ -19,7 +19,7 @@ struct Fixture {
 struct Case {
     text: String,
     pair: Option<String>,
-    /// How often the text stands behind itself.
+    /// How often the text is repeated.
     #[serde(default = "once")]
     repeat: usize,
     ids: Vec<u32>,

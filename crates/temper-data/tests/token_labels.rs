@@ -80,10 +80,7 @@ fn conll_files_are_sentences_and_the_last_column_has_the_tags() {
     assert_eq!((data.invalid, rows.leaked, rows.full_train_rows), (0, 0, 2));
     assert_eq!(rows.notices, [""; 0]);
     let report = rows.files[2].to_string();
-    assert!(
-        report.contains("conll, UTF-8, 2 rows; comments and lines of -DOCSTART- passed over: 1"),
-        "{report}"
-    );
+    assert!(report.contains("conll, UTF-8, 2 rows; comments and lines of -DOCSTART- skipped: 1"), "{report}");
     assert_eq!(rows.columns["tags"], "tags");
 }
 
@@ -142,7 +139,7 @@ fn numbers_are_ids_of_a_cards_labels_and_columns_have_their_usual_names() {
     card("[\"O\", \"I-X\", \"B-X\"]");
     let data = load(root.path(), "mine", false).unwrap();
     assert_eq!(data.tag_names, ["O", "I-X", "B-X"]);
-    // A third of the rows have the second tag, I behind O, and a third B: BIO, with faults.
+    // A third of the rows have the second tag, I after O, and a third B: BIO, with faults.
     assert_eq!((data.scheme, data.invalid), (TagScheme::Bio, 20));
     assert!(matches!(
         tag_error(load(root.path(), "mine", true).unwrap_err()),
@@ -170,7 +167,7 @@ fn write_parquet(path: &Path, rows: &[(&[&str], &[i64])]) {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let mut file = SerializedFileWriter::new(file, schema, Arc::new(properties)).unwrap();
     let mut group = file.next_row_group().unwrap();
-    // Definition 3 is an entry, 1 an empty list; repetition 1 goes on with a list.
+    // Definition 3 is an entry, 1 an empty list; repetition 1 continues with a list.
     let levels = |length: usize| (vec![if length == 0 { 1 } else { 3 }; length.max(1)], length.max(1));
     let (mut definition, mut repetition) = (Vec::new(), Vec::new());
     for (words, _) in rows {
@@ -207,7 +204,7 @@ fn a_card_reads_the_hubs_lists_with_the_names_of_their_schema() {
     assert_eq!((data.rows.train.len(), data.rows.unlabelled, data.invalid), (2, 0, 1));
     let notices = data.rows.notices.join("\n");
     for part in [
-        "rows without words are passed over: 1 (the first is row 2)",
+        "rows without words are skipped: 1 (the first is row 2)",
         "does not allow the tags of 1 rows",
         "row 3 (word 2: `I-group` after `O`)",
     ] {
@@ -236,14 +233,14 @@ fn spans_of_raw_text_become_words() {
     assert_eq!(data.rows.train[0].ranges().unwrap()[3], 8..15);
     assert_eq!(shown(&data, &data.rows.test[0]), "Rome/B-LOC sweet/I-LOC Rome/O");
     assert_eq!(data.rows.train.len(), 2);
-    assert!(data.rows.notices[0].contains("passed over: 1 (the first is row 3)"), "{:?}", data.rows.notices);
+    assert!(data.rows.notices[0].contains("skipped: 1 (the first is row 3)"), "{:?}", data.rows.notices);
 
     write(root.path(), "d/test.jsonl", row("Rome", "[[0, 4, \"CITY\"]]"));
     let message = load(root.path(), "d", true).unwrap_err().to_string();
     assert!(message.contains("test.jsonl, row 1: the tag `B-CITY` of word 1 (`Rome`)"), "{message}");
     write(root.path(), "d/test.jsonl", row("Rome", "[[0, 5, \"LOC\"]]"));
     let message = load(root.path(), "d", true).unwrap_err().to_string();
-    assert!(message.contains("test.jsonl, row 1: the span 0 to 5 (`LOC`) ends behind the text"), "{message}");
+    assert!(message.contains("test.jsonl, row 1: the span 0 to 5 (`LOC`) ends beyond the text"), "{message}");
     // Without a list nobody has looked for entities.
     write(root.path(), "d/test.jsonl", row("Rome", "[[0, 4, \"LOC\"]]") + "{\"text\": \"Oslo\"}\n");
     let error = load(root.path(), "d", true).unwrap_err();
@@ -280,7 +277,7 @@ fn rows_that_cannot_be_tagged_are_named() {
     case("{\"tokens\": [\"a\"], \"tags\": [null]}", &["row 2: entry 1 of column `tags` is nothing"]);
     case("{\"tokens\": [\"a\"]}", &["row 2: no label in column `tags`"]);
     case("{\"tags\": [\"O\"]}", &["row 2: 0 words, but 1 tags"]);
-    // A mark that train has not with its type is known; the unknown type was refused above.
+    // A prefix that train lacks with its type is known; the unknown type was refused above.
     let test = jsonl(9..10, |_| "[\"B-X\", \"I-X\"]".into());
     let root = tempfile::tempdir().unwrap();
     for (name, content) in with_splits("jsonl", &good, [&other, &test]) {

@@ -1,4 +1,4 @@
-//! Tokenizers give transformers' ids whatever the files beside them say, or are refused by name; what is saved gives
+//! Tokenizers give transformers' ids whatever the files next to them say, or are refused by name; what is saved gives
 //! the same ids. `xtask/reference/tokenizer_settings.py` writes the cases with transformers' ids.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use temper_data::{DataError, EncodeSettings, TextTokenizer, Truncation, encode_a
 #[derive(Deserialize)]
 struct Family {
     model: String,
-    /// Where the files lie that are not listed.
+    /// Where the files are that are not listed.
     dir: Option<PathBuf>,
     files: Files,
     texts: Vec<String>,

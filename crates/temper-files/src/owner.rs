@@ -19,7 +19,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Becomes the folder's owner. `says` tells others who that is: a line.
+    /// Becomes the folder's owner. `says` is a line that tells others who that is.
     ///
     /// # Errors
     /// [`FileError::Owned`] while another process is; [`FileError::Io`].

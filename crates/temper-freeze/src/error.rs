@@ -6,7 +6,7 @@ use temper_models::ModelError;
 
 use crate::strategy::FORMS;
 
-/// What can go wrong when deciding what trains, and with what frozen layers made.
+/// What can go wrong when deciding what trains, and with the output of frozen layers.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// A strategy that cannot be read.
@@ -48,7 +48,7 @@ pub enum FreezeError {
         given: f64,
     },
     /// Adapters that nothing names.
-    #[error("no linear map is named for adapters; name some, such as query,value, or all-linear")]
+    #[error("no linear map is named for the adapters; name some, such as query,value, or all-linear")]
     NoTargets,
     /// A target that no linear map has.
     #[error(
@@ -61,7 +61,7 @@ pub enum FreezeError {
         known: String,
     },
     /// A target that is neither a name nor a regex.
-    #[error("target \"{target}\" is no regex: {reason}")]
+    #[error("target \"{target}\" is not a regex: {reason}")]
     TargetPattern {
         /// As given.
         target: String,
@@ -92,12 +92,12 @@ pub enum FreezeError {
     Model(#[from] ModelError),
     /// The kept output of frozen layers is not what they give now.
     #[error(
-        "the kept output of the lowest {depth} layers differs by {difference:e} from a fresh one, more than {tolerance:e}: something below changes or drops out"
+        "the cached output of the lowest {depth} layers differs by {difference:e} from a recomputed one, more than {tolerance:e}: a parameter or dropout below changes it"
     )]
     StaleTrunk {
         /// Number of layers.
         depth: usize,
-        /// The largest difference, beside the largest value or 1.
+        /// The largest difference, relative to the largest value or 1.
         difference: f64,
         /// The largest one allowed.
         tolerance: f64,

@@ -65,7 +65,7 @@ impl TryFrom<GroupsFile> for TrainedGroups {
             if !(group.rate.is_finite() && group.rate > 0.0) {
                 return Err(format!("rate = {} of \"{}\" must be above 0", group.rate, group.pattern));
             }
-            let regex = anchored(&group.pattern).map_err(|error| format!("holds no regex: {error}"))?;
+            let regex = anchored(&group.pattern).map_err(|error| format!("has an invalid regex: {error}"))?;
             Ok(TrainedGroup { regex: Some(regex), ..group })
         });
         Ok(Self { groups: checked.collect::<Result<_, _>>()? })

@@ -1,4 +1,4 @@
-//! Where in a model a parameter stands, told by its path.
+//! The place of a parameter in a model, derived from its path.
 
 use temper_models::ParameterTable;
 
@@ -9,7 +9,7 @@ pub(crate) fn is_embedding(path: &str) -> bool {
     first.contains("embedding") || first.starts_with("relative")
 }
 
-/// The number behind `layers.`, at the beginning of a path.
+/// The number after `layers.`, at the beginning of a path.
 fn layer_of(path: &str) -> Option<usize> {
     path.strip_prefix("layers.")?.split('.').next()?.parse().ok()
 }
@@ -49,7 +49,7 @@ impl Stacks {
     }
 
     /// The place of a parameter on the way up: 0 for embeddings, then the layers from 1, above them what
-    /// stands behind the last one.
+    /// is after the last one.
     pub(crate) fn floor(self, path: &str) -> usize {
         if is_embedding(path) { 0 } else { self.level(path) + 1 }
     }
@@ -59,7 +59,7 @@ impl Stacks {
         self.layers() + 1
     }
 
-    /// The layer that a parameter stands in, or directly behind.
+    /// The layer that a parameter is in, or directly after.
     pub(crate) fn level(self, path: &str) -> usize {
         match path.strip_prefix("encoder.") {
             Some(path) => layer_of(path).unwrap_or(self.encoder.saturating_sub(1)),

@@ -4,7 +4,7 @@
 //! model, with a row a parameter; applied, it decides which tensors ask for gradients. Optimiser,
 //! schedule and clipping follow PyTorch's semantics. [`TrainingProof`] checks afterwards that what
 //! should train did, and that nothing else moved. A [`TrunkCache`] keeps what the frozen lowest layers
-//! make of each example; [`lora`] puts low-rank adapters beside frozen maps.
+//! compute for each example; [`lora`] adds low-rank adapters to frozen maps.
 //!
 //! The crate knows parameter paths, never families: any Burn module with the path vocabulary of
 //! `temper-models` will do.

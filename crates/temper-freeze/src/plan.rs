@@ -75,9 +75,9 @@ impl fmt::Display for Late {
 }
 
 impl FreezePlan {
-    /// Works a strategy out; `new` lists the parameters that were drawn at random.
+    /// Works a strategy out; `new` lists the parameters that were initialised randomly.
     ///
-    /// A gradual strategy unfreezes a group a step until [`Self::over`] tells how long the run is.
+    /// A gradual strategy unfreezes a group a step until [`Self::over`] gives the length of the run.
     ///
     /// # Errors
     /// [`FreezeError::TooManyLayers`], [`FreezeError::NoMatch`] and [`FreezeError::NoAdapters`].
@@ -154,7 +154,7 @@ impl FreezePlan {
         self
     }
 
-    /// Discriminative rates: each layer's rate is `decay` times that of the one above it. What stands behind
+    /// Discriminative rates: each layer's rate is `decay` times that of the one above it. What is after
     /// the last layer has the full rate, the embeddings the smallest (Howard and Ruder 2018: 1 / 2.6).
     ///
     /// # Errors

@@ -32,7 +32,7 @@ impl ModuleVisitor for Hasher {
     }
 }
 
-/// Gradients that are smaller beside all others are what rounding leaves of sums that cancel: that of a key's bias,
+/// Gradients that are smaller relative to all others are what rounding leaves of sums that cancel: that of a key's bias,
 /// which a softmax does not see. Adam makes steps of them as of any other; plain gradient descent may move nothing.
 const NOISE: f32 = 1e-6;
 const UNCHANGED: &str = "should train, but did not change";

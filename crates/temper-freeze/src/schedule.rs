@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate goes on after its warm-up; the names are transformers' (`lr_scheduler_type`).
+/// How the learning rate continues after its warm-up; the names are transformers' (`lr_scheduler_type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RateShape {

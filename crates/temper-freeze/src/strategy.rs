@@ -14,14 +14,14 @@ use crate::path_regex::{anchored, unanchored};
 /// Which parameters train, and from when on.
 ///
 /// The head trains under every strategy but [`Strategy::Patterns`] and [`Strategy::Groups`], which are
-/// literal. Parameters that were drawn at random train always: frozen noise helps nobody.
+/// literal. Parameters that were initialised randomly train always: frozen noise helps nobody.
 #[derive(Clone, Debug)]
 pub enum Strategy {
     /// Every parameter.
     All,
     /// The head alone; the pretrained model is a fixed feature extractor.
     Head,
-    /// The upper layers and what stands above them.
+    /// The upper layers and what is above them.
     LastLayers(usize),
     /// Layers by number, counted from 0, both ends included, and the head. An encoder's layers come first,
     /// then a decoder's.
@@ -35,7 +35,7 @@ pub enum Strategy {
     /// The biases and the head: BitFit (Ben Zaken et al. 2022, arXiv 2106.10199).
     BiasesAndHead,
     /// From the head down, one group after the other (Howard and Ruder 2018, arXiv 1801.06146): the head and
-    /// what stands behind the last layer, then each layer, at last the embeddings.
+    /// what is after the last layer, then each layer, at last the embeddings.
     Gradual(Pace),
     /// Adapters and the head; see [`lora`](crate::lora).
     Lora,
@@ -108,7 +108,7 @@ impl FromStr for Strategy {
                 .ok_or_else(|| refuse("needs steps or epochs after gradual:, such as 100 or 1epoch".into())),
             Some(("pattern", patterns)) => patterns
                 .split(',')
-                .map(|pattern| anchored(pattern).map_err(|error| refuse(format!("is no regex: {error}"))))
+                .map(|pattern| anchored(pattern).map_err(|error| refuse(format!("is not a regex: {error}"))))
                 .collect::<Result<_, _>>()
                 .map(Self::Patterns),
             Some(_) => Err(unknown()),

@@ -1,4 +1,4 @@
-//! How deep the part of a model lies below which nothing trains.
+//! The depth of a model below which nothing trains.
 
 use crate::FreezePlan;
 use crate::levels::{Stacks, is_embedding};
@@ -6,7 +6,7 @@ use crate::levels::{Stacks, is_embedding};
 /// Number of lowest layers whose output for an example no update changes, at an optimiser step (counted
 /// from 0): neither they nor anything below them trains then. An encoder's layers count first.
 ///
-/// Of the embeddings of a decoder beside an encoder, only those are below the decoder that are its own.
+/// Of the embeddings of a decoder that has an encoder, only those are below the decoder that are its own.
 pub fn trunk_depth(plan: &FreezePlan, step: usize) -> usize {
     let stacks = Stacks::of_paths(plan.rows.iter().map(|row| row.path.as_str()));
     let trained = plan.rows.iter().filter(|row| row.trains_in(step));

@@ -25,7 +25,7 @@ use temper_models::weights::{StoredTensor, write_tensors};
 use temper_models::{Mode, Model, is_adapter};
 use zoo::{Case, case, cases, gradients_of, host, largest, parameters_of, size};
 
-/// Of f32 sums in another order, beside the largest value of a tensor.
+/// Of f32 sums in another order, relative to the largest value of a tensor.
 const ROUNDING: f64 = 1e-5;
 
 /// An adapter that PEFT wrote, on a model of the zoo.

@@ -17,7 +17,7 @@ use temper_freeze::lora::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapted, PeftAdapter,
 use temper_models::{AnyBackbone, HeadRequest, Mode, Model};
 use zoo::{Case, case, host, largest, parameters_of, size};
 
-/// Of f32 sums in another order, beside the largest logit.
+/// Of f32 sums in another order, relative to the largest logit.
 const ROUNDING: f64 = 1e-5;
 const QUERY: &str = "base_model.model.bert.encoder.layer.1.attention.self.query";
 

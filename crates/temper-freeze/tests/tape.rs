@@ -15,7 +15,7 @@ use temper_freeze::{FreezePlan, trunk_depth};
 use temper_models::{Backbone, HeadRequest, Mode, Model, PathTracker, Tape, TokenBatch};
 use zoo::{Case, cases, host, largest, size};
 
-/// Every way in which what trains can lie in a model: everywhere, above everything, above a frozen part, below one,
+/// Every way in which what trains can be in a model: everywhere, above everything, above a frozen part, below one,
 /// at the very bottom, in every layer a little, between the layers alone.
 const STRATEGIES: [&str; 8] =
     ["all", "head", "last:1", "layers:0-0", "embeddings", "lora", "norms+head", "pattern:.*relative_bias.*"];
@@ -91,7 +91,7 @@ impl ModuleVisitor for Names {
     }
 }
 
-/// The largest difference of any gradient beside the largest gradient of all.
+/// The largest difference of any gradient relative to the largest gradient of all.
 fn worst(what: &str, [expected, found]: [&(f64, Gradients); 2]) -> f64 {
     assert_eq!(found.0, expected.0, "{what}: the loss");
     assert_eq!(found.1.len(), expected.1.len(), "{what}");

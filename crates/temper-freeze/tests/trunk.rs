@@ -1,4 +1,4 @@
-//! Training from what frozen layers made gives the same losses and gradients as training from the ids.
+//! Training from the output of frozen layers gives the same losses and gradients as training from the ids.
 
 #[path = "../../temper-models/tests/common/zoo.rs"]
 mod zoo;

@@ -1,4 +1,4 @@
-//! How much is asked for, by the environment.
+//! The amount of work, as environment variables set it.
 
 use std::env;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The process that leads: it starts workers, again where one crashes, and keeps the inputs that failed.
+//! The leading process: it starts workers, restarts those that crash, and keeps the inputs that failed.
 
 use std::collections::HashSet;
 use std::fs::{self, File};

@@ -47,7 +47,7 @@ impl fmt::Debug for Failures {
         if !self.found.is_empty() {
             write!(
                 out,
-                "{} faults; an input that is mended stays a test in crates/temper-fuzz/regressions/{}/",
+                "{} faults; after the fix, the input becomes a test in crates/temper-fuzz/regressions/{}/",
                 self.found.len(),
                 self.target
             )?;

@@ -36,7 +36,7 @@ impl Random {
         &items[self.below(items.len())]
     }
 
-    /// A small number above 0: each is half as likely as the one before, up to `most`.
+    /// A small number above 0: each is half as likely as the previous one, up to `most`.
     pub fn few(&mut self, most: usize) -> usize {
         (self.number().trailing_ones() as usize + 1).min(most.max(1))
     }

@@ -21,7 +21,7 @@ pub(crate) const WORKER: &str = "TEMPER_FUZZ_WORKER";
 pub(crate) const ORDER: &str = "order.json";
 /// The number of the input that is read, and how many were accepted before it.
 pub(crate) const AT: &str = "at";
-/// A line a fault: the number of its input and a reason.
+/// One line per fault: the number of its input and a reason.
 pub(crate) const FAULTS: &str = "faults.jsonl";
 /// How long an input may take; far more than any needs on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,11 +63,11 @@ pub(crate) fn order() -> Option<PathBuf> {
     std::env::var_os(WORKER).map(PathBuf::from)
 }
 
-/// What a worker tells as it goes.
+/// What a worker reports while it runs.
 struct Journal {
     at: File,
     faults: PathBuf,
-    /// Kinds of faults that were told.
+    /// Kinds of faults that were reported.
     seen: HashSet<String>,
 }
 

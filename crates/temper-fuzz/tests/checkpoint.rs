@@ -1,4 +1,4 @@
-//! Target: what a run goes on from: the state of a checkpoint, its optimiser, the journal.
+//! Target: what a run continues from: the state of a checkpoint, its optimiser, the journal.
 
 mod common;
 

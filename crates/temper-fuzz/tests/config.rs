@@ -1,4 +1,4 @@
-//! Target: config.json of every family, beside weights that fit the sound one. What loads, computes.
+//! Target: config.json of every family, with weights that fit the sound one. What loads, computes.
 
 mod common;
 

@@ -36,7 +36,7 @@ fn contents(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     (0..count).map(read).collect()
 }
 
-/// The same archive with another pickle: its checksums are right, so that readers go on to the pickle.
+/// The same archive with another pickle: its checksums are right, so that readers continue to the pickle.
 fn with_pickle(files: &[(String, Vec<u8>)], pickle: &[u8]) -> Vec<u8> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);

@@ -77,7 +77,7 @@ impl Architecture {
     pub fn places(&self, count: usize) -> Result<Vec<Place>, String> {
         let layers = self.sizes().layers;
         if layers > count {
-            return Err(format!("{count} tensors are none of {layers} layers"));
+            return Err(format!("{count} tensors belong to none of the {layers} layers"));
         }
         let table = match self {
             Self::Llama(_) => &llama::TABLE,

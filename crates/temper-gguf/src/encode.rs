@@ -18,7 +18,7 @@ pub(crate) fn metadata(values: &Metadata) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// A text behind its length.
+/// A text preceded by its length.
 pub(crate) fn text(text: &str, bytes: &mut Vec<u8>) {
     bytes.extend((text.len() as u64).to_le_bytes());
     bytes.extend(text.as_bytes());

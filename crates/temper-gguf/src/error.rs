@@ -19,7 +19,7 @@ pub enum GgufError {
     },
 
     /// The file is damaged, or none of this format.
-    #[error("{} is no sound GGUF file: {reason}; fetch it again", path.display())]
+    #[error("{} is not a valid GGUF file: {reason}; fetch it again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

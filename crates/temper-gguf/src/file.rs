@@ -1,4 +1,4 @@
-//! A file: what it says, and where its tensors lie.
+//! A file: what it says, and where its tensors are.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,7 @@ impl GgufFile {
             Some(value) => value
                 .as_u64()
                 .filter(|value| value.is_power_of_two())
-                .ok_or_else(|| damaged("general.alignment is no power of two".into()))?
+                .ok_or_else(|| damaged("general.alignment is not a power of two".into()))?
                 as usize,
         };
         let start = parser.place.next_multiple_of(alignment);
@@ -125,7 +125,7 @@ impl Header {
         for _ in 0..dimensions {
             let size = parser.u64()?;
             let size = usize::try_from(size).ok().filter(|&size| size > 0);
-            shape.push(size.ok_or_else(|| format!("a dimension of the tensor {name} is no size"))?);
+            shape.push(size.ok_or_else(|| format!("a dimension of the tensor {name} is not a size"))?);
         }
         shape.reverse();
         Ok(Self { name, shape, kind: parser.u32()?, offset: parser.u64()? })
@@ -149,7 +149,7 @@ impl Header {
         if !columns.is_multiple_of(kind.numbers()) {
             let (name, numbers) = (kind.name(), kind.numbers());
             return Err(damaged(format!(
-                "rows of {columns} numbers are no blocks of {numbers}, as {name} has them"
+                "rows of {columns} numbers cannot be divided into blocks of {numbers}, as {name} needs"
             )));
         }
         let count = shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
@@ -159,7 +159,7 @@ impl Header {
         let last = first.zip(length).and_then(|(first, length)| first.checked_add(length));
         match (first, last.filter(|&last| last <= end)) {
             (Some(first), Some(last)) => Ok(TensorInfo { name, shape, kind, bytes: first..last }),
-            _ => Err(damaged(format!("the tensor {name} does not lie within the file's {end} bytes"))),
+            _ => Err(damaged(format!("the tensor {name} is not within the file's {end} bytes"))),
         }
     }
 }

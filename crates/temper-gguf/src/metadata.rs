@@ -68,7 +68,7 @@ impl Value {
 pub(crate) fn size(metadata: &Metadata, key: &str) -> Result<usize, String> {
     let value = metadata.get(key).and_then(Value::as_u64);
     let value = value.and_then(|value| usize::try_from(value).ok()).filter(|&value| value > 0);
-    value.ok_or_else(|| format!("{key} is no size"))
+    value.ok_or_else(|| format!("{key} is not a size"))
 }
 
 /// A size as a file says it. Sizes of models fit: others are refused where they are read.

@@ -25,7 +25,7 @@ pub(crate) enum Size {
     Fused,
 }
 
-/// Whose heads the rows of a matrix are, or how it lies.
+/// Whose heads the rows of a matrix are, or its layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
     Same,
@@ -51,16 +51,16 @@ pub(crate) struct Table {
     pub input: &'static [Row],
     /// Of each layer.
     pub of_layer: &'static [Row],
-    /// Behind the layers.
+    /// After the layers.
     pub output: &'static [Row],
 }
 
-/// A row whose numbers lie as transformers stores them.
+/// A row whose numbers are in transformers' order.
 pub(crate) const fn same(ggml: &'static str, stored: &'static str, shape: &'static [Size]) -> Row {
     Row { ggml, stored, shape, layout: Layout::Same }
 }
 
-/// A matrix that lies otherwise.
+/// A matrix with another layout.
 pub(crate) const fn laid_out(
     ggml: &'static str,
     stored: &'static str,

@@ -1,4 +1,4 @@
-//! How the numbers of a tensor lie in a file beside how transformers stores them.
+//! The order of a tensor's numbers in a file, and in transformers.
 
 /// What a file does with the rows of a matrix that transformers stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -6,7 +6,7 @@ pub(crate) enum Order {
     /// Nothing.
     Same,
     /// Rows of queries or keys of this many heads. llama.cpp rotates neighbouring places, transformers the two halves of
-    /// a head: its converter (`LlamaModel.permute` of convert_hf_to_gguf.py) puts the rows of the halves by turns.
+    /// a head: its converter (`LlamaModel.permute` of convert_hf_to_gguf.py) puts the rows of the halves alternately.
     Heads(usize),
     /// A matrix that transformers stores `[in, out]` (`Conv1D`); a file has `[out, in]`.
     Transposed,

@@ -77,14 +77,14 @@ impl<'a> Parser<'a> {
             types::BOOL => match self.array::<1>()?[0] {
                 0 => Value::Bool(false),
                 1 => Value::Bool(true),
-                other => return Err(format!("{other} at byte {} is no truth value", self.place - 1)),
+                other => return Err(format!("{other} at byte {} is not a truth value", self.place - 1)),
             },
             types::TEXT => Value::Text(self.text()?),
             types::LIST if depth < DEEPEST => self.list(depth)?,
             types::U64 => Value::Unsigned(self.u64()?),
             types::I64 => Value::Signed(i64::from_le_bytes(self.array()?)),
             types::F64 => Value::Double(f64::from_le_bytes(self.array()?)),
-            other => return Err(format!("{other} before byte {} is no type of a value", self.place)),
+            other => return Err(format!("{other} before byte {} is not a type of a value", self.place)),
         })
     }
 

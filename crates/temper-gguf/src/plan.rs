@@ -48,7 +48,7 @@ impl Plan {
         let tensors = places.into_iter().map(|place| planned(place, packing, &mut shapes));
         let tensors = tensors.collect::<Result<Vec<Planned>, String>>().map_err(unwritable)?;
         check_rest(model, &architecture, &tensors, shapes)?;
-        // Behind the tensors: the embedding has as many rows as config.json says.
+        // After the tensors: the embedding has as many rows as config.json says.
         let tokenizer = SourceTokenizer {
             definition: model.tokenizer,
             config: model.tokenizer_config,
@@ -88,7 +88,7 @@ fn planned(
     Ok(Planned { place, source, packing })
 }
 
-/// Refuses tensors that a file has no place for. A map to the vocabulary may be stored beside the embedding that it is.
+/// Refuses tensors that a file has no place for. A map to the vocabulary may be stored next to the embedding that it is.
 fn check_rest(
     model: SourceModel<'_>,
     architecture: &Architecture,

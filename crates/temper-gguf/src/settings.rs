@@ -19,7 +19,7 @@ impl<'a> Settings<'a> {
     pub fn size(self, names: &[&str]) -> Result<usize, String> {
         let value = names.iter().find_map(|name| self.get(name));
         let size = value.and_then(Json::as_u64).and_then(|size| usize::try_from(size).ok());
-        size.filter(|&size| size > 0).ok_or_else(|| format!("{} of config.json is no size", names[0]))
+        size.filter(|&size| size > 0).ok_or_else(|| format!("{} of config.json is not a size", names[0]))
     }
 
     /// A size, or another where the key is absent.
@@ -33,10 +33,10 @@ impl<'a> Settings<'a> {
     /// A number as a file has it, or another where the key is absent.
     ///
     /// # Errors
-    /// That it is no number.
+    /// That it is not a number.
     pub fn number_or(self, name: &str, other: f64) -> Result<f32, String> {
         let value = self.get(name).map_or(Some(other), Json::as_f64);
-        value.map(|value| value as f32).ok_or_else(|| format!("{name} of config.json is no number"))
+        value.map(|value| value as f32).ok_or_else(|| format!("{name} of config.json is not a number"))
     }
 
     /// A switch, or another where the key is absent.

@@ -81,7 +81,7 @@ fn packed(model: SourceModel<'_>, tensor: &Planned) -> Result<Vec<u8>, GgufError
     })
 }
 
-/// The bytes with zeros behind them, up to where the next tensor begins.
+/// The bytes with zeros after them, up to where the next tensor begins.
 fn aligned(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
     bytes

@@ -118,14 +118,18 @@ fn what_is_not_understood_is_refused_by_name() {
         assert!(error.contains(words) && error.contains("tiny.gguf"), "{words} is not in: {error}");
     }
     for (from, to, words) in [
-        (&b"tokenizer.ggml.scores"[..], &b"tokenizer.ggml.scoring"[..21], "tokenizer.ggml.scores is no list"),
+        (
+            &b"tokenizer.ggml.scores"[..],
+            &b"tokenizer.ggml.scoring"[..21],
+            "tokenizer.ggml.scores is not a list",
+        ),
         (b"\x05\0\0\0\0\0\0\0llama\x12", b"\x05\0\0\0\0\0\0\0llamb\x12", "`llamb`"),
     ] {
         let error = refused_of("pieces.gguf", |bytes| replace(bytes, from, to)).to_string();
         assert!(error.contains(words), "{words} is not in: {error}");
     }
     let cut = refused(|bytes| bytes.truncate(bytes.len() - 100)).to_string();
-    assert!(cut.contains("does not lie within the file"), "{cut}");
+    assert!(cut.contains("is not within the file"), "{cut}");
     let empty = refused(Vec::clear).to_string();
     assert!(empty.contains("ends at byte 0"), "{empty}");
 }

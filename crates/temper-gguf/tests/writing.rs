@@ -110,7 +110,7 @@ fn a_configuration_that_a_file_cannot_say_is_refused_by_name() {
         ("rope_scaling", json!({"rope_type": "llama3", "factor": 8.0}), "scaled (llama3)"),
         ("rope_parameters", json!({"rope_type": "linear", "factor": 2.0}), "scaled (linear)"),
         ("num_key_value_heads", json!(3), "4 heads over 3"),
-        ("hidden_size", json!("wide"), "hidden_size of config.json is no size"),
+        ("hidden_size", json!("wide"), "hidden_size of config.json is not a size"),
         ("num_hidden_layers", json!(1_u64 << 60), "layers"),
         ("vocab_size", json!(u64::MAX), "has the shape [264, 32], not"),
         ("tie_word_embeddings", json!(true), "lm_head.weight is not"),

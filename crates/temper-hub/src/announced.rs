@@ -17,7 +17,7 @@ pub(crate) struct Announced {
 /// Why an answer announces nothing that can be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
-    /// It has not the Hub's headers: it comes from something in between.
+    /// It lacks the Hub's headers: it comes from something in between.
     NoHub(&'static str),
     /// It has them, with values that the Hub never sends.
     Wrong(String),
@@ -28,7 +28,7 @@ impl Announced {
     pub(crate) fn read(headers: &HeaderMap, revision: &str) -> Result<Self, Unusable> {
         let commit = text(headers, "x-repo-commit")?.ok_or(Unusable::NoHub("it names no commit"))?;
         if !is_commit(&commit) {
-            return Err(Unusable::Wrong(format!("{commit:?} is no hash of a commit (X-Repo-Commit)")));
+            return Err(Unusable::Wrong(format!("{commit:?} is not the hash of a commit (X-Repo-Commit)")));
         }
         if is_commit(revision) && !commit.eq_ignore_ascii_case(revision) {
             return Err(Unusable::Wrong(format!(
@@ -53,14 +53,14 @@ fn size(headers: &HeaderMap) -> Result<u64, Unusable> {
         None => text(headers, CONTENT_LENGTH.as_str())?,
     };
     let size = size.ok_or_else(|| Unusable::Wrong("it announces no size".into()))?;
-    size.parse().map_err(|_| Unusable::Wrong(format!("its size {size:?} is no number of bytes")))
+    size.parse().map_err(|_| Unusable::Wrong(format!("its size {size:?} is not a number of bytes")))
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Unusable> {
     let Some(value) = headers.get(name) else {
         return Ok(None);
     };
-    let readable = value.to_str().map_err(|_| Unusable::Wrong(format!("its header {name} is no text")))?;
+    let readable = value.to_str().map_err(|_| Unusable::Wrong(format!("its header {name} is not text")))?;
     Ok(Some(readable.trim().to_string()))
 }
 

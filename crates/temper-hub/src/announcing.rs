@@ -57,7 +57,7 @@ impl Asking {
             }
             return Announced::read(answer.headers(), revision).map_err(|unusable| match unusable {
                 Unusable::Wrong(reason) => Failure::Unusable(reason),
-                Unusable::NoHub(reason) => Failure::Away(format!("what answers there is no Hub: {reason}")),
+                Unusable::NoHub(reason) => Failure::Away(format!("the server there is not a Hub: {reason}")),
             });
         }
         Err(Failure::Unusable(format!("it redirects more than {MOST_REDIRECTIONS} times")))

@@ -83,7 +83,7 @@ impl<'a> Unpacker<'a> {
 /// What becomes of a member's content; returns its bytes.
 type Take<'a> = dyn FnMut(&mut dyn Read) -> Result<u64, HubError> + 'a;
 
-/// The archive and member at hand.
+/// The current archive and member.
 struct Reading<'a> {
     archive: &'a Path,
     member: &'a str,
@@ -226,7 +226,7 @@ fn too_large(most: u64) -> String {
     format!("it unpacks to more than {most} bytes, which are too many for an archive of its size")
 }
 
-/// A reader that fails behind a number of bytes.
+/// A reader that fails after a number of bytes.
 struct Limited<R> {
     inner: R,
     left: u64,
@@ -263,7 +263,7 @@ mod tests {
         header
     }
 
-    /// A `tar.gz` of files, behind entries of the test's own.
+    /// A `tar.gz` of files, after entries of the test's own.
     fn tar_gz(fill: impl Fn(&mut tar::Builder<GzEncoder<Vec<u8>>>), files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::best()));
         fill(&mut tar);
@@ -311,7 +311,7 @@ mod tests {
         let zeros = vec![0; 100_000];
         let tar = tar_gz(|_| {}, &[("a", b"x"), ("bomb", &zeros), ("b", b"y")]);
         refused(Archive::Sdist, &tar, &["bomb"], "unpacks to more than 4096 bytes");
-        // Also where it only stands before what is wanted.
+        // Also if it only precedes what is wanted.
         refused(Archive::Sdist, &tar, &["b"], "unpacks to more than 4096 bytes");
         assert_eq!(unpack(Archive::Sdist, &tar, &["a"]).unwrap(), [b"x"]);
         let nested = tar_gz(|_| {}, &[("in.tar.gz", &tar)]);

@@ -37,7 +37,7 @@ pub struct CatalogueEntry {
     /// Whether the Hub gives it only to accounts that have accepted its terms.
     #[serde(default)]
     pub gated: bool,
-    /// Short name of the model that may stand in when this one cannot be reached.
+    /// Short name of the model that may be in when this one cannot be reached.
     pub stand_in: Option<String>,
     /// A Python package that carries a copy.
     #[serde(skip_serializing)]

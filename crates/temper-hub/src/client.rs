@@ -55,7 +55,7 @@ impl HubClient {
     /// Says why there can be no client: a malformed address or token, no certificates.
     pub(crate) fn new(settings: &HubSettings) -> Result<Self, String> {
         let named = settings.endpoint.clone().unwrap_or_else(environment::endpoint);
-        let endpoint = Url::parse(&named).map_err(|error| format!("{named} is no address: {error}"))?;
+        let endpoint = Url::parse(&named).map_err(|error| format!("{named} is not an address: {error}"))?;
         let token = environment::token();
         let limit = settings.timeout;
         let watch = Watch::default();

@@ -79,8 +79,8 @@ pub enum HubError {
     },
     /// The content is not what was announced.
     #[error(
-        "{file} has the wrong content: its hash should be {expected} and is {found}. Nothing of \
-         it is used; try again, and if it stays so, distrust the source"
+        "{file} has the wrong content: its hash should be {expected} and is {found}. The file \
+         is not used; try again, and if it happens again, do not trust the source"
     )]
     WrongHash {
         /// Which file.
@@ -93,7 +93,7 @@ pub enum HubError {
     /// A server's answer that cannot be used: nothing of it was written.
     #[error(
         "the answer about {file} of {id} is refused: {reason}. Nothing of it is used. Check \
-         HF_ENDPOINT; if it names the right server, distrust that server"
+         HF_ENDPOINT; if it names the right server, do not trust that server"
     )]
     BadAnswer {
         /// Repository.
@@ -104,13 +104,13 @@ pub enum HubError {
         reason: String,
     },
     /// A branch, tag or commit that cannot be one.
-    #[error("{revision:?} is no name of a branch, tag or commit")]
+    #[error("{revision:?} is not the name of a branch, tag or commit")]
     BadRevision {
         /// The revision as asked.
         revision: String,
     },
     /// The connection broke inside a file, more than once.
-    #[error("the transfer of {file} of {id} broke off: {reason}. Try again")]
+    #[error("the transfer of {file} of {id} was interrupted: {reason}. Try again")]
     BrokenTransfer {
         /// Repository.
         id: String,
@@ -134,7 +134,7 @@ pub enum HubError {
     },
     /// pip could not fetch the package.
     #[error(
-        "`{command}` failed:\n{stderr}\n  It needs Python with pip and a way to a package index \
+        "`{command}` failed:\n{stderr}\n  It needs Python with pip and access to a package index \
          (TEMPER_PYTHON names another Python)"
     )]
     Package {
@@ -168,7 +168,7 @@ pub enum HubError {
         reason: String,
     },
     /// Another program holds a lock for too long.
-    #[error("another program holds {}: wait until its download is done", path.display())]
+    #[error("another program has locked {}: wait until its download is done", path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,

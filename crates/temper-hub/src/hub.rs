@@ -271,7 +271,7 @@ impl Search<'_> {
                 Ok(None)
             }
             (Err(HubError::NotFound { id, file, .. }), None) => {
-                self.said.push(format!("Hub: {id} has no such file, or is no repository"));
+                self.said.push(format!("Hub: {id} has no such file, or is not a repository"));
                 let tried = std::mem::take(&mut self.said);
                 Err(HubError::NotFound { id, file, tried })
             }

@@ -76,7 +76,7 @@ impl RepositoryCache {
         self.folder.join("snapshots").join(commit).join(file)
     }
 
-    /// Where a content lies.
+    /// Where a content is.
     pub(crate) fn blob(&self, hash: &ContentHash) -> PathBuf {
         self.folder.join("blobs").join(hash.as_str())
     }

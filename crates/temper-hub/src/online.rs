@@ -145,7 +145,7 @@ impl Repository<'_> {
                 return Err(HubError::Format {
                     what: cached.path.display().to_string(),
                     reason: format!(
-                        "the Hub's cache has it under the name {name:?}, which is no hash to check it \
+                        "the Hub's cache has it under the name {name:?}, which is not a hash to check it \
                          with. Remove it, and fetch it again"
                     ),
                 });
@@ -206,7 +206,7 @@ impl Repository<'_> {
         let cut = |reason| HubError::BrokenTransfer { id: self.id.clone(), file: file.to_string(), reason };
         match broken {
             Broken::Server(Failure::Away(reason)) | Broken::Cut(reason) => cut(reason),
-            Broken::Server(Failure::Missing) => cut("it was announced, and is not there".into()),
+            Broken::Server(Failure::Missing) => cut("it was announced, but is missing".into()),
             Broken::Server(failure) => self.explain(file, failure),
             Broken::Wrong(mismatch) => self.wrong(file, mismatch),
             Broken::Disk(error) => error,

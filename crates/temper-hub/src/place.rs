@@ -61,9 +61,7 @@ fn first_of(place: &dyn Place, names: &[String]) -> Result<ResolvedFile, HubErro
     let takes_shards = names.iter().any(|name| name.ends_with(".index.json"));
     let shard = if takes_shards { place.shard() } else { None };
     let tried = shard.map(|shard| {
-        format!(
-            "it has {shard}, a part of sharded weights: the index beside the parts is missing, fetch it, too"
-        )
+        format!("it has {shard}, a part of sharded weights, but not their index; fetch it, too")
     });
     Err(HubError::NotFound { id: place.id(), file: names.join(" or "), tried: tried.into_iter().collect() })
 }

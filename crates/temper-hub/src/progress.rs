@@ -1,4 +1,4 @@
-//! Bars on stderr.
+//! Progress bars on stderr.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl DownloadBar {
     }
 }
 
-/// Shows that something without a known length goes on, until dropped.
+/// Shows that something without a known length continues, until dropped.
 pub(crate) struct Spinner(ProgressBar);
 
 impl Spinner {

@@ -1,4 +1,4 @@
-//! Whether there is a way to the Hub, found out within seconds.
+//! Checks within seconds whether the Hub can be reached.
 //!
 //! The Hub's client has no limit on the time to connect, and tries again five times: on a machine
 //! whose network swallows packets it would hang for minutes.
@@ -27,13 +27,13 @@ const PROXIES: [&str; 6] =
 /// # Errors
 /// Says why there is no way.
 pub(crate) fn probe(endpoint: &str) -> Result<(), String> {
-    let url = Url::parse(endpoint).map_err(|error| format!("{endpoint} is no address: {error}"))?;
+    let url = Url::parse(endpoint).map_err(|error| format!("{endpoint} is not an address: {error}"))?;
     if PROXIES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
         return Ok(());
     }
     let (sender, receiver) = mpsc::channel();
     // On a thread of its own, because looking up a name cannot be given a limit. When the limit
-    // is over, nobody hears its answer.
+    // is over, nobody receives its answer.
     thread::spawn(move || sender.send(connect(&url)));
     match receiver.recv_timeout(ALTOGETHER) {
         Ok(result) => result.map_err(|error| with_causes(&error as &dyn Error)),
@@ -72,6 +72,6 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_said_to_be_none() {
-        assert!(probe("not an address").unwrap_err().contains("is no address"));
+        assert!(probe("not an address").unwrap_err().contains("is not an address"));
     }
 }

@@ -1,4 +1,4 @@
-//! What came of a name: files, their hashes and their origin.
+//! The result of resolving a name: files, their hashes and their origin.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -133,7 +133,7 @@ impl Resolved {
             RepoKind::Dataset => "card",
         };
         Some(format!(
-            "note: {} is a built-in name; the {own} {:?} is used instead of what it stands for.",
+            "note: {} is a built-in name; the {own} {:?} is used instead.",
             replaced.built_in, replaced.by
         ))
     }

@@ -60,7 +60,7 @@ fn is_package_name(name: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
 }
 
-/// A version in the characters of PEP 440: it begins with a number, perhaps behind a `v`.
+/// A version in the characters of PEP 440: it begins with a number, perhaps after a `v`.
 fn is_version(version: &str) -> bool {
     let number = version.strip_prefix('v').unwrap_or(version);
     number.bytes().next().is_some_and(|byte| byte.is_ascii_digit())
@@ -77,7 +77,7 @@ impl Source {
             return Err("it names neither a Hub repository nor a package".into());
         }
         match &self.hub {
-            Some(id) if !is_hub_id(id) => Err(format!("{id:?} is no Hub name `org/name`")),
+            Some(id) if !is_hub_id(id) => Err(format!("{id:?} is not a Hub name `org/name`")),
             _ => self.package.as_ref().map_or(Ok(()), PackageSource::check),
         }
     }
@@ -87,14 +87,14 @@ impl PackageSource {
     /// As [`Source::check`], for the package.
     pub(crate) fn check(&self) -> Result<(), String> {
         if !is_package_name(&self.name) {
-            return Err(format!("{:?} is no name of a package (PEP 508)", self.name));
+            return Err(format!("{:?} is not the name of a package (PEP 508)", self.name));
         }
         if !is_version(&self.version) {
-            return Err(format!("{:?} is no version of a package (PEP 440)", self.version));
+            return Err(format!("{:?} is not the version of a package (PEP 440)", self.version));
         }
         let is_lower_case = !self.sha256.bytes().any(|byte| byte.is_ascii_uppercase());
         if self.sha256.len() != 64 || !is_hexadecimal(&self.sha256) || !is_lower_case {
-            return Err(format!("{:?} is no sha256 in lower case", self.sha256));
+            return Err(format!("{:?} is not a sha256 in lower case", self.sha256));
         }
         for (file, member) in &self.files {
             // `outer!inner` names a member of a member.

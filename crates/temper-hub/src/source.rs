@@ -1,4 +1,4 @@
-//! What is asked for, and where it can come from.
+//! What is requested, and where it can come from.
 
 use std::collections::BTreeMap;
 

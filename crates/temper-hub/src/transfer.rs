@@ -1,7 +1,7 @@
 //! Brings one announced content into the cache: counted, hashed, and only then in its place.
 //!
 //! What came before a break stays as `<hash>.incomplete`. The name says which content it is a
-//! part of, so a later attempt, in this process or another, goes on from there.
+//! part of, so a later attempt, in this process or another, continues from there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -120,7 +120,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Writes a content behind the bytes that are there: not one more than was announced.
+    /// Writes a content after the bytes that are there: not one more than was announced.
     fn receive(
         &self,
         mut content: Content,

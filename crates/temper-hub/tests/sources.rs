@@ -197,7 +197,7 @@ fn a_folder_under_a_built_in_name_is_told_of() {
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let notice = "google-bert/bert-base-uncased: note: bert is a built-in name; \
-                  the folder \"google-bert/bert-base-uncased\" is used instead of what it stands for.\n";
+                  the folder \"google-bert/bert-base-uncased\" is used instead.\n";
     assert!(said.contains(notice), "{said}");
     // A path is what the user names; a short name is the catalogue's.
     assert!(

@@ -11,7 +11,7 @@ use crate::composed::Rectangle;
 use crate::cpu::{AttentionHeads, AttentionPattern, Dropout};
 use crate::{Precision, Sequences};
 
-/// Where the queries and the keys of each sequence lie.
+/// Where the queries and the keys of each sequence are.
 #[derive(Clone, Debug)]
 pub struct AttentionLayout {
     /// Rows of the queries.
@@ -20,9 +20,9 @@ pub struct AttentionLayout {
     pub keys: Sequences,
     /// Position of the first query of each sequence among its keys; the others follow it.
     pub offsets: Arc<[usize]>,
-    /// Whether queries may stand anywhere instead: they have to see all keys alike.
+    /// Whether queries may be anywhere instead: they have to see all keys alike.
     pub(crate) is_scattered: bool,
-    /// What the composed form makes of it, for all layers of a pass.
+    /// What the composed form derives from it, once for all layers of a pass.
     pub(crate) rectangle: Arc<Rectangle>,
     #[cfg(feature = "gpu")]
     pub(crate) places: Arc<Places>,
@@ -63,7 +63,7 @@ pub struct Attention {
     pub heads: AttentionHeads,
     /// Which keys a query sees, and what is added to its scores.
     pub pattern: AttentionPattern,
-    /// Where the sequences lie.
+    /// Where the sequences are.
     pub layout: AttentionLayout,
     /// On the weights.
     pub dropout: Option<Dropout>,

@@ -11,7 +11,7 @@ use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 #[cfg(feature = "gpu")]
 use crate::gpu;
 
-/// A backend whose tensors lie in host memory.
+/// A backend whose tensors are in host memory.
 pub trait CpuBackend: Backend {
     /// The values in row-major order; copied when the tensor is a view that is not contiguous.
     fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]>;

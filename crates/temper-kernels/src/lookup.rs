@@ -171,7 +171,7 @@ fn sums_by_levels<B: Backend>(
     with_zeros::<B>(gradient, &sums.last)
 }
 
-/// The rows with the given numbers; zeros for the number behind the last row.
+/// The rows with the given numbers; zeros for the number after the last row.
 ///
 /// # Shapes
 /// - x: `[rows, width]`; output: `[picked, width]`
@@ -183,7 +183,7 @@ fn with_zeros<B: Backend>(x: FloatTensor<B>, picked: &[i32]) -> FloatTensor<B> {
     if picked.iter().all(|&row| row < rows as i32) {
         return found;
     }
-    // A factor is fused with the lookup; a row of zeros behind the others would cost a copy of them all.
+    // A factor is fused with the lookup; a row of zeros after the others would cost a copy of them all.
     let is_there = picked.iter().map(|&row| if row < rows as i32 { 1.0_f32 } else { 0.0 }).collect();
     let is_there = B::float_from_data(TensorData::new::<f32, _>(is_there, [picked.len(), 1]), &device);
     B::float_mul(found, B::float_cast(is_there, dtype.into()))

@@ -102,7 +102,7 @@ impl OptimizerOps for burn_cubecl::CubeBackend {
 /// One step of AdamW (Loshchilov and Hutter 2017) on one parameter, as PyTorch 2.15 computes it.
 ///
 /// `step` counts from 1; `gradient_factor` is what clipping leaves of the gradient. A factor of 0 says that
-/// gradients are no numbers: everything is left as it was, bit for bit, without a word to the host.
+/// gradients are not finite numbers: everything is left as it was, bit for bit, without notice to the host.
 ///
 /// # Shapes
 /// - all tensors: the same; gradient_factor: `[1]`

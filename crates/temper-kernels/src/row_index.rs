@@ -73,11 +73,11 @@ impl RowIndex {
 pub(crate) struct GradientSums {
     /// Each level adds up groups of rows of the one before it, the first those of the gradient.
     pub(crate) levels: Arc<[Level]>,
-    /// For each entry of the table its row of the last level; the row behind the last for none, `[entries]`.
+    /// For each entry of the table its row of the last level; the row after the last for none, `[entries]`.
     pub(crate) last: Arc<[i32]>,
 }
 
-/// The same for a device that loops over few rows: those of an entry lie side by side in segments.
+/// The same for a device that loops over few rows: those of an entry are side by side in segments.
 #[cfg(feature = "gpu")]
 #[derive(Clone, Debug)]
 pub(crate) struct Segments {
@@ -117,7 +117,7 @@ pub(crate) const FAN: usize = 16;
 /// Groups of rows to be summed.
 #[derive(Clone, Debug)]
 pub(crate) struct Level {
-    /// `[groups * FAN]`; the row behind the last for none.
+    /// `[groups * FAN]`; the row after the last for none.
     pub(crate) rows: Arc<[i32]>,
 }
 

@@ -53,7 +53,7 @@ impl Sequences {
         self.ranges().map(|range| range.len()).max().unwrap_or(0)
     }
 
-    /// Where each sequence begins, and behind the last one where it ends: `[count + 1]`.
+    /// Where each sequence begins, and after the last one where it ends: `[count + 1]`.
     pub fn bounds(&self) -> &[usize] {
         &self.bounds
     }

@@ -149,7 +149,7 @@ mod tests {
         matrix.clone().into_data().iter::<f32>().collect()
     }
 
-    /// What a tensor core reads of a number: 10 bits behind the point, the others cut off.
+    /// What a tensor core reads of a number: 10 bits after the point, the others cut off.
     fn tf32(value: f32) -> f32 {
         f32::from_bits(value.to_bits() & !0x1fff)
     }

@@ -120,7 +120,7 @@ fn ids(targets: &VocabularyTargets, device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(targets.ids.to_vec(), [targets.ids.len()]), device)
 }
 
-/// What an operation of a backend is told beside its tensors.
+/// The arguments of a backend's operation besides its tensors.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     targets: VocabularyTargets,

@@ -1,4 +1,4 @@
-//! What can be wrong with what is scored.
+//! Errors in what is scored.
 
 /// What can be wrong with values that are to be scored.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum MetricError {
     #[error("there are no examples to score; give at least one")]
     NoExamples,
     /// A value that no metric is defined for.
-    #[error("{what} is {value}, which is not a finite number; leave the example out or mend the model")]
+    #[error("{what} is {value}, which is not a finite number; leave out the example or fix the model")]
     NotFinite {
         /// Which value, such as "prediction 3".
         what: String,

@@ -74,7 +74,7 @@ fn below(bound: u64, generator: &mut ChaCha8Rng) -> u64 {
     ((u128::from(bound) * u128::from(generator.next_u64())) >> 64) as u64
 }
 
-/// The value below which a share of the sorted values lies.
+/// The value below which a share of the sorted values is.
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);

@@ -83,7 +83,7 @@ fn direction(values: &[f64]) -> Option<Vec<f64>> {
     }
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let mut deviations: Vec<f64> = values.iter().map(|value| value - mean).collect();
-    // Squares of very large and very small numbers are no numbers any more; those of shares of the largest are.
+    // Squares of very large and very small numbers are not finite numbers any more; those of shares of the largest are.
     let largest = deviations.iter().fold(0.0_f64, |largest, deviation| largest.max(deviation.abs()));
     if largest == 0.0 || !largest.is_finite() {
         return None;

@@ -76,7 +76,7 @@ mod tests {
         assert!((ours - theirs).abs() < 1e-8, "{ours} {theirs}");
     }
 
-    // Expected values: scipy, with the command beside them.
+    // Expected values: scipy, with the command next to them.
 
     #[test]
     fn intervals_are_scipy_s() {

@@ -1,4 +1,4 @@
-//! Answers beside the scripts of SQuAD (xtask/reference/metrics_answers.py).
+//! Answers compared with the scripts of SQuAD (xtask/reference/metrics_answers.py).
 
 use std::collections::BTreeMap;
 

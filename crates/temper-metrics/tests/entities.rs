@@ -1,4 +1,4 @@
-//! Entities beside seqeval (xtask/reference/metrics_entities.py).
+//! Entities compared with seqeval (xtask/reference/metrics_entities.py).
 
 use std::collections::BTreeMap;
 

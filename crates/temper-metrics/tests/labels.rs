@@ -1,4 +1,4 @@
-//! Labels beside scikit-learn (xtask/reference/metrics_numbers.py).
+//! Labels compared with scikit-learn (xtask/reference/metrics_numbers.py).
 
 use std::collections::BTreeMap;
 

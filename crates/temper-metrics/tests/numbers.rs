@@ -1,4 +1,4 @@
-//! Regression, tests and intervals beside scikit-learn, scipy and numpy (xtask/reference/metrics_numbers.py).
+//! Regression, tests and intervals compared with scikit-learn, scipy and numpy (xtask/reference/metrics_numbers.py).
 
 use std::collections::BTreeMap;
 

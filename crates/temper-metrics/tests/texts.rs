@@ -1,4 +1,4 @@
-//! Texts beside rouge_score and sacrebleu (xtask/reference/metrics_texts.py).
+//! Texts compared with rouge_score and sacrebleu (xtask/reference/metrics_texts.py).
 
 use serde::Deserialize;
 use temper_metrics::texts::{Bleu, Chrf, Rouge, RougeScores, bleu_tokens};

@@ -82,7 +82,7 @@ impl<B: BackboneModule> Model<B> {
     /// have another number of rows, if all that depends on the vocabulary is replaced with it.
     ///
     /// # Errors
-    /// [`ModelError::Misfit`] with every name that no parameter wants and every shape that differs;
+    /// [`ModelError::Misfit`] with every name that no parameter needs and every shape that differs;
     /// [`ModelError::BrokenFile`].
     pub fn with_stored(
         self,

@@ -7,7 +7,7 @@ use crate::layers::{Cache, LinearWalk};
 use crate::trunk::state_after;
 use crate::{Mode, Rows, TokenBatch, TrunkRows, TrunkState};
 
-/// What a forward pass is to compute, beside its batch.
+/// What a forward pass is to compute, besides its batch.
 pub struct Pass<'a> {
     /// The tokens whose hidden states are wanted; of an encoder-decoder model, the decoder's.
     pub rows: Rows,
@@ -31,7 +31,7 @@ pub trait Backbone {
     /// An encoder-decoder model reads the batch's decoder, or without it the ids shifted right. With a
     /// cache its encoder runs at the first call alone; later ones read nothing but the decoder's tokens.
     ///
-    /// A batch that carries the state of the lowest layers spares the embeddings and these layers.
+    /// A batch that carries the state of the lowest layers skips the embeddings and these layers.
     ///
     /// # Shapes
     /// - batch: `[tokens]`; output: `[rows, hidden]`; watched: `[tokens, hidden]`, the last one
@@ -50,7 +50,7 @@ pub trait Backbone {
     /// The token embedding, which a language model's tied output layer shares: `[vocab, hidden]`.
     fn token_table(&self) -> Tensor<2>;
 
-    /// What the encoder makes of a batch, where there is an encoder beside a decoder.
+    /// The encoder's output for a batch, where there is an encoder next to a decoder.
     ///
     /// # Shapes
     /// - output: `[tokens, hidden]`
@@ -58,11 +58,11 @@ pub trait Backbone {
         None
     }
 
-    /// Leads a walk through the linear maps, so that adapters can be put on them and that they are told what to
+    /// Leads a walk through the linear maps, so that adapters can be attached to them and that they are told what to
     /// compute in. A family that does not write it takes no adapters and computes in f32.
     fn walk_linears(&mut self, _walk: &mut LinearWalk<'_>) {}
 
-    /// What the lowest layers make of a batch, without dropout and outside of autodiff. Counted are an
+    /// The output of the lowest layers for a batch, without dropout and outside of autodiff. Counted are an
     /// encoder's layers first, then the decoder's; of all layers the last computes only the wanted rows.
     ///
     /// # Shapes

@@ -28,7 +28,7 @@ pub struct TokenBatch {
     pub decoder: Option<Box<TokenBatch>>,
     /// What [`Rows::Chosen`] are; none where all are.
     chosen: Option<Arc<[usize]>>,
-    /// What the lowest layers make of it, where that is known.
+    /// The output of the lowest layers for it, where that is known.
     trunk: Option<TrunkState>,
     /// Where a training pass notes what it computes again.
     tape: Option<Tape>,
@@ -37,7 +37,7 @@ pub struct TokenBatch {
 /// Which tokens' hidden states are wanted of a model.
 ///
 /// The last layer computes these alone: for a classifier that reads one token a sequence, that
-/// spares nearly all of the layer.
+/// saves nearly all of the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rows {
     /// Every token's.
@@ -181,7 +181,7 @@ impl TokenBatch {
         RowIndex::new(starts.into_iter().map(|row| row as i32).collect(), &self.device())
     }
 
-    /// The same with what the lowest layers make of it: a pass then starts from there.
+    /// The same with the output of the lowest layers for it: a pass then starts from there.
     ///
     /// The state must be of this batch and of the model that reads it.
     #[must_use]
@@ -195,7 +195,7 @@ impl TokenBatch {
         Self { trunk: None, ..self }
     }
 
-    /// What the lowest layers make of it, where that is known.
+    /// The output of the lowest layers for it, where that is known.
     pub fn trunk(&self) -> Option<&TrunkState> {
         self.trunk.as_ref()
     }
@@ -212,7 +212,7 @@ impl TokenBatch {
         self.tape.as_ref()
     }
 
-    /// The ids moved one place to the right behind `start`; the last one of each sequence falls away.
+    /// The ids moved one place to the right after `start`; the last one of each sequence falls away.
     /// transformers makes decoder inputs so, `shift_tokens_right`. [`Rows`] are found by the ids as they were.
     pub fn shifted_right(&self, start: u32) -> Self {
         let ids = self.ids.host();
@@ -224,7 +224,7 @@ impl TokenBatch {
         Self { ids: RowIndex::new(shifted, &self.device()), decoder: None, trunk: None, ..self.clone() }
     }
 
-    /// The device that the batch lies on.
+    /// The device that the batch is on.
     pub fn device(&self) -> Device {
         self.ids.tensor().device()
     }
@@ -238,7 +238,7 @@ impl TokenBatch {
         RowIndex::new(moved.collect(), &self.device())
     }
 
-    /// Each token's row in RoBERTa's table of positions: tokens that are not padding are counted, behind its id;
+    /// Each token's row in RoBERTa's table of positions: tokens that are not padding are counted, after its id;
     /// padding inside a text has the row of its own id.
     pub fn positions_behind_padding(&self, pad: u32) -> RowIndex {
         let (ids, pad) = (self.ids.host(), pad as i32);
@@ -305,8 +305,8 @@ impl TokenBatch {
         LayerRows::new(Some(indices), layout, self.cache_order())
     }
 
-    /// Where each row of past and new keys together stands among the past ones with the new ones behind
-    /// them: by sequence, first the past, then the new. `None` when they stand so already: without a past,
+    /// Where each row of past and new keys together is among the past ones with the new ones after
+    /// them: by sequence, first the past, then the new. `None` if they are in this order already: without a past,
     /// and of a single sequence.
     fn cache_order(&self) -> Option<Tensor<1, Int>> {
         let past = self.past.as_ref().filter(|past| past.rows() > 0 && past.count() > 1)?;

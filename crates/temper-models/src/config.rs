@@ -29,10 +29,10 @@ pub struct Bounds {
 }
 
 type Init<B> = Arc<dyn Fn(Parts, &Device) -> B + Send + Sync>;
-/// What the family makes of a changed file.
+/// The family's reading of a changed file.
 type FactsOf = fn(&Map<String, Value>) -> Result<FamilyFacts, ModelError>;
 
-/// A model's configuration: Hugging Face's config.json, and what its family makes of it.
+/// A model's configuration: Hugging Face's config.json, and its family's reading of it.
 pub struct ModelConfig<B = AnyBackbone> {
     raw: Map<String, Value>,
     facts: Arc<FamilyFacts>,
@@ -97,7 +97,7 @@ impl<B: 'static> ModelConfig<B> {
         Self::of_family::<F>(read_object(&dir.join("config.json"))?, |backbone| backbone)
     }
 
-    /// The configuration of a family; `wrap` makes of its backbone what the model holds.
+    /// The configuration of a family; `wrap` turns its backbone into the type that the model holds.
     ///
     /// # Errors
     /// [`ModelError::Unsupported`] and [`ModelError::Config`].
@@ -159,7 +159,7 @@ impl<B> ModelConfig<B> {
         self.with_head(HeadTask::Seq2SeqLm, &[], OutputMeaning::SingleLabel, Pooling::default())
     }
 
-    /// The file as it is written beside weights in f32: without what it said of the source alone.
+    /// The file as it is written next to weights in f32: without what it said of the source alone.
     pub fn saved(&self) -> Map<String, Value> {
         saved(&self.raw)
     }
@@ -294,7 +294,7 @@ impl<B> ModelConfig<B> {
         }
     }
 
-    /// The end of a text for a classifier that looks for padding and is told of none: transformers refuses to
+    /// The end of a text for a classifier that looks for padding and has no padding token: transformers refuses to
     /// classify more than one text without, and reads the same token as Temper with it.
     fn end_as_padding(&self) -> Option<u32> {
         if !self.reads_by_padding() || self.padding().is_some() {
@@ -342,7 +342,7 @@ fn parse<F: Family>(raw: &Map<String, Value>) -> Result<F, ModelError> {
     Ok(family)
 }
 
-/// What serde said, with the field that it stumbled over: alone beside defaults, that field fails too.
+/// What serde said, with the field that it stumbled over: alone with all others at their defaults, that field fails too.
 fn with_field<F: Family>(raw: &Map<String, Value>, error: &serde_json::Error) -> String {
     let alone =
         |(key, value): (&String, &Value)| Value::Object(Map::from_iter([(key.clone(), value.clone())]));

@@ -14,7 +14,7 @@ pub enum ModelError {
         /// The names tried.
         looked_for: String,
     },
-    /// Shards without the index that says which tensor lies where.
+    /// Shards without the index that says which tensor is where.
     #[error(
         "{dir} holds {shard}, a part of sharded weights, but not {index}, without which parts are not read; fetch it into the same folder"
     )]
@@ -144,7 +144,7 @@ pub enum ModelError {
     },
     /// A setting of text generation that transformers honours and this crate does not.
     #[error(
-        "generation_config.json: {setting} = {value} is not supported; the text would be another without it. Take it out to do so"
+        "generation_config.json: {setting} = {value} is not supported; without it the text would be different. Remove it to generate anyway"
     )]
     UnsupportedSetting {
         /// Hugging Face's name of it.
@@ -152,8 +152,8 @@ pub enum ModelError {
         /// Its value.
         value: String,
     },
-    /// A setting beside a model that has a value which it cannot have.
-    #[error("{path}: {setting} = {value}: {reason}; correct it or take it out")]
+    /// A setting next to a model that has a value which it cannot have.
+    #[error("{path}: {setting} = {value}: {reason}; correct or remove it")]
     BadSetting {
         /// The file.
         path: PathBuf,
@@ -166,7 +166,7 @@ pub enum ModelError {
     },
     /// A model that writes no text.
     #[error(
-        "{architecture} has no language-model head, so it writes no text; this family's classes that do: {known}"
+        "{architecture} has no language-model head, so it cannot generate text; classes of this family that can: {known}"
     )]
     NoGenerator {
         /// The class that config.json names, or the family where it names none.
@@ -235,7 +235,7 @@ pub enum ModelError {
 pub struct Misfits {
     /// Parameters that no stored tensor fills.
     pub missing: Vec<String>,
-    /// Stored tensors that no parameter wants.
+    /// Stored tensors that no parameter needs.
     pub unexpected: Vec<String>,
     /// Stored tensors of another shape: name, shape in the file, shape wanted.
     pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,

@@ -7,7 +7,7 @@ use crate::heads::HeadKind;
 use crate::weights::{Row, WeightMap};
 use crate::{BackboneModule, Bounds, DropoutKeys, ModelError};
 
-/// A family: its configuration, as it stands in config.json, and what is made from it.
+/// A family: its configuration, as it is in config.json, and what is made from it.
 ///
 /// The registry knows the families of this crate. A crate of its own adds one by implementing this trait;
 /// see `ModelConfig::of_family`.
@@ -59,7 +59,7 @@ pub struct FamilyFacts {
     pub heads: Vec<HeadFacts>,
     /// Stored names that belong to none of these heads and may be left out.
     pub foreign: &'static [Row],
-    /// Standard deviation of freshly drawn weights.
+    /// Standard deviation of newly initialised weights.
     pub initializer_range: f64,
     /// The same of weights that a family draws otherwise, by how their path ends; the first one counts.
     pub initial: Vec<(&'static str, f64)>,
@@ -82,7 +82,7 @@ pub struct HeadFacts {
     pub parts: Parts,
     /// A field of config.json that it cannot be used without and that is not there.
     pub missing: Option<&'static str>,
-    /// Standard deviation of its freshly drawn output map, where it is not that of the family.
+    /// Standard deviation of its newly initialised output map, where it is not that of the family.
     pub deviation: Option<f64>,
 }
 

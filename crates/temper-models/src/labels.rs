@@ -15,7 +15,7 @@ pub(crate) fn names(raw: &Map<String, Value>) -> Result<Vec<String>, ModelError>
     match raw.get("id2label") {
         None | Some(Value::Null) => Ok(numbered(count(raw)?)),
         Some(Value::Object(id2label)) => named(id2label),
-        Some(other) => wrong(format!("id2label = {} is no table of names by id", brief(other))),
+        Some(other) => wrong(format!("id2label = {} is not a table of names by id", brief(other))),
     }
 }
 
@@ -40,7 +40,7 @@ fn named(id2label: &Map<String, Value>) -> Result<Vec<String>, ModelError> {
     }
     for key in id2label.keys() {
         if key.parse::<usize>().is_err() {
-            return wrong(format!("id2label has {key:?}, which is no id"));
+            return wrong(format!("id2label has {key:?}, which is not an id"));
         }
     }
     let name = |id: usize| {
@@ -50,7 +50,7 @@ fn named(id2label: &Map<String, Value>) -> Result<Vec<String>, ModelError> {
         match name {
             Value::String(name) => Ok(name.clone()),
             Value::Number(name) => Ok(name.to_string()),
-            other => wrong(format!("id2label names id {id} {}, which is no text", brief(other))),
+            other => wrong(format!("id2label names id {id} {}, which is not text", brief(other))),
         }
     };
     (0..id2label.len()).map(name).collect()
@@ -102,12 +102,12 @@ mod tests {
         for (config, words) in [
             (json!({"id2label": {"0": "a", "2": "c"}}), "none for id 1"),
             (json!({"id2label": {"1": "a", "2": "c"}}), "none for id 0"),
-            (json!({"id2label": {"0": "a", "one": "c"}}), "\"one\", which is no id"),
-            (json!({"id2label": {"0": "a", "-1": "c"}}), "\"-1\", which is no id"),
+            (json!({"id2label": {"0": "a", "one": "c"}}), "\"one\", which is not an id"),
+            (json!({"id2label": {"0": "a", "-1": "c"}}), "\"-1\", which is not an id"),
             (json!({"id2label": {"0": "a", "01": "c"}}), "none for id 1"),
-            (json!({"id2label": {"0": ["a"]}}), "id 0 [\"a\"], which is no text"),
-            (json!({"id2label": {"0": null}}), "id 0 null, which is no text"),
-            (json!({"id2label": ["a", "b"]}), "id2label = [\"a\",\"b\"] is no table"),
+            (json!({"id2label": {"0": ["a"]}}), "id 0 [\"a\"], which is not text"),
+            (json!({"id2label": {"0": null}}), "id 0 null, which is not text"),
+            (json!({"id2label": ["a", "b"]}), "id2label = [\"a\",\"b\"] is not a table"),
             (json!({"id2label": {}}), "id2label is empty"),
             (json!({"num_labels": 0}), "num_labels = 0"),
             (json!({"num_labels": -3}), "num_labels = -3"),

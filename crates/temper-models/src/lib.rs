@@ -1,6 +1,6 @@
 //! Pretrained language models on Burn.
 //!
-//! A family is a configuration, a weight map and a thin wiring of the bricks in [`layers`]. A
+//! A family is a configuration, a weight map and a small module built from [`layers`]. A
 //! [`Model`] is a backbone with a head, loaded from a folder with `config.json` and weights in
 //! Hugging Face's layout, and written back in the same layout.
 //!

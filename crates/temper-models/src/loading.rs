@@ -1,4 +1,4 @@
-//! Which stored tensor fills which parameter, and what is drawn anew.
+//! Which stored tensor fills which parameter, and what is initialised randomly.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -35,7 +35,7 @@ enum HeadWeights {
     New {
         seed: u64,
     },
-    /// What is stored, the rest anew.
+    /// What is stored; the rest is initialised randomly.
     StoredOrNew {
         seed: u64,
     },
@@ -50,7 +50,7 @@ impl ResolvedHead {
             if let Some(facts) = &facts
                 && let Some(field) = facts.missing
             {
-                let reason = format!("{field} is no token id, and {} reads by it", facts.architecture);
+                let reason = format!("{field} is not a token id, and {} reads by it", facts.architecture);
                 return Err(ModelError::Config { reason });
             }
             let parts = facts.as_ref().map_or_else(|| config.parts_without_head(), |facts| facts.parts);
@@ -102,7 +102,7 @@ impl ResolvedHead {
         self.facts.as_ref().is_some_and(|facts| facts.kind.is_tied())
     }
 
-    /// Seed of what is drawn anew.
+    /// Seed of the random initialisation.
     pub(crate) fn seed(&self) -> u64 {
         match self.weights {
             HeadWeights::Stored => 0,
@@ -225,7 +225,7 @@ fn target(name: &str, facts: &FamilyFacts, head: &ResolvedHead) -> Option<Target
     })
 }
 
-/// Fills a model as planned; gives the paths of what was drawn anew.
+/// Fills a model as planned; returns the paths of what was initialised randomly.
 pub(crate) fn fill_from<M: Module>(
     model: M,
     plan: Plan,

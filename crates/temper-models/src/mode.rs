@@ -7,7 +7,7 @@
 ///
 /// The rule for frozen parts: as in transformers 5.23, a layer drops out in training whether it trains
 /// or not. [`Mode::without_frozen_dropout`] turns that off in every whole layer, and in every embedding
-/// part, no parameter of which trains; what such parts make of an example is then always the same.
+/// part, no parameter of which trains; the output of such parts for an example is then always the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Dropout is active; its masks are a function of the seed.

@@ -45,7 +45,7 @@ pub struct Loaded<B: Module + ModuleDisplay = AnyBackbone> {
     pub model: Model<B>,
     /// Its configuration, with the labels of its head.
     pub config: ModelConfig<B>,
-    /// Paths of parameters that the checkpoint does not have and that were drawn at random.
+    /// Paths of parameters that the checkpoint does not have and that were initialised randomly.
     pub new: Vec<String>,
     /// Names of stored tensors that this model has no use for.
     pub dropped: Vec<String>,
@@ -93,7 +93,7 @@ impl<B: BackboneModule> Model<B> {
     }
 
     /// A model without a checkpoint, to be trained from scratch: with the head that `architectures` of its
-    /// configuration names, and every parameter drawn at random.
+    /// configuration names, and every parameter initialised randomly.
     ///
     /// # Errors
     /// [`ModelError::Config`] when the labels are not numbered 0, 1, 2, ...
@@ -237,7 +237,7 @@ impl<B: BackboneModule> Model<B> {
         Some(PretrainingStates { head, hidden, first })
     }
 
-    /// What the lowest layers make of a batch, with the rows that the head reads; see [`TrunkState`].
+    /// The output of the lowest layers for a batch, with the rows that the head reads; see [`TrunkState`].
     ///
     /// # Shapes
     /// - batch: `[tokens]`

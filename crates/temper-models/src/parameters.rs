@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
-/// The path of the module that a visitor stands in.
+/// The path of the module that a visitor is in.
 ///
 /// Variants of enums (the family of a backbone, the kind of a head) and the field that holds the
 /// backbone are left out, so that `layers.0.ffn.inner.weight` means the same in every family.

@@ -15,7 +15,7 @@ const STALE: &[&str] = &[
     // Where the source lay.
     "_name_or_path",
     "_commit_hash",
-    // Code beside the source, which is neither read nor written here.
+    // Code next to the source, which is neither read nor written here.
     "auto_map",
     "custom_pipelines",
     // How the source was run: transformers would refuse without that library.
@@ -32,14 +32,14 @@ const STALE: &[&str] = &[
     "return_dict",
     // Old versions would cut these heads off again; the weights have all that the sizes say.
     "pruned_heads",
-    // Names of adapters that were beside the source.
+    // Names of adapters that were next to the source.
     "adapters",
     "adapter_fusion_models",
     // Derived from `id2label`; some old files contradict it.
     "_num_labels",
 ];
 
-/// The configuration as it is written beside weights in f32.
+/// The configuration as it is written next to weights in f32.
 pub(crate) fn saved(raw: &Map<String, Value>) -> Map<String, Value> {
     let mut raw = raw.clone();
     for key in STALE {

@@ -17,7 +17,7 @@ use burn::tensor::{Gradients, Tensor};
 ///
 /// Gradients are those of the whole graph, up to the order of sums where several layers read the same. Dropout
 /// masks are the same in both forward passes: fused operations draw them from the seed in [`crate::Mode`]; the
-/// others draw from the device's generator, which a pass with a tape seeds anew before each layer.
+/// others draw from the device's generator, which a pass with a tape seeds again before each layer.
 #[derive(Clone, Default)]
 pub struct Tape {
     segments: Arc<Mutex<Vec<Segment>>>,
@@ -51,7 +51,7 @@ impl Tape {
         let gradients = loss.backward();
         drop(loss);
         collect(gradients, &mut segments);
-        // Whatever reads an output lies above it: its gradient is complete when its turn comes.
+        // Whatever reads an output is above it: its gradient is complete when its turn comes.
         while let Some(Segment { gradient, recompute, .. }) = segments.pop() {
             let Some(gradient) = gradient else { continue };
             let output = recompute();

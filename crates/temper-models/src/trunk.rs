@@ -1,4 +1,4 @@
-//! What the lowest layers make of a batch, kept so that a later pass can start from it.
+//! The output of the lowest layers for a batch, kept so that a later pass can start from it.
 
 use burn::tensor::Tensor;
 
@@ -17,7 +17,7 @@ pub struct TrunkState {
     /// `[tokens, hidden]`; of all layers only what the last one computes, `[rows, hidden]`. Beyond an
     /// encoder, of the decoder's tokens.
     pub hidden: Tensor<2>,
-    /// What the encoder made, its final norm included, where decoder layers that follow attend to it.
+    /// The encoder's output, its final norm included, where decoder layers that follow attend to it.
     pub encoded: Option<Encoded>,
 }
 
@@ -26,7 +26,7 @@ pub struct TrunkState {
 pub struct TrunkRows {
     /// Of the hidden state.
     pub hidden: usize,
-    /// Of what the encoder made.
+    /// Of the encoder's output.
     pub encoded: usize,
 }
 

@@ -213,7 +213,7 @@ fn stacked_call(command: &str) -> Vec<u8> {
 fn hidden(pickle: &[u8], call: &[u8]) -> [Vec<u8>; 3] {
     let name = b"classifier.bias";
     let place = pickle.windows(name.len()).position(|window| window == name).expect("a tensor");
-    // BINPUT or LONG_BINPUT behind the name, then the tensor; the call goes in between and is dropped.
+    // BINPUT or LONG_BINPUT after the name, then the tensor; the call goes in between and is dropped.
     let behind = place + name.len() + if pickle[place + name.len()] == b'q' { 2 } else { 5 };
     let end = pickle.len() - 1;
     [2, behind, end].map(|at| [&pickle[..at], call, b"0", &pickle[at..]].concat())
@@ -251,7 +251,7 @@ fn a_pickle_runs_nothing() {
         let alone = [b"\x80\x02", &call[..], b"."].concat();
         refused(&alone);
         refused(&repacked(|_| alone.clone()));
-        // It hides in a dictionary of weights that is sound: Python would run it and go on.
+        // It hides in a dictionary of weights that is sound: Python would run it and continue.
         for place in 0..3 {
             refused(&repacked(|pickle| hidden(&pickle, &call)[place].clone()));
         }

@@ -29,7 +29,7 @@ fn load(name: &str, device: &Device) -> Model {
     Model::load(&path(name), &HeadRequest::FromConfig, device).expect(name).model
 }
 
-/// Two sequences; the first is longer than the distances that T5's fixtures tell apart.
+/// Two sequences; the first is longer than the distances that T5's fixtures distinguish.
 fn inputs(device: &Device) -> TokenBatch {
     let ids: Vec<u32> = (0..22).map(|place| 4 + place * 17 % 43).collect();
     TokenBatch::new(&ids, &[0; 22], &[17, 5], device)

@@ -118,7 +118,7 @@ fn sampling_repeats_with_its_seed_alone_or_beside_others() {
             let alone = case.run(std::slice::from_ref(prompt), &settings);
             assert_eq!(&alone[0], text, "{} alone", case.name);
         }
-        // The same prompt a second time, and another seed, draw anew.
+        // The same prompt a second time, and another seed, give other draws.
         assert_ne!(drawn[0], drawn[prompts.len() - 1], "{}", case.name);
         assert_ne!(drawn, case.run(&prompts, &GenerateSettings { seed: 8, ..settings.clone() }));
         // With one token to draw from, nothing is left to chance.

@@ -122,7 +122,7 @@ impl Ready {
         scores
     }
 
-    /// The most probable text behind `text` of all that end or have `room` more tokens.
+    /// The most probable text after `text` of all that end or have `room` more tokens.
     fn most_probable(&self, text: &[u32], sum: f32, room: usize) -> (f32, Vec<u32>) {
         let last = *text.last().expect("a token");
         if room == 0 || (text.len() > 1 && last == END) {

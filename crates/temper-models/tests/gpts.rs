@@ -1,4 +1,4 @@
-//! GPT, GPT-2, GPT-Neo and BLOOM beside what the zoo checks: switches, old spellings, the cache.
+//! GPT, GPT-2, GPT-Neo and BLOOM besides what the zoo checks: switches, old spellings, the cache.
 
 #[path = "common/zoo.rs"]
 mod zoo;

@@ -180,7 +180,7 @@ fn damaged(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
             }
             5 => drop(bytes.splice(at..end, *b"18446744073709551615")),
             6 => drop(bytes.splice(at..end, random.next_u64().to_le_bytes())),
-            // Near the start lie lengths and headers.
+            // Near the start are lengths and headers.
             _ if !bytes.is_empty() => {
                 let place = random.next_u32() as usize % bytes.len().min(64);
                 bytes[place] = random.next_u32() as u8;

@@ -83,7 +83,7 @@ fn what_would_be_computed_otherwise_is_refused() {
     }
 }
 
-/// `Once upon a time`, and what transformers 5.23 makes of it: 60 tokens, each the likeliest.
+/// `Once upon a time`, and the continuation by transformers 5.23: 60 tokens, each the most probable.
 const PROMPT: [u32; 5] = [1, 403, 407, 261, 378];
 const STORY: [u32; 60] = [
     432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267, 337, 410, 408, 419, 292, 411,
@@ -106,7 +106,7 @@ fn continued(model: &Model, prompt: &[u32], count: usize, device: &Device) -> Ve
     made
 }
 
-/// The text of ids by the vocabulary of tokenizer.json; enough where no bytes stand alone but the line break.
+/// The text of ids by the vocabulary of tokenizer.json; enough if no bytes except the line break are alone.
 fn decoded(dir: &Path, ids: &[u32]) -> String {
     let text = std::fs::read_to_string(dir.join("tokenizer.json")).expect("a tokenizer");
     let tokenizer: Value = serde_json::from_str(&text).expect("JSON");

@@ -105,7 +105,7 @@ fn rows_that_transformers_refuses_have_no_place() {
         if unread.len() == record.rows.len() {
             let error =
                 Model::load(dir.path(), &HeadRequest::FromConfig, &Device::flex()).expect_err("refused");
-            assert!(error.to_string().contains("eos_token_id is no token id"), "{error}");
+            assert!(error.to_string().contains("eos_token_id is not a token id"), "{error}");
             refused += 1;
             continue;
         }
@@ -139,7 +139,7 @@ fn a_new_classifier_knows_its_padding_before_it_trains() {
                 config["pad_token_id"] = nothing.clone();
             });
             let (rows, config) = rows_of(dir.path());
-            // Without a word, the end of a text is the padding, and the rule follows it.
+            // Without that setting, the end of a text is the padding, and the rule follows it.
             assert_eq!((rows, config.padding()), (Rows::LastExcept(2), Some(2)), "{name}");
             assert!(config.reads_by_padding());
             let named = ModelConfig::read(dir.path()).expect("read").with_padding(5).expect("accepted");

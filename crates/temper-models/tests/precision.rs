@@ -13,9 +13,9 @@ use temper_models::layers::{LowRank, LowRankConfig};
 use temper_models::{Backbone, Cache, HeadKind, Mode, Model, Precision, Rows, TokenBatch};
 use zoo::{Case, case, cases, gradients_of, host};
 
-/// Of hidden states, beside the size of the reference.
+/// Of hidden states, relative to the size of the reference.
 const FORWARD: f64 = 8.0 / 256.0;
-/// Of an error beside that of PyTorch's autocast: roundings fall otherwise where sums have another order.
+/// Of an error relative to that of PyTorch's autocast: roundings fall otherwise where sums have another order.
 const TIMES: f64 = 4.0;
 /// What f32 stays below, and bfloat16 must not.
 const ROUNDED: f64 = 1e-4;
@@ -24,7 +24,7 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|value| value * value).sum::<f64>().sqrt()
 }
 
-/// The norm of a difference beside that of the reference.
+/// The norm of a difference relative to that of the reference.
 fn relative(ours: &[f64], theirs: &[f64]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     norm(ours.iter().zip(theirs).map(|(ours, theirs)| ours - theirs)) / norm(theirs.iter().copied())

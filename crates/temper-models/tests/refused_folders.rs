@@ -60,7 +60,7 @@ fn an_index_names_files_beside_it_alone() {
         std::fs::remove_file(dir.path().join("model.safetensors")).expect("removed");
         let index = json!({"weight_map": {"bert.embeddings.word_embeddings.weight": outside}});
         std::fs::write(dir.path().join("model.safetensors.index.json"), index.to_string()).expect("written");
-        refused(dir.path(), &["index.json", "is no name of a file"]);
+        refused(dir.path(), &["index.json", "does not name a file"]);
     }
 }
 
@@ -134,7 +134,7 @@ fn a_word_about_quantisation_beside_floats_goes_away() {
     loaded.model.save(&loaded.config, saved.path()).expect("saved");
     let text = std::fs::read_to_string(saved.path().join("config.json")).expect("a file");
     assert!(!text.contains("quantization_config"), "{text}");
-    // Packed weights have other names, and the method is told.
+    // Packed weights have other names, and the method is reported.
     let dir = changed(&fixture("bert"), |weights, config| {
         config["quantization_config"] = json!({"quant_method": "gptq"});
         let name = "bert.encoder.layer.0.attention.self.query.weight";
@@ -156,7 +156,7 @@ fn a_bad_setting_of_generation_is_named() {
         let dir = changed(&fixture("zoo/gpt2-causal-lm"), |_, _| {});
         let text = json!({key: value}).to_string();
         std::fs::write(dir.path().join("generation_config.json"), text).expect("written");
-        refused(dir.path(), &["generation_config.json", &format!("{key} = {value}"), "take it out"]);
+        refused(dir.path(), &["generation_config.json", &format!("{key} = {value}"), "remove it"]);
     }
 }
 

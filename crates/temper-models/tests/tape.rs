@@ -97,7 +97,7 @@ fn what_needs_no_gradient_is_not_computed_again() {
     let x = Tensor::random([5, WIDTH], Distribution::Default, &Device::flex());
     assert!(!run(&layers, &batch, &x, None).is_autodiff());
     assert_eq!(format!("{tape:?}"), format!("{:?}", Tape::default()));
-    // What trains lies below: its gradient goes through frozen layers.
+    // What trains is below: its gradient goes through frozen layers.
     let x = x.autodiff().require_grad();
     let embedded = x.clone() * 2.0;
     let output = run(&layers, &batch, &embedded, None);

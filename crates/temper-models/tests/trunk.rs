@@ -1,4 +1,4 @@
-//! What the lowest layers make of a batch, and a pass that starts from it: the same as the whole pass, in every
+//! The output of the lowest layers for a batch, and a pass that starts from it: the same as the whole pass, in every
 //! family; and dropout in frozen parts.
 
 mod common;
@@ -14,7 +14,7 @@ use zoo::{Case, cases, host, largest, size};
 
 const ROUNDING: f64 = 1e-6;
 
-/// Largest difference beside the largest value.
+/// Largest difference relative to the largest value.
 fn difference(left: Tensor<2>, right: &Tensor<2>) -> f64 {
     let right = host(right.clone());
     largest(&host(left), &right) / size(&right).max(1.0)

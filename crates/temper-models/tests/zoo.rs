@@ -9,10 +9,10 @@ use safetensors::SafeTensors;
 use temper_models::{Backbone, HeadKind, Mode, Rows, families};
 use zoo::{Case, case, cases, gradients_of, host, largest, names, size};
 
-/// Of f32 sums in another order, beside the largest value of a tensor.
+/// Of f32 sums in another order, relative to the largest value of a tensor.
 const ROUNDING: f64 = 1e-5;
 
-/// The largest difference beside the largest value, of every tensor of the forward pass.
+/// The largest difference relative to the largest value, of every tensor of the forward pass.
 fn forward(case: &Case, device: &Device) -> f64 {
     let (model, batch) = (case.load(device), case.batch(device));
     let mut worst: f64 = 0.0;

@@ -27,14 +27,14 @@ Examples:
   temper finetune --from runs/bert-imdb tweet-sentiment  the same model, a new head
   temper finetune --resume runs/bert-imdb                go on where Ctrl-C stopped
 
-temper datasets and temper models list what has a name. A setting is a flag, a key of --config FILE, or a variable
-TEMPER_NAME of the environment.";
+temper datasets and temper models list the known names. A setting is a flag, a key of --config FILE, or an
+environment variable TEMPER_NAME.";
 
 /// Fine-tune pretrained language models in Rust
 #[derive(Parser)]
 #[command(name = "temper", version, long_version = LONG_VERSION.as_str(), args_override_self = true)]
 struct Cli {
-    /// Threads that compute (default: one a core)
+    /// Number of threads (default: one per core)
     #[arg(long, global = true, value_name = "N", help_heading = DEVICE)]
     threads: Option<NonZeroUsize>,
     #[command(subcommand)]

@@ -18,12 +18,12 @@ pub(crate) const OUT_OF_MEMORY: u8 = 5;
 /// What can end a command early.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A request that cannot be carried out as it stands.
+    /// A request that cannot be carried out as it is.
     #[error("{0}")]
     Usage(String),
     /// The run folder is taken.
     #[error(
-        "{path} exists already; give another --run-name, --overwrite-output-dir to replace it, or --resume {path} to go on"
+        "{path} exists already; give another --run-name, --overwrite-output-dir to replace it, or --resume {path} to continue it"
     )]
     RunExists {
         /// The folder.
@@ -44,7 +44,7 @@ pub enum TrainError {
         owner: String,
     },
     /// The reader of stdout has seen enough; no error.
-    #[error("nobody reads the output any more")]
+    #[error("the reader of the output has closed it")]
     ReaderGone,
     /// Files could not be had.
     #[error(transparent)]
@@ -111,7 +111,7 @@ pub enum TrainError {
         /// What is not finite.
         what: String,
     },
-    /// A model computes what is no number.
+    /// A model computes NaN or infinite values.
     #[error("{what} are not finite for {place}: its weights are damaged, or too large for the precision")]
     NotFinite {
         /// What it computes.
@@ -157,7 +157,7 @@ pub enum TrainError {
         of: usize,
     },
     /// A signal, with everything saved.
-    #[error("stopped after step {step}; go on with: temper finetune --resume {}", run.display())]
+    #[error("stopped after step {step}; continue with: temper finetune --resume {}", run.display())]
     Interrupted {
         /// Optimiser steps done.
         step: usize,
@@ -168,7 +168,7 @@ pub enum TrainError {
     },
     /// A folder of several runs that was made for another request.
     #[error(
-        "{} was made with other settings:\n{}\ngive another --run-name, or --overwrite-output-dir to start anew",
+        "{} was made with other settings:\n{}\ngive another --run-name, or --overwrite-output-dir to start again",
         folder.display(),
         differences.join("\n")
     )]
@@ -188,7 +188,7 @@ pub enum TrainError {
     },
     /// One of several runs failed, in a process of its own that said why.
     #[error(
-        "{cell} failed with exit code {code}; the other runs are kept, and the same call goes on with them"
+        "{cell} failed with exit code {code}; the other runs are kept, and the same command continues with them"
     )]
     CellFailed {
         /// The name of the run's folder.
@@ -197,7 +197,7 @@ pub enum TrainError {
         code: u8,
     },
     /// A signal among several runs.
-    #[error("stopped with {done} of {of} runs done in {}; the same call goes on", folder.display())]
+    #[error("stopped with {done} of {of} runs done in {}; the same command continues", folder.display())]
     CellsInterrupted {
         /// Runs that are done.
         done: usize,
@@ -236,7 +236,7 @@ fn list(violations: &[Violation]) -> String {
 }
 
 impl TrainError {
-    /// What is computed for a text is no number: where the text is, and how it begins with control characters as
+    /// What is computed for a text is NaN or infinite: where the text is, and how it begins with control characters as
     /// escapes.
     pub(crate) fn not_finite(what: &'static str, place: &str, text: &str) -> Self {
         const SHOWN: usize = 60;

@@ -1,4 +1,4 @@
-//! Examples as a model takes them: features, which are token ids with their targets, in splits.
+//! Features, the form in which a model reads examples: token ids with their targets, by split.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use temper_data::EncodedSet;
 /// A part of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Split {
-    /// What a run trains on.
+    /// Training examples.
     Train,
-    /// What chooses the best checkpoint.
+    /// Chooses the best checkpoint.
     Validation,
-    /// What is reported.
+    /// Its scores are reported.
     Test,
 }
 
@@ -20,10 +20,10 @@ impl Split {
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 }
 
-/// What a model should give for a feature. The task that makes it knows what it means.
+/// What a model should predict for a feature. Its meaning depends on the task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
-    /// Nobody knows: the feature is there to be predicted on.
+    /// Unknown: the feature is only predicted.
     Unknown,
     /// Ids, such as one label, or one for each token.
     Ids(Vec<i32>),
@@ -33,12 +33,12 @@ pub enum Target {
     Masked(MaskedTarget),
 }
 
-/// What the tokens of a feature are, of which some are masked and predicted.
+/// The tokens of a feature of which some are masked and predicted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MaskedTarget {
     /// The id of each token that is predicted or, before any is masked, that may be; negative for the others.
     pub ids: Vec<i32>,
-    /// Whether each token is of the same word as the one before.
+    /// Whether each token is of the same word as the previous one.
     pub continues: Vec<bool>,
     /// Whether the second text of a pair follows the first, where that is predicted, too.
     pub follows: Option<bool>,
@@ -69,10 +69,9 @@ pub struct Features {
     pub encoded: Arc<EncodedSet>,
     /// Target of each feature.
     pub targets: Arc<Vec<Target>>,
-    /// How much each feature's loss counts in the mean of a step: the number of its targets, or the sum of their
-    /// weights.
+    /// The weight of each feature's loss in the mean of a step: the number of its targets, or the sum of their weights.
     pub weights: Arc<Vec<f64>>,
-    /// The example that each feature is of, ascending.
+    /// The example that each feature belongs to, ascending.
     pub examples: Arc<Vec<usize>>,
     /// Tokens that a decoder reads for each feature; none for models without one.
     pub decoder_lengths: Option<Arc<Vec<u32>>>,
@@ -91,7 +90,7 @@ impl Features {
         }
     }
 
-    /// The same features, for which a decoder reads so many tokens each.
+    /// The same features, with the number of tokens that a decoder reads for each.
     pub fn with_decoder(self, lengths: Vec<u32>) -> Self {
         Self { decoder_lengths: Some(Arc::new(lengths)), ..self }
     }
@@ -102,7 +101,7 @@ impl Features {
         Self::one_each(encoded, targets)
     }
 
-    /// The same features, whose losses count so much.
+    /// The same features, with the weights of their losses.
     pub fn weighted(self, weights: Vec<f64>) -> Self {
         Self { weights: Arc::new(weights), ..self }
     }
@@ -153,8 +152,8 @@ impl Features {
     }
 }
 
-/// Which rows a token budget leaves, evenly over the whole file: the first rows alone would leave a label out where a
-/// file is sorted by label. All of them without a budget, or with one that suffices.
+/// Which rows a token budget keeps, evenly over the whole file: the first rows alone would miss a label if a file is
+/// sorted by label. All of them without a budget, or with a large enough one.
 pub(crate) fn within_budget(tokens: usize, rows: usize, budget: Option<usize>) -> Vec<bool> {
     let Some(budget) = budget.filter(|&budget| budget < tokens) else { return vec![true; rows] };
     let share = budget as f64 / tokens as f64;

@@ -1,6 +1,6 @@
 //! Fine-tuning of pretrained language models: the library behind the binary `temper`.
 //!
-//! The way of a run: [`RunRequest`] -> files ([`temper_hub`]) -> examples ([`temper_data`]) ->
+//! Data flow of a run: [`RunRequest`] -> files ([`temper_hub`]) -> examples ([`temper_data`]) ->
 //! model ([`temper_models`]) with a plan of what trains ([`temper_freeze`]) -> [`training`] ->
 //! a run folder.
 

@@ -1,4 +1,4 @@
-//! Signals. Ctrl-C, SIGTERM and SIGHUP end a run with a checkpoint; SIGUSR1 saves one, and the run goes on.
+//! Signals. Ctrl-C, SIGTERM and SIGHUP end a run with a checkpoint; SIGUSR1 saves one, and the run continues.
 //!
 //! A signal that was ignored when the program started stays ignored: that is how `nohup`, and shells without job
 //! control, protect what they start.
@@ -145,7 +145,7 @@ pub fn listen() -> &'static Signals {
     })
 }
 
-/// A flag that the signal sets, unless it is ignored or cannot be heard.
+/// A flag that the signal sets, unless it is ignored or cannot be handled.
 fn flag(signal: i32) -> Option<std::sync::Arc<AtomicBool>> {
     if is_ignored(signal) {
         return None;
@@ -154,7 +154,7 @@ fn flag(signal: i32) -> Option<std::sync::Arc<AtomicBool>> {
     match signal_hook::flag::register(signal, flag.clone()) {
         Ok(_) => Some(flag),
         Err(error) => {
-            tracing::warn!("signal {signal} cannot be heard: {error}");
+            tracing::warn!("signal {signal} cannot be handled: {error}");
             None
         }
     }
@@ -176,7 +176,7 @@ fn heard() -> Vec<(i32, Signal)> {
     vec![(signal_hook::consts::SIGINT, Signal::Stop(Stop::Interrupt))]
 }
 
-/// Linux tells in /proc/self/status, as a bit mask. Elsewhere SIGHUP is left as it is, so that `nohup` works.
+/// Linux reports it in /proc/self/status, as a bit mask. Elsewhere SIGHUP is left as it is, so that `nohup` works.
 fn is_ignored(signal: i32) -> bool {
     if !cfg!(target_os = "linux") {
         return signal == 1;

@@ -14,14 +14,14 @@ use crate::headings::{DATA, SOURCES};
 /// Where files may come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub struct SourceOptions {
-    /// A folder laid out like the Hub (models/ORG/NAME/..., datasets/ORG/NAME/...)
+    /// A folder with the Hub's layout (models/ORG/NAME/..., datasets/ORG/NAME/...)
     #[arg(long, help_heading = SOURCES, value_name = "DIR")]
     pub mirror: Option<PathBuf>,
     /// Use only what is on this machine already
     #[arg(long, help_heading = SOURCES)]
     #[serde(default)]
     pub offline: bool,
-    /// Fail rather than take a stand-in for what cannot be reached
+    /// Fail instead of using a stand-in for what cannot be reached
     #[arg(long, help_heading = SOURCES)]
     #[serde(default)]
     pub no_stand_in: bool,

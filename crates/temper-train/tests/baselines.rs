@@ -1,4 +1,4 @@
-//! The baselines beside scikit-learn (xtask/reference/baseline_fixture.py).
+//! The baselines compared with scikit-learn (xtask/reference/baseline_fixture.py).
 
 use serde::Deserialize;
 use temper_train::baselines::{LogisticRegression, TfIdf};

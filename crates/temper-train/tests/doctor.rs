@@ -72,7 +72,7 @@ fn what_is_to_be_examined_has_to_be_said() {
     assert_fails(&Bench::new().run(&["doctor", "reviews.csv", "--machine"]), 2, &["--machine"]);
 }
 
-/// Rows that cannot be read are told with all else that is wrong, refuse a run, and are left out of one with --force.
+/// Rows that cannot be read are reported with all else that is wrong, refuse a run, and are left out with --force.
 #[test]
 fn a_dataset_is_examined_and_faulty_rows_are_refused_or_left_out() {
     let bench = Bench::new();

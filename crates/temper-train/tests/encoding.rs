@@ -1,4 +1,4 @@
-//! What training decided of how a text becomes a tensor is kept beside the model and counts in every use.
+//! What training decided of how a text becomes a tensor is kept next to the model and counts in every use.
 
 mod common;
 

@@ -108,7 +108,7 @@ fn the_head_stays_where_task_and_labels_are_the_same() {
     };
     let text = again(&["--run-name", "kept"]);
     assert!(text.contains("is kept") && text.contains("--new-head"), "{text}");
-    assert!(!text.contains("drawn at random: "), "{text}");
+    assert!(!text.contains("initialised randomly: "), "{text}");
     let difference = (loss("kept") - loss("first")).abs();
     assert!(difference < 1e-4, "{difference}");
     let text = again(&["--run-name", "new", "--new-head"]);

@@ -104,7 +104,7 @@ fn a_seed_decides_what_is_drawn() {
 #[test]
 fn texts_stop_at_tokens_and_texts() {
     let bench = bench();
-    // Greedy goes on: w6 w10 w27 w27 w10 ...
+    // Greedy continues: w6 w10 w27 w27 w10 ...
     let stop = |at: &[&str]| {
         let asked = ["--prompt", "w32 w32 w4 w29 w45", "--max-new-tokens", "12", "--json"];
         rows(&generate(&bench, &[&asked[..], at].concat()))[0].clone()

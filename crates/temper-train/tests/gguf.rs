@@ -105,7 +105,7 @@ fn a_damaged_file_is_refused_and_nothing_is_kept_of_it() {
     bytes.truncate(bytes.len() / 2);
     std::fs::write(bench.path("half.gguf"), bytes).expect("written");
     let output = bench.run(&["generate", "half.gguf", "--prompt", "hello"]);
-    assert_fails(&output, 3, &["half.gguf is no sound GGUF file", "does not lie within the file"]);
+    assert_fails(&output, 3, &["half.gguf is not a valid GGUF file", "is not within the file"]);
     let kept = std::fs::read_dir(bench.path("cache/unpacked")).map_or(0, |entries| entries.count());
     assert_eq!(kept, 0);
     assert_fails(&bench.run(&["generate", "none.gguf", "--prompt", "x"]), 2, &["none.gguf"]);

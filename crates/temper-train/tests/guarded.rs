@@ -1,4 +1,4 @@
-//! Panics of Burn's become one error. The hook that hears them is one for a process: one test in a file of its own.
+//! Panics of Burn become one error. The hook that records them is one per process: a single test in its own file.
 
 use temper_train::{TrainError, guarded};
 
@@ -20,6 +20,6 @@ fn panics_of_this_and_of_other_threads_become_errors() {
     assert_eq!(error.exit_code(), 1);
     assert_eq!(error.to_string().lines().count(), 1, "{error}");
     assert!(error.to_string().contains("a kernel is wrong"), "{error}");
-    // What is heard later is told as ever.
+    // A later panic is reported as usual.
     assert!(std::panic::catch_unwind(|| panic!("told")).is_err());
 }

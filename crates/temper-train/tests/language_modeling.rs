@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const TEMPLATE: &str = "{% for m in messages %}{{ m.content }} {% if m.role == 'user' %}.\
                         {% else %}, {% endif %}{% endfor %}";
 
-/// A bench with a new decoder's configuration beside BERT's tokenizer.
+/// A bench with a new decoder's configuration next to BERT's tokenizer.
 fn bench() -> Bench {
     let bench = Bench::new();
     let config = json!({
@@ -242,7 +242,7 @@ fn masked_tokens_are_learned_filled_in_and_learned_from() {
 #[test]
 fn pairs_of_sentences_are_learned_beside_masked_spans() {
     let bench = bench();
-    // Each document has a subject of its own, so that a sentence tells where it is from.
+    // Each document has its own subject, so a sentence shows where it is from.
     let document = |row: usize| {
         let subject = ["film", "plot", "cast", "story"][row % 4];
         (0..6).map(|_| format!("The {subject} is good. ")).collect::<String>()

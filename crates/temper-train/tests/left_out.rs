@@ -1,4 +1,4 @@
-//! Tests that this build or this system does not have are named, not passed over.
+//! Tests that this build or this system does not have are named, not skipped silently.
 
 #[path = "../../temper-data/tests/common/outside.rs"]
 mod outside;

@@ -200,7 +200,7 @@ fn a_best_model_that_is_gone_is_made_again() {
     std::fs::remove_dir_all(bench.path("runs/best/checkpoints/best")).expect("it was there");
     let resumed = bench.run(&["finetune", "--resume", "runs/best"]);
     assert_succeeds(&resumed);
-    assert!(stderr(&resumed).contains("is not gone on from"), "{}", stderr(&resumed));
+    assert!(stderr(&resumed).contains("is not used"), "{}", stderr(&resumed));
     assert_eq!(outcome(&bench, "best"), outcome(&bench, "whole"));
 }
 

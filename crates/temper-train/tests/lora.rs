@@ -143,7 +143,7 @@ fn an_adapter_that_peft_wrote_is_merged() {
     assert!(largest(&after[&weight], &expected) < 1e-6);
     assert!(largest(&after[&weight], &before[&weight]) > 1e-2);
 
-    // A base without a head takes the adapter's, whose size tells the number of labels.
+    // A base without a head takes the adapter's, whose size gives the number of labels.
     std::fs::create_dir(bench.path("bare")).unwrap();
     std::fs::copy(base.join("model.safetensors"), bench.path("bare/model.safetensors")).unwrap();
     let mut config: Value =
@@ -206,7 +206,7 @@ fn what_belongs_to_a_model_goes_along() {
     assert_eq!(names("merged/1_Pooling"), ["config.json"]);
     assert_eq!(bench.json("merged/config.json")["dtype"], "float32");
 
-    // A tokenizer beside the adapter is the one that it was trained with: all of its files, and no other.
+    // A tokenizer next to the adapter is the one that it was trained with: all of its files, and no other.
     bench.write("worded/tokenizer.json", "{}");
     let output = bench.run(&["merge", "./base", "worded", "with-words"]);
     assert_succeeds(&output);
@@ -276,7 +276,7 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
     bench.wait_for_step("resumed", 8);
     interrupt(child.id());
     assert_eq!(child.wait().unwrap().code(), Some(130), "the run was interrupted in time");
-    // Base and adapters lie apart in a checkpoint: the base is still that of the model.
+    // Base and adapters are apart in a checkpoint: the base is still that of the model.
     let checkpoints = std::fs::read_dir(bench.path("runs/resumed/checkpoints")).unwrap();
     let step = checkpoints.map(|entry| entry.unwrap().path()).find(|path| !path.ends_with("best")).unwrap();
     assert!(step.join("adapter.safetensors").is_file());
@@ -297,7 +297,7 @@ fn bad_settings_of_adapters_are_refused() {
     let bench = Bench::new();
     for (flags, words) in [
         (vec!["--lora-targets", "queery"], vec!["queery", "attention.query"]),
-        (vec!["--lora-targets", "("], vec!["no regex"]),
+        (vec!["--lora-targets", "("], vec!["not a regex"]),
         (vec!["--lora-targets", ""], vec!["all-linear"]),
         (vec!["--lora-rank", "0"], vec!["lora_rank"]),
         (vec!["--lora-dropout", "1"], vec!["lora_dropout"]),
@@ -311,5 +311,5 @@ fn bad_settings_of_adapters_are_refused() {
     let output =
         bench.finetune("slow", &["--strategy", "lora", "--max-steps", "3", "--learning-rate", "5e-5"]);
     assert_succeeds(&output);
-    assert!(stderr(&output).contains("want a higher rate"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("need a higher learning rate"), "{}", stderr(&output));
 }

@@ -1,4 +1,4 @@
-//! What is said about an NVIDIA driver and toolkit, beside libraries that only pretend (fake_nvidia.c).
+//! Messages about an NVIDIA driver and toolkit, with libraries that only imitate them (fake_nvidia.c).
 #![cfg(target_os = "linux")]
 
 mod common;

@@ -83,7 +83,7 @@ fn what_has_no_use_for_them_is_refused() {
     let bench = Bench::new();
     let both = ["--label-smoothing", "0.1", "--focal-gamma", "2"];
     assert_fails(&bench.finetune("both", &both), 2, &["--label-smoothing and --focal-gamma", "choose one"]);
-    assert_fails(&bench.finetune("list", &["--class-weights", "1,x"]), 2, &["\"x\" is no number above 0"]);
+    assert_fails(&bench.finetune("list", &["--class-weights", "1,x"]), 2, &["\"x\" is not a number above 0"]);
     let rows = (0..120).map(|row| format!("the film is number {row},{}\n", row % 5));
     bench.write("numbers.csv", &format!("text,label\n{}", rows.collect::<String>()));
     let numbers =

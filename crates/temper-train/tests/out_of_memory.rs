@@ -31,7 +31,7 @@ fn bench() -> Bench {
     bench
 }
 
-/// Runs temper with so much memory, and no threads beside two: each takes some of it.
+/// Runs temper with so much memory, and no threads besides two: each takes some of it.
 fn limited(bench: &Bench, kibibytes: u64, arguments: &[&str]) -> Output {
     let temper = bench.command(arguments);
     let mut shell = std::process::Command::new("bash");

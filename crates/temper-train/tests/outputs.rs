@@ -1,4 +1,4 @@
-//! Outputs are said to be what they are: one label, several, numbers, or no numbers at all.
+//! Outputs are described by what they are: one label, several, numbers, or NaN.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! transformers' pipelines, where they are at hand, say of texts what `temper predict` says: labels, numbers, entities.
+//! transformers' pipelines, where they are available, say of texts what `temper predict` says: labels, numbers, entities.
 
 mod common;
 

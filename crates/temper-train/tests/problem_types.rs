@@ -158,7 +158,7 @@ fn a_text_has_a_number() {
     assert_eq!(bench.json("runs/run/model/config.json")["problem_type"], "regression");
     let value = |text: &str| predicted(&bench, "runs/run", text)["values"]["label"].as_f64().unwrap();
     assert!(value("the film is great.") > 0.8 && value("the film is bad.") < -0.8);
-    // Its numbers are read as numbers without being told.
+    // Its numbers are read as numbers without a flag.
     let evaluated = bench.run(&["evaluate", "runs/run/model", "numbers.csv", "--json"]);
     assert_succeeds(&evaluated);
     assert!(stdout(&evaluated).contains("pearson"));

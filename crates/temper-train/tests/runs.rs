@@ -23,7 +23,7 @@ fn output(bench: &Bench, arguments: &[&str]) -> String {
 #[test]
 fn runs_are_listed_shown_and_compared() {
     let bench = trained();
-    // A folder that is no run, and a run that was broken off.
+    // A folder that is no run, and a run that was interrupted.
     std::fs::create_dir(bench.path("runs/other")).unwrap();
     std::fs::create_dir(bench.path("runs/broken")).unwrap();
     std::fs::copy(bench.path("runs/one/run.toml"), bench.path("runs/broken/run.toml")).unwrap();

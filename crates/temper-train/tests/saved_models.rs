@@ -1,4 +1,4 @@
-//! The model folder of a run, of every family: what stands in its files agrees, and transformers, where it is at hand,
+//! The model folder of a run, of every family: what is in its files agrees, and transformers, where it is available,
 //! loads it without a warning and computes the same logits, one text at a time and in padded batches.
 
 mod common;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 enum Layout {
     /// `[CLS] text [SEP]`, by vocab.txt.
     Bert,
-    /// `<s> text </s>`, with padding behind the opening token.
+    /// `<s> text </s>`, with padding after the opening token.
     Roberta,
     /// The text alone; no token is named as padding.
     Bare,
@@ -52,7 +52,7 @@ const CASES: [(&str, Layout); 21] = [
     ("bart", Layout::Roberta),
 ];
 
-/// A folder of the zoo without a word about padding, with what no longer holds of float weights.
+/// A folder of the zoo without anything about padding, with what no longer holds of float weights.
 fn write_model(dir: &Path, family: &str, layout: Layout) {
     let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/zoo");
     let source = zoo.join(format!("{family}-sequence-classification"));

@@ -1,4 +1,4 @@
-"""Gradients of every fixture on the backend that is measured, beside those of the CPU."""
+"""Gradients of every fixture on the backend that is measured, compared with the CPU's."""
 
 import json
 import os

@@ -36,7 +36,7 @@ def profile(setting: Setting, shape: speed.Shape, precision: str) -> dict[str, A
             time.sleep(1)
             start = launches.stat().st_size
             worker.seconds(1)
-            # The log is written by a thread behind the step.
+            # The log is written by a thread after the step.
             time.sleep(1)
             log = launches.read_bytes()[start:].decode(errors="replace")
     except FailedError as error:

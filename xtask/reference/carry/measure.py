@@ -1,6 +1,6 @@
-"""Measure Temper on this machine, beside PyTorch; every step has its limit, none stops another.
+"""Measure Temper and PyTorch on this machine; every step has its limit, none stops another.
 
-Runs from a folder that `cargo xtask carry` packed. Results are written anew after each
+Runs from a folder that `cargo xtask carry` packed. Results are written again after each
 step: whatever ends the run, they say what was measured until then.
 """
 

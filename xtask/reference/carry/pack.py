@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 HERE = Path(__file__).resolve().parent
-# The scripts that travel beside those of this folder.
+# The scripts that are packed besides those of this folder.
 SHARED = ["bench_torch.py", "bench_worker.py", "training.py"]
 FIXTURE_FILES = ["config.json", "model.safetensors", "reference.safetensors"]
 TOKENIZER_FILES = ["config.json", "tokenizer.json", "tokenizer_config.json"]
@@ -52,7 +52,7 @@ def write_model(source: Path, folder: Path) -> None:
     }
     save_file(halved, folder / "model.safetensors", {"format": "pt"})
     weights = (folder / "model.safetensors").read_bytes()
-    # Bytes by turns are alike, those with the exponent above all: contexts for odd and even places.
+    # Alternate bytes are alike, above all those with the exponent: contexts for odd and even ones.
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "lp": 1, "pb": 1}]
     (folder / "model.safetensors.xz").write_bytes(lzma.compress(weights, filters=filters))
     (folder / "model.safetensors").unlink()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Unpacks what lies beside this file and measures: run.sh RESULTS [FLAGS of measure.py]
+# Unpacks the pack next to this file and measures: run.sh RESULTS [FLAGS of measure.py]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 export PATH

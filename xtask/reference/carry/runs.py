@@ -80,7 +80,7 @@ def losses_of(folder: Path) -> list[float]:
 
 
 def resumed(setting: Setting, precision: str, data: Path) -> Row:
-    """Stop a run behind its first checkpoint, resume it, compare it with one never stopped."""
+    """Stop a run after its first checkpoint, resume it, compare it with one never stopped."""
     row: Row = {"run": "resumed", "precision": precision}
     flags = ["--max-steps", "60", "--save-steps", "10", "--logging-steps", "1", "--preset", "full"]
     log = setting.log(f"run-{precision}-resumed")
@@ -187,7 +187,7 @@ def write_data(setting: Setting) -> Path:
 
 
 def question(row: list[str]) -> Row:
-    """Ask for the word behind the fifth one."""
+    """Ask for the word after the fifth one."""
     start = len(" ".join(row[:5])) + 1
     answers = {"text": [row[5]], "answer_start": [start]}
     return {"question": f"what follows {row[4]}", "context": " ".join(row), "answers": answers}

@@ -1,4 +1,4 @@
-"""Training steps of Temper and PyTorch beside each other: time, memory, and that they agree."""
+"""Training steps of Temper and PyTorch compared: time, memory, and that they agree."""
 
 import os
 import random

@@ -130,7 +130,7 @@ def part(title: str, results: Row, name: str, columns: dict[str, Any]) -> str:
 
 
 def speed(results: Row) -> list[str]:
-    """Write a table for each shape, PyTorch's rows beside Temper's of the same precision."""
+    """Write a table for each shape, PyTorch's rows next to Temper's of the same precision."""
     shapes: dict[str, list[Row]] = {}
     for row in results.get("speed", []):
         shapes.setdefault(row["shape"], []).append(row)

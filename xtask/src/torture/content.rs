@@ -12,7 +12,7 @@ pub enum Fate {
     Lost,
     /// Cut at some length.
     Cut,
-    /// The length is there, what lies behind some point is zero.
+    /// The length is there, what is after some point is zero.
     Zeroed,
     /// Some blocks are there.
     Blocks,
@@ -49,7 +49,7 @@ pub fn after(fate: Fate, mut content: Vec<u8>, pending: &[&Edit], draw: &mut Dra
             }
         }
         Fate::Zeroed => {
-            // The length is there, blocks behind some point are not. Bytes that were synced are not zeroed.
+            // The length is there, blocks after some point are not. Bytes that were synced are not zeroed.
             let mut synced = content.len();
             let mut end = content.len();
             for edit in pending {

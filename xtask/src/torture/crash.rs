@@ -1,7 +1,7 @@
 //! What a power cut may leave of recorded operations, as ext4, XFS and Btrfs behave.
 //!
 //! Content of a file that was not synced may be missing, cut at any length, or zero. A change of entries is
-//! certain behind a sync of one of its folders, and a file's first entry behind a sync of the file. Of other
+//! certain after a sync of one of its folders, and a file's first entry after a sync of the file. Of other
 //! changes a journal keeps a prefix ([`Order::Journal`]); POSIX promises less: any subset that respects
 //! dependencies ([`Order::Any`]). Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), describe
 //! both; SQLite's tests do the same for single files.
@@ -15,7 +15,7 @@ use super::draw::Draw;
 /// Which changes of entries may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// All behind some point.
+    /// All after some point.
     Journal,
     /// Any on which nothing depends that is there.
     Any,
@@ -34,7 +34,7 @@ pub struct PowerCut<'a> {
 }
 
 impl<'a> PowerCut<'a> {
-    /// A cut behind `operations`, which began with `initial` on the disk.
+    /// A cut after `operations`, which began with `initial` on the disk.
     pub fn new(initial: &'a Tree, operations: &'a [Operation]) -> Self {
         let changes: Vec<&Change> = operations
             .iter()
@@ -125,7 +125,7 @@ impl<'a> PowerCut<'a> {
         included
     }
 
-    /// The tree of some changes, with contents that `content` makes of what a file held at first, of synced
+    /// The tree of some changes, with contents that `content` derives from what a file held at first, of synced
     /// edits, and of those that were not.
     fn tree(&self, included: &[bool], mut content: impl FnMut(&[u8], &[&Edit], &[&Edit]) -> Vec<u8>) -> Tree {
         let mut tree = self.initial.clone();

@@ -18,7 +18,7 @@ pub struct OpenFile {
     pub appends: bool,
 }
 
-/// Where an open file lies.
+/// Where an open file is.
 #[derive(Clone)]
 pub enum Place {
     /// Below the recorded folder.

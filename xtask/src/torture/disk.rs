@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 /// Names a file or folder, whatever folders call it.
 pub type Inode = usize;
 
-/// The folder that everything lies below.
+/// The folder that everything is below.
 pub const ROOT: Inode = 0;
 
 /// A file's content or a folder's entries.
@@ -47,7 +47,7 @@ pub enum Change {
 /// A change of a file's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// Bytes at an offset; what lies between the end and them is zero.
+    /// Bytes at an offset; what is between the end and them is zero.
     Write { offset: usize, bytes: Vec<u8> },
     /// Another length; what is new is zero.
     Truncate { length: usize },

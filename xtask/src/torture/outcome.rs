@@ -84,7 +84,7 @@ impl Outcome {
     }
 }
 
-/// What may not be beside a finished run, and what has to be.
+/// What may not be next to a finished run, and what has to be.
 fn unfinished(run: &Path) -> Vec<String> {
     let mut faults = Vec::new();
     let report = std::fs::read_to_string(run.join("report.html")).unwrap_or_default();
@@ -105,7 +105,7 @@ fn unfinished(run: &Path) -> Vec<String> {
     faults
 }
 
-/// Removes what no two runs have in common: times, rates, memory, and what the cache of one process spared.
+/// Removes what no two runs have in common: times, rates, memory, and what the cache of one process saved.
 fn drop_measurements(value: &mut Value) {
     match value {
         Value::Object(map) => {

@@ -1,4 +1,4 @@
-//! Cuts the power of a recorded run and goes on with what the disk kept.
+//! Cuts the power of a recorded run and continues with what the disk kept.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ pub fn power_cut(lab: &Lab, draw: &mut Draw, folder: &Path) -> Result<Verdict> {
     Ok(Verdict { phase: kept.phase, resumed, losses })
 }
 
-/// A second cut while the run goes on after the first.
+/// A second cut while the run continues after the first.
 fn cut_again(lab: &Lab, baseline: &Baseline, draw: &mut Draw, first: (&Path, &Kept)) -> Result<Kept> {
     let (folder, kept) = first;
     let out = folder.join("out");

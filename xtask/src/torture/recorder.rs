@@ -21,7 +21,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder for what lies below `root`, which holds `initial`.
+    /// A recorder for what is below `root`, which holds `initial`.
     pub fn new(root: &Path, current: &Path, initial: Tree) -> Self {
         Self {
             root: root.into(),
@@ -174,7 +174,7 @@ impl Recorder {
         self.write(call, 0, bytes, at)
     }
 
-    /// Writes at an offset, or where the open file stands.
+    /// Writes at an offset, or where the open file is.
     fn write(&mut self, call: &Call, index: usize, bytes: Vec<u8>, at: Option<usize>) -> Result<()> {
         let Some(inode) = self.inode(call, index)? else { return Ok(()) };
         let end = self.tree.content(inode).map_or(0, <[u8]>::len);

@@ -55,7 +55,7 @@ pub enum Phase {
     Training,
     /// While a checkpoint or the best model is written, or an old one removed.
     Checkpoint,
-    /// Behind the last step.
+    /// After the last step.
     End,
     /// When the process has ended.
     Finished,
@@ -139,7 +139,7 @@ impl Recording {
         point.context("the process changes no files")
     }
 
-    /// A power cut behind some of the operations.
+    /// A power cut after some of the operations.
     pub fn cut(&self, operations: usize) -> PowerCut<'_> {
         PowerCut::new(&self.initial, &self.operations[..operations])
     }

@@ -160,7 +160,7 @@ fn file_name(text: &str) -> Result<Option<FileName>> {
 }
 
 fn unescaped(text: &str) -> Result<Vec<u8>> {
-    let odd = || format!("{text:?} is no string of strace -xx");
+    let odd = || format!("{text:?} is not a string of strace -xx");
     let digits: Vec<&str> = text.split("\\x").collect();
     if !digits[0].is_empty() {
         bail!(odd());

@@ -1,4 +1,4 @@
-//! What is tortured: runs of a tiny model on generated rows, and a merge.
+//! The workload: runs of a tiny model on generated rows, and a merge.
 
 use std::ffi::OsString;
 use std::fs;
@@ -24,7 +24,7 @@ const ROWS: usize = 200;
 pub enum Scenario {
     /// Every parameter trains.
     All,
-    /// The upper layer trains; what the lower ones make of the examples is kept in a file.
+    /// The upper layer trains; the output of the lower ones is cached in a file.
     Frozen,
     /// Adapters train.
     Adapters,
@@ -75,7 +75,7 @@ impl Workload {
         Ok(Self { temper: temper.into(), model, rows })
     }
 
-    /// The one command of a run, whether it begins, goes on or is finished.
+    /// The one command of a run, whether it begins, continues or is finished.
     pub fn finetune(&self, scenario: Scenario, out: &Path) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec![
             self.temper.clone().into(),

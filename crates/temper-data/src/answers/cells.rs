@@ -12,7 +12,7 @@ pub(super) struct Written {
     pub start: i64,
 }
 
-/// The answers of a cell; `start` is the cell of an offset beside it.
+/// The answers of a cell; `start` is the cell of an offset next to it.
 ///
 /// They are an object with the lists `text` and `answer_start`, as on the Hub; an object with one of each; a list of such
 /// objects, as in SQuAD's own files; or text, with its offset in a column of its own.

@@ -18,7 +18,7 @@ pub enum AnswerError {
 
     /// A cell that does not hold what it should.
     #[error(
-        "{}, row {row}: {reason}; answers are an object with the lists `text` and `answer_start` of one length, or a \
+        "{}, row {row}: {reason}; answers are an object with the lists `text` and `answer_start` of equal length, or a \
          list of objects with one of each, where `answer_start` counts characters from 0: correct the row",
         file.display()
     )]
@@ -49,10 +49,10 @@ pub enum AnswerError {
 
     /// An answer that its context does not have at its offset, nor in one other place.
     #[error(
-        "{}, row {row}: the answer `{text}` does not stand at offset {start} of its context, where `{found}` stands, \
+        "{}, row {row}: the answer `{text}` is not at offset {start} of its context, which has `{found}` there; \
          {}{hint}; offsets count characters (Unicode code points) from 0: correct the row",
         file.display(),
-        if *places == 0 { "nor anywhere in it".to_string() } else { format!("but in {places} places") }
+        if *places == 0 { "it is nowhere in the context".to_string() } else { format!("it is in {places} other places") }
     )]
     Misplaced {
         /// The file.
@@ -73,8 +73,8 @@ pub enum AnswerError {
 
     /// Two questions of a split with one id.
     #[error(
-        "{}, row {row}: the id `{id}` has {}, row {first_row}, too; answers are found and scored by ids: give each \
-         question of a split one of its own",
+        "{}, row {row}: the id `{id}` is also that of {}, row {first_row}; answers are found and scored by id: give each \
+         question of a split its own id",
         file.display(), first_file.display()
     )]
     RepeatedId {

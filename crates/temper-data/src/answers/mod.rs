@@ -75,13 +75,13 @@ impl Record for Question {
 pub struct QuestionAnsweringData {
     /// The questions.
     pub rows: DatasetRows<Question>,
-    /// Answers of all files that do not stand at their offset, but in one other place of their context: that is taken.
+    /// Answers of all files that are not at their offset, but in one other place of their context: that is taken.
     pub moved: usize,
 }
 
 /// Loads a dataset as questions with contexts and answers.
 ///
-/// An answer that its context does not have at its offset is taken from where it stands if that is one place alone, with a
+/// An answer that its context does not have at its offset is taken from where it is if that is one place alone, with a
 /// notice; else it is an error, in any split.
 ///
 /// # Errors

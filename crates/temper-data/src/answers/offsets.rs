@@ -1,4 +1,4 @@
-//! Where an answer stands in its context: offsets that are right, those that can be mended, and all others.
+//! Where an answer is in its context: offsets that are right, those that can be corrected, and all others.
 
 use super::cells::Written;
 
@@ -13,7 +13,7 @@ pub(super) struct Miss {
     /// In how many places the context has the answer, and the first of them, in characters.
     pub places: usize,
     pub first: usize,
-    /// Whether the answer stands there if the offset counts bytes of UTF-8.
+    /// Whether the answer is there if the offset counts bytes of UTF-8.
     pub is_bytes: bool,
     /// Whether it does if the offset counts units of UTF-16.
     pub is_utf16: bool,

@@ -24,7 +24,7 @@ pub(super) struct QuestionReader {
     no_answer: NoAnswer,
     /// Answers that were taken from another place than their offset.
     pub moved: usize,
-    /// The split that is read, and where each of its ids stands.
+    /// The split that is read, and where each of its ids is.
     split: &'static str,
     ids: HashMap<String, (PathBuf, usize)>,
 }

@@ -1,4 +1,4 @@
-//! The answers of a file that do not stand at their offsets: taken from elsewhere, or refused.
+//! The answers of a file that are not at their offsets: taken from elsewhere, or refused.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ pub(super) struct Settled {
     pub notice: Option<String>,
 }
 
-/// Takes answers from where they stand, if that is one place.
+/// Takes answers from where they are, if that is one place.
 pub(super) fn settle(file: &Path, found: Vec<Found>) -> Result<Settled, DataError> {
     let misses = found.iter().flat_map(|row| &row.places).filter_map(|place| place.as_ref().err());
     let unit = common_unit(misses.clone());
@@ -59,7 +59,7 @@ pub(super) fn settle(file: &Path, found: Vec<Found>) -> Result<Settled, DataErro
         let (count, told) = (moved.len(), told.collect::<Vec<_>>().join(", "));
         let more = if count > TOLD { ", ..." } else { "" };
         format!(
-            "{}: answers that do not stand at their offset, taken from the one place where their context has \
+            "{}: answers that are not at their offset, taken from the only place where their context has \
              them: {count} ({told}{more}){hint}",
             file.display(),
         )

@@ -30,8 +30,8 @@ pub struct RenderedChat {
 }
 
 impl ChatTemplate {
-    /// Renders a chat and says where the assistant speaks: behind what the template puts before an answer, up to where it
-    /// goes on.
+    /// Renders a chat and says where the assistant speaks: after what the template puts before an answer, up to where it
+    /// continues.
     ///
     /// # Errors
     /// What the template refuses; a template that writes a chat otherwise when it grows, so that answers have no place of
@@ -47,7 +47,7 @@ impl ChatTemplate {
             let after = self.render(&messages[..=place], false)?;
             if !after.starts_with(&before) || !text.starts_with(&after) {
                 return Err(format!(
-                    "the template writes what precedes message {} otherwise once the chat goes on: what the \
+                    "the template renders the messages before message {} differently when the chat continues: what the \
                      assistant says has no place of its own",
                     place + 1
                 ));

@@ -55,7 +55,7 @@ impl ChatTemplate {
         Ok(environment)
     }
 
-    /// A chat as a text, with what precedes an answer behind it where one is to be written.
+    /// A chat as a text, with what precedes an answer after it where one is to be written.
     ///
     /// # Errors
     /// What the template refuses, in words.
@@ -70,7 +70,7 @@ impl ChatTemplate {
     }
 }
 
-/// As Python's `json.dumps`, with a space behind commas and colons, and characters as they are.
+/// As Python's `json.dumps`, with a space after commas and colons, and characters as they are.
 fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;

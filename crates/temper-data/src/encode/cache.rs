@@ -41,7 +41,7 @@ impl CacheFile {
         let bytes = std::fs::read(&self.path).ok()?;
         let items = self.parse(&bytes, examples);
         if items.is_none() {
-            tracing::warn!(file = %self.path.display(), "damaged cache file; encoding anew");
+            tracing::warn!(file = %self.path.display(), "damaged cache file; encoding again");
         }
         items
     }

@@ -16,7 +16,7 @@ const BYTES_A_TOKEN: usize = 16;
 /// Bytes of a first window at least.
 const SMALLEST: usize = 1 << 13;
 /// Places to cut between the tokens that are taken and the end of a window. One would do: what a word becomes does not
-/// depend on what lies behind the space after it.
+/// depend on what is after the space after it.
 const MARGIN: usize = 8;
 
 /// The tokens of a text, or so many of them as are wanted.
@@ -54,8 +54,8 @@ pub(super) fn part(
     Ok(Some(Part { encoding, length: length.max(wanted + 1), is_part: true }))
 }
 
-/// The tokens of a text that the tokenizers crate makes where it is told to keep so many: it stops after the word that
-/// reaches them (tokenizer/pre_tokenizer.rs, 0.23), and tells by these which text of a pair is the longer one.
+/// The tokens of a text that the tokenizers crate makes when asked to keep so many: it stops after the word that
+/// reaches them (tokenizer/pre_tokenizer.rs, 0.23), and uses these to find which text of a pair is the longer one.
 pub(super) fn reached(
     tokenizer: &TextTokenizer,
     text: &str,

@@ -82,7 +82,7 @@ impl EncodedSet {
 /// Encodes texts in parallel, the same on every machine.
 ///
 /// With a `cache` folder, sets are kept there under a hash of the tokenizer, the settings and all
-/// texts. A damaged cache file is encoded anew with a warning; a cache that cannot be written is
+/// texts. A damaged cache file is encoded again with a warning; a cache that cannot be written is
 /// only warned about.
 ///
 /// # Errors

@@ -22,7 +22,7 @@ pub struct Lengths {
 
 /// Rows in train below which a label is rare.
 const RARE: usize = 10;
-/// How much more common a label is than another where that is told.
+/// How much more common a label is than another where that is reported.
 const IMBALANCE: usize = 10;
 
 /// In how many rows each label occurs.

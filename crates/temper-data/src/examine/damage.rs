@@ -41,7 +41,7 @@ fn damage(text: &str) -> Option<String> {
 
 /// The first characters that are the bytes of others in UTF-8, read as windows-1252; and those others.
 fn decoded_twice(text: &str) -> Option<(String, String)> {
-    // Pure ASCII, which is most of what there is, cannot be.
+    // Pure ASCII, which is most text, cannot be.
     if text.is_ascii() {
         return None;
     }

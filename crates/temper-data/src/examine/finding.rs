@@ -13,7 +13,7 @@ const PRINTED_GROUPS: usize = 5;
 /// Rows of a group that are printed.
 const PRINTED_ROWS: usize = 4;
 
-/// Characters of what there is to say of a row that are printed.
+/// Characters of the message about a row that are printed.
 const PRINTED_DETAIL: usize = 160;
 
 /// How bad a finding is.
@@ -54,9 +54,9 @@ pub enum FindingKind {
     DamagedText,
     /// Sequences of tags that the scheme does not allow.
     InvalidTags,
-    /// Answers that do not stand at their offset.
+    /// Answers that are not at their offset.
     MovedAnswer,
-    /// Labels that validation or test have and train has not.
+    /// Labels of validation or test that train lacks.
     MissingLabel,
     /// Labels with few rows in train.
     RareLabel,
@@ -98,7 +98,7 @@ impl FindingKind {
             Self::Untrainable => "training refuses what can be read",
             Self::ModelLabels => "the model has other labels",
             Self::ConflictingLabels => {
-                "texts stand with different labels; at most one of them is right: correct the others"
+                "texts have different labels in different rows; at most one of them is right: correct the others"
             }
             Self::Leak => {
                 "rows of train or validation have a text that is in test, too; training leaves them out"
@@ -116,7 +116,7 @@ impl FindingKind {
                 "rows have tags that their scheme does not allow; they are kept as they are: correct them, or refuse them with --strict-tags"
             }
             Self::MovedAnswer => {
-                "answers do not stand at their offset; they are taken from the one place where their context has them"
+                "answers are not at their offset; they are taken from the only place where their context has them"
             }
             Self::MissingLabel => {
                 "labels occur in validation or test and never in train; a model cannot learn them"
@@ -145,7 +145,7 @@ pub struct Spot {
     pub file: PathBuf,
     /// Its number, from 1.
     pub row: usize,
-    /// What there is to say of this row.
+    /// The message about this row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

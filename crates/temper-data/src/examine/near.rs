@@ -62,7 +62,7 @@ pub(super) fn find<R: Examined + Sync>(splits: &Splits<'_, R>) -> Vec<Finding> {
     leak.into_iter().chain(near).collect()
 }
 
-/// Which of two items is of test, and the other, unless both have one text: that is a leak, and told as one.
+/// Which of two items is of test, and the other, unless both have one text: that is a leak, and reported as one.
 fn with_test<R: Record>(items: &[Item<'_, R>], left: usize, right: usize) -> Option<(usize, usize)> {
     let (of_test, other) = if items[left].split == TEST { (left, right) } else { (right, left) };
     let is_leak = items[of_test].rows[0].key() == items[other].rows[0].key();
@@ -130,7 +130,7 @@ fn pairs<R: Sync>(items: &[Item<'_, R>]) -> Vec<(usize, usize)> {
         for (item, signature) in signatures.iter().enumerate() {
             buckets.entry(&signature[minima.clone()]).or_default().push(item);
         }
-        // With its first and the one before: a bucket of a thousand texts has no million pairs.
+        // With its first and the previous one: a bucket of a thousand texts has no million pairs.
         for bucket in buckets.into_values() {
             let chain = bucket.windows(2).map(|pair| (pair[0], pair[1]));
             let star = bucket.iter().skip(1).map(|&item| (bucket[0], item));

@@ -1,6 +1,6 @@
 //! From label cells to class ids.
 //!
-//! A csv file does not tell numbers from text. As in pandas, its labels are numbers if every one
+//! A csv file does not distinguish numbers from text. As in pandas, its labels are numbers if every one
 //! is: then `1` and `1.0` are one class. Otherwise, and where a file has strings, labels that are
 //! written differently are different classes: `007` and `7` have two names.
 
@@ -43,7 +43,7 @@ pub(crate) struct Place<'a> {
     pub file: &'a Path,
     pub row: usize,
     pub column: &'a str,
-    /// Whether the file tells numbers from text.
+    /// Whether the file distinguishes numbers from text.
     pub typed: bool,
 }
 
@@ -156,7 +156,7 @@ impl Labels {
         usize::try_from(number).ok().filter(|id| self.kind == Kind::Given && *id < self.names.len())
     }
 
-    /// A text that is no name as it stands: a number in another form, an id, a name with spaces.
+    /// A text that is no name as it is: a number in another form, an id, a name with spaces.
     fn of_text(&self, text: &str) -> Option<usize> {
         match self.kind {
             Kind::Names => None,

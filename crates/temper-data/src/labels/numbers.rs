@@ -22,7 +22,7 @@ pub(crate) fn names(tables: &[Table], column: &str) -> Vec<String> {
 /// The numbers of a cell; `None` for a cell without any.
 ///
 /// # Errors
-/// [`DataError::BadNumber`] for what is no number, or for another number of them.
+/// [`DataError::BadNumber`] for what is not a number, or for another number of them.
 pub(crate) fn read(value: &Value, count: usize, place: &Place<'_>) -> Result<Option<Vec<f32>>, DataError> {
     let entries = match value {
         Value::Null => return Ok(None),

@@ -6,7 +6,7 @@ use super::cell::{Cell, number_of};
 use super::{Kind, Labels, Place};
 use crate::DataError;
 
-/// Groups of similar names that are told.
+/// Groups of similar names that are reported.
 const TOLD: usize = 5;
 
 /// The label cells of a dataset, as far as they were read.

@@ -38,10 +38,10 @@ struct Token {
 
 /// Encodes documents in parallel, the same on every machine.
 ///
-/// A text stands as its tokenizer lays it out, with the token that ends a sequence behind it. A document is cut into
-/// sequences of at most `max_length` tokens. Each begins with the last token of the one before, so that every token but
+/// A text has its tokenizer's layout, with the token that ends a sequence after it. A document is cut into
+/// sequences of at most `max_length` tokens. Each begins with the last token of the previous one, so that every token but
 /// the first of the document is predicted once. A text of which a part is learned is one sequence: a token with a byte of
-/// that part is predicted, as is the end that is put behind. What is too long is cut behind.
+/// that part is predicted, as is the end that is put after. What is too long is cut at its end.
 ///
 /// # Errors
 /// [`DataError::MaxLengthTooSmall`]; [`DataError::Encode`] with the document.
@@ -73,13 +73,13 @@ pub fn encode_documents(
     Ok(encoded.into_iter().flatten().collect())
 }
 
-/// The tokens of a document as the tokenizer lays it out, with the end of a sequence behind it.
+/// The tokens of a document as the tokenizer lays it out, with the end of a sequence after it.
 fn tokens(tokenizer: &TextTokenizer, document: &Document, index: usize) -> Result<Vec<Token>, DataError> {
     let text = &document.text;
     let failed = |reason: String| DataError::Encode { example: index, reason };
     let encoding = caught(|| tokenizer.inner().encode(text.as_str(), true)).map_err(failed)?;
     let encoding = encoding.map_err(|error| failed(error.to_string()))?;
-    // The text of a token, with the white space before it, begins where that of the one before ends.
+    // The text of a token, with the white space before it, begins where that of the previous one ends.
     let is_learned = |place: std::ops::Range<usize>| match &document.learned {
         None => true,
         Some(learned) => learned.iter().any(|part| part.start < place.end && place.start < part.end),
@@ -110,7 +110,7 @@ fn sequence(tokens: &[Token], document: usize, tokens_lost: usize) -> Option<Lan
     if !is_predicted.contains(&true) {
         return None;
     }
-    // The text of a token begins where that of the one before ends.
+    // The text of a token begins where that of the previous one ends.
     let lengths = tokens.windows(2).map(|pair| pair[1].end - pair[0].end);
     let bytes = lengths
         .zip(&is_predicted[1..])
@@ -127,7 +127,7 @@ fn one_sequence(mut tokens: Vec<Token>, document: usize, max_length: usize) -> O
     sequence(&tokens, document, lost)
 }
 
-/// Sequences that share a token with the one before.
+/// Sequences that share a token with the previous one.
 fn chunks(tokens: &[Token], document: usize, max_length: usize) -> Vec<LanguageSequence> {
     let starts = (0..tokens.len().saturating_sub(1)).step_by(max_length - 1);
     let chunk = |start: usize| sequence(&tokens[start..(start + max_length).min(tokens.len())], document, 0);

@@ -27,7 +27,7 @@ pub struct Document {
     /// The bytes that are learned of a text that is one sequence: a completion, or the answers of a chat. Without them
     /// all of the text is, and it is cut into as many sequences as it needs.
     pub learned: Option<Vec<Range<usize>>>,
-    /// Whether the text has an end of its own, as a chat has: else the token that ends a sequence is put behind it.
+    /// Whether the text has an end of its own, as a chat has: else the token that ends a sequence is put after it.
     pub has_end: bool,
     /// The row in its file, from 1; of a running text the line.
     pub row: usize,
@@ -83,7 +83,7 @@ pub struct LanguageData {
 ///
 /// A plain text file is one running text. Where it has no files for validation and test, these are its last tenth and the
 /// tenth before, cut at the end of a line. Of other files each row is a document; documents without visible characters are
-/// passed over, with a notice.
+/// skipped, with a notice.
 ///
 /// # Errors
 /// Everything that [`load_tables`] and [`load_rows`](crate::load_rows) report; an empty completion; a chat that the template
@@ -246,7 +246,7 @@ impl TableReader for DocumentReader {
         }
         let passed_over = empty.first().map(|first| {
             let (file, count) = (table.file.display(), empty.len());
-            format!("{file}: rows without text are passed over: {count} (the first is row {first})")
+            format!("{file}: rows without text are skipped: {count} (the first is row {first})")
         });
         Ok(TableRows { rows, unlabelled: 0, doubts: Vec::new(), notices: passed_over.into_iter().collect() })
     }

@@ -13,7 +13,7 @@ const SPARE: usize = 8;
 pub struct SentencePair {
     /// Some sentences of a document.
     pub first: String,
-    /// Those behind them, or some of elsewhere.
+    /// Those after them, or some of elsewhere.
     pub second: String,
     /// Whether it is the former.
     pub follows: bool,
@@ -31,7 +31,7 @@ pub struct SentencePairs {
 /// Sentences of a document that follow each other.
 struct Passage<'a> {
     document: usize,
-    /// With the white space behind each.
+    /// With the white space after each.
     texts: Vec<&'a str>,
 }
 
@@ -82,7 +82,7 @@ fn other_passage<'a, 'b>(passages: &'a [Passage<'b>], number: usize, seed: u64) 
     let own = passages[number].document;
     let first = passages.partition_point(|passage| passage.document < own);
     let behind = passages.partition_point(|passage| passage.document <= own);
-    // Passages of a document lie together.
+    // Passages of a document are together.
     let (from, to) = if behind - first == passages.len() { (number, number + 1) } else { (first, behind) };
     let others = passages.len() - (to - from);
     if others == 0 {

@@ -54,7 +54,7 @@ pub(super) fn split(dataset: DatasetTables) -> Result<DatasetRows<Document>, Dat
     if let Some((split, _)) =
         empty.iter().find(|(_, texts)| texts.iter().all(|text| text.text.trim().is_empty()))
     {
-        let remedy = "give it a file of its own, or a longer text to cut it from";
+        let remedy = "give it its own file, or a longer text to cut it from";
         return Err(DataError::EmptySplit { dataset: dataset.name, split, remedy });
     }
     let all = tables.validation.into_iter().chain(tables.test).chain(tables.train);
@@ -77,7 +77,7 @@ pub(super) fn split(dataset: DatasetTables) -> Result<DatasetRows<Document>, Dat
     })
 }
 
-/// Cuts a share off the end of a text, behind the line end that is nearest before; without one, between two characters.
+/// Cuts a share off the end of a text, after the line end that is nearest before; without one, between two characters.
 fn cut_off_end(text: &mut Document, share: f64) -> Document {
     let wanted = (text.text.len() as f64 * (1.0 - share)) as usize;
     let place = (0..=wanted).rev().find(|&place| text.text.is_char_boundary(place)).unwrap_or(0);

@@ -63,10 +63,10 @@ impl Shape {
     }
 }
 
-/// The sentences of a file; row n is the sentence whose first word stands in line n.
+/// The sentences of a file; row n is the sentence whose first word is in line n.
 ///
 /// The columns are `tokens` (the first), `tags` (the last) and, by their numbers from 1, all of them: `1`, `2`, ...
-/// TABs separate them where the first word's line has one, else blanks. Passed over are lines of `-DOCSTART-` and,
+/// TABs separate them where the first word's line has one, else blanks. Skipped are lines of `-DOCSTART-` and,
 /// before the first word of a sentence, those that begin with `# ` and have another number of fields than the
 /// words, or no tag in the place of one.
 pub(super) struct ConllRows {
@@ -90,7 +90,7 @@ impl ConllRows {
         let field = |name: &&str| match *name {
             "tokens" => Ok(0),
             "tags" if shape.width > 1 => Ok(shape.width - 1),
-            // An empty file has no columns to miss; that it has no rows is told.
+            // An empty file has no columns to miss; that it has no rows is reported.
             _ if shape.width == 0 => Ok(0),
             name => (1..=shape.width)
                 .find(|number| number.to_string() == name)

@@ -35,7 +35,7 @@ pub(super) struct DelimitedRows {
 impl DelimitedRows {
     /// Opens a file and reads its header.
     ///
-    /// A file whose header has not the wanted columns under its format's delimiter, but has them
+    /// A file whose header lacks the wanted columns under its format's delimiter, but has them
     /// under another, is read with that one. Where it has them under none, the error names the columns under the
     /// delimiter that gives most.
     pub fn open(path: &Path, format: Format, wanted: &[&str]) -> Result<Self, DataError> {

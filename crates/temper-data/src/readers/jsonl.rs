@@ -16,7 +16,7 @@ const KEYS: usize = 100;
 /// The objects of a file, of each the wanted cells.
 enum Objects {
     Lines(Lines),
-    /// An array is parsed as a whole, so that a bad object anywhere is told before a row is used.
+    /// An array is parsed as a whole, so that a bad object anywhere is reported before a row is used.
     Array {
         rows: std::iter::Enumerate<std::vec::IntoIter<Cells>>,
         report: FileReport,
@@ -155,7 +155,7 @@ struct Array<'a> {
     columns: &'a [Column],
     /// The names of the first object's keys.
     names: &'a mut Vec<String>,
-    /// The objects so far, also where one behind them is bad.
+    /// The objects so far, also where one after them is bad.
     rows: &'a mut Vec<Cells>,
 }
 
@@ -186,7 +186,7 @@ impl<'de> Visitor<'de> for Array<'_> {
     }
 }
 
-/// An object of which the wanted keys are kept and the others passed over.
+/// An object of which the wanted keys are kept and the others skipped.
 struct Object<'a> {
     columns: &'a [Column],
     /// How many names of keys to keep.
@@ -215,7 +215,7 @@ impl<'de> Visitor<'de> for Object<'_> {
             let mut wanted = (0..self.columns.len()).filter(|index| self.columns[*index].name == key);
             match wanted.next() {
                 Some(index) if cells[index].is_some() => {
-                    return Err(serde::de::Error::custom(format!("the key `{key}` stands there twice")));
+                    return Err(serde::de::Error::custom(format!("the key `{key}` occurs twice")));
                 }
                 Some(index) => {
                     let value = convert(map.next_value()?);

@@ -65,7 +65,7 @@ impl Lines {
         text_of(self.source.path(), line).map(Some)
     }
 
-    /// The next line that is not empty or white space; counts those that it passes over.
+    /// The next line that is not empty or white space; counts those that it skips.
     pub fn next_filled(&mut self, blank_lines: &mut usize) -> Result<Option<String>, DataError> {
         while let Some(line) = self.next_line()? {
             if !line.trim().is_empty() {

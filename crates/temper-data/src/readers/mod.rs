@@ -83,7 +83,7 @@ pub trait RowReader: Send {
     /// [`DataError`] with the row or line.
     fn next_row(&mut self) -> Result<Option<Row>, DataError>;
 
-    /// Refuses a file whose first row has not the columns asked for, where only rows have names.
+    /// Refuses a file whose first row lacks the requested columns, for formats in which only rows have names.
     ///
     /// # Errors
     /// [`DataError::MissingColumn`].

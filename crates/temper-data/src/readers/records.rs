@@ -1,7 +1,7 @@
-//! Records of delimited text (RFC 4180), with the lines that they lie on.
+//! Records of delimited text (RFC 4180), with the lines that they are on.
 //!
 //! The csv crate reads the same records, but does not say where a quote was left open, which
-//! fields hold line breaks, what stood behind a closing quote and how many lines were blank.
+//! fields hold line breaks, what stood after a closing quote and how many lines were blank.
 
 use std::path::{Path, PathBuf};
 
@@ -58,11 +58,11 @@ impl Record {
 enum State {
     /// Before a field's first character.
     Start,
-    /// In a field without quotes, or behind a closing quote and more text. Quotes are text here.
+    /// In a field without quotes, or after a closing quote and more text. Quotes are text here.
     Plain,
     /// In a quoted field.
     Quoted,
-    /// Behind a quote in a quoted field: the end, or the first of two that mean one.
+    /// After a quote in a quoted field: the end, or the first of two that mean one.
     Closed,
 }
 
@@ -193,7 +193,7 @@ impl Parser {
         Ok(false)
     }
 
-    /// Text behind a closing quote: the field goes on without quotes, unless it has swallowed lines.
+    /// Text after a closing quote: the field continues without quotes, unless it has swallowed lines.
     fn loosen(&mut self) -> Result<(), DataError> {
         let (first_line, _) = self.opened;
         if self.line > first_line {

@@ -1,4 +1,4 @@
-//! What a reader found in a file and decided, for the user's eyes and the run's records.
+//! What a reader found in a file and decided, for the user and the run's records.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::Format;
 /// Names of files left out that are kept.
 const NAMES: usize = 10;
 
-/// A quoted field with more line breaks than this is told where its lines look like rows.
+/// A quoted field with more line breaks than this is reported if its lines look like rows.
 const LINES: u64 = 3;
 
 /// What a reader left out of a folder.
@@ -57,12 +57,12 @@ pub struct FileReport {
     pub encoding: Option<Encoding>,
     /// What separates the fields of a row; a csv or tsv file has it.
     pub delimiter: Option<char>,
-    /// Blank lines passed over.
+    /// Blank lines skipped.
     pub blank_lines: usize,
     /// Lines of a CoNLL file that are no words: comments and `-DOCSTART-`.
     #[serde(skip_serializing_if = "is_zero")]
     pub passed_over: usize,
-    /// Fields with text behind their closing quote; the quotes are dropped and the text kept.
+    /// Fields with text after their closing quote; the quotes are dropped and the text kept.
     pub loose_quotes: usize,
     /// What was left out of a folder.
     pub left_out: LeftOut,
@@ -123,12 +123,12 @@ impl fmt::Display for FileReport {
             write!(f, "; blank lines left out: {}", self.blank_lines)?;
         }
         if self.passed_over > 0 {
-            write!(f, "; comments and lines of -DOCSTART- passed over: {}", self.passed_over)?;
+            write!(f, "; comments and lines of -DOCSTART- skipped: {}", self.passed_over)?;
         }
         if self.loose_quotes > 0 {
             write!(
                 f,
-                "; fields with text behind their closing quote, read without the quotes: {}",
+                "; fields with text after their closing quote, read without the quotes: {}",
                 self.loose_quotes
             )?;
         }
@@ -164,7 +164,7 @@ mod tests {
         );
         assert!(serde_json::to_value(&report).unwrap().get("passed_over").is_none());
         report.passed_over = 3;
-        assert!(report.to_string().ends_with("-DOCSTART- passed over: 3"), "{report}");
+        assert!(report.to_string().ends_with("-DOCSTART- skipped: 3"), "{report}");
         assert_eq!(serde_json::to_value(&report).unwrap()["passed_over"], 3);
         (0..12).for_each(|index| report.left_out.add(format!("{index}.md")));
         let text = report.to_string();

@@ -187,7 +187,7 @@ pub(super) fn is_squad(path: &Path) -> bool {
     };
     let mut found = false;
     let mut json = serde_json::Deserializer::from_reader(source.take(START));
-    // The search ends in an error: behind what was found, or where it cannot be.
+    // The search ends in an error: after what was found, or where it cannot be.
     let _ = Search { key: "data", inner: Some("paragraphs"), found: &mut found }.deserialize(&mut json);
     found
 }

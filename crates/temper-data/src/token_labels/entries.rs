@@ -5,7 +5,7 @@ use std::path::Path;
 use super::TagError;
 use crate::{DataError, Value};
 
-/// Where a row stands, for messages.
+/// Where a row is, for messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     pub file: &'a Path,

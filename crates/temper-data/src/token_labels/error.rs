@@ -39,7 +39,7 @@ pub enum TagError {
         column: String,
         /// Place in the list, from 1.
         entry: usize,
-        /// What stands there.
+        /// What is there.
         found: &'static str,
     },
 
@@ -85,7 +85,7 @@ pub enum TagError {
     /// A span of a text that cannot be an entity.
     #[error(
         "{}, row {row}: {reason}; a span has a label, a start and an end in characters (Unicode code points, as in \
-         Python; the end is not part of it), lies inside the text and overlaps no other: correct the row",
+         Python; the end is not part of it), is inside the text and overlaps no other span: correct the row",
         file.display()
     )]
     Span {
@@ -100,7 +100,7 @@ pub enum TagError {
     /// A sequence of tags that the dataset's scheme does not allow.
     #[error(
         "{}, row {row}: {scheme} does not allow these tags ({fault}; {count} such rows in this file); correct the \
-         rows, or do without --strict-tags",
+         rows, or leave out --strict-tags",
         file.display()
     )]
     Sequence {

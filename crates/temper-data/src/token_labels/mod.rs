@@ -46,7 +46,7 @@ pub struct TaggedText {
 }
 
 impl Record for TaggedText {
-    /// The text; words stand with a space between.
+    /// The text; words are separated by a space.
     fn key(&self) -> Cow<'_, str> {
         match &self.text {
             Some(text) => Cow::from(text),
@@ -74,7 +74,7 @@ pub struct TokenClassificationData {
 /// Loads a dataset as sentences with a tag for each word.
 ///
 /// Lists of words and tags are taken as they are, also where they break the scheme. Spans of a raw text become words
-/// ([`split_words`], cut at the borders of spans) with BIO tags. Sentences without words are passed over, with a notice.
+/// ([`split_words`], cut at the borders of spans) with BIO tags. Sentences without words are skipped, with a notice.
 ///
 /// # Errors
 /// Everything that [`load_rows`] reports, and [`TagError`].
@@ -129,7 +129,7 @@ impl KnowsLabels for TaggedTextReader {
     }
 }
 
-/// Where words and tags stand, by column.
+/// Where words and tags are, by column.
 #[derive(Debug)]
 enum Source {
     /// Lists of words and of tags.
@@ -282,7 +282,7 @@ impl TableReader for TaggedTextReader {
         let doubts = self.check_scheme(&table, &rows)?;
         let passed_over = empty.first().map(|first| {
             let (file, count) = (table.file.display(), empty.len());
-            format!("{file}: rows without words are passed over: {count} (the first is row {first})")
+            format!("{file}: rows without words are skipped: {count} (the first is row {first})")
         });
         let notices = passed_over.into_iter().collect();
         Ok(TableRows { rows, unlabelled: unlabelled.len(), doubts, notices })

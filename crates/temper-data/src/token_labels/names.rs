@@ -36,7 +36,7 @@ impl Tags {
     ///
     /// Of the latter, `O` comes first, then types in the order of their code points, each with all marks of the
     /// scheme: B, I, then E and S, or L and U. A mark that train does not have with a type may occur in test. Tags
-    /// without a scheme are in the order of their code points, or numbers in theirs, behind `O`.
+    /// without a scheme are in the order of their code points, or numbers in theirs, after `O`.
     pub fn of(dataset: &DatasetTables, source: &Source) -> Result<Self, DataError> {
         match source {
             Source::Lists { tags, .. } => Self::of_lists(dataset, tags),

@@ -12,7 +12,7 @@ use crate::readers::split_tag;
 pub enum TagScheme {
     /// IOB2: every entity begins with B (Tjong Kim Sang & Veenstra 1999).
     Bio,
-    /// IOB1: B stands only where an entity follows one of the same type (Ramshaw & Marcus 1995).
+    /// IOB1: B is only where an entity follows one of the same type (Ramshaw & Marcus 1995).
     Iob1,
     /// IOBES: entities of one word are S, the last word of others is E.
     Bioes,
@@ -74,7 +74,7 @@ impl TagScheme {
     }
 }
 
-/// What tells the scheme of a dataset.
+/// What identifies the scheme of a dataset.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     marks: BTreeSet<char>,

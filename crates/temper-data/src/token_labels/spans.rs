@@ -12,7 +12,7 @@ use crate::{DataError, Value};
 /// A labelled part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Span {
-    /// First character and the one behind the last, in Unicode scalar values.
+    /// First character and the one after the last, in Unicode scalar values.
     characters: Range<usize>,
     pub label: String,
 }
@@ -69,7 +69,7 @@ fn span(value: &Value) -> Result<Span, String> {
         Some(Value::Int(number)) => {
             usize::try_from(*number).map_err(|_| format!("its {name} is {number}, below 0"))
         }
-        other => Err(format!("its {name} is {}", other.map_or("not there", Value::kind))),
+        other => Err(format!("its {name} is {}", other.map_or("missing", Value::kind))),
     };
     let (start, end) = (number(parts[0], "start")?, number(parts[1], "end")?);
     match parts[2] {
@@ -77,7 +77,7 @@ fn span(value: &Value) -> Result<Span, String> {
             Ok(Span { characters: start..end, label: label.clone() })
         }
         Some(Value::Text(_)) => Err("its label is empty".into()),
-        other => Err(format!("its label is {}", other.map_or("not there", Value::kind))),
+        other => Err(format!("its label is {}", other.map_or("missing", Value::kind))),
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) fn tagged(
     }
 }
 
-/// The spans in bytes, if they lie in the text and do not overlap.
+/// The spans in bytes, if they are in the text and do not overlap.
 fn byte_ranges(text: &str, spans: &[Span]) -> Result<Vec<Range<usize>>, String> {
     let mut starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).collect();
     starts.push(text.len());
@@ -126,7 +126,7 @@ fn byte_ranges(text: &str, spans: &[Span]) -> Result<Vec<Range<usize>>, String> 
         }
         if end >= starts.len() {
             return Err(format!(
-                "{} ends behind the text, which has {} characters",
+                "{} ends beyond the text, which has {} characters",
                 named(span),
                 starts.len() - 1
             ));
@@ -244,8 +244,8 @@ mod tests {
     fn spans_that_cannot_be_are_refused_with_their_row() {
         let label = || Value::Text("X".into());
         for (spans, part) in [
-            (vec![list(0, 6, "X")], "ends behind the text, which has 5 characters"),
-            (vec![list(0, i64::MAX, "X")], "ends behind the text"),
+            (vec![list(0, 6, "X")], "ends beyond the text, which has 5 characters"),
+            (vec![list(0, i64::MAX, "X")], "ends beyond the text"),
             (vec![list(2, 2, "X")], "the span 2 to 2 (`X`) has no characters"),
             (vec![list(3, 1, "X")], "has no characters"),
             (vec![list(-1, 1, "X")], "its start is -1, below 0"),
@@ -253,7 +253,7 @@ mod tests {
             (vec![list(0, 3, "X"), list(0, 3, "X")], "overlap"),
             (vec![list(2, 3, "X")], "holds no word"),
             (vec![list(0, 1, " ")], "its label is empty"),
-            (vec![object(&[("start", Value::Int(0)), ("end", Value::Int(1))])], "its label is not there"),
+            (vec![object(&[("start", Value::Int(0)), ("end", Value::Int(1))])], "its label is missing"),
             (vec![Value::List(vec![Value::Int(0), Value::Float(1.5), label()])], "its end is a number"),
             (vec![list(0, 1, "X"), Value::List(vec![Value::Int(0)])], "span 2: a list where an object"),
             (

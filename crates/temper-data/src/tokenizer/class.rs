@@ -190,7 +190,7 @@ pub(super) fn choose(settings: &Settings, definition: Option<&str>) -> Result<Op
     }
     let named = settings.class_name()?;
     let byte_level = definition.is_some_and(|text| text.contains("\"ByteLevel\""));
-    // Llama 3's tokenizer.json beside the older class name: that class knows no bytes.
+    // Llama 3's tokenizer.json next to the older class name: that class knows no bytes.
     if named == Some("LlamaTokenizer") && byte_level {
         return Ok(Some(AS_IS));
     }

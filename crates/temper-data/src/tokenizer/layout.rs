@@ -4,7 +4,7 @@
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
-/// Segments that a model can tell apart.
+/// Segments that a model can distinguish.
 const SEGMENTS: u64 = 2;
 
 /// Refuses a layout with undefined tokens, more segments than two, a second text where there is only one, or ids that the

@@ -104,7 +104,7 @@ impl Boundaries {
     }
 }
 
-/// Whether this is LLaMA's kind: pairs of a whole text are merged, but spaces have a mark, which stands at the beginning of
+/// Whether this is LLaMA's kind: pairs of a whole text are merged, but spaces have a mark, which is at the beginning of
 /// a token alone, so that nothing is merged across the beginning of a word.
 fn marks_spaces(tokenizer: &Tokenizer) -> bool {
     let ModelWrapper::BPE(model) = tokenizer.get_model() else { return false };
@@ -147,7 +147,7 @@ fn is_one_of(part: &Value, types: &[&str]) -> bool {
     part["type"].as_str().is_some_and(|name| types.contains(&name))
 }
 
-/// Whether white space is still there behind the normalizer; a table of characters may say anything.
+/// Whether white space is still there after the normalizer; a table of characters may say anything.
 fn keeps_spaces(tokenizer: &Tokenizer) -> bool {
     let Some(normalizer) = tokenizer.get_normalizer() else { return true };
     let mut text = NormalizedString::from("a b\nc");

@@ -58,7 +58,7 @@ pub struct TextTokenizer {
 /// added_tokens.json and config.json say is honoured, or refused by name.
 ///
 /// Padding and truncation that a tokenizer.json carries are switched off: MiniLM's pads and cuts
-/// everything to 128 tokens, which would falsify lengths without a word.
+/// everything to 128 tokens, which would silently falsify lengths.
 ///
 /// # Errors
 /// [`DataError::NoTokenizer`], [`DataError::BadTokenizer`], [`DataError::TokenizerSetting`], [`DataError::Io`].

@@ -1,4 +1,4 @@
-//! The definitions that transformers' classes make of a vocabulary.
+//! The definitions that transformers' classes build from a vocabulary.
 //!
 //! Written as the JSON that a tokenizer.json would hold, after transformers 5.23, models/*/tokenization_*.py.
 
@@ -260,7 +260,7 @@ impl Model<'_> {
         Ok(token)
     }
 
-    /// Where the token of a part stands in a list of tokens; 0 where it does not.
+    /// The position of a part's token in a list of tokens; 0 if it is not there.
     fn place_of(&self, part: &str) -> usize {
         let token = self.tokens.part(part).map(Token::text);
         let vocab = self.source.json["model"]["vocab"].as_array();

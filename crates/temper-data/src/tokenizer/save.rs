@@ -17,7 +17,7 @@ impl TextTokenizer {
     /// What the source's tokenizer_config.json says is kept, but for what decides how a text is cut:
     /// `model_max_length` (tokens, special ones included) and `truncation_side` are those of the
     /// settings, see [`Truncation::side`](crate::Truncation::side). `padding_side` is right: batches here have no
-    /// padding, and only padding behind a text leaves every token its position. A tokenizer class that would make
+    /// padding, and only padding after a text leaves every token its position. A tokenizer class that would make
     /// another tokenizer of these files is replaced by the one that takes tokenizer.json as it is.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What the files beside a tokenizer say of it: tokenizer_config.json, special_tokens_map.json, added_tokens.json, and
+//! What the files next to a tokenizer say of it: tokenizer_config.json, special_tokens_map.json, added_tokens.json, and
 //! the model's config.json.
 
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The same model's, with another tokenizer_config.json and nothing beside it.
+    /// The same model's, with another tokenizer_config.json and nothing next to it.
     pub fn with_config(&self, config: Map<String, Value>) -> Self {
         Self { dir: self.dir.clone(), config, model: self.model.clone(), ..Self::default() }
     }

@@ -9,7 +9,7 @@ use super::settings::Settings;
 use super::{damage, read_object, read_text};
 use crate::DataError;
 
-/// A byte-level BPE needs `</s>` beside `<s>` to be RoBERTa's.
+/// A byte-level BPE needs `</s>` next to `<s>` to be RoBERTa's.
 const ROBERTA_MARKS: [&str; 2] = ["<s>", "</s>"];
 
 /// What a tokenizer is made of.
@@ -49,7 +49,7 @@ impl Source {
         }
         if let Some(class) = class.filter(|_| words.is_file() || vocab.is_file()) {
             let reason =
-                format!("{} is not made from this folder's files; it needs tokenizer.json", class.name);
+                format!("{} cannot be built from this folder's files; it needs tokenizer.json", class.name);
             return Err(settings.refused("tokenizer_class", &reason));
         }
         Err(DataError::NoTokenizer { dir: dir.to_path_buf() })

@@ -39,7 +39,7 @@ impl TextTokenizer {
         Ok(encoding.map_err(|error| failed(error.to_string()))?.get_ids().to_vec())
     }
 
-    /// The text of ids behind others: a decoder may write an id otherwise at the beginning of a text, for
+    /// The text of ids after others: a decoder may write an id otherwise at the beginning of a text, for
     /// one without its space.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl TextTokenizer {
         }
     }
 
-    /// Text that is to grow behind these ids.
+    /// Text that is to grow after these ids.
     pub fn stream(&self, context: &[u32]) -> TextStream<'_> {
         TextStream { tokenizer: self, context: context.to_vec(), ids: Vec::new(), given: 0 }
     }

@@ -1,4 +1,4 @@
-//! The tokens that the files beside a tokenizer name and add.
+//! The tokens that the files next to a tokenizer name and add.
 //!
 //! After transformers 5.23, `_from_pretrained` in tokenization_utils_base.py and `TokenizersBackend.__init__` in
 //! tokenization_utils_tokenizers.py: which file counts, and which tokens are new.

@@ -6,7 +6,7 @@ use std::path::Path;
 use temper_data::RowsRequest;
 use temper_hub::{Hub, HubSettings};
 
-/// A hub that sees nothing but a mirror; what it keeps lies in `root`.
+/// A hub that sees nothing but a mirror; what it keeps is in `root`.
 pub fn hub(root: &Path, mirror: &Path) -> Hub {
     Hub::new(HubSettings {
         mirror: Some(mirror.to_path_buf()),

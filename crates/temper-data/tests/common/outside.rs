@@ -16,7 +16,7 @@ pub fn skipped(why: impl Display) {
     let _ = writeln!(std::io::stderr(), "skipped: {why} ({test})");
 }
 
-/// The mirror of the Hub that TEMPER_MIRROR names, else `shared/mirror` beside the checkout. Fails where
+/// The mirror of the Hub that TEMPER_MIRROR names, else `shared/mirror` next to the checkout. Fails where
 /// TEMPER_MIRROR names no mirror.
 fn mirror() -> PathBuf {
     let Some(named) = std::env::var_os("TEMPER_MIRROR").map(PathBuf::from) else {

@@ -18,7 +18,7 @@ pub(super) struct Frame {
     pub(super) height: i32,
 }
 
-/// How text stands to its point.
+/// How text is aligned to its point.
 #[derive(Clone, Copy)]
 pub(super) enum Anchor {
     Start,

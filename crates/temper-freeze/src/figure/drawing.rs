@@ -20,8 +20,8 @@ const HATCH: &str = "temper-frozen";
 /// Of the legend's samples.
 const SAMPLE: i32 = 22;
 
-/// Fill, outline, dashes and text of a state. Okabe and Ito's blue and orange, told apart by eyes that
-/// miss a colour; dark, light, dashed and hatched, told apart without any.
+/// Fill, outline, dashes and text of a state. Okabe and Ito's blue and orange, distinguished by eyes that
+/// miss a colour; dark, light, dashed and hatched, distinguished without any.
 fn colours(state: State) -> [(&'static str, &'static str); 4] {
     let (fill, stroke, dashes, text) = match state {
         State::Trained => ("#0b5fa5", "#083d6b", "none", "#ffffff"),
@@ -50,7 +50,7 @@ impl StateBox<'_> {
         let mut drawn = group(&tooltip, &[("data-path", self.path), ("data-state", state.name())]);
         filled(&mut drawn, self.frame, state, self.tally, self.round);
         let Frame { x, y, width, height } = self.frame;
-        // The base line of the first of the lines, which stand around the box's middle, but above the bar.
+        // The base line of the first of the lines, which are around the box's middle, but above the bar.
         let bar = if state == State::Partial { 1 } else { 0 };
         let first = y + height / 2 + 4 - bar - LEADING * (self.lines.len() as i32 - 1) / 2;
         for (number, text) in self.lines.iter().enumerate() {
@@ -141,7 +141,7 @@ impl Legend {
         states.sort_unstable();
         states.dedup();
         let states = states.into_iter().map(|state| (Some(state), state.meaning().to_owned()));
-        let adapter = adapters.then(|| (None, "adapter beside its map".to_owned()));
+        let adapter = adapters.then(|| (None, "adapter next to its map".to_owned()));
         let (mut x, mut line) = (MARGIN, 0);
         let mut samples = Vec::new();
         for (state, meaning) in states.chain(adapter) {

@@ -36,10 +36,10 @@ pub(super) enum Place {
     Above(String),
 }
 
-/// A small module beside a map.
+/// A small module next to a map.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Adapter {
-    /// The map it is beside.
+    /// The map it is next to.
     pub(super) map: String,
     pub(super) tally: Tally,
 }
@@ -93,12 +93,12 @@ impl Part {
     }
 }
 
-/// Where a parameter stands.
+/// Where a parameter is.
 struct Spot<'a> {
     stack: Stack,
     place: Place,
     part: &'a str,
-    /// The map beside which the adapter is that it belongs to.
+    /// The map of the adapter that it belongs to.
     adapted: Option<&'a str>,
 }
 

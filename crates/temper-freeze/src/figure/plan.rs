@@ -20,12 +20,12 @@ const PITCH: i32 = ROW_HEIGHT + GAP;
 const AISLE: i32 = 52;
 const TITLE_HEIGHT: i32 = 20;
 const LEAST_WIDTH: i32 = 560;
-/// Of the small boxes of adapters, two of which stand one above the other.
+/// Of the small boxes of adapters, two of which are one above the other.
 const ADAPTER_HEIGHT: i32 = (BOX_HEIGHT - 2) / 2;
 
 /// Draws a plan as SVG: the model from the embeddings up, each layer with its parts.
 ///
-/// `model` and `strategy` are names for the title. An encoder and a decoder stand side by side. A stack of more
+/// `model` and `strategy` are names for the title. An encoder and a decoder are side by side. A stack of more
 /// than twelve layers draws those in a row that are alike as one.
 pub fn plan_figure(plan: &FreezePlan, model: &str, strategy: &str) -> String {
     let outline = Outline::of(plan);
@@ -110,7 +110,7 @@ impl Row {
         matches!(&self.parts[..], [part] if readable(&part.name) == self.label)
     }
 
-    /// What stands to its right: learning rate and step where they are not the usual ones.
+    /// What is to its right: learning rate and step where they are not the usual ones.
     fn note(&self) -> Vec<String> {
         let rate = self.tally.rate_text().map(|rate| format!("rate {rate}"));
         let step = self.tally.step_text().map(|step| format!("from {step}"));
@@ -195,7 +195,7 @@ impl Slot {
     }
 }
 
-/// Rows whose parts stand one above the other.
+/// Rows whose parts are one above the other.
 struct Grid {
     label: i32,
     slots: Vec<Slot>,
@@ -328,9 +328,7 @@ fn legend(rows: &[Row], width: i32) -> Legend {
     let states = tallies.map(Tally::state).collect();
     let mut notes = Vec::new();
     if rows.iter().any(|row| row.layers > 1) {
-        notes.push(
-            "Layers that are alike are drawn as one; numbers in its boxes are those of one layer.".into(),
-        );
+        notes.push("Equal layers are drawn as one; numbers in its boxes are those of one layer.".into());
     }
     if rows.iter().any(|row| !row.note().is_empty()) {
         notes.push("rate: factor on the learning rate; step: optimiser step from which it trains.".into());

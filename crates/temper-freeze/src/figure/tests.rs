@@ -139,7 +139,7 @@ impl Figure {
         self.texts.iter().any(|(found, _)| found == text)
     }
 
-    /// Every box and every text lies on the page, no box on another one.
+    /// Every box and every text is on the page, no box on another one.
     fn assert_tidy(&self) {
         for drawn in &self.boxes {
             assert!(self.size.holds(drawn.frame), "{drawn:?} is not within {:?}", self.size);

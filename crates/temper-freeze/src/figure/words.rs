@@ -43,7 +43,7 @@ pub(super) fn readable(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// Cuts a text into lines of at most so many characters, if possible behind a mark between words; the last
+/// Cuts a text into lines of at most so many characters, if possible after a mark between words; the last
 /// line ends with an ellipsis if text is left.
 pub(super) fn wrap(text: &str, characters: usize, lines: usize) -> Vec<String> {
     let mut left: Vec<char> = text.chars().collect();
@@ -61,7 +61,7 @@ pub(super) fn wrap(text: &str, characters: usize, lines: usize) -> Vec<String> {
     wrapped
 }
 
-/// Behind the last mark that ends a word, unless that leaves a short line.
+/// After the last mark that ends a word, unless that leaves a short line.
 fn line_end(characters: &[char]) -> usize {
     let mark = characters.iter().rposition(|character| " -+,/:|".contains(*character));
     mark.map(|mark| mark + 1).filter(|end| end * 3 > characters.len()).unwrap_or(characters.len())

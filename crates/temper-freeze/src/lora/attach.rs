@@ -9,7 +9,7 @@ use crate::FreezeError;
 
 /// Puts an adapter on every linear map that the settings name; it adds nothing until it is trained.
 ///
-/// Maps whose weight is among `new` get none: what is drawn at random trains whole. The draw depends on
+/// Maps whose weight is among `new` get none: what is initialised randomly trains whole. The draw depends on
 /// the seed and each map's path.
 ///
 /// # Errors

@@ -41,7 +41,7 @@ impl Factors {
         ]
     }
 
-    /// One adapter of a map whose outputs are those of several, of which `ranges` says where they lie;
+    /// One adapter of a map whose outputs are those of several, of which `ranges` says where they are;
     /// parts without an adapter are `None`.
     ///
     /// Adapters side by side are one of their summed rank, its A stacked and its B zero where a part does
@@ -74,7 +74,7 @@ impl Factors {
         Some(fused)
     }
 
-    /// The part of a fused map's adapter whose outputs lie in these ranges: the same A, its rows of B.
+    /// The part of a fused map's adapter whose outputs are in these ranges: the same A, its rows of B.
     pub(super) fn part(&self, ranges: &[Range<usize>]) -> Self {
         let rows = ranges.iter().cloned().flatten();
         let b = rows.flat_map(|row| &self.b[row * self.rank..(row + 1) * self.rank]).copied().collect();

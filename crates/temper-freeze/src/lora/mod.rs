@@ -1,4 +1,4 @@
-//! LoRA: low-rank paths beside frozen linear maps (Hu et al. 2021, arXiv 2106.09685), in PEFT's terms and
+//! LoRA: low-rank paths next to frozen linear maps (Hu et al. 2021, arXiv 2106.09685), in PEFT's terms and
 //! in PEFT's file layout.
 //!
 //! [`attach`] puts adapters on a model; [`Strategy::Lora`](crate::Strategy::Lora) then trains them and the

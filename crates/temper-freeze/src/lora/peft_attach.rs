@@ -32,7 +32,7 @@ pub struct Adapted<B: BackboneModule> {
 ///
 /// # Errors
 /// [`FreezeError::AdapterMisfit`] with all that is in the file and not in the model, that the configuration
-/// names and the file lacks, of which the shape differs, or that is no number; [`FreezeError::Model`].
+/// names and the file lacks, of which the shape differs, or that is not a number; [`FreezeError::Model`].
 pub fn load_peft<B: BackboneModule>(
     mut model: Model<B>,
     config: &ModelConfig<B>,
@@ -199,6 +199,6 @@ fn misfit_lines(misfits: &Misfits) -> Vec<String> {
     let misshapen = misfits
         .misshapen
         .iter()
-        .map(|(name, found, wanted)| format!("{name} is {found:?}, the model wants {wanted:?}"));
+        .map(|(name, found, wanted)| format!("{name} is {found:?}, the model needs {wanted:?}"));
     unexpected.chain(missing).chain(misshapen).collect()
 }

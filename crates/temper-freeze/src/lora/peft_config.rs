@@ -68,9 +68,7 @@ impl PeftConfig {
         let path = dir.join(ADAPTER_CONFIG);
         let broken = |reason: String| FreezeError::Adapter { path: path.clone(), reason };
         if !path.is_file() {
-            return Err(broken(
-                "is not there; name the folder that PEFT saved the adapter in, downloaded".into(),
-            ));
+            return Err(broken("is missing; give the local folder in which PEFT saved the adapter".into()));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
         let raw: Map<String, Value> =
@@ -163,7 +161,7 @@ impl Fields<'_> {
         let value = value.filter(|value| !value.is_null())?;
         let rank = value.as_u64().and_then(|rank| usize::try_from(rank).ok()).filter(|&rank| rank > 0);
         if rank.is_none() {
-            self.problems.push(format!("{name} = {value} is no rank; a rank is a whole number above 0"));
+            self.problems.push(format!("{name} = {value} is not a rank; a rank is a whole number above 0"));
         }
         rank
     }
@@ -172,7 +170,7 @@ impl Fields<'_> {
         let alpha = value.and_then(Value::as_f64);
         if alpha.is_none() {
             let value = value.map_or_else(String::new, Value::to_string);
-            self.problems.push(format!("{name} = {value} is no number"));
+            self.problems.push(format!("{name} = {value} is not a number"));
         }
         alpha
     }
@@ -181,7 +179,7 @@ impl Fields<'_> {
         let dropout = self.get("lora_dropout").unwrap_or(0.0);
         // Merging does not depend on it, but what the adapter computes while it trains does.
         if !(0.0..1.0).contains(&dropout) {
-            self.problems.push(format!("lora_dropout = {dropout} is no probability below 1"));
+            self.problems.push(format!("lora_dropout = {dropout} is not a probability below 1"));
             return 0.0;
         }
         dropout

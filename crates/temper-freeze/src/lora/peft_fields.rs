@@ -115,7 +115,7 @@ fn refusal(name: &str, value: &Value) -> Option<String> {
         Some((_, Plain(plain, remedy))) => (!plain.contains(&text.as_str()))
             .then(|| format!("{name} = {shown} is not supported: {}", remedy.text())),
         None => Some(format!(
-            "{name} = {shown} is not known and may change what is computed; take it out if it does not, else {}",
+            "{name} = {shown} is not known and may change what is computed; remove it if it does not, else {}",
             Remedy::Merge.text()
         )),
     }

@@ -155,7 +155,7 @@ impl PeftAdapter {
 pub(super) const MERGE_WITH_PEFT: &str = "merge it with PEFT (`merge_and_unload`)";
 
 fn misshapen(name: &str, shape: &[usize], wanted: [usize; 2], rank: usize) -> String {
-    let text = format!("{name} is {shape:?}, the model and rank {rank} want {wanted:?}");
+    let text = format!("{name} is {shape:?}, the model and rank {rank} need {wanted:?}");
     if shape.contains(&0) {
         return text + "; a sharded run (ZeRO-3, FSDP) saved it without gathering its parts";
     }
@@ -168,7 +168,7 @@ fn weights_file(dir: &Path) -> Result<PathBuf, FreezeError> {
     file.ok_or_else(|| FreezeError::Adapter {
         path: dir.into(),
         reason: format!(
-            "has no {}; copy the adapter's weights there, beside adapter_config.json",
+            "has no {}; copy the adapter's weights there, next to adapter_config.json",
             names.join(" or ")
         ),
     })

@@ -38,8 +38,9 @@ impl Pattern {
 
     /// `flags`: whether Python takes flags at the pattern's beginning.
     fn new(given: &str, whole: &str, flags: bool) -> Result<Self, String> {
-        let refuse =
-            |reason: String| format!("{given:?} is no regular expression that is read alike: {reason}");
+        let refuse = |reason: String| {
+            format!("{given:?} is not a regular expression that Python and Temper read alike: {reason}")
+        };
         unlike_python(given, flags).map_or(Ok(()), |reason| Err(refuse(reason)))?;
         let compiled = |pattern: &str| Regex::new(pattern).map_err(|error| refuse(error.to_string()));
         // By itself, too: parentheses that the ones around it would complete are a mistake.
@@ -109,7 +110,7 @@ fn unlike_python(pattern: &str, flags: bool) -> Option<String> {
     None
 }
 
-/// Why a letter behind a backslash is not taken.
+/// Why a letter after a backslash is not taken.
 fn unknown_escape(letter: char, is_class: bool) -> Option<String> {
     if letter.is_ascii_digit() && !is_class {
         // PEFT puts groups of its own around a pattern, which shifts the numbers.
@@ -144,7 +145,7 @@ fn quantifier(pattern: &str) -> Option<&str> {
     Some(&pattern[..length + usize::from(mode)])
 }
 
-/// Bytes behind `(?` that open a group, or set flags for a group or, with `whole`, for all of the pattern.
+/// Bytes after `(?` that open a group, or set flags for a group or, with `whole`, for all of the pattern.
 fn opening(kind: &str, whole: bool) -> Option<usize> {
     let flags = kind.len() - kind.trim_start_matches(['i', 'm', 's', 'x']).len();
     match GROUPS.iter().find(|group| kind.starts_with(**group)) {

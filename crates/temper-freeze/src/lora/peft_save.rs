@@ -16,7 +16,7 @@ use crate::FreezeError;
 /// What PEFT puts before a module's name.
 pub(super) const PREFIX: &str = "base_model.model.";
 
-/// What an adapter's folder says beside the model.
+/// What an adapter's folder says besides the model.
 #[derive(Clone, Debug)]
 pub struct PeftRequest<'a> {
     /// The settings that the adapters were attached with.
@@ -164,7 +164,7 @@ fn number(value: f64) -> Value {
     if value.fract().abs() < 1e-9 { json!(value.round() as i64) } else { json!(value) }
 }
 
-/// What names an adapted module in `target_modules`: its name behind the layer's number if every module
+/// What names an adapted module in `target_modules`: its name after the layer's number if every module
 /// that PEFT would find by that has an adapter, else its whole name.
 fn target_name(
     name: &str,
@@ -194,7 +194,7 @@ fn pattern(
     named.collect()
 }
 
-/// A module's name behind its layer's number: `attention.self.query`.
+/// A module's name after its layer's number: `attention.self.query`.
 fn without_layer(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());

@@ -104,7 +104,7 @@ fn any(patterns: &[Pattern], test: impl Fn(&Pattern) -> Result<bool, String>) ->
     Ok(false)
 }
 
-/// The first part of a name that is a number, behind two other parts and before another: PEFT's
+/// The first part of a name that is a number, after two other parts and before another: PEFT's
 /// `.*?\.[^.]*\.(?P<idx>\d+)\.`.
 fn first_layer(name: &str) -> Option<u64> {
     let parts: Vec<&str> = name.split('.').collect();

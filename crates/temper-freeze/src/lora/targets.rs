@@ -95,7 +95,7 @@ impl Target {
     }
 }
 
-/// True where a path is this name or ends with it behind a dot: PEFT's rule.
+/// True where a path is this name or ends with it after a dot: PEFT's rule.
 pub(super) fn ends_with_name(path: &str, name: &str) -> bool {
     path.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_target_that_meets_nothing_is_refused_with_the_choices() {
-        // `attention.output` is not the end of `cross_attention.output` behind a dot.
+        // `attention.output` is not the end of `cross_attention.output` after a dot.
         let error = picked(&["query", "attention.output"]).unwrap_err().to_string();
         for word in ["\"attention.output\"", "attention.query", "cross_attention.output", "pooler"] {
             assert!(error.contains(word), "{word} is not in {error}");

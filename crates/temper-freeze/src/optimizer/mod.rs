@@ -30,7 +30,7 @@ pub enum OptimizerKind {
     /// Second moments by row and column (Shazeer and Stern 2018, arXiv 1804.04235) at the schedule's rate, as
     /// transformers' Trainer sets it up: neither a relative step nor a scale by the parameter.
     Adafactor,
-    /// The sign of a mean of gradients (Chen et al. 2023, arXiv 2302.06675); wants a lower rate than Adam.
+    /// The sign of a mean of gradients (Chen et al. 2023, arXiv 2302.06675); needs a lower learning rate than Adam.
     Lion,
 }
 

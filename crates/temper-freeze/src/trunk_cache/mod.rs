@@ -1,4 +1,4 @@
-//! What the frozen lowest layers make of each example, computed once and kept.
+//! The output of the frozen lowest layers for each example, computed once and kept.
 
 mod statistics;
 mod storage;
@@ -20,7 +20,7 @@ use storage::{Storage, bytes_of};
 /// Batches whose kept state is compared with a fresh one.
 const CHECKED_BATCHES: usize = 3;
 
-/// The largest difference allowed then, beside the largest value or 1.
+/// The largest difference allowed then, relative to the largest value or 1.
 ///
 /// States of other batches come from sums in another order. Where the next product rounds its factors, a last bit
 /// may turn over, here and there one in each layer: eight times the largest error of one rounding.
@@ -64,7 +64,7 @@ impl TrunkLayout {
 #[derive(Debug)]
 pub struct TrunkCache {
     layout: TrunkLayout,
-    /// Where each example's numbers lie: the hidden state, behind it what the encoder made.
+    /// Where each example's numbers are: the hidden state, after it the encoder's output.
     places: Sequences,
     present: Vec<bool>,
     storage: Storage,
@@ -228,13 +228,13 @@ fn next(at: &mut usize, len: usize) -> Range<usize> {
     start..*at
 }
 
-/// A state's values on the host: the hidden state, what the encoder made.
+/// A state's values on the host: the hidden state, the encoder's output.
 fn numbers(state: &TrunkState) -> [Vec<f32>; 2] {
     let host = |tensor: &Tensor<2>| tensor.clone().into_data().iter::<f32>().collect();
     [host(&state.hidden), state.encoded.as_ref().map(|encoded| host(&encoded.hidden)).unwrap_or_default()]
 }
 
-/// The largest difference of two states, beside the largest value or 1.
+/// The largest difference of two states, relative to the largest value or 1.
 fn difference(kept: &TrunkState, fresh: &TrunkState) -> f64 {
     let parts = numbers(kept).into_iter().zip(numbers(fresh));
     parts.fold(0.0, |most, (kept, fresh)| most.max(difference_of_parts(&kept, &fresh)))

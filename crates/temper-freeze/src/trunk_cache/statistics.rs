@@ -7,7 +7,7 @@ use serde::Serialize;
 /// What a trunk cache did, and what it took.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TrunkStatistics {
-    /// Examples whose state was there.
+    /// Examples whose state was cached.
     pub hits: u64,
     /// Examples whose state was computed.
     pub misses: u64,
@@ -21,7 +21,7 @@ pub struct TrunkStatistics {
     pub checked: u64,
     /// Seconds spent comparing.
     pub checking_seconds: f64,
-    /// The largest difference found, beside the largest value or 1.
+    /// The largest difference found, relative to the largest value or 1.
     pub largest_difference: f64,
 }
 
@@ -31,7 +31,7 @@ impl TrunkStatistics {
         self.hits as f64 / (self.hits + self.misses).max(1) as f64
     }
 
-    /// Seconds that the hits spared, as the misses were measured, less what keeping, reading and comparing
+    /// Seconds that the hits saved, as the misses were measured, less what keeping, reading and comparing
     /// took; negative where nothing came back.
     pub fn seconds_saved(&self) -> f64 {
         let an_example = self.computing_seconds / self.misses.max(1) as f64;

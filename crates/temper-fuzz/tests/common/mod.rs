@@ -1,4 +1,4 @@
-//! What the targets share: places, and a run to read again.
+//! What the targets share: paths, and a run to read again.
 #![allow(dead_code)] // Each target uses its own part.
 
 use std::fmt::Display;

@@ -1,11 +1,11 @@
-//! The tokens before and behind a text: `post_processor` of tokenizer.json.
+//! The tokens before and after a text: `post_processor` of tokenizer.json.
 
 use serde_json::{Map, Value as Json, json};
 
 /// A token and its id.
 pub(super) type Named<'a> = (usize, &'a str);
 
-/// A layout that puts a token before each text, or one behind, or both.
+/// A layout that puts a token before each text, or one after, or both.
 pub(super) fn layout(before: Option<Named<'_>>, behind: Option<Named<'_>>) -> Json {
     let special = |token: Option<Named<'_>>, kind: u8| {
         token.map(|(_, text)| json!({"SpecialToken": {"id": text, "type_id": kind}}))
@@ -30,7 +30,7 @@ pub(super) fn layout(before: Option<Named<'_>>, behind: Option<Named<'_>>) -> Js
     })
 }
 
-/// The ids before and behind a text.
+/// The ids before and after a text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Around {
     pub before: Vec<u64>,

@@ -35,7 +35,7 @@ struct Parts {
     pre_tokenizer: Json,
     decoder: Json,
     model: Json,
-    /// `post_processor` where no token is put before a text or behind.
+    /// `post_processor` where no token is put before a text or after.
     without_layout: Json,
 }
 

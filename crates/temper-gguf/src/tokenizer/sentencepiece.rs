@@ -59,7 +59,7 @@ fn scores(metadata: &Metadata, count: usize) -> Result<Vec<f32>, String> {
         Some(Value::List(scores)) => scores.iter().map(number).collect::<Option<Vec<f32>>>(),
         _ => None,
     };
-    let scores = scores.ok_or("tokenizer.ggml.scores is no list of numbers of 32 bits")?;
+    let scores = scores.ok_or("tokenizer.ggml.scores is not a list of numbers of 32 bits")?;
     match scores.len() == count {
         true => Ok(scores),
         false => Err(format!("tokenizer.ggml.scores has {} scores for {count} tokens", scores.len())),

@@ -12,7 +12,7 @@ pub(crate) const CONTROL: i64 = 3;
 pub(crate) const USER_DEFINED: i64 = 4;
 pub(crate) const UNUSED: i64 = 5;
 
-/// Tokens that stand for something: their names in tokenizer_config.json, and in a file behind `tokenizer.ggml.`.
+/// Tokens that stand for something: their names in tokenizer_config.json, and in a file after `tokenizer.ggml.`.
 pub(crate) const NAMED: [(&str, &str); 4] = [
     ("bos_token", "bos_token_id"),
     ("eos_token", "eos_token_id"),
@@ -20,7 +20,7 @@ pub(crate) const NAMED: [(&str, &str); 4] = [
     ("pad_token", "padding_token_id"),
 ];
 
-/// What stands at an id that no token has: llama.cpp's converter fills up the rows of the embedding.
+/// What is at an id that no token has: llama.cpp's converter fills up the rows of the embedding.
 pub(crate) fn filler(id: usize) -> String {
     format!("[PAD{id}]")
 }
@@ -91,27 +91,28 @@ impl<'a> Vocabulary<'a> {
         added.collect()
     }
 
-    /// The token that a key behind `tokenizer.ggml.` names, with its id.
+    /// The token that a key after `tokenizer.ggml.` names, with its id.
     pub fn named(&self, key: &str) -> Option<(usize, &'a str)> {
         let id = get(self.metadata, key).and_then(Value::as_u64).and_then(|id| usize::try_from(id).ok())?;
         Some((id, *self.tokens.get(id)?))
     }
 }
 
-/// A value behind `tokenizer.ggml.`.
+/// A value after `tokenizer.ggml.`.
 pub(super) fn get<'a>(metadata: &'a Metadata, key: &str) -> Option<&'a Value> {
     metadata.get(&format!("tokenizer.ggml.{key}"))
 }
 
-/// A list of texts behind `tokenizer.ggml.`.
+/// A list of texts after `tokenizer.ggml.`.
 pub(super) fn texts<'a>(metadata: &'a Metadata, key: &str) -> Result<Vec<&'a str>, String> {
     let texts = get(metadata, key).and_then(Value::as_texts);
-    texts.ok_or_else(|| format!("tokenizer.ggml.{key} is no list of texts"))
+    texts.ok_or_else(|| format!("tokenizer.ggml.{key} is not a list of texts"))
 }
 
 /// The pairs of tokens that are joined, as the file lists them: the two texts with a space between.
 pub(super) fn merges<'a>(metadata: &'a Metadata) -> Result<Vec<(&'a str, &'a str)>, String> {
-    let pair =
-        |merge: &'a str| merge.split_once(' ').ok_or_else(|| format!("`{merge}` is no merge of two tokens"));
+    let pair = |merge: &'a str| {
+        merge.split_once(' ').ok_or_else(|| format!("`{merge}` is not a merge of two tokens"))
+    };
     texts(metadata, "merges")?.into_iter().map(pair).collect()
 }

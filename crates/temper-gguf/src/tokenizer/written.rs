@@ -22,7 +22,7 @@ pub(crate) struct SourceTokenizer<'a> {
     pub model: &'a Map<String, Json>,
 }
 
-/// Everything behind `tokenizer.`, for an embedding of `rows` rows.
+/// Everything after `tokenizer.`, for an embedding of `rows` rows.
 ///
 /// # Errors
 /// What a file cannot say.
@@ -145,7 +145,7 @@ fn merges(merges: &Json) -> Result<Value, String> {
     let is_pair = |text: &String| text.split(' ').count() == 2;
     let texts = merges.as_array().into_iter().flatten().map(|merge| {
         let text = text(merge).filter(is_pair).map(Value::Text);
-        text.ok_or_else(|| format!("{merge} is no merge that such a file can say"))
+        text.ok_or_else(|| format!("{merge} is not a merge that such a file can express"))
     });
     texts.collect::<Result<Vec<Value>, String>>().map(Value::List)
 }
@@ -172,7 +172,7 @@ fn chat_template(config: &Map<String, Json>) -> Result<Option<String>, String> {
             let default = list.as_array().into_iter().flatten().find(|entry| entry["name"] == "default");
             let template = default.and_then(|entry| entry["template"].as_str());
             let template =
-                template.ok_or("chat_template of its tokenizer is no text, and has none named `default`")?;
+                template.ok_or("chat_template of its tokenizer is not text, and has none named `default`")?;
             Ok(Some(template.to_owned()))
         }
     }

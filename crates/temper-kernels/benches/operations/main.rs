@@ -1,4 +1,4 @@
-//! Times of the fused operations beside the same composed from Burn's, and the share of what the
+//! Times of the fused operations compared with the same composed from Burn's, and the share of what the
 //! processor could do at most.
 //!
 //! One line more than criterion's own says how close the best time came to the peak of multiply-adds,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Sums in flight: enough to hide the latency of 4 or 5 cycles behind two units.
+/// Sums in flight: enough to hide the latency of 4 or 5 cycles in two units.
 const SUMS: usize = 12;
 /// About 3 ms: short enough to meet moments in which nothing else runs.
 const ROUNDS: usize = 1_000_000;

@@ -1,5 +1,5 @@
-//! The same operations, composed from Burn's: for every backend that has no fused form, and the
-//! yardstick of those that have one. What is bfloat16 is widened first: only products compute in it.
+//! The same operations, composed from Burn's: for every backend without a fused form, and as the reference
+//! for those that have one. bfloat16 is widened first: only products compute in it.
 
 mod attention;
 mod rectangle;

@@ -21,7 +21,7 @@ pub(crate) struct Rectangle {
     masks: Mutex<Vec<(Sight, Mask)>>,
 }
 
-/// What a mask depends on beside the layout.
+/// What a mask depends on besides the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sight {
     causal: bool,

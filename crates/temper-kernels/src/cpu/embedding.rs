@@ -78,7 +78,7 @@ pub fn add_embed_gradient(ids: &[usize], dy: &[f32], width: usize, gradient: &mu
     scatter(&taken, dy, width, 0, gradient);
 }
 
-/// A token took an entry. Sorted, the tokens of an entry stand together and in their order.
+/// A token took an entry. Sorted, the tokens of an entry are together and in their order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Taken {
     id: usize,

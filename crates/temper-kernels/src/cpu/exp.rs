@@ -12,7 +12,7 @@ use pulp::{Scalar, Simd};
 #[inline(always)]
 pub fn exp_f32s<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let splat = |value: f32| simd.splat_f32s(value);
-    // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
+    // Adding 1.5 * 2^23 rounds to an integer, which then is in the low bits.
     let rounder = splat(12_582_912.0);
     let shifted = simd.mul_add_f32s(x, splat(std::f32::consts::LOG2_E), rounder);
     let n = simd.sub_f32s(shifted, rounder);

@@ -1,4 +1,4 @@
-//! The operations on plain slices of `f32`, for backends whose tensors lie in host memory.
+//! The operations on plain slices of `f32`, for backends whose tensors are in host memory.
 //!
 //! Nothing here knows Burn. Every function runs on the current rayon pool and divides its work by
 //! sizes alone, so that results do not depend on the number of threads.

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 pub const TASK_ELEMENTS: usize = 16 * 1024;
 
 /// Rows that one task works on, from the sizes alone: [`TASK_ELEMENTS`] or more, and few enough tasks
-/// for sums by task to be small beside the rows.
+/// for sums by task to be small compared with the rows.
 pub fn rows_per_task(rows: usize, width: usize) -> usize {
     const MOST_TASKS: usize = 64;
     TASK_ELEMENTS.div_ceil(width.max(1)).max(rows.div_ceil(MOST_TASKS))

@@ -10,7 +10,7 @@ use super::{
     zeros,
 };
 
-/// Bytes of a block of logits: small beside a model, and rows enough that a product with the vocabulary pays.
+/// Bytes of a block of logits: small compared with a model, and rows enough that a product with the vocabulary pays.
 const BLOCK_BYTES: usize = 64 << 20;
 /// Rows of a block at least.
 const LEAST_ROWS: usize = 48;
@@ -50,7 +50,7 @@ pub struct VocabularyLoss {
     pub hits: Vec<bool>,
     /// Gradient of the summed losses by x, `[rows, hidden]`; empty where it is not wanted, as are the next.
     pub x: Vec<f32>,
-    /// By the weight, as it lies.
+    /// By the weight in its own layout.
     pub weight: Vec<f32>,
     /// By the bias, `[vocab]`.
     pub bias: Vec<f32>,

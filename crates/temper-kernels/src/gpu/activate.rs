@@ -1,4 +1,4 @@
-//! Activation functions element by element, behind a product with its bias or as a gate.
+//! Activation functions element by element, after a product with its bias or as a gate.
 
 use burn::backend::TensorMetadata;
 use burn::backend::cubecl::dtype_to_elem_type;

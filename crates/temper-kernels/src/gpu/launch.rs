@@ -28,7 +28,7 @@ pub(super) fn exclusive(tensor: CubeTensor) -> CubeTensor {
     if tensor.can_mut() { tensor } else { tensor.copy() }
 }
 
-/// A tensor beside another one, with nothing in it yet.
+/// An uninitialised tensor on the device of another one.
 pub(super) fn empty(beside: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(beside.client.clone(), beside.device.clone(), shape.into(), dtype)
 }
@@ -38,7 +38,7 @@ pub(super) fn cubes(count: usize) -> CubeCount {
     CubeCount::new_1d(u32::try_from(count).expect("no tensor has so many rows"))
 }
 
-/// Stands where a kernel is told not to look, of the size of a vector.
+/// Used where a kernel is told not to look, of the size of a vector.
 pub(super) fn unused(beside: &CubeTensor, vector_size: usize) -> CubeTensor {
     // As large as a vector of the widest type.
     empty(beside, [vector_size], DType::F32)

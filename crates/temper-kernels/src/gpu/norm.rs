@@ -1,4 +1,4 @@
-//! Layer norm and RMS norm behind a residual sum with dropout: a plane of units has a row.
+//! Layer norm and RMS norm after a residual sum with dropout: a plane of units has a row.
 
 use burn::backend::TensorMetadata;
 use burn::backend::cubecl::dtype_to_elem_type;

@@ -15,7 +15,7 @@ pub(super) struct Masks {
 }
 
 impl Masks {
-    /// The arguments of a launch. What drops nothing is told to the kernel at compile time.
+    /// The arguments of a launch. Whether anything is dropped is known at compile time of the kernel.
     pub(super) fn of(dropout: Option<Dropout>) -> MasksLaunch {
         let dropout = dropout.unwrap_or(Dropout { probability: 0.0, seed: 0 });
         let threshold = dropout.threshold();

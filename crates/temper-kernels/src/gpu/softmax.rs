@@ -176,7 +176,7 @@ fn exponentials<N: Size>(x: Vector<f32, N>, place: usize, largest: f32, seen: &S
     weights
 }
 
-/// Shares of the keys before dropout, and behind it.
+/// Shares of the keys before dropout, and after it.
 ///
 /// # Shapes
 /// - scores and outputs: `[sequences, heads, queries, keys]`; bounds: `[sequences + 1]`, offsets: `[sequences]`,
@@ -280,10 +280,10 @@ fn softmax_gradient_kernel<T: Float, N: Size>(
     }
 }
 
-/// The gradient of the scores, and the shares behind dropout once more.
+/// The gradient of the scores, and the shares after dropout once more.
 ///
 /// # Shapes
-/// - shares, gradient (of the shares behind dropout) and outputs: `[sequences, heads, queries, keys]`;
+/// - shares, gradient (of the shares after dropout) and outputs: `[sequences, heads, queries, keys]`;
 ///   query_bounds: `[sequences + 1]`
 pub(crate) fn softmax_backward(
     shares: CubeTensor,

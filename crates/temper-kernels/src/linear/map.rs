@@ -22,7 +22,7 @@ pub(crate) struct Map {
     pub(super) keeps_sums: bool,
 }
 
-/// How the weight lies in memory.
+/// The layout of the weight in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Storage {
     /// `[in, out]`

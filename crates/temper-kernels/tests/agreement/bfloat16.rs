@@ -9,7 +9,7 @@ use temper_kernels::{
 use super::common::{Operand, Outcome, outcome};
 use super::vector;
 
-/// Of a result beside the largest one: factors, result and incoming gradient are rounded.
+/// Of a result relative to the largest one: factors, result and incoming gradient are rounded.
 const BOUND: f64 = 4.0 / 256.0;
 
 /// Compares an operation in bfloat16 with the same in f32.

@@ -17,7 +17,7 @@ use burn::tensor::{Device, Tensor};
 use common::{Operand, Outcome, assert_close, outcome};
 use temper_kernels::Activation;
 
-/// Rows and widths on and beside the edges of tiles.
+/// Rows and widths on and next to the edges of tiles.
 const ROWS: [usize; 3] = [1, 7, 130];
 const WIDTHS: [usize; 3] = [1, 33, 384];
 

@@ -48,7 +48,7 @@ fn adamw_agrees() {
     }
 }
 
-/// Gradients that are no numbers have a factor of zero: no bit moves in either form.
+/// Gradients that are NaN or infinite have a factor of zero: no bit moves in either form.
 #[test]
 fn a_factor_of_zero_leaves_everything_as_it_was() {
     for dtype in [DType::F32, DType::F64] {

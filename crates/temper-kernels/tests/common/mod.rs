@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// How the values of a tensor lie in memory.
+/// The layout of a tensor's values in memory.
 #[derive(Clone, Copy, Debug)]
 pub enum Layout {
     /// Row after row.

@@ -20,7 +20,7 @@ pub use report::{BestThreshold, ScoredQuestion, SquadReport, SquadScores};
 pub struct AnswerScore {
     /// Whether it is a true answer in normal form.
     pub exact: bool,
-    /// F1 of its words, beside the true answer where that is highest; from 0 to 1.
+    /// F1 of its words, against the true answer for which it is highest; from 0 to 1.
     pub f1: f64,
 }
 

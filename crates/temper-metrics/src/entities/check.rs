@@ -1,4 +1,4 @@
-//! Whether tags are as a scheme wants them.
+//! Whether tags are as a scheme requires.
 
 use super::TagScheme;
 use super::scheme::Tag;
@@ -8,7 +8,7 @@ use super::scheme::Tag;
 pub enum InvalidTag {
     /// It is no tag of the scheme at all.
     #[error(
-        "tag {place}, \"{tag}\", is none of {scheme}: these are O, and {} with a hyphen and a kind, such as B-PER",
+        "tag {place}, \"{tag}\", is not a tag of {scheme}, which has O, and {} with a hyphen and a type, such as B-PER",
         listed(*scheme)
     )]
     Unknown {
@@ -19,8 +19,8 @@ pub enum InvalidTag {
         /// The scheme.
         scheme: TagScheme,
     },
-    /// It cannot follow the one before.
-    #[error("tag {place}, \"{tag}\", cannot {} in {scheme}; mend it or read the tags by another scheme", after(.previous.as_deref()))]
+    /// It cannot follow the previous one.
+    #[error("tag {place}, \"{tag}\", cannot {} in {scheme}; correct it or choose another scheme", after(.previous.as_deref()))]
     Transition {
         /// Its place, from 0 on.
         place: usize,
@@ -33,7 +33,7 @@ pub enum InvalidTag {
     },
     /// It is the last, and an entity has not ended.
     #[error(
-        "tag {place}, \"{tag}\", cannot be the last in {scheme}, which marks where an entity ends; mend it or read the tags by another scheme"
+        "tag {place}, \"{tag}\", cannot be the last in {scheme}, which marks where an entity ends; correct it or choose another scheme"
     )]
     Unfinished {
         /// Its place, from 0 on.
@@ -65,7 +65,7 @@ fn after(previous: Option<&str>) -> String {
     previous.map_or_else(|| "be the first".to_owned(), |previous| format!("follow \"{previous}\""))
 }
 
-/// Checks that a sequence is as the scheme wants it. A tag is O, or a prefix alone, or a prefix, a hyphen and a kind
+/// Checks that a sequence is as the scheme requires. A tag is O, or a prefix alone, or a prefix, a hyphen and a kind
 /// that neither begins nor ends with a hyphen.
 ///
 /// # Errors
@@ -97,7 +97,7 @@ pub fn check_tags(tags: &[impl AsRef<str>], scheme: TagScheme) -> Result<(), Inv
 /// The schemes that all sequences fit, in the order of [`TagScheme::ALL`]. Where entities are rare it may be several:
 /// tags that are all O fit each.
 ///
-/// Unlike `seqeval.scheme.auto_detect`, which looks at the prefixes alone, it tells IOB1 from IOB2.
+/// Unlike `seqeval.scheme.auto_detect`, which looks only at the prefixes, it distinguishes IOB1 from IOB2.
 pub fn detect_schemes<S, T>(sequences: impl IntoIterator<Item = S>) -> Vec<TagScheme>
 where
     S: AsRef<[T]>,
@@ -110,7 +110,7 @@ where
     fitting
 }
 
-/// Whether a tag with a known prefix has nothing odd behind it: seqeval reads "BPER" and "OTHER" as tags, too.
+/// Whether a tag with a known prefix has nothing odd after it: seqeval reads "BPER" and "OTHER" as tags, too.
 fn is_well_formed(tag: &str) -> bool {
     let mut rest = tag.chars();
     let outside = rest.next() == Some('O');

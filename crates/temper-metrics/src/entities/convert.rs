@@ -8,13 +8,13 @@ use super::{Entity, NO_KIND, TagScheme};
 ///
 /// # Errors
 ///
-/// If the tags are not as the first scheme wants them ([`check_tags`]).
+/// If the tags are not as the first scheme requires ([`check_tags`]).
 pub fn convert(tags: &[impl AsRef<str>], from: TagScheme, to: TagScheme) -> Result<Vec<String>, InvalidTag> {
     check_tags(tags, from)?;
     Ok(write_tags(&strict_entities(tags, from)?, tags.len(), to))
 }
 
-/// The tags of so many tokens with these entities, which are in order and do not overlap. What lies beyond the last
+/// The tags of so many tokens with these entities, which are in order and do not overlap. What is beyond the last
 /// token is left out.
 pub fn write_tags(entities: &[Entity], tokens: usize, scheme: TagScheme) -> Vec<String> {
     let mut tags = vec!["O".to_owned(); tokens];

@@ -1,10 +1,10 @@
-//! Entities as seqeval finds them in its strict mode: only those that are tagged as a scheme wants.
+//! Entities as seqeval finds them in its strict mode: only those that are tagged as a scheme requires.
 
 use super::check::InvalidTag;
 use super::scheme::Tag;
 use super::{Entity, TagScheme};
 
-/// The entities of a sequence, in order, that are tagged as the scheme wants; others are passed over.
+/// The entities of a sequence, in order, that are tagged as the scheme requires; others are skipped.
 ///
 /// Equals `seqeval.scheme.Tokens(tags, scheme).entities` of seqeval 1.2.2, which its `mode="strict"` scores.
 ///
@@ -29,7 +29,7 @@ pub fn strict_entities(tags: &[impl AsRef<str>], scheme: TagScheme) -> Result<Ve
             while end < read.len() && scheme.goes_on(read[end - 1], read[end]) {
                 end += 1;
             }
-            // Nothing goes on in the tag O after the last, so that `end` is at most its place.
+            // Nothing continues in the tag O after the last, so that `end` is at most its place.
             if scheme.ends(read[end - 1], read[end]) {
                 entities.push(Entity { kind: read[place].kind.to_owned(), start: place, end });
             }
@@ -60,7 +60,7 @@ impl TagScheme {
         }
     }
 
-    /// `inside_patterns`: whether a tag goes on with the entity of the tag before.
+    /// `inside_patterns`: whether a tag continues with the entity of the tag before.
     fn goes_on(self, previous: Tag<'_>, tag: Tag<'_>) -> bool {
         let last = self.last_and_single().map(|(last, _)| last);
         matches!(previous.prefix, 'B' | 'I')

@@ -1,4 +1,4 @@
-//! From which probability on a label is best predicted.
+//! The probability from which a label is best predicted.
 
 use serde::Serialize;
 

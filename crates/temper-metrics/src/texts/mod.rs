@@ -1,4 +1,4 @@
-//! Texts beside the ones that they should be: ROUGE as rouge_score 0.1.2, BLEU and chrF as sacrebleu 2.6.0.
+//! Scores of texts against references: ROUGE as rouge_score 0.1.2, BLEU and chrF as sacrebleu 2.6.0.
 
 mod bleu;
 mod chrf;

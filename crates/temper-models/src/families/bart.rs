@@ -57,9 +57,9 @@ pub struct BartConfig {
     pub dropout: f64,
     /// Dropout on the attention weights.
     pub attention_dropout: f64,
-    /// Dropout behind the activation of the feed-forward layers.
+    /// Dropout after the activation of the feed-forward layers.
     pub activation_dropout: f64,
-    /// Standard deviation of freshly drawn weights.
+    /// Standard deviation of newly initialised weights.
     pub init_std: f64,
     /// Dropout before each map of the classification head.
     pub classifier_dropout: f64,

@@ -45,11 +45,11 @@ pub struct BertConfig {
     pub max_position_embeddings: usize,
     /// Rows of the segment embedding.
     pub type_vocab_size: usize,
-    /// Standard deviation of freshly drawn weights.
+    /// Standard deviation of newly initialised weights.
     pub initializer_range: f64,
     /// Added to the variance in norms.
     pub layer_norm_eps: f64,
-    /// Id that fills up a batch; RoBERTa's positions begin behind it.
+    /// Id that fills up a batch; RoBERTa's positions begin after it.
     pub pad_token_id: Option<u32>,
     /// Dropout before the classification head; `hidden_dropout_prob` when absent.
     pub classifier_dropout: Option<f64>,
@@ -199,7 +199,7 @@ pub(super) struct BertShape {
     pub vocab_size: usize,
     /// Rows of the position embedding.
     pub positions: usize,
-    /// The padding token's id where positions count behind it, as RoBERTa's do.
+    /// The padding token's id where positions count after it, as RoBERTa's do.
     pub positions_behind: Option<u32>,
     /// Rows of the segment embedding, where there is one.
     pub types: Option<usize>,

@@ -30,7 +30,7 @@ pub struct BloomConfig {
     pub n_head: usize,
     /// Added to the variance in norms.
     pub layer_norm_epsilon: f64,
-    /// Standard deviation of freshly drawn weights.
+    /// Standard deviation of newly initialised weights.
     pub initializer_range: f64,
     /// Whether a sub-layer is added to what its norm gave, not to what went into the norm.
     pub apply_residual_connection_post_layernorm: bool,

@@ -30,7 +30,7 @@ pub struct DecoderConfig {
     pub embedding_dropout: f64,
     /// The layers, first to last.
     pub blocks: Vec<BlockConfig>,
-    /// The norm behind the last layer, where there is one.
+    /// The norm after the last layer, where there is one.
     pub final_norm: Option<NormConfig>,
 }
 

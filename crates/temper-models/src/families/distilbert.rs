@@ -1,7 +1,7 @@
 //! DistilBERT: BERT's module, half as deep, without segments and without a pooler.
 //!
 //! Sanh et al. 2019 (arXiv 1910.01108). Follows transformers 5.23, `modeling_distilbert.py`. Nothing drops
-//! out behind the attention's output map. `sinusoidal_pos_embds` only says how positions were drawn before
+//! out after the attention's output map. `sinusoidal_pos_embds` only says how positions were drawn before
 //! pretraining: a checkpoint holds their table either way.
 
 use burn::tensor::Device;
@@ -46,7 +46,7 @@ pub struct DistilBertConfig {
     pub qa_dropout: f64,
     /// Dropout between the two maps of the classifier.
     pub seq_classif_dropout: f64,
-    /// Standard deviation of freshly drawn weights.
+    /// Standard deviation of newly initialised weights.
     pub initializer_range: f64,
     /// Whether the masked language model's output layer is the token embedding.
     pub tie_word_embeddings: bool,

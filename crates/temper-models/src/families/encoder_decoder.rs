@@ -1,4 +1,4 @@
-//! What T5 and BART share: an encoder, a decoder that attends to what the encoder made, one token embedding
+//! What T5 and BART share: an encoder, a decoder that attends to the encoder's output, one token embedding
 //! for both, and the heads that transformers puts on the decoder.
 //!
 //! Which parts a stack has is the family's to say; so are the stored names.
@@ -48,9 +48,9 @@ pub struct StackConfig {
     pub layers: usize,
     /// A layer.
     pub block: BlockConfig,
-    /// The norm behind the last layer, where there is one.
+    /// The norm after the last layer, where there is one.
     pub final_norm: Option<NormConfig>,
-    /// Dropout on the embeddings and behind the final norm.
+    /// Dropout on the embeddings and after the final norm.
     pub dropout: f64,
 }
 
@@ -108,7 +108,7 @@ impl EncoderDecoder {
         batch.trunk().filter(|trunk| trunk.depth > self.encoder.layers.len())
     }
 
-    /// Whether decoder layers above a trunk attend to what the encoder made in it.
+    /// Whether decoder layers above a trunk attend to the encoder's output in it.
     fn keeps_encoded(&self, depth: usize) -> bool {
         depth > self.encoder.layers.len() && depth < self.layer_count()
     }
@@ -252,7 +252,7 @@ impl Stack {
         self.dropout.forward(normed, mode.child(self.layers.len() + 1).of_part(is_frozen(norm)))
     }
 
-    /// What its lowest layers make of a batch.
+    /// The output of its lowest layers for a batch.
     ///
     /// # Shapes
     /// - output: `[tokens, hidden]`, of all layers `[rows, hidden]`
@@ -292,7 +292,7 @@ pub(super) fn check_start(decoder_start: Option<u32>, vocab_size: usize) -> Resu
     Err(ModelError::Config { reason })
 }
 
-/// Labels of sequences: two maps over the token of the decoder that stands where the input has its last end.
+/// Labels of sequences: two maps over the token of the decoder that is where the input has its last end.
 pub(super) fn sequence_labels(architecture: &'static str, dropout: f64, end: Option<u32>) -> HeadFacts {
     let kind = HeadKind::SequenceClassification(ClassifierConfig {
         rows: end.map_or(Rows::Last, Rows::LastOf),

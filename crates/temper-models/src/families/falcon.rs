@@ -47,7 +47,7 @@ pub struct FalconConfig {
     pub num_ln_in_parallel_attn: Option<usize>,
     /// Added to the variance in norms.
     pub layer_norm_epsilon: f64,
-    /// Standard deviation of freshly drawn weights.
+    /// Standard deviation of newly initialised weights.
     pub initializer_range: f64,
     /// Dropout on what a layer adds.
     pub hidden_dropout: f64,

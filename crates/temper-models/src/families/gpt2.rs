@@ -1,4 +1,4 @@
-//! GPT-2: decoder-only, pre-norm, learned positions, a norm behind the last layer.
+//! GPT-2: decoder-only, pre-norm, learned positions, a norm after the last layer.
 //!
 //! Radford et al. 2019 (Language Models are Unsupervised Multitask Learners). Follows transformers 5.23,
 //! `modeling_gpt2.py`. Its blocks are the default ones, causal and with the norm first; what is its own are
@@ -43,7 +43,7 @@ pub struct Gpt2Config {
     pub attn_pdrop: f64,
     /// Added to the variance in norms.
     pub layer_norm_epsilon: f64,
-    /// Standard deviation of freshly drawn weights.
+    /// Standard deviation of newly initialised weights.
     pub initializer_range: f64,
     /// Whether scores are divided by the root of a head's width.
     pub scale_attn_weights: bool,

@@ -1,4 +1,4 @@
-//! GPT-Neo: GPT-2 whose layers see all tokens before or only the nearest ones, in turns.
+//! GPT-Neo: GPT-2 whose layers see all tokens before or only the nearest ones, alternately.
 //!
 //! Black et al. 2021 (GPT-Neo, Mesh-TensorFlow). Follows transformers 5.23, `modeling_gpt_neo.py`. Scores are
 //! not scaled; query, key and value have no bias; local layers see a window.
@@ -58,7 +58,7 @@ pub struct GptNeoConfig {
     pub classifier_dropout: f64,
     /// Added to the variance in norms.
     pub layer_norm_epsilon: f64,
-    /// Standard deviation of freshly drawn weights.
+    /// Standard deviation of newly initialised weights.
     pub initializer_range: f64,
     /// Id that fills up a batch; the classifier reads the last token that is another.
     #[serde(deserialize_with = "token_id")]

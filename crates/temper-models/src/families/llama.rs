@@ -45,7 +45,7 @@ pub struct LlamaConfig {
     pub hidden_act: Activation,
     /// The longest sequence.
     pub max_position_embeddings: usize,
-    /// Standard deviation of freshly drawn weights.
+    /// Standard deviation of newly initialised weights.
     pub initializer_range: f64,
     /// Added to the mean square in norms.
     pub rms_norm_eps: f64,

@@ -1,4 +1,4 @@
-//! One file a family: what it is, its configuration, the wiring of bricks, the weight map.
+//! One file per family: what it is, its configuration, its layers, the weight map.
 
 pub mod bart;
 pub mod bert;
@@ -35,6 +35,6 @@ fn token_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D
         Value::Number(id) if id.is_i64() || id.is_u64() => {
             Ok(id.as_u64().and_then(|id| u32::try_from(id).ok()))
         }
-        other => Err(serde::de::Error::custom(format!("{other} is no token id"))),
+        other => Err(serde::de::Error::custom(format!("{other} is not a token id"))),
     }
 }

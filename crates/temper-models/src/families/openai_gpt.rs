@@ -1,4 +1,4 @@
-//! GPT, the first one: decoder-only, post-norm, learned positions, no norm behind the last layer.
+//! GPT, the first one: decoder-only, post-norm, learned positions, no norm after the last layer.
 //!
 //! Radford et al. 2018 (Improving Language Understanding by Generative Pre-Training). Follows transformers
 //! 5.23, `modeling_openai.py`. Its blocks are the default ones, causal: BERT's with a mask.
@@ -40,7 +40,7 @@ pub struct OpenAiGptConfig {
     pub attn_pdrop: f64,
     /// Added to the variance in norms.
     pub layer_norm_epsilon: f64,
-    /// Standard deviation of freshly drawn weights.
+    /// Standard deviation of newly initialised weights.
     pub initializer_range: f64,
     /// Id that fills up a batch; the classifier reads the last token that is another.
     #[serde(deserialize_with = "token_id")]

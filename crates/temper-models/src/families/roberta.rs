@@ -1,4 +1,4 @@
-//! RoBERTa: BERT's module with positions counted from behind the padding id, and other heads.
+//! RoBERTa: BERT's module with positions that start after the padding id, and other heads.
 //!
 //! Liu et al. 2019 (arXiv 1907.11692). Follows transformers 5.23, `modeling_roberta.py`. Its heads have no
 //! pooler, the classifier has a square map of its own, and the masked head always uses the exact GELU.

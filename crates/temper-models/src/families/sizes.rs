@@ -44,7 +44,7 @@ pub(super) fn check_heads(
 pub(super) fn check_dropout(rates: &[(&str, f64)]) -> Result<(), ModelError> {
     match rates.iter().find(|(_, rate)| !(0.0..1.0).contains(rate)) {
         Some((field, rate)) => {
-            let reason = format!("{field} = {rate} is no rate of dropout: it is at least 0 and below 1");
+            let reason = format!("{field} = {rate} is not a dropout rate: it must be at least 0 and below 1");
             Err(ModelError::Config { reason })
         }
         None => Ok(()),

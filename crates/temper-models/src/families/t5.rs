@@ -3,7 +3,7 @@
 //! Raffel et al. 2019 (arXiv 1910.10683); version 1.1 and Flan-T5 (Chung et al. 2022, arXiv 2210.11416)
 //! gate the feed-forward layers. Follows transformers 5.23, `modeling_t5.py`.
 //! Its own are: attention scores are not scaled, a table of biases a stack that all its layers add to the
-//! scores of self-attention, dropout behind the final norms. The output map is the token embedding unless
+//! scores of self-attention, dropout after the final norms. The output map is the token embedding unless
 //! the checkpoint has another.
 
 use burn::tensor::Device;
@@ -50,7 +50,7 @@ pub struct T5Config {
     pub dropout_rate: f64,
     /// Added to the mean square in norms.
     pub layer_norm_epsilon: f64,
-    /// Multiplies freshly drawn weights.
+    /// Multiplies newly initialised weights.
     pub initializer_factor: f64,
     /// Activation of the feed-forward layers, and whether they are gated.
     pub feed_forward_proj: Projection,
@@ -285,7 +285,7 @@ impl Family for T5Config {
 
 /// Row of a table for a distance in one direction: the first half one a distance, the others ever wider.
 ///
-/// Computed in f32, as in transformers, since a distance may lie exactly between two rows.
+/// Computed in f32, as in transformers, since a distance may be exactly between two rows.
 fn bucket(distance: usize, buckets: usize, reach: usize) -> usize {
     let exact = buckets / 2;
     if distance < exact {

@@ -1,7 +1,7 @@
 //! Search with beams, as transformers 5.23 does it (`generation/utils.py`, `_beam_search`).
 //!
-//! Each prompt has so many texts that are continued beside each other. A step scores every token behind
-//! every text and takes the best candidates, more than there are beams, so that enough of them go on. Of
+//! Each prompt has so many texts that are continued in parallel. A step scores every token after
+//! every text and takes the best candidates, more than there are beams, so that enough of them continue. Of
 //! the candidates that end, only those among the best `num_beams` count as finished.
 
 use super::processors::{Progress, process};
@@ -163,7 +163,7 @@ impl Search {
         Ok(places.into_iter().map(candidate).collect())
     }
 
-    /// Places of the candidates to go on with: the best of those that do not end.
+    /// Places of the candidates to continue: the best of those that do not end.
     fn next(&self, candidates: &[Candidate], settings: &GenerateSettings) -> Vec<usize> {
         let out = |candidate: &Candidate| candidate.score + if candidate.ends { OUT } else { 0.0 };
         best(&candidates.iter().map(out).collect::<Vec<_>>(), settings.num_beams)

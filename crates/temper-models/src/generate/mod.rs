@@ -166,7 +166,7 @@ fn starts<B>(
     prompts.iter().enumerate().map(start).collect()
 }
 
-/// What the decoder beside an encoder begins with.
+/// What the decoder that has an encoder begins with.
 fn start_token(settings: &GenerateSettings, has_encoder: bool) -> Result<Option<u32>, ModelError> {
     if !has_encoder {
         return Ok(None);

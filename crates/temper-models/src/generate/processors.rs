@@ -7,7 +7,7 @@ use super::{GenerateSettings, Limits};
 
 const NEVER: f32 = f32::NEG_INFINITY;
 
-/// Where a text stands.
+/// Where a text is.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// All tokens that the decoder has, first to last.
@@ -43,7 +43,7 @@ pub fn process(scores: &mut [f32], settings: &GenerateSettings, progress: Progre
 
 /// What only sampling asks for: temperature, top-k, top-p.
 fn narrow(scores: &mut [f32], settings: &GenerateSettings) {
-    // A search with beams needs something to go on with when a text ends.
+    // A search with beams needs something to continue when a text ends.
     let keep = if settings.num_beams > 1 { settings.eos_token_id.len() + 1 } else { 1 };
     if settings.temperature != 1.0 {
         scores.iter_mut().for_each(|score| *score /= settings.temperature as f32);

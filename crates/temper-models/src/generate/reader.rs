@@ -39,7 +39,7 @@ struct Source {
 }
 
 impl<'a, B: BackboneModule> Reader<'a, B> {
-    /// Sequences of which nothing was read yet; `source` is what an encoder beside the decoder reads.
+    /// Sequences of which nothing was read yet; `source` is what an encoder next to the decoder reads.
     pub(super) fn new(
         backbone: &'a B,
         head: &'a LanguageModel,
@@ -79,7 +79,7 @@ impl<'a, B: BackboneModule> Reader<'a, B> {
         Scores { values: logits.into_data().iter::<f32>().collect(), vocab }
     }
 
-    /// Goes on with these sequences; one may be named more than once.
+    /// Continues with these sequences; one may be named more than once.
     pub(super) fn keep(&mut self, sequences: &[usize]) {
         if sequences.is_empty() || sequences.iter().copied().eq(0..self.sequences) {
             return;

@@ -42,7 +42,7 @@ pub fn best(scores: &[f32], count: usize) -> Vec<usize> {
 }
 
 /// Draws for one prompt. Its stream depends on the seed, the prompt and how often the same prompt came
-/// before: not on what else is generated beside it, and it is the same on every machine.
+/// before: not on what else is generated next to it, and it is the same on every machine.
 #[derive(Clone, Debug)]
 pub struct Sampler(ChaCha8Rng);
 

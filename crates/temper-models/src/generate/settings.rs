@@ -11,7 +11,7 @@ use crate::{ModelConfig, ModelError};
 /// New tokens where nothing says how many: transformers' default.
 const DEFAULT_NEW_TOKENS: usize = 20;
 
-/// The file beside a model that holds its own defaults.
+/// The file next to a model that holds its own defaults.
 const FILE: &str = "generation_config.json";
 
 /// Settings that this crate does not have, with the number that means nothing.
@@ -61,7 +61,7 @@ pub struct GenerateSettings {
     pub min_length: usize,
     /// Whether tokens are drawn; else the best one is taken.
     pub do_sample: bool,
-    /// Texts that are continued beside each other in search of the most probable one.
+    /// Texts that are continued in parallel in search of the most probable one.
     pub num_beams: usize,
     /// When a search with beams ends.
     pub early_stopping: EarlyStopping,
@@ -83,7 +83,7 @@ pub struct GenerateSettings {
     /// Each of these ends a text.
     #[serde(deserialize_with = "one_or_many")]
     pub eos_token_id: Vec<u32>,
-    /// The first token of a decoder beside an encoder; `bos_token_id` when absent.
+    /// The first token of a decoder that has an encoder; `bos_token_id` when absent.
     pub decoder_start_token_id: Option<u32>,
     /// The token that follows the first one.
     pub forced_bos_token_id: Option<u32>,
@@ -178,7 +178,7 @@ pub struct Limits {
 }
 
 impl GenerateSettings {
-    /// A model's own defaults: of `generation_config.json` beside it, and only without that file of
+    /// A model's own defaults: of `generation_config.json` next to it, and only without that file of
     /// `config.json`, as transformers takes them. What neither names is this crate's default.
     ///
     /// # Errors

@@ -71,7 +71,7 @@ fn both_directions(head: usize) -> AttentionPattern {
     }
 }
 
-/// Multi-head attention, of a sequence to itself or to what an encoder made of another.
+/// Multi-head attention, of a sequence to itself or to an encoder's output for another.
 #[derive(Module, Debug)]
 pub struct Attention {
     /// `[hidden, heads * head]`
@@ -131,7 +131,7 @@ impl Attention {
         self.attend(query, [key, value], rows.layout.clone(), rows.relative.clone(), mode)
     }
 
-    /// Attention of a decoder to what the encoder made of its input.
+    /// Attention of a decoder to the encoder's output for its input.
     ///
     /// # Shapes
     /// - queries: `[rows, hidden]`; output: `[rows, hidden]`

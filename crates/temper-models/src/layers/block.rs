@@ -25,13 +25,13 @@ pub enum NormPlace {
 pub struct BlockConfig {
     /// Self-attention.
     pub attention: AttentionConfig,
-    /// Attention to what an encoder made, in the decoder of an encoder-decoder model.
+    /// Attention to an encoder's output, in the decoder of an encoder-decoder model.
     pub cross_attention: Option<AttentionConfig>,
     /// The feed-forward layer.
     pub ffn: FeedForwardConfig,
     /// The norm of each sub-layer.
     pub norm: NormConfig,
-    /// Where it stands.
+    /// Where it is.
     pub norm_place: NormPlace,
     /// Dropout on what each sub-layer adds; self-attention may name another.
     pub dropout: f64,
@@ -45,7 +45,7 @@ pub struct Block {
     pub attention: Attention,
     /// The norm of self-attention.
     pub attention_norm: Norm,
-    /// Attention to what an encoder made.
+    /// Attention to an encoder's output.
     pub cross_attention: Option<Attention>,
     /// The norm of cross-attention.
     pub cross_attention_norm: Option<Norm>,

@@ -7,7 +7,7 @@ use super::LayerRows;
 use crate::batch::integers;
 use crate::{Tape, TokenBatch};
 
-/// What an encoder made of its input, for the decoder's cross-attention.
+/// An encoder's output for its input, for the decoder's cross-attention.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// `[tokens, hidden]`
@@ -17,7 +17,7 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// What an encoder makes of a batch: as the cache knows it, else computed and kept there.
+    /// An encoder's output for a batch: as the cache knows it, else computed and kept there.
     pub fn of(batch: &TokenBatch, cache: Option<&mut Cache>, encode: impl FnOnce() -> Tensor<2>) -> Self {
         if let Some(known) = cache.as_ref().and_then(|cache| cache.encoded.clone()) {
             return known;
@@ -47,7 +47,7 @@ struct KeyValues {
 }
 
 impl KeyValues {
-    /// These with new ones behind them, in an order; without one they stand right already.
+    /// These with new ones after them, in an order; without one they are in order already.
     fn joined(self, new: Self, order: Option<&Tensor<1, Int>>) -> Self {
         let key = Tensor::cat(vec![self.key, new.key], 0);
         let joined = Self { key, value: Tensor::cat(vec![self.value, new.value], 0) };
@@ -99,7 +99,7 @@ pub struct Cache {
     layers: Vec<LayerCache>,
     /// Tokens of each sequence that were read.
     lengths: Vec<usize>,
-    /// What the encoder made of its input, for encoder-decoder models.
+    /// The encoder's output for its input, for encoder-decoder models.
     pub(crate) encoded: Option<Encoded>,
 }
 

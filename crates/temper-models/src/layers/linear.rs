@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::{LowRank, parameter};
 use crate::{Activation, Mode, Precision};
 
-/// An affine map, `x W + b`, perhaps with a low-rank path beside it.
+/// An affine map, `x W + b`, perhaps with a low-rank path next to it.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[in, out]`: the transpose of PyTorch's `nn.Linear`.

@@ -8,7 +8,7 @@ use crate::initial::uniform_matrix;
 use crate::parameters::parameter_id;
 use crate::{Mode, Precision};
 
-/// The low-rank path beside a linear map: `s dropout(x) A B` (Hu et al. 2021, arXiv 2106.09685).
+/// The low-rank path next to a linear map: `s dropout(x) A B` (Hu et al. 2021, arXiv 2106.09685).
 ///
 /// Follows PEFT, `lora.Linear`: `s = alpha / rank`, and the dropout is on the input of this path alone.
 #[derive(Module, Debug)]
@@ -22,7 +22,7 @@ pub struct LowRank {
     scale: f64,
 }
 
-/// What a [`LowRank`] has beside its two matrices.
+/// What a [`LowRank`] has besides its two matrices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LowRankConfig {
     /// Columns of A, rows of B.
@@ -51,7 +51,7 @@ impl LowRank {
         Self::new(path, [a, b], config, device)
     }
 
-    /// A path with given matrices, `[in, rank]` and `[rank, out]`, beside the linear map at `path`.
+    /// A path with given matrices, `[in, rank]` and `[rank, out]`, next to the linear map at `path`.
     pub fn new(path: &str, [a, b]: [TensorData; 2], config: LowRankConfig, device: &Device) -> Self {
         let parameter = |field: &str, data: TensorData| {
             let tensor = Tensor::from_data(data, device).set_require_grad(device.is_autodiff());
@@ -92,7 +92,7 @@ impl LowRank {
     }
 }
 
-/// Path of a matrix beside the linear map at `path`.
+/// Path of a matrix next to the linear map at `path`.
 fn name(path: &str, field: &str) -> String {
     format!("{path}.adapter.{field}")
 }

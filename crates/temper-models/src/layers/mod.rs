@@ -1,4 +1,4 @@
-//! The bricks that families are wired from.
+//! The layers that families are built from.
 //!
 //! Each follows Hugging Face's placement of dropout and norms, which Burn's own transformer
 //! modules do not. The operations themselves are temper-kernels'.

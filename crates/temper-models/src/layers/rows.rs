@@ -13,7 +13,7 @@ use crate::{Rows, Tape, TokenBatch};
 pub struct LayerRows {
     /// `[rows]`: their rows in the batch; `None` for all of them.
     indices: Option<RowIndex>,
-    /// Where each sequence's queries and keys lie.
+    /// Where each sequence's queries and keys are.
     pub layout: AttentionLayout,
     /// Order of past and new keys, where there is a past.
     pub(super) cache_order: Option<Tensor<1, Int>>,
@@ -21,7 +21,7 @@ pub struct LayerRows {
     pub(super) rotations: Option<[Rotation; 2]>,
     /// T5's table of relative biases, `[buckets, heads]`.
     pub(super) relative: Option<Tensor<2>>,
-    /// Where the queries and an encoder's tokens lie, the same for all layers.
+    /// Where the queries and an encoder's tokens are, the same for all layers.
     cross: Arc<OnceLock<AttentionLayout>>,
 }
 
@@ -43,10 +43,10 @@ impl LayerRows {
         }
     }
 
-    /// Where these queries and what an encoder made lie.
+    /// Where these queries and an encoder's output are.
     pub(super) fn cross_layout(&self, encoded: &Sequences) -> AttentionLayout {
         let make = || {
-            // Where a query stands does not matter: it sees everything.
+            // Where a query is does not matter: it sees everything.
             let offsets = vec![0; encoded.count()];
             AttentionLayout::new(self.layout.queries.clone(), encoded.clone(), offsets)
         };

@@ -26,11 +26,11 @@ pub trait Layer: Module {
     }
 }
 
-/// What one pass through a stack has beside its input.
+/// What one pass through a stack has besides its input.
 pub struct StackPass<'a> {
     /// The tokens to compute.
     pub rows: &'a StackRows,
-    /// What an encoder made, for a decoder with cross-attention.
+    /// An encoder's output, for a decoder with cross-attention.
     pub encoded: Option<&'a Encoded>,
     /// What was read before.
     pub cache: Option<&'a mut Cache>,

@@ -212,7 +212,7 @@ fn shards(index: &Path) -> Result<Vec<PathBuf>, ModelError> {
     names.dedup();
     let is_plain = |name: &String| Path::new(name).file_name().is_some_and(|file| file == name.as_str());
     if let Some(outside) = names.iter().find(|name| !is_plain(name)) {
-        return Err(broken(format!("{outside:?} is no name of a file beside it")));
+        return Err(broken(format!("{outside:?} does not name a file in the same folder")));
     }
     let dir = index.parent().unwrap_or(Path::new("."));
     let missing: Vec<String> = names.iter().filter(|name| !dir.join(name).is_file()).cloned().collect();

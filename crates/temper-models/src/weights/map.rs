@@ -33,7 +33,7 @@ enum Rule {
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     theirs: &'static str,
-    /// The paths; unused ones, behind the others, are empty.
+    /// The paths; unused ones, after the others, are empty.
     ours: [&'static str; 3],
     rule: Rule,
 }
@@ -101,7 +101,7 @@ pub struct Place {
     pub fusion: Fusion,
 }
 
-/// What a row makes of a stored tensor.
+/// The parameters that a row gets from a stored tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// It fills parameters.

@@ -198,7 +198,7 @@ impl<R: BufRead> Walker<'_, R> {
             b'C' | 0x8a => self.bytes(1)?,
             b'B' | 0x8b => self.bytes(4)?,
             0x8e | 0x96 => self.bytes(8)?,
-            // No argument: made of objects on the stack, of all behind a mark, or put into another.
+            // No argument: made of objects on the stack, of all after a mark, or put into another.
             b'N' | 0x88 | 0x89 | b']' | b')' | b'}' | 0x8f | 0x97 => self.made_of(0)?,
             0x85 | b'Q' => self.made_of(1)?,
             0x86 | b'R' | 0x81 => self.made_of(2)?,

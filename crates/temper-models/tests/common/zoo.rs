@@ -233,7 +233,7 @@ impl Case {
     }
 }
 
-/// For each token the one that follows it in its sequence; -100 behind the last.
+/// For each token the one that follows it in its sequence; -100 after the last.
 fn next_tokens(ids: &[i32], lengths: &[u32]) -> Vec<i32> {
     let mut rest = ids;
     let mut targets = Vec::with_capacity(ids.len());

@@ -1,4 +1,4 @@
-//! What a fine-tuned classifier has to beat: the most common label, and words counted.
+//! Baselines that a fine-tuned classifier has to beat: the most common label, and TF-IDF.
 
 mod lbfgs;
 mod logistic;

@@ -7,7 +7,7 @@ use temper_models::{HeadRequest, HeadTask, ModelConfig, Pooling};
 
 use crate::TrainError;
 
-/// The one that a config.json beside the adapter names, or that of the class it was trained on, or one for its
+/// The one that a config.json next to the adapter names, or that of the class it was trained on, or one for its
 /// task type, or the model's own.
 pub(super) fn head_request(
     config: &ModelConfig,

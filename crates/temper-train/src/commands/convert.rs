@@ -18,7 +18,7 @@ use crate::{CutOptions, LocalModel, SourceOptions, TrainError};
 pub struct ConvertArgs {
     /// Name, Hub id, folder, run, or .gguf file
     pub model: String,
-    /// The folder to write, or the file where its name ends in .gguf; it must not exist
+    /// The folder to write, or a file if the name ends in .gguf; it must not exist
     pub out: PathBuf,
     /// Type of the matrices in a .gguf file [default: f16]
     #[arg(long, value_name = "TYPE")]
@@ -31,13 +31,13 @@ pub struct ConvertArgs {
 /// The type of the matrices in a .gguf file.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 pub enum GgufType {
-    /// 16 bits a number
+    /// 16 bits per number
     #[default]
     F16,
-    /// 8 bits a number, and a scale for 32 of them
+    /// 8 bits per number, and a scale for every 32
     #[value(name = "q8_0")]
     Q8_0,
-    /// 32 bits a number: nothing is lost
+    /// 32 bits per number: nothing is lost
     F32,
 }
 

@@ -7,7 +7,7 @@ use temper_hub::RepoKind;
 use crate::terminal::print;
 use crate::{SourceOptions, TrainError};
 
-/// List the datasets that have a name, with their task, and whether they are on this machine
+/// List the datasets that have a short name, with their task, and whether they are on this machine
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatasetsArgs {
     /// Print one JSON object
@@ -71,7 +71,7 @@ fn listed(name: &str, card: &DatasetCard, sources: &SourceOptions) -> Listed {
     }
 }
 
-/// Two lines a dataset.
+/// Two lines per dataset.
 fn block(Listed { name, task, title, sources, is_here, .. }: &Listed) -> String {
     let place = if *is_here { "on this machine".into() } else { sources.join(", else ") };
     format!("{name:<18} {task:<22} {place}\n{:<18} {title}\n", "")

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::TrainError;
 use crate::run::record::RunRequest;
 
-/// Refuses to go on with what was made for another request.
+/// Refuses to continue what was made for another request.
 ///
 /// # Errors
 /// [`TrainError::OtherSettings`] with every difference.

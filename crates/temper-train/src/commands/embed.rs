@@ -28,7 +28,7 @@ pub struct EmbedArgs {
     /// Which texts
     #[command(flatten)]
     pub texts: TextOptions,
-    /// What of a text's hidden states stands for it: mean (over its tokens), cls (the first), last, max,
+    /// How a text's hidden states are pooled into one vector: mean (over its tokens), cls (the first), last, max,
     /// mean-sqrt-len, weighted-mean; by default as the model's modules.json says, else mean
     #[arg(long)]
     pub pooling: Option<TextPooling>,
@@ -162,7 +162,7 @@ fn recipe(args: &EmbedArgs, sentence: Option<&SentenceModel>) -> Result<Recipe, 
     })
 }
 
-/// Tokens of a prompt before a text: those of the prompt alone, without a special token behind it.
+/// Tokens of a prompt before a text: those of the prompt alone, without a special token after it.
 fn prompt_tokens(prompt: &str, tokenizer: &TextTokenizer, cut: &EncodeSettings) -> Result<usize, TrainError> {
     if prompt.is_empty() {
         return Ok(0);
@@ -210,7 +210,7 @@ impl<B: Backbone> Embedder<'_, B> {
         result
     }
 
-    /// The number of rows stands in the header: it is written again at the end.
+    /// The number of rows is in the header: it is written again at the end.
     fn write_npy(&self, windows: &mut Windows<'_>, file: &mut File, path: &Path) -> Result<(), TrainError> {
         let failed = |error: std::io::Error| TrainError::file(path, error);
         let width = self.recipe.poolings.len() * self.backbone.hidden_size();
@@ -227,7 +227,7 @@ impl<B: Backbone> Embedder<'_, B> {
         file.write_all(&npy_header(rows, width)).map_err(failed)
     }
 
-    /// The vectors of a window's texts, up to one that is no numbers.
+    /// The vectors of a window's texts, up to one that is not finite.
     fn vectors(&self, window: Window) -> (Vec<UnlabelledText>, Vec<Vec<f32>>, Result<(), TrainError>) {
         let Window { mut texts, encoded, .. } = window;
         let Recipe { poolings, normalize, .. } = &self.recipe;

@@ -46,7 +46,7 @@ pub struct EvaluateArgs {
     /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
-    /// Say nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(long)]
     pub quiet: bool,
     /// Print the scores as JSON
@@ -119,7 +119,7 @@ fn print_scores(count: usize, scores: &Scores) -> Result<(), TrainError> {
         print_line(&format!("{name:<10} {value:.4}"))?;
     }
     if let Some([low, high]) = scores.interval {
-        print_line(&format!("{} lies between {low:.4} and {high:.4} (95 %)", scores.headline_name()))?;
+        print_line(&format!("{} is between {low:.4} and {high:.4} (95 %)", scores.headline_name()))?;
     }
     print_line(&format!("baseline   {:.4} ({})", scores.baseline, scores.baseline_name))?;
     for table in &scores.tables {

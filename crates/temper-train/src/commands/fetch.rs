@@ -7,16 +7,16 @@ use temper_data::{DataError, Format, RowsRequest, find_card, load_tables};
 use crate::terminal::{print_line, say};
 use crate::{LocalModel, SourceOptions, TrainError};
 
-/// Bring a model or a dataset to this machine and print its files
+/// Download a model or a dataset and print its files
 #[derive(Clone, Debug, clap::Args)]
 pub struct FetchArgs {
     /// Names of models or datasets
     #[arg(required = true)]
     pub names: Vec<String>,
-    /// Say nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(long)]
     pub quiet: bool,
-    /// One JSON object a name
+    /// Print one JSON object per name
     #[arg(long)]
     pub json: bool,
     /// Where files may come from

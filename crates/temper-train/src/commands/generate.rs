@@ -171,7 +171,9 @@ pub fn generate(args: &GenerateArgs) -> Result<(), TrainError> {
     settings.batch_size = args.batch_size;
     let stop_texts = stop(&args.stop, &mut settings, &tokenizer);
     if args.stream && settings.num_beams > 1 {
-        return Err(TrainError::Usage("beams have nothing to --stream: the text is known at the end".into()));
+        return Err(TrainError::Usage(
+            "--stream cannot be used with beam search, whose text is known only at the end".into(),
+        ));
     }
     settings.validate()?;
     let prompts = prompts(args)?;
@@ -266,7 +268,7 @@ impl Writer {
         Ok(encoded.items.into_iter().map(|item| item.ids).collect())
     }
 
-    /// What stands before the new tokens.
+    /// What is before the new tokens.
     fn context<'a>(&self, prompt: &'a [u32]) -> &'a [u32] {
         if self.continues { prompt } else { &[] }
     }

@@ -21,13 +21,13 @@ pub struct InspectArgs {
     /// lora, gradual[:STEPS], pattern:REGEX[,REGEX] or a TOML file; several times to compare strategies
     #[arg(long = "strategy", value_name = "STRATEGY", default_value = "all")]
     pub strategies: Vec<String>,
-    /// With a new head for so many classes of texts, as fine-tuning begins; else with the model's own head
+    /// Use a new head with this many labels, as at the start of fine-tuning; otherwise the model's own head
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..))]
     pub num_labels: Option<u16>,
-    /// Factor of each layer's learning rate on that of the layer above it
+    /// Ratio of each layer's learning rate to that of the layer above it
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub layer_decay: f64,
-    /// Write a figure of what would train; of several strategies one that shows them side by side
+    /// Write a figure of what would train; several strategies are shown side by side
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
     /// Print one JSON object
@@ -102,7 +102,7 @@ fn write_figure(path: &Path, model: &str, plans: &[(String, FreezePlan)]) -> Res
     Ok(temper_files::write(path, svg.as_bytes())?)
 }
 
-/// The plan stands beside the rest; several are a list.
+/// One plan is a field next to the others; several are a list.
 fn json(local: &LocalModel, loaded: &Loaded, plans: &[(String, FreezePlan)]) -> serde_json::Value {
     let mut value = serde_json::json!({
         "source": local.resolved,
@@ -142,15 +142,15 @@ fn shown(local: &LocalModel, loaded: &Loaded, plans: &[(String, FreezePlan)]) ->
         _ => format!("\n{}", totals(plans)),
     });
     if !loaded.new.is_empty() {
-        lines.push(format!("not in the checkpoint, drawn at random: {}", loaded.new.join(", ")));
+        lines.push(format!("not in the checkpoint, initialised randomly: {}", loaded.new.join(", ")));
     }
     if !loaded.dropped.is_empty() {
-        lines.push(format!("in the checkpoint, without use here: {}", loaded.dropped.join(", ")));
+        lines.push(format!("in the checkpoint, but not used: {}", loaded.dropped.join(", ")));
     }
     lines.join("\n") + "\n"
 }
 
-/// A line a strategy.
+/// One line per strategy.
 fn totals(plans: &[(String, FreezePlan)]) -> String {
     let width = plans.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max("strategy".len());
     let mut lines = vec![format!("{:width$}  {:>12}  {:>12}  {:>8}", "strategy", "trains", "of", "%")];

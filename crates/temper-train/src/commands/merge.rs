@@ -15,7 +15,7 @@ use crate::model::files::{copy_settings, copy_tokenizer, has_tokenizer};
 use crate::terminal::{print_line, say};
 use crate::{LocalModel, SourceOptions, TrainError};
 
-/// Add an adapter (PEFT's LoRA) to its model's weights: a plain model, which needs no adapter any more
+/// Add an adapter (PEFT's LoRA) to its model's weights, which gives a plain model without an adapter
 #[derive(Clone, Debug, clap::Args)]
 pub struct MergeArgs {
     /// The adapter's base model: name (bert), Hub id (org/name), folder or run
@@ -110,7 +110,9 @@ fn run(model: &str, options: &AdapterOptions, direction: Direction) -> Result<()
         copy_tokenizer(tokenizer, dir)?;
         copy_settings(&local.dir, dir)
     })?;
-    print_line(&format!("largest difference of the logits, beside the largest logit: {difference:.1e}"))?;
+    print_line(&format!(
+        "largest difference of the logits, relative to the largest logit: {difference:.1e}"
+    ))?;
     for (name, value) in &adapted.fields {
         print_line(&format!("config.json, as the adapter asks for it: {name} = {value}"))?;
     }
@@ -146,7 +148,7 @@ fn adapted(
     Ok((adapted, config))
 }
 
-/// The configuration with the padding token that the adapter was trained with, where a config.json beside it says so:
+/// The configuration with the padding token that the adapter was trained with, where a config.json next to it says so:
 /// a decoder's classifier reads by it.
 fn padded_as(config: ModelConfig, folder: &Path) -> Result<ModelConfig, TrainError> {
     if !config.reads_by_padding() || !folder.join("config.json").is_file() {

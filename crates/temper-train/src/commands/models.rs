@@ -7,7 +7,7 @@ use temper_models::{HeadTask, KnownFamily, families};
 use crate::TrainError;
 use crate::terminal::print;
 
-/// List the families that can be computed and the models that have a short name
+/// List the supported families and the models that have a short name
 #[derive(Clone, Debug, clap::Args)]
 pub struct ModelsArgs {
     /// Print one JSON object
@@ -98,7 +98,7 @@ fn sources(entry: &CatalogueEntry) -> Vec<String> {
     [hub.to_owned()].into_iter().chain(package).chain(stand_in).collect()
 }
 
-/// A line a family and two a model.
+/// One line per family and two per model.
 fn block(family: &Family) -> String {
     let tasks: Vec<&str> = family.heads.iter().map(|head| head.task).collect();
     let tasks = if tasks.is_empty() { "not in this version".into() } else { tasks.join(", ") };

@@ -16,7 +16,7 @@ pub struct ReplayArgs {
     /// Which steps: 40:60 begins at the newest checkpoint up to step 40, or at the beginning, and ends after step 60
     #[arg(long, value_name = "FROM:TO", value_parser = steps)]
     pub steps: (usize, usize),
-    /// Say nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(long)]
     pub quiet: bool,
     /// Print the comparison as JSON

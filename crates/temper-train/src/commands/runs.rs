@@ -50,7 +50,7 @@ enum Action {
     },
 }
 
-/// A run in a line.
+/// A run as one line.
 #[derive(Serialize)]
 struct Summary {
     name: String,
@@ -187,7 +187,7 @@ fn show(path: &Path, json: bool) -> Result<(), TrainError> {
     print(&format!("{request}\n[test]\n{scores}"))
 }
 
-/// Names and numbers, a line each.
+/// Names and numbers, one line each.
 fn lines(metrics: Option<&Value>) -> String {
     let metrics = metrics.and_then(Value::as_object).into_iter().flatten();
     metrics.map(|(name, value)| format!("{name} = {value}\n")).collect()

@@ -14,7 +14,7 @@ use temper_metrics::Sample;
 /// Find how few layers have to train for the best validation score
 ///
 /// Trains the head alone, then the last layer, the last two and so on to all, each from the same
-/// start, and names the smallest depth within a tolerance of the best. Called again, it goes on where
+/// start, and names the smallest depth within a tolerance of the best. Called again, it continues where
 /// it stopped. depth.json and depth.md show the outcome.
 #[derive(Clone, Debug, clap::Args)]
 #[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]
@@ -147,7 +147,8 @@ impl DepthSearch {
         let lower_is_better = outcomes.done.iter().any(|outcome| outcome.results.lower_is_better());
         rows.and_then(|rows| Self::choose(rows, tolerance, lower_is_better)).ok_or_else(|| {
             TrainError::Usage(
-                "a run has no validation score; remove its folder, and the same call trains it anew".into(),
+                "a run has no validation score; remove its folder, and the same command trains it again"
+                    .into(),
             )
         })
     }

@@ -219,7 +219,7 @@ impl TextOptions {
             .into_iter()
             .find_map(|(first, second)| trained(first).map(|first| (first, second.and_then(trained))));
         let (first, second) = of_training.unzip();
-        // The next name is tried where the file lacks the one before.
+        // The next name is tried where the file lacks the previous one.
         let names =
             |named: &'a Option<String>, of_training: Option<&'a str>, role: Option<&'static str>| match named
             {

@@ -159,7 +159,7 @@ impl Iterator for Windows<'_> {
             }
         }
         if texts.is_empty() && blank.is_empty() {
-            // An error comes once, behind all that was before it.
+            // An error comes once, after all that was before it.
             return self.end.replace(Ok(())).and_then(Result::err).map(Err);
         }
         let encoded = EncodedSet::new(items, false);

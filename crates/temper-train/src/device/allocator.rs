@@ -16,9 +16,9 @@ static ADVICE: Mutex<String> = Mutex::new(String::new());
 /// mimalloc: glibc's allocator returns big blocks to the system and pays for them again as page
 /// faults.
 ///
-/// Where it gets no memory, the process ends at once with exit code 5 and one message: nothing in Rust can go on
+/// Where it gets no memory, the process ends at once with exit code 5 and one message: nothing in Rust can continue
 /// after that (`handle_alloc_error` aborts). Most systems promise more memory than there is and kill a process later,
-/// without a word; limits on the address space (`ulimit -v`), Windows and systems that do not overcommit refuse.
+/// without an error; limits on the address space (`ulimit -v`), Windows and systems that do not overcommit refuse.
 pub struct Allocator;
 
 // SAFETY: every block is mimalloc's, which implements the same trait; otherwise the process ends.
@@ -103,7 +103,7 @@ pub fn keep_freed_memory() {
     }
 }
 
-/// Gives freed memory back to the system: what loading a model needed beside it, or training before a model is written.
+/// Gives freed memory back to the system: what loading a model needed besides, or training before a model is written.
 /// Blocks of tens of MiB are never taken from what is freed, so that both would add up.
 pub fn release_freed_memory() {
     // SAFETY: any thread may do so at any time.

@@ -6,7 +6,7 @@ use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 use crate::device::panics::{Refusal, caught};
 
 /// Makes CubeCL keep what it compiled in the user's cache folder rather than in the target folder
-/// of whatever project lies around, unless a cubecl.toml names another place.
+/// of whatever project is around, unless a cubecl.toml names another place.
 pub(crate) fn keep_kernels_between_runs() {
     use cubecl::config::cache::CacheConfig;
 
@@ -19,7 +19,7 @@ pub(crate) fn keep_kernels_between_runs() {
 }
 
 /// Makes the CPU Burn's default device. There it loads what an optimiser has saved, and moves it to the device of
-/// the parameters in the next step; the first GPU, its own default, may not be there when a run goes on on a CPU.
+/// the parameters in the next step; the first GPU, its own default, may not be there when a run continues on a CPU.
 #[allow(unsafe_code)]
 pub(crate) fn load_states_on_the_cpu() {
     // SAFETY: the process has one thread yet; nothing else reads or writes its environment.

@@ -1,4 +1,4 @@
-//! Memory: what a process and its device hold, and what there is.
+//! Memory: what a process and its device use, and what is available.
 
 use burn::tensor::Device;
 use sysinfo::System;
@@ -6,7 +6,7 @@ use sysinfo::System;
 use crate::device::backend::Backend;
 use crate::device::nvidia;
 
-/// Bytes that there are for a run, those included that it `holds`; nothing where that cannot be told.
+/// Bytes available for a run, those included that it `holds`; nothing where that is unknown.
 ///
 /// On a GPU: what nobody uses of its memory. On a CPU: memory that no process needs, within the limits of a
 /// container (cgroup) and of the address space (`ulimit -v`).
@@ -30,12 +30,12 @@ pub fn free_memory() -> u64 {
     system.available_memory().min(of_container)
 }
 
-/// Bytes that the device's allocator holds, where it tells: on a GPU.
+/// Bytes that the device's allocator holds, if it reports them: on a GPU.
 pub fn of_device(device: &Device) -> Option<u64> {
     device.memory_pool_usage().map(|usage| usage.bytes_reserved)
 }
 
-/// Bytes held now: by the device's allocator, else by the process; only Linux tells the latter.
+/// Bytes held now: by the device's allocator, else by the process; only Linux reports the latter.
 pub fn held(device: &Device) -> Option<u64> {
     of_device(device).or_else(|| status("VmRSS:"))
 }
@@ -46,7 +46,7 @@ pub fn peak(device: &Device) -> Option<u64> {
     of_device(device).or_else(peak_of_process)
 }
 
-/// The largest resident size that this process has had; only Linux tells.
+/// The largest resident size that this process has had; only Linux reports it.
 pub fn peak_of_process() -> Option<u64> {
     status("VmHWM:")
 }
@@ -58,7 +58,7 @@ fn address_space() -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(u64::MAX)
 }
 
-/// A line of /proc/self/status that tells a size.
+/// A line of /proc/self/status with a size.
 fn status(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with(name))?;

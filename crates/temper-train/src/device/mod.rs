@@ -1,4 +1,4 @@
-//! What computes, and its limits: backends and GPUs, memory, precision, and panics that become errors.
+//! Devices and their limits: backends and GPUs, memory, precision, and panics that become errors.
 
 pub mod allocator;
 pub mod backend;

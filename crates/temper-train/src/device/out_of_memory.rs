@@ -18,7 +18,7 @@ pub struct OutOfMemory {
     pub available_bytes: Option<u64>,
     /// What would need less, a line each.
     pub fits: Vec<String>,
-    /// The newest checkpoint, which is kept, and the run that goes on from it.
+    /// The newest checkpoint, which is kept, and the run that continues from it.
     pub kept: Option<(PathBuf, PathBuf)>,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for OutOfMemory {
         }
         if let Some((checkpoint, run)) = &self.kept {
             let (checkpoint, run) = (checkpoint.display(), run.display());
-            write!(out, "\n{checkpoint} is kept: temper finetune --resume {run} goes on from it")?;
+            write!(out, "\n{checkpoint} is kept: temper finetune --resume {run} continues from it")?;
         }
         Ok(())
     }

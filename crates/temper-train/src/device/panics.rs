@@ -11,7 +11,7 @@ use crate::device::OutOfMemory;
 
 /// Panics that are remembered.
 const REMEMBERED: usize = 64;
-/// Characters of a panic that are told.
+/// Characters of a panic that are reported.
 const TOLD: usize = 400;
 
 /// How cubecl-runtime 0.11.3 says that a device has no memory left (server/base.rs: `IoError`, `LaunchError`), with
@@ -34,7 +34,7 @@ pub(crate) enum Refusal {
 
 /// Does work; a panic in it becomes a [`Refusal`], and none is printed unless RUST_BACKTRACE asks for it.
 ///
-/// The panics of all threads are heard while it lasts: the first says why, the others follow from it.
+/// The panics of all threads are recorded while it lasts: the first says why, the others follow from it.
 pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, Refusal> {
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();
     let before = Arc::new(panic::take_hook());
@@ -56,7 +56,7 @@ pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, Refusal> {
     panic::set_hook(Box::new(move |panic| before(panic)));
     result.map_err(|payload| {
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that was taken along from another thread is not heard here.
+        // One that was carried over from another thread is not recorded again.
         let words = payload.downcast_ref::<String>().map(String::as_str);
         heard.extend(words.or(payload.downcast_ref::<&str>().copied()).map(str::to_owned));
         refusal(&heard)

@@ -113,12 +113,12 @@ pub(crate) fn check(precision: Precision, backend: Backend, device: &Device) -> 
     )))
 }
 
-/// What to tell about it; nothing where products are simply f32.
+/// The notice about it; none where products are simply f32.
 pub(crate) fn notice(precision: Precision, backend: Backend) -> Option<String> {
     let text = match (precision, backend.is_cpu()) {
         (Precision::F32, _) if !matches!(backend, Backend::Cuda(_)) => return None,
         (Precision::F32, _) => {
-            "precision f32: where this GPU would round factors to TF32, three products take the place of one"
+            "precision f32: this GPU would round factors to TF32, so each product is computed as three"
         }
         (Precision::Tf32, _) => {
             "precision tf32: products may round their factors to 11 bits, as on GPUs is usual; \
@@ -126,7 +126,7 @@ pub(crate) fn notice(precision: Precision, backend: Backend) -> Option<String> {
         }
         (Precision::Bf16, false) => "precision bf16: products in bfloat16, all else in f32",
         (Precision::Bf16, true) => {
-            "precision bf16: the CPU computes it through slow operations, for trial; f32 is faster here"
+            "precision bf16: the CPU computes it with slow operations, for trying out; f32 is faster here"
         }
     };
     Some(text.into())

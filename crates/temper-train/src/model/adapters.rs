@@ -12,10 +12,10 @@ use temper_models::{
 use crate::TrainError;
 use crate::settings::Settings;
 
-/// The adapters in a checkpoint, beside the model without them.
+/// The adapters in a checkpoint, next to the model without them.
 pub(crate) const FILE: &str = "adapter.safetensors";
 
-/// The largest difference between logits with adapters beside the weights and in them, as a part of the
+/// The largest difference between logits with separate and with merged adapters, as a part of the
 /// largest logit.
 pub(crate) const MERGE_TOLERANCE: f64 = 1e-4;
 
@@ -25,7 +25,7 @@ pub(crate) fn has_adapters(settings: &Settings) -> bool {
 }
 
 /// Refuses a run that ends before every adapter can have moved: B is zero at first, so that A has a
-/// gradient only behind B's first step, which is the second where the rate warms up from zero.
+/// gradient only after B's first step, which is the second where the rate warms up from zero.
 ///
 /// # Errors
 /// [`TrainError::Usage`].
@@ -39,12 +39,12 @@ pub(crate) fn check_steps(settings: &Settings, total: usize) -> Result<(), Train
     )))
 }
 
-/// What to tell somebody whose adapters will hardly move.
+/// The warning about adapters that will hardly change.
 pub(crate) fn notice(settings: &Settings) -> Option<String> {
     const USUAL: f64 = 1e-4;
     (has_adapters(settings) && settings.learning_rate < USUAL).then(|| {
         format!(
-            "adapters begin at zero and want a higher rate than whole weights: --learning-rate {:e} may not move them enough; 1e-3 is a start",
+            "adapters start at zero and need a higher learning rate than full fine-tuning: --learning-rate {:e} may be too small; try 1e-3",
             settings.learning_rate
         )
     })
@@ -59,7 +59,7 @@ pub(crate) fn with_adapters(loaded: Loaded, settings: &Settings) -> Result<Loade
     Ok(Loaded { model, ..loaded })
 }
 
-/// Writes a model into a folder: without its adapters, and these beside it.
+/// Writes a model into a folder: without its adapters, and these next to it.
 pub(crate) fn save(model: &Model, config: &ModelConfig, dir: &Path) -> Result<(), TrainError> {
     model.save(config, dir)?;
     if model.has_adapters() {
@@ -118,7 +118,7 @@ pub(crate) fn compare_merged(first: &Model, second: &Model, bounds: Bounds) -> R
         return Ok(difference);
     }
     Err(TrainError::Verification {
-        what: "what the model computes with adapters beside its weights and in them (relative)".into(),
+        what: "the output with separate and with merged adapters (relative)".into(),
         difference,
         tolerance: MERGE_TOLERANCE,
     })

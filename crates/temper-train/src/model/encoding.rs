@@ -1,4 +1,4 @@
-//! How a model's texts become tensors: what training decided, in `temper.json` beside the model, and
+//! How a model's texts become tensors: what training decided, in `temper.json` next to the model, and
 //! where there is none, what the files of its tokenizer say.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use temper_models::Pooling;
 use crate::settings::{ModelDefaults, default_stride};
 use crate::{Columns, Settings, TrainError};
 
-/// The record beside a model.
+/// The record next to a model.
 const FILE: &str = "temper.json";
 /// The version of its format.
 const VERSION: u64 = 1;
@@ -27,7 +27,7 @@ pub struct RecordedEncoding {
     pub max_seq_length: usize,
     /// What of a longer text is kept.
     pub truncation: Truncation,
-    /// Tokens that neighbouring windows share, where the task spreads long texts and the run was told how many.
+    /// Tokens that neighbouring windows share, if the task spreads long texts and the run sets their number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doc_stride: Option<usize>,
     /// Columns of the training data by role; with a second text, the model is one for pairs.
@@ -100,7 +100,7 @@ fn columns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Columns, D::Err
 /// How a model's texts are cut, where a flag says so.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct CutOptions {
-    /// Tokens a text, special tokens included; as in training, or as the model's files say, by default
+    /// Maximum length of a text in tokens, special tokens included; by default as in training, or as the model's files say
     #[arg(long)]
     pub max_seq_length: Option<usize>,
     /// Which part of a longer text is kept: head, tail or head-tail; as in training by default
@@ -128,7 +128,7 @@ pub struct ModelEncoding {
 }
 
 impl ModelEncoding {
-    /// Reads what lies in a model's folder.
+    /// Reads what is in a model's folder.
     ///
     /// # Errors
     /// [`TrainError::File`] and [`TrainError::Data`] for files that cannot be understood.

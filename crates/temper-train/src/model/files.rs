@@ -1,4 +1,4 @@
-//! What belongs to a model's folder beside config.json and weights: its tokenizer, and what programs that use
+//! What belongs to a model's folder besides config.json and weights: its tokenizer, and what programs that use
 //! it read.
 
 use std::path::{Component, Path};

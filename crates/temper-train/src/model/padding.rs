@@ -21,7 +21,7 @@ pub(crate) fn settled(config: ModelConfig, tokenizer: &TextTokenizer) -> Result<
     }
 }
 
-/// The tokenizer as it is saved beside a model: it pads as the model expects.
+/// The tokenizer as it is saved next to a model: it pads as the model expects.
 pub(crate) fn named(tokenizer: TextTokenizer, config: &ModelConfig) -> TextTokenizer {
     match config.padding() {
         Some(id) if config.reads_by_padding() => tokenizer.with_padding(id),

@@ -172,7 +172,7 @@ fn unsupported(path: &Path, what: &str) -> TrainError {
     TrainError::content(
         path,
         format!(
-            "{what} is not supported, and the vectors would be others without it; --pooling gives pooled hidden states alone"
+            "{what} is not supported, and without it the vectors would be different; --pooling gives plain pooled hidden states"
         ),
     )
 }

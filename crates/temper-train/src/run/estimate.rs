@@ -1,4 +1,4 @@
-//! What a run will cost.
+//! Estimates of a run's time, memory and disk.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct Estimate {
     pub training_seconds: f64,
     /// Seconds in evaluations, the test included.
     pub evaluation_seconds: f64,
-    /// Largest resident size of the process; only Linux tells.
+    /// Largest resident size of the process; only Linux reports it.
     pub peak_memory_bytes: Option<u64>,
     /// What the GPU's allocator holds.
     pub device_memory_bytes: Option<u64>,
@@ -25,7 +25,7 @@ pub struct Estimate {
     pub padding_percent: f64,
     /// Share of the training examples that are cut.
     pub truncated_percent: f64,
-    /// Bytes of what frozen layers make of the training examples, where that is kept.
+    /// Bytes of the output of frozen layers for the training examples, if it is cached.
     pub trunk_cache_bytes: Option<u64>,
     /// Bytes of models and checkpoints in the run folder, at most.
     pub disk_bytes: u64,

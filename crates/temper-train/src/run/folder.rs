@@ -103,7 +103,7 @@ impl RunFolder {
         Err(TrainError::RunExists { path: name.root.join(name.default) })
     }
 
-    /// Lets the link `latest` beside the run lead to it, where links can be made; a folder of that name stays.
+    /// Lets the link `latest` next to the run lead to it, where links can be made; a folder of that name stays.
     #[cfg(unix)]
     pub(crate) fn mark_latest(&self) {
         let (Some(root), Some(name)) = (self.path.parent(), self.path.file_name()) else { return };
@@ -143,7 +143,7 @@ impl RunFolder {
         self.path.join("results.json")
     }
 
-    /// `predictions.jsonl`: a line a test example, in the split's order
+    /// `predictions.jsonl`: one line per test example, in the split's order
     pub fn predictions(&self) -> PathBuf {
         self.path.join("predictions.jsonl")
     }

@@ -1,4 +1,4 @@
-//! A run: what it was asked to do, its folder, what it is estimated to cost, and what came of it.
+//! A run: its request, its folder, its estimated cost and its results.
 
 mod estimate;
 pub(crate) mod folder;

@@ -1,4 +1,4 @@
-//! The model card: README.md beside a saved model, with the metadata that the Hugging Face Hub reads.
+//! The model card: README.md next to a saved model, with the metadata that the Hugging Face Hub reads.
 
 use temper_data::{Task as Kind, Truncation, find_card};
 use temper_hub::{Resolved, catalogue};
@@ -14,7 +14,7 @@ pub(crate) struct CardInput<'a> {
     pub(crate) splits: &'a Splits,
     /// On the test split.
     pub(crate) scores: &'a Scores,
-    /// What transformers cannot be told of how texts are cut.
+    /// How texts are truncated, where transformers has no setting for it.
     pub(crate) truncation_notice: Option<&'a str>,
 }
 

@@ -121,7 +121,7 @@ pub struct RunRecord {
     pub burn: &'static str,
     /// The vector instructions of the processor: sums on others are rounded otherwise.
     pub vector_instructions: &'static str,
-    /// Parameters that were drawn at random.
+    /// Parameters that were initialised randomly.
     pub new_parameters: Vec<String>,
     /// What was asked for.
     pub request: RunRequest,
@@ -142,7 +142,7 @@ pub struct ResumedRecord {
     burn: String,
     #[serde(default)]
     vector_instructions: String,
-    /// Parameters that were drawn at random.
+    /// Parameters that were initialised randomly.
     pub new_parameters: Vec<String>,
     /// What was asked for.
     pub request: RunRequest,
@@ -175,7 +175,7 @@ impl RecordedSource {
         match changed {
             None => Ok(()),
             Some(file) => Err(TrainError::Usage(format!(
-                "{} of {} was {} when the run started and is not the same in {} now; a run goes on with its own files only",
+                "{} of {} was {} when the run started and is not the same in {} now; a run resumes only with its own files",
                 file.name, self.id, file.sha256, now.id
             ))),
         }
@@ -183,7 +183,7 @@ impl RecordedSource {
 }
 
 impl ResumedRecord {
-    /// Refuses to go on with other files than the run started with.
+    /// Refuses to continue with other files than the run started with.
     ///
     /// # Errors
     /// [`TrainError::Usage`] with the file.
@@ -233,7 +233,7 @@ impl ResumedRecord {
 
     fn is_elsewhere(&self, id: &str) -> TrainError {
         TrainError::Usage(format!(
-            "the run was started with another dataset than {} is now ({id}); a run goes on with its own files only",
+            "the run was started with another dataset than {} is now ({id}); a run resumes only with its own files",
             self.request.dataset
         ))
     }

@@ -34,7 +34,7 @@ pub struct Results {
     pub test_seconds: f64,
     /// Trained tokens a second.
     pub tokens_per_second: f64,
-    /// Largest resident size of the process; only Linux tells.
+    /// Largest resident size of the process; only Linux reports it.
     pub peak_memory_bytes: Option<u64>,
     /// What the GPU's allocator held at the end of training; it gives little back before.
     pub device_memory_bytes: Option<u64>,
@@ -46,10 +46,10 @@ pub struct Results {
     pub movement: Vec<PartMovement>,
     /// Largest difference of the logits after saving and loading again.
     pub reload_difference: f64,
-    /// Largest difference of the logits with adapters beside the weights and in them, as a part of the largest
+    /// Largest difference of the logits with separate and with merged adapters, as a part of the largest
     /// logit; of the strategy `lora` alone.
     pub merge_difference: Option<f64>,
-    /// What was kept of frozen layers' output, and what that spared.
+    /// What was kept of frozen layers' output, and what that saved.
     pub trunk_cache: Option<TrunkReports>,
     /// What `--tune-threshold` chose on the validation split; the test is scored with it.
     #[serde(skip_serializing_if = "Map::is_empty")]

@@ -54,7 +54,7 @@ pub struct SettingFlags {
 }
 
 impl Args for SettingFlags {
-    /// The flags of all settings, with their help and defaults. Any value is taken here: what cannot work is told all
+    /// The flags of all settings, with their help and defaults. Any value is accepted here: what cannot work is reported all
     /// at once, with that of other layers.
     fn augment_args(command: Command) -> Command {
         let settings = Settings::augment_args(Command::new("settings"));
@@ -210,10 +210,7 @@ pub(crate) fn check_environment(names: impl Iterator<Item = String>) -> Result<(
     if unknown.is_empty() {
         return Ok(());
     }
-    Err(TrainError::Usage(format!(
-        "variables of the environment that are no setting:\n{}",
-        unknown.join("\n")
-    )))
+    Err(TrainError::Usage(format!("environment variables that are not settings:\n{}", unknown.join("\n"))))
 }
 
 /// A line that names what is unknown, and what may have been meant.
@@ -260,7 +257,7 @@ pub(crate) fn check_keys<'a>(file: &Path, keys: impl Iterator<Item = &'a String>
         return Ok(());
     }
     Err(TrainError::Usage(format!(
-        "{} has keys that are no setting:\n{}",
+        "{} has keys that are not settings:\n{}",
         file.display(),
         unknown.join("\n")
     )))

@@ -1,4 +1,4 @@
-//! What a run can be told: each setting with its name, help, default and limits.
+//! The settings of a run, each with its name, help, default and limits.
 
 mod layers;
 mod model_defaults;
@@ -24,9 +24,9 @@ use values::{
 
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
 ///
-/// A field is a flag of the command line, a key of a settings file, and a variable of the environment; its help, its
-/// default and what it may be stand beside it and nowhere else. What a run.toml of an earlier version records beyond
-/// these is passed over, and what it lacks is the default.
+/// A field is a command-line flag, a key of a settings file, and an environment variable; its help, default and limits
+/// are next to it and nowhere else. What a run.toml of an earlier version records besides is ignored, and what it lacks
+/// gets the default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default)]
 pub struct Settings {
@@ -45,11 +45,11 @@ pub struct Settings {
     /// Batches per optimiser step
     #[arg(long, help_heading = TRAINING, value_name = "N", default_value_t = 1, value_parser = count)]
     pub gradient_accumulation_steps: usize,
-    /// How the learning rate goes on after its warm-up: linear, cosine, cosine_with_restarts, polynomial, constant
+    /// Shape of the learning rate after its warm-up: linear, cosine, cosine_with_restarts, polynomial, constant
     /// (without a warm-up), constant_with_warmup or inverse_sqrt
     #[arg(long, help_heading = TRAINING, value_name = "SHAPE", default_value = "linear", value_parser = named::<RateShape>)]
     pub lr_scheduler_type: RateShape,
-    /// Waves of a cosine (0.5 by default: down to zero), or how often cosine_with_restarts begins (1 by default)
+    /// Number of cosine waves (0.5 by default: down to zero), or of restarts of cosine_with_restarts (1 by default)
     #[arg(long, help_heading = TRAINING, value_name = "N", value_parser = above_zero)]
     pub lr_num_cycles: Option<f64>,
     /// Exponent of the polynomial shape
@@ -67,7 +67,7 @@ pub struct Settings {
     /// Decay of AdamW's mean of squared gradients
     #[arg(long, help_heading = TRAINING, value_name = "N", default_value_t = 0.999, value_parser = below_one)]
     pub adam_beta2: f64,
-    /// What AdamW adds to the root of that mean
+    /// Constant that AdamW adds to the square root of that mean
     #[arg(long, help_heading = TRAINING, value_name = "N", default_value = "1e-8", value_parser = above_zero)]
     pub adam_epsilon: f64,
     /// AdamW's weight decay, applied to matrices
@@ -157,7 +157,7 @@ pub struct Settings {
     /// Seed for choosing the examples of a subset
     #[arg(long, help_heading = DATA, value_name = "N", default_value_t = 42)]
     pub subset_seed: u64,
-    /// Train without the rows that cannot be read; else the first of them is an error. temper doctor DATASET lists them
+    /// Leave out rows that cannot be read; otherwise the first of them is an error. temper doctor DATASET lists them
     #[arg(long, help_heading = DATA, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub force: bool,
@@ -178,7 +178,7 @@ pub struct Settings {
     /// --max-seq-length by default)
     #[arg(long, help_heading = TEXTS, value_name = "N")]
     pub doc_stride: Option<usize>,
-    /// Text put before every source of a text-to-text model; T5 was trained with such prefixes
+    /// Text added before every source of a text-to-text model; T5 was trained with such prefixes
     #[arg(long, help_heading = TEXTS, default_value = "", value_name = "TEXT")]
     pub source_prefix: String,
     /// Maximum length of a target in tokens, in training and in generation
@@ -190,7 +190,7 @@ pub struct Settings {
     /// What is masked together: tokens, words (whole ones) or spans of words
     #[arg(long, help_heading = TEXTS, value_name = "UNIT", default_value = "tokens", value_parser = named::<MaskingUnit>)]
     pub masking: MaskingUnit,
-    /// Also train next-sentence prediction beside masked tokens, as BERT was pretrained
+    /// Also train next-sentence prediction, as BERT was pretrained
     #[arg(long, help_heading = TEXTS, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub next_sentence: bool,
@@ -240,7 +240,7 @@ pub struct Settings {
     #[arg(long, help_heading = LOGGING, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set)]
     pub logging_first_step: bool,
-    /// When the validation split is evaluated besides at the end: epoch, steps (every --eval-steps) or no
+    /// When the validation split is evaluated before the end: epoch, steps (every --eval-steps) or no
     #[arg(long, help_heading = LOGGING, value_name = "WHEN", value_parser = named::<Interval>)]
     pub eval_strategy: Option<Interval>,
     /// When checkpoints are saved: epoch, steps (every --save-steps) or no
@@ -252,7 +252,7 @@ pub struct Settings {
     /// Metric of the validation split that chooses the best model, such as loss (the task's first by default)
     #[arg(long, help_heading = LOGGING, value_name = "NAME")]
     pub metric_for_best_model: Option<String>,
-    /// Whether a higher value of that metric is better, true or false; known of the metrics that there are
+    /// Whether a higher value of that metric is better, true or false; known for the built-in metrics
     #[arg(long, help_heading = LOGGING, value_name = "BOOL")]
     pub greater_is_better: Option<bool>,
     /// Evaluations in a row without an improvement after which training ends
@@ -270,7 +270,7 @@ pub struct Settings {
     /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, help_heading = DEVICE, value_name = "PRECISION", default_value_t)]
     pub precision: PrecisionSetting,
-    /// Tokens in one forward pass (batch size times length by default)
+    /// Maximum number of tokens in one forward pass (batch size times length by default)
     #[arg(long, help_heading = DEVICE, value_name = "N", value_parser = count)]
     pub max_tokens_per_batch: Option<usize>,
     /// Recompute layers in the backward pass: less memory, a third to a half more time
@@ -327,7 +327,7 @@ impl Settings {
         }
     }
 
-    /// Refuses numbers that the settings beside them would ignore.
+    /// Refuses numbers that the settings next to them would ignore.
     fn check_intervals(&self) -> Result<(), TrainError> {
         for (name, when, steps) in
             [("eval", self.eval_strategy, self.eval_steps), ("save", self.save_strategy, self.save_steps)]
@@ -377,12 +377,12 @@ impl Settings {
         }
     }
 
-    /// Examples an optimiser step.
+    /// Examples per optimiser step.
     pub fn examples_per_step(&self) -> usize {
         self.per_device_train_batch_size * self.gradient_accumulation_steps
     }
 
-    /// Tokens a micro-batch at most.
+    /// Maximum number of tokens of a micro-batch.
     pub fn tokens_per_batch(&self) -> usize {
         self.max_tokens_per_batch.unwrap_or(self.per_device_train_batch_size * self.max_seq_length)
     }

@@ -1,4 +1,4 @@
-//! What settings may be: limits of numbers, and names that stand for choices.
+//! Values of settings: limits of numbers, and named choices.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What a model answers to questions, and how good that is.
+//! Predicted answers to questions, and their scores.
 
 use std::collections::HashSet;
 use std::ops::Range;

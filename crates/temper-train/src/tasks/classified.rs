@@ -1,4 +1,4 @@
-//! What a classifier says of one text.
+//! A classifier's prediction for one text.
 
 use serde::Serialize;
 

@@ -17,16 +17,16 @@ use crate::examples::{Features, Split, within_budget};
 use crate::settings::default_stride;
 use crate::{Columns, Settings};
 
-/// What makes token ids of texts.
+/// How texts become token ids.
 #[derive(Clone, Copy)]
 pub struct Encoder<'a> {
     /// The model's.
     pub tokenizer: &'a TextTokenizer,
-    /// Tokens of a feature at most, special tokens included.
+    /// Maximum number of tokens of a feature, special tokens included.
     pub max_length: usize,
-    /// Which part of a longer text is kept, where it is cut.
+    /// Which part of a longer text is kept, if it is truncated.
     pub truncation: Truncation,
-    /// Tokens that neighbouring windows share, where a longer text is spread over windows.
+    /// Tokens that neighbouring windows share, if a longer text is spread over windows.
     pub stride: usize,
 }
 
@@ -46,7 +46,7 @@ pub struct LoadRequest<'a> {
     pub settings: &'a Settings,
     /// A folder for encoded rows.
     pub cache: PathBuf,
-    /// What a model that is to be scored recorded ([`Task::record`]); none where one is to be trained.
+    /// The record of a model that is to be scored ([`Task::record`]); none for training.
     pub record: Option<Map<String, Value>>,
     /// The splits that are encoded.
     pub wanted: &'a [Split],
@@ -78,7 +78,7 @@ impl LoadRequest<'_> {
         }
     }
 
-    /// Drops training rows that the token budget does not leave; false where it leaves all.
+    /// Drops training rows beyond the token budget; false if none is dropped.
     pub fn thin_out<R>(&self, rows: &mut Vec<R>, features: &Features) -> bool {
         let (tokens, before) = (features.encoded.tokens_total, rows.len());
         let mut kept = within_budget(tokens, before, self.settings.max_train_tokens).into_iter();
@@ -108,13 +108,13 @@ pub struct Splits {
     pub resolved: Option<Resolved>,
     /// The columns that were read, by role.
     pub columns: Columns,
-    /// What the examples are and should be.
+    /// The examples and their right answers.
     pub examples: Arc<dyn Examples>,
-    /// To train on.
+    /// The training split.
     pub train: Features,
-    /// To choose by.
+    /// The validation split, which chooses the best model.
     pub validation: Features,
-    /// To report.
+    /// The test split, whose scores are reported.
     pub test: Features,
     /// Tokens of the whole training split, before any limit, estimated from the part that was
     /// encoded.
@@ -134,7 +134,7 @@ impl Splits {
     }
 }
 
-/// What the examples of a dataset are and should be.
+/// The examples of a dataset and their right answers.
 pub trait Examples: Debug + Send + Sync {
     /// An example in words.
     fn text(&self, split: Split, example: usize) -> String;
@@ -147,11 +147,11 @@ pub trait Examples: Debug + Send + Sync {
     /// Begins to predict a split.
     fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions>;
 
-    /// What a model has to beat on the test split, trained on the training split.
+    /// Baselines on the test split, trained on the training split.
     fn baselines(&self) -> Vec<Baseline>;
 }
 
-/// How a baseline does on the test split.
+/// The scores of a baseline on the test split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     /// Its name.

@@ -1,4 +1,4 @@
-//! What makes a prediction of outputs: thresholds, and which tokens of a word count. A model records it.
+//! How outputs become predictions: thresholds, and which tokens of a word count. A model records it.
 
 use serde_json::{Map, Value, json};
 
@@ -16,13 +16,13 @@ pub(super) const AGGREGATION: &str = "aggregation";
 /// How predictions are made of a model's outputs, where a flag says so.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DecisionOptions {
-    /// From which probability on a label is predicted, where a text may have several; as in training by default
+    /// Probability from which a label is predicted, if a text may have several; as in training by default
     #[arg(long, value_parser = probability, value_name = "P")]
     pub label_threshold: Option<f64>,
-    /// By how much the score of "no answer" must exceed that of the best answer; as in training by default
+    /// How much the score of "no answer" must exceed that of the best answer; as in training by default
     #[arg(long, value_parser = finite, allow_negative_numbers = true, value_name = "X")]
     pub null_score_diff_threshold: Option<f64>,
-    /// Which tokens of a word decide its label: first, average or max, as transformers' pipeline has them; as in training
+    /// How the label of a word follows from its tokens: first, average or max, as in transformers' pipeline; as in training
     /// by default
     #[arg(long, value_parser = named::<Aggregation>, value_name = "NAME")]
     pub aggregation: Option<Aggregation>,

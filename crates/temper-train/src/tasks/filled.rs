@@ -1,4 +1,4 @@
-//! The most probable tokens for those that texts mask.
+//! The most probable tokens for the masked tokens of texts.
 
 use serde_json::{Map, Value, json};
 use temper_data::TextTokenizer;

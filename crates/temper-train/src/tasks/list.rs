@@ -18,7 +18,7 @@ struct Entry {
     kind: Kind,
     /// Roles of columns that no other task has.
     roles: &'static [&'static str],
-    /// Reads and encodes a dataset for it; the task is what the data makes of it, such as its labels.
+    /// Reads and encodes a dataset for it; the data determines details of the task, such as its labels.
     load: fn(&LoadRequest<'_>) -> Result<Splits, TrainError>,
     /// Finds what may be wrong with a dataset for it.
     examine: fn(&ExamineRequest<'_>) -> Result<Diagnosis, DataError>,
@@ -26,7 +26,7 @@ struct Entry {
     of_model: fn(&Model, &ModelConfig, &Map<String, Value>) -> OfModel,
 }
 
-/// All tasks; the first is that of files whose columns tell nothing.
+/// All tasks; the first is that of files whose columns imply none.
 const TASKS: &[Entry] = &[
     Entry {
         kind: Kind::TextClassification,
@@ -82,7 +82,7 @@ pub fn by_name(name: &str) -> Result<Kind, String> {
     found.map(|entry| entry.kind).ok_or_else(|| format!("it must be one of {}", names()))
 }
 
-/// Reads and encodes a dataset for the task that is named, or that its card names, or that its columns tell.
+/// Reads and encodes a dataset for the task that is named, or that its card names, or that its columns imply.
 ///
 /// # Errors
 /// [`TrainError::Data`], also for a card of a task that is not in the list.
@@ -108,7 +108,7 @@ fn few_examples(count: usize) -> Option<String> {
     })
 }
 
-/// Examines a dataset for the task that is named, or that its card names, or that its columns tell.
+/// Examines a dataset for the task that is named, or that its card names, or that its columns imply.
 ///
 /// # Errors
 /// [`TrainError::Data`] for what concerns no single row, and for a card of a task that is not in the list.
@@ -117,7 +117,7 @@ pub fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, TrainError> {
     Ok((entry.examine)(request)?)
 }
 
-/// The task that is named, or that a dataset's card names, or that its columns tell.
+/// The task that is named, or that a dataset's card names, or that its columns imply.
 fn entry(dataset: &RowsRequest, named: Option<Kind>) -> Result<&'static Entry, TrainError> {
     let card = find_card(&dataset.name_or_path, &dataset.card_directories).ok();
     let kind = named.or(card.map(|card| card.task)).or_else(|| of_columns(&dataset.columns.asked));

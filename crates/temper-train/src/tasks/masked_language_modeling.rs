@@ -1,5 +1,5 @@
 //! Masked tokens of texts, as BERT was pretrained (Devlin et al. 2018): some tokens are to be predicted, and most of these
-//! are masked. Which ones is drawn anew for each pass over the data. With `--next-sentence`, texts are pairs, and whether
+//! are masked. Which ones is drawn again for each pass over the data. With `--next-sentence`, texts are pairs, and whether
 //! the second follows the first is predicted, too.
 
 use std::sync::Arc;
@@ -102,7 +102,7 @@ struct EncodedPairs {
     single: usize,
 }
 
-/// Documents in pairs of sentences; what is too long is cut behind.
+/// Documents in pairs of sentences; what is too long is cut at its end.
 fn pairs(documents: &[Document], encoder: &Encoder<'_>, seed: u64) -> Result<EncodedPairs, DataError> {
     let SentencePairs { pairs, single } =
         sentence_pairs(encoder.tokenizer, documents, encoder.max_length, seed)?;

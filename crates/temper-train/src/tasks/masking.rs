@@ -18,7 +18,7 @@ const PROBABILITY: &str = "mlm_probability";
 const UNIT: &str = "masking";
 /// No token: of a tokenizer that has none.
 const NO_MASK: u32 = u32::MAX;
-/// With this probability a span ends behind each word, and words that it has at most: those of SpanBERT.
+/// With this probability a span ends after each word, and words that it has at most: those of SpanBERT.
 const SPAN_END: f64 = 0.2;
 const LONGEST_SPAN: usize = 10;
 
@@ -153,7 +153,7 @@ fn words(target: &MaskedTarget) -> Vec<Vec<usize>> {
     words
 }
 
-/// Words in a random order, as many as have `count` tokens; one that would have more is passed over.
+/// Words in a random order, as many as have `count` tokens; one that would have more is skipped.
 fn chosen_words(mut words: Vec<Vec<usize>>, count: usize, generator: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     let mut chosen: Vec<Vec<usize>> = Vec::new();
     let mut tokens = 0;
@@ -173,7 +173,7 @@ fn chosen_words(mut words: Vec<Vec<usize>>, count: usize, generator: &mut ChaCha
     chosen
 }
 
-/// Spans of words, until they have `count` tokens. A span begins anywhere and ends with [`SPAN_END`] behind each word.
+/// Spans of words, until they have `count` tokens. A span begins anywhere and ends with [`SPAN_END`] after each word.
 fn chosen_spans(words: &[Vec<usize>], count: usize, generator: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     let mut is_taken = vec![false; words.len()];
     let mut spans: Vec<Vec<usize>> = Vec::new();

@@ -57,7 +57,7 @@ use temper_models::{HeadRequest, HeadTask, Mode, Model, OutputMeaning, TokenBatc
 use crate::examples::{Features, Target};
 use crate::{Settings, TrainError};
 
-/// The task of a model; `None` where its head is that of another.
+/// The task of a model; `None` if its head is for another task.
 type OfModel = Result<Option<Arc<dyn Task>>, TrainError>;
 
 /// What differs between tasks.
@@ -75,12 +75,12 @@ pub trait Task: Debug + Send + Sync {
         Inputs::TEXTS
     }
 
-    /// What else is to be known of a model that was trained for it, beside its configuration: kept in temper.json.
+    /// What temper.json stores about a model trained for this task, besides its configuration.
     fn record(&self) -> Map<String, Value> {
         Map::new()
     }
 
-    /// What an example of a dataset for it has, in words.
+    /// The targets of a dataset for it, in words.
     fn targets_in_words(&self) -> &'static str;
 
     /// What the outputs mean, in words.
@@ -89,7 +89,7 @@ pub trait Task: Debug + Send + Sync {
     /// The new head that a model gets for this task.
     fn head(&self, settings: &Settings) -> HeadRequest;
 
-    /// What to say of predictions that are not what they usually are.
+    /// A notice if the predictions differ from the usual ones.
     fn notice(&self) -> Option<String> {
         None
     }
@@ -99,18 +99,18 @@ pub trait Task: Debug + Send + Sync {
         false
     }
 
-    /// A batch with what the decoder reads of its targets.
+    /// A batch with the decoder's input, taken from its targets.
     fn with_decoder(&self, batch: TokenBatch, _targets: &[Target], _device: &Device) -> TokenBatch {
         batch
     }
 
-    /// Whether a batch is drawn anew for each pass over the data ([`Task::redraw`]).
+    /// Whether a batch has random parts that are drawn again for each epoch ([`Task::redraw`]).
     fn redraws(&self) -> bool {
         false
     }
 
-    /// Draws anew, for one pass over the data, what of a batch is drawn; returns how much the batch counts in the mean
-    /// of a step. By default nothing is drawn.
+    /// Draws the random parts of a batch for one epoch; returns the weight of the batch in the mean of a step. By
+    /// default nothing is drawn.
     fn redraw(&self, _tokens: &mut Batch, _targets: &mut [Target], _draw: Draw) -> Option<f64> {
         None
     }
@@ -121,17 +121,17 @@ pub trait Task: Debug + Send + Sync {
     /// - tokens: `[tokens]`, targets: one a sequence; output: `[1]`
     fn loss(&self, model: &Model, tokens: &TokenBatch, targets: &[Target], mode: Mode) -> Tensor<1>;
 
-    /// What the model gives for each sequence, without dropout. Where that would be a row for each token of the
-    /// vocabulary, it is how well the targets are predicted.
+    /// The model's output for each sequence, without dropout. Where that would be a row of the size of the vocabulary,
+    /// the output is the loss of the targets instead.
     fn outputs(&self, model: &Model, tokens: &TokenBatch, targets: &[Target]) -> Vec<Output>;
 
-    /// Whether a long text is spread over windows; else it is cut.
+    /// Whether a long text is spread over windows; otherwise it is truncated.
     fn is_spread(&self) -> bool {
         false
     }
 
-    /// Begins to predict texts of which nobody knows what they should be. `encoded` are the texts as they stand, cut
-    /// unless they are spread over windows.
+    /// Begins predictions for texts without a label. `encoded` are the texts, truncated unless they are spread over
+    /// windows.
     ///
     /// # Errors
     /// [`TrainError::Data`] for a text that cannot be encoded.
@@ -165,7 +165,7 @@ pub trait Task: Debug + Send + Sync {
     }
 }
 
-/// A new head for a task, of one output a label where it has labels.
+/// A new head for a task, with one output per label if it has labels.
 fn new_head(task: HeadTask, labels: &[String], settings: &Settings) -> HeadRequest {
     HeadRequest::New {
         task,
@@ -182,7 +182,7 @@ fn new_head(task: HeadTask, labels: &[String], settings: &Settings) -> HeadReque
 pub struct Inputs {
     /// The role of the first text.
     pub first: &'static str,
-    /// The role of the second, where there can be one.
+    /// The role of the second text, if there can be one.
     pub second: &'static str,
     /// When there is a second text.
     pub pairing: Pairing,
@@ -195,9 +195,9 @@ pub struct Inputs {
 pub enum Pairing {
     /// Always.
     Always,
-    /// Where the examples of the training had one.
+    /// If the training examples had one.
     AsTrained,
-    /// Where the user gives one.
+    /// If the user gives one.
     AsGiven,
 }
 
@@ -206,12 +206,12 @@ impl Inputs {
     pub const TEXTS: Self =
         Self { first: "text", second: "text_pair", pairing: Pairing::AsTrained, trained_as: &[] };
 
-    /// A text, or two of them if the user likes.
+    /// One text, or two if the user gives a second.
     pub const TEXTS_AS_GIVEN: Self = Self { pairing: Pairing::AsGiven, ..Self::TEXTS };
 }
 
-/// From what a draw is made: with the number of a feature, so that a resumed run draws what an uninterrupted one would
-/// have drawn.
+/// The seed of a random draw, together with the number of a feature: a resumed run draws what an uninterrupted one
+/// would have drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
     /// The run's seed.

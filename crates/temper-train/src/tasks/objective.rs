@@ -141,7 +141,7 @@ impl Objective {
     }
 }
 
-/// A tensor without a gradient beside tensors that may have one.
+/// A tensor without a gradient next to tensors that may have one.
 fn constant<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
     if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
 }
@@ -170,7 +170,7 @@ fn weights(list: &str, labels: &[String]) -> Result<Vec<f32>, TrainError> {
             Ok(weight) if weight.is_finite() && weight > 0.0 => found.push(weight),
             _ => {
                 return refused(format!(
-                    "{:?} is no number above 0; {BALANCED} is possible, too",
+                    "{:?} is not a number above 0; {BALANCED} is possible, too",
                     part.trim()
                 ));
             }

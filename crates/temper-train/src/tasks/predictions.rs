@@ -1,18 +1,18 @@
-//! What a model gives for examples, and how good that is.
+//! Predictions for examples, and their scores.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use temper_metrics::{Calibration, ConfusionMatrix};
 
-/// What a model gives for one sequence, on the host.
+/// A model's output for one sequence, on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
     /// Numbers of a row.
     pub columns: usize,
     /// `[rows, columns]`: a row for the sequence, or one for each of its tokens.
     pub logits: Vec<f32>,
-    /// The text that the model writes, as ids; empty for tasks that write none.
+    /// The generated text, as ids; empty for tasks that generate none.
     pub written: Vec<u32>,
 }
 
@@ -22,7 +22,7 @@ impl Output {
         Self { columns, logits, written: Vec::new() }
     }
 
-    /// Whether all of them are numbers.
+    /// Whether all of them are finite.
     pub fn is_finite(&self) -> bool {
         self.logits.iter().all(|logit| logit.is_finite())
     }
@@ -38,7 +38,7 @@ impl Output {
     }
 }
 
-/// The predictions of examples: of outputs, as they come, they keep what is asked of them afterwards.
+/// Predictions for examples: they receive outputs one at a time and keep what is needed of them.
 pub trait Predictions: Send {
     /// Takes the output of a feature. They come in any order, each once.
     fn add(&mut self, feature: usize, output: Output);
@@ -55,12 +55,12 @@ pub trait Predictions: Send {
     fn decide_by(&mut self, _record: &Map<String, Value>) {}
 }
 
-/// The predictions of examples of which it is known what they should be.
+/// Predictions for examples whose right answers are known.
 pub trait ScoredPredictions: Predictions {
     /// Scores over all examples.
     fn scores(&self) -> Scores;
 
-    /// What the prediction of an example should be, as `predictions.jsonl` has it; nothing where that is the text itself.
+    /// The right prediction of an example, as in `predictions.jsonl`; nothing if that is the text itself.
     fn expected(&self, _example: usize) -> Option<Value> {
         None
     }
@@ -71,7 +71,7 @@ pub trait ScoredPredictions: Predictions {
     /// The predictions that were wrong with the highest confidence, `count` at most: example and explanation.
     fn worst(&self, count: usize) -> Vec<(usize, String)>;
 
-    /// What decides best on these examples, as a model records it; nothing where there is nothing to choose.
+    /// The thresholds that are best on these examples, as a model records them; empty if there is nothing to choose.
     fn tuned(&self) -> Map<String, Value> {
         Map::new()
     }
@@ -96,9 +96,9 @@ pub struct Scores {
     pub lower_is_better: bool,
     /// 95 % interval of the first metric.
     pub interval: Option<[f64; 2]>,
-    /// What the simplest guess reaches in the first metric.
+    /// The first metric of the simplest baseline.
     pub baseline: f64,
-    /// What that guess is.
+    /// The name of that baseline.
     pub baseline_name: &'static str,
     /// Counts by true and predicted label, where an example has one label.
     pub confusion: Option<ConfusionMatrix>,

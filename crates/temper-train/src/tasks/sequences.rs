@@ -16,7 +16,7 @@ pub(super) struct SplitSequences {
     pub(super) bytes: Vec<usize>,
 }
 
-/// What a task makes of a dataset of such sequences. `full_train_tokens` are those of the whole training split.
+/// The splits of a task for a dataset of such sequences. `full_train_tokens` are those of the whole training split.
 pub(super) fn splits_of(
     request: &LoadRequest<'_>,
     rows: DatasetRows<Document>,

@@ -6,7 +6,7 @@ use temper_kernels::{RowIndex, Sequences, cross_entropy, look_up};
 use super::per_token::NO_TARGET;
 use crate::examples::Target;
 
-/// The logit of a place behind the end of a sequence: its probability is zero.
+/// The logit of a place after the end of a sequence: its probability is zero.
 const NOWHERE: f64 = -1e30;
 
 /// The sum over sequences of the mean of two cross-entropies, that of the start and that of the end, `[1]`. As
@@ -23,7 +23,7 @@ pub(super) fn span_loss(logits: Tensor<2>, sequences: &Sequences, targets: &[Tar
         let row = |range: std::ops::Range<usize>| (0..longest).map(move |place| places(range.clone(), place));
         sequences.ranges().flat_map(row).collect()
     };
-    // Behind its end a sequence has its last token again.
+    // After its end a sequence has its last token again.
     let rows = rectangle(&|range, place| (range.start + place.min(range.len() - 1)) as i32);
     // [tokens, 2] -> [sequences, longest, 2] -> [sequences * 2, longest]
     let logits = look_up(logits, &RowIndex::new(rows, &device))

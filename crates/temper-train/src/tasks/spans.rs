@@ -33,9 +33,9 @@ impl ContextWindow {
     }
 
     /// The tokens of the window where an answer begins and ends: the last that begins at its first byte or before,
-    /// and the first that ends with its last byte or behind. Both are the one for "no answer" where there is no answer
+    /// and the first that ends with its last byte or after. Both are the one for "no answer" where there is no answer
     /// or the window does not have the whole of it. As `prepare_train_features` of transformers' run_qa.py (5.23), which
-    /// however takes a token behind the context where an answer begins with the last token of a window.
+    /// however takes a token after the context where an answer begins with the last token of a window.
     fn ends(&self, answer: Option<Range<usize>>) -> [usize; 2] {
         let none = [self.null; 2];
         let (Some(answer), Some(first), Some(last)) = (answer, self.places.first(), self.places.last())
@@ -51,7 +51,7 @@ impl ContextWindow {
     }
 }
 
-/// Where the token stands that opens a sequence; the first where a tokenizer has none. As run_qa.py (5.23).
+/// The position of the token that opens a sequence; the first if a tokenizer has none. As run_qa.py (5.23).
 fn null_place(ids: &[u32], tokenizer: &TextTokenizer) -> usize {
     let special = tokenizer.special();
     let place = |wanted: Option<u32>| ids.iter().position(|&id| Some(id) == wanted);

@@ -24,7 +24,7 @@ use crate::{Settings, TrainError};
 
 /// Where a model's record keeps what its labels are.
 const PROBLEM_TYPE: &str = "problem_type";
-/// Where it keeps what stands between them.
+/// Where it keeps what is between them.
 const LABEL_SEPARATOR: &str = "label_separator";
 
 /// One label a text; a checkpoint from elsewhere may give several, or numbers.
@@ -109,7 +109,7 @@ pub(super) fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, DataErr
     examine_text_classification(request.hub, &asked, request.measure)
 }
 
-/// What to read. A model that is scored has its labels read as in its training, of which `record` tells.
+/// What to read. Labels for a model that is scored are read as in its training, as `record` says.
 fn asked(rows: &RowsRequest, settings: &Settings, record: Option<&Map<String, Value>>) -> LabelRequest {
     let recorded = |key: &str| record.and_then(|record| record.get(key));
     let trained = recorded(PROBLEM_TYPE);

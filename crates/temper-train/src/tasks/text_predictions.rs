@@ -1,4 +1,4 @@
-//! What a model says of texts, and how good that is.
+//! Predictions for texts, and their scores.
 
 use serde_json::{Map, Value, json};
 use temper_data::TextLabel;
@@ -196,7 +196,7 @@ impl TextPredictions {
         }
     }
 
-    /// What transformers calls the function that makes of logits what is printed.
+    /// transformers' name of the function that turns logits into the printed values.
     fn function(&self) -> &'static str {
         match self.outputs.meaning {
             OutputMeaning::SingleLabel => "softmax",

@@ -22,7 +22,7 @@ use super::{
 use crate::examples::{Features, Split, Target, full_train_tokens, within_budget};
 use crate::{Settings, TrainError};
 
-/// Where a model's record keeps what stands before every source.
+/// Where a model's record keeps what is before every source.
 const PREFIX: &str = "source_prefix";
 /// Where it keeps how long a target may be.
 const MAX_TARGET: &str = "max_target_length";
@@ -30,7 +30,7 @@ const MAX_TARGET: &str = "max_target_length";
 /// Text to text.
 #[derive(Clone, Debug)]
 pub struct TextToText {
-    /// What stands before every source.
+    /// What is before every source.
     prefix: String,
     /// Tokens of a target at most.
     max_target: usize,
@@ -72,7 +72,7 @@ impl TextToText {
             batch_size: sources.len().max(1),
             ..GenerateSettings::default()
         };
-        // Scores that are no numbers are seen in the losses.
+        // Scores that are NaN show in the losses.
         generate(model, &self.config, &sources, &settings, Hooks::default())
             .unwrap_or_else(|_| vec![Vec::new(); sources.len()])
     }
@@ -81,7 +81,7 @@ impl TextToText {
 /// Reads and encodes a dataset for this task.
 ///
 /// # Errors
-/// [`TrainError::Data`]; [`TrainError::Usage`] for a model without a decoder beside its encoder.
+/// [`TrainError::Data`]; [`TrainError::Usage`] for a model without a decoder next to its encoder.
 pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let settings = request.settings;
     Objective::refuse(settings, "text to text", &["--label-smoothing"])?;
@@ -199,7 +199,7 @@ impl Task for TextToText {
         true
     }
 
-    /// The target behind the token that begins it, as transformers shifts it.
+    /// The target after the token that begins it, as transformers shifts it.
     fn with_decoder(&self, batch: TokenBatch, targets: &[Target], device: &Device) -> TokenBatch {
         if targets.contains(&Target::Unknown) {
             return batch;
@@ -214,7 +214,7 @@ impl Task for TextToText {
         vocabulary::loss(model, tokens, targets, self.smoothing, mode)
     }
 
-    /// How well each token of the target is predicted behind the right ones, and the text that the model writes.
+    /// How well each token of the target is predicted after the right ones, and the text that the model writes.
     fn outputs(&self, model: &Model, tokens: &TokenBatch, targets: &[Target]) -> Vec<Output> {
         let written = self.written(model, tokens);
         let scores = match targets.contains(&Target::Unknown) {
@@ -269,7 +269,7 @@ impl Examples for Pairs {
         Box::new(Pairs::predictions(&self, split))
     }
 
-    /// The source as it stands.
+    /// The source as it is.
     fn baselines(&self) -> Vec<Baseline> {
         let mut predictions = Pairs::predictions(self, Split::Test);
         for (example, row) in self.rows[Split::Test as usize].iter().enumerate() {

@@ -1,4 +1,4 @@
-//! How well the tokens of texts are predicted.
+//! Scores of predicted tokens.
 
 use std::sync::Arc;
 

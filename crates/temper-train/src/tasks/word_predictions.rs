@@ -1,4 +1,4 @@
-//! What a model says of the words of sentences: labels, entities, and how good they are.
+//! Predictions for the words of sentences (labels, entities), and their scores.
 
 use std::sync::Arc;
 
@@ -182,7 +182,7 @@ impl WordPredictions {
         }
     }
 
-    /// F1 as seqeval 1.2.2 has it in its strict mode: of entities that are tagged as the scheme wants. None where the
+    /// F1 as seqeval 1.2.2 has it in its strict mode: of entities that are tagged as the scheme requires. None where the
     /// scheme is not known or does not have a tag.
     fn strict_f1(&self) -> Option<f64> {
         let scheme = self.names.scheme?;

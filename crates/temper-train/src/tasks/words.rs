@@ -20,7 +20,7 @@ pub(super) struct Sentence {
 }
 
 impl Sentence {
-    /// A raw text in words, as those of training were split where they came from raw text.
+    /// A raw text split into words, as in training where the words came from raw text.
     pub(super) fn split(text: &str) -> Self {
         Self { words: split_words(text), text: text.to_owned() }
     }

@@ -1,4 +1,4 @@
-//! Texts that a model writes, beside those that they should be.
+//! Generated texts, and their scores against the right ones.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::terminal::field;
 /// Seed of the resamples that an interval is of.
 const INTERVAL_SEED: u64 = 42;
 
-/// What a model makes of a source.
+/// What a model generates for a source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Written {
     /// The text.
     pub(super) text: String,
-    /// Tokens of the right target, and their loss in nats behind the right ones before.
+    /// Tokens of the right target, and their loss in nats after the right ones before.
     pub(super) tokens: usize,
     pub(super) loss: f64,
 }

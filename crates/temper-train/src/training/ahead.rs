@@ -1,4 +1,4 @@
-//! Items made on a thread of their own, ahead of their use.
+//! Items that another thread makes before they are used.
 
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -17,7 +17,7 @@ pub(super) struct Ahead<I: Iterator> {
 enum Made<I: Iterator> {
     /// By a thread.
     Ahead { items: Receiver<I::Item>, thread: JoinHandle<()> },
-    /// When they are asked for: the system gave no thread.
+    /// On demand: the system gave no thread.
     Asked(I),
     /// There are no more.
     Ended,
@@ -34,7 +34,7 @@ where
         let ahead = iterator.clone();
         let thread = Builder::new().name("batches".into()).spawn(move || {
             for item in ahead {
-                // Nobody waits for it any more.
+                // The receiver is gone.
                 if sender.send(item).is_err() {
                     return;
                 }
@@ -69,7 +69,7 @@ impl<I: Iterator> Iterator for Ahead<I> {
 }
 
 impl<I: Iterator> Ahead<I> {
-    /// Waits for the thread, which sees that nobody listens; a panic of its goes on here if that is wanted.
+    /// Waits for the thread, which notices that nothing receives its items; its panic continues here if `resume` says so.
     fn end(&mut self, resume: bool) {
         if let Made::Ahead { items, thread } = std::mem::replace(&mut self.made, Made::Ended) {
             drop(items);
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// Numbers without end; counts how many were made, and is told from outside whether it is still there.
+    /// Numbers without end; counts how many were made; an outside counter shows whether it still exists.
     #[derive(Clone)]
     struct Numbers {
         next: usize,

@@ -1,4 +1,4 @@
-//! What a run needs to go on exactly: checkpoints, the best model, and how training ended.
+//! What a run needs to continue exactly: checkpoints, the best model, and how training ended.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::device::allocator::release_freed_memory;
 use crate::device::panics::{Refusal, caught};
 use crate::{TrainError, model::adapters};
 
-/// What a run needs to know besides weights and optimiser to go on exactly.
+/// What a run needs to know besides weights and optimiser to continue exactly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointState {
     /// Optimiser steps done.
@@ -28,7 +28,7 @@ pub struct CheckpointState {
     pub training_seconds: f64,
     /// Tokens trained on.
     pub tokens: usize,
-    /// Whether an evaluation after this step was broken off.
+    /// Whether an evaluation after this step was interrupted.
     pub evaluation_due: bool,
     /// Steps after which the training proof was checked.
     pub proofs: Vec<usize>,
@@ -49,7 +49,7 @@ pub struct Trained {
     pub device_memory_bytes: Option<u64>,
 }
 
-/// A checkpoint that can be gone on from.
+/// A checkpoint that can be resumed.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// Its folder.
@@ -102,7 +102,7 @@ impl Checkpoints {
         self.dir.join("best")
     }
 
-    /// Writes a checkpoint and removes the oldest. `before_it_counts` is told the hashes of its files.
+    /// Writes a checkpoint and removes the oldest. `before_it_counts` receives the hashes of its files.
     ///
     /// # Errors
     /// [`TrainError::File`] and [`TrainError::Model`]; nothing half-written stays.
@@ -133,7 +133,7 @@ impl Checkpoints {
     /// Replaces the best model by the one after a step.
     ///
     /// # Errors
-    /// [`TrainError::File`] and [`TrainError::Model`]; the one before stays until the new one is
+    /// [`TrainError::File`] and [`TrainError::Model`]; the previous one stays until the new one is
     /// complete.
     pub fn save_best(&self, model: &Model, config: &ModelConfig, step: usize) -> Result<(), TrainError> {
         release_freed_memory();
@@ -145,7 +145,7 @@ impl Checkpoints {
         })
     }
 
-    /// Notes that training has ended: a run that is stopped before it is finished goes on from here.
+    /// Notes that training has ended: a run that is stopped before it is finished continues from here.
     ///
     /// # Errors
     /// [`TrainError::File`].
@@ -153,7 +153,7 @@ impl Checkpoints {
         write_json(&self.trained_file(), trained)
     }
 
-    /// How training ended, if it has and the best model is there. What is damaged is told through `notice`.
+    /// How training ended, if it has and the best model is there. What is damaged is reported through `notice`.
     pub fn trained(&self, notice: impl Fn(&str)) -> Option<Trained> {
         let text = std::fs::read_to_string(self.trained_file()).ok()?;
         let trained: Option<Trained> = serde_json::from_str(&text).ok();
@@ -164,11 +164,11 @@ impl Checkpoints {
                 Some(problem) => problem,
             },
         };
-        notice(&format!("{problem}; training goes on from a checkpoint"));
+        notice(&format!("{problem}; training resumes from a checkpoint"));
         None
     }
 
-    /// The newest checkpoint that is whole and whose best model is there. What is damaged is told through `notice`.
+    /// The newest checkpoint that is whole and whose best model is there. What is damaged is reported through `notice`.
     ///
     /// # Errors
     /// [`TrainError::File`] when the folder cannot be read.
@@ -182,7 +182,7 @@ impl Checkpoints {
                     Some(problem) => problem,
                 },
             };
-            notice(&format!("{problem}; {} is not gone on from", dir.display()));
+            notice(&format!("{problem}; {} is not used", dir.display()));
         }
         Ok(None)
     }

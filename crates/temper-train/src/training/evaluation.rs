@@ -37,7 +37,7 @@ impl Evaluation {
 
 /// Predicts a split and scores it; nothing where `stopped` says so before a batch.
 ///
-/// Outputs are handed on batch by batch: those of a whole split are never held.
+/// Outputs are passed on batch by batch: those of a whole split are never held.
 ///
 /// # Errors
 /// [`TrainError::NotFinite`] with the example.

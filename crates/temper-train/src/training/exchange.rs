@@ -1,11 +1,11 @@
-//! What the training loop and the optimiser step tell each other.
+//! Data that the training loop and the optimiser step exchange.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use burn::optim::OptimizerRecord;
 use temper_freeze::{FreezePlan, GradientSquares};
 
-/// What the loop and the optimiser step tell each other.
+/// Data that the loop and the optimiser step exchange.
 ///
 /// burn-train's Learner keeps its optimiser private; the step inside the model is the one place
 /// that sees it.

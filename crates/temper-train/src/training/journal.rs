@@ -94,7 +94,7 @@ pub struct EvaluationRow {
     pub best: bool,
 }
 
-/// metrics.jsonl: one object a line.
+/// metrics.jsonl: one object per line.
 pub struct Journal {
     path: PathBuf,
     file: File,
@@ -143,7 +143,7 @@ fn line(row: &JournalRow) -> String {
     serde_json::to_string(row).unwrap_or_default() + "\n"
 }
 
-/// Every row of a metrics.jsonl. A line that a crash cut short or a disk damaged is passed over.
+/// Every row of a metrics.jsonl. A line that a crash cut short or a disk damaged is skipped.
 ///
 /// # Errors
 /// [`TrainError::File`].

@@ -16,7 +16,7 @@ use super::trunk::SplitTrunk;
 use crate::examples::Target;
 use crate::tasks::{Output, Task};
 
-/// Where the masks of other devices' shares are counted from: beyond every micro-batch of one.
+/// Offset of the dropout seeds of other devices' shares, beyond the micro-batches of one device.
 const FIRST_SHARE: usize = 1 << 24;
 
 /// A part of an optimiser step that fits the token budget.
@@ -26,12 +26,12 @@ pub struct MicroBatch {
     pub tokens: Batch,
     /// One a sequence.
     pub targets: Vec<Target>,
-    /// What frozen layers make of the features of its split, where that is kept.
+    /// The output of frozen layers for the features of its split, if it is cached.
     pub trunk: Option<SplitTrunk>,
 }
 
 impl MicroBatch {
-    /// Its first features and its last ones, each at least one of two.
+    /// Its first and its last features; with two or more features neither half is empty.
     pub(super) fn halves(self) -> [Self; 2] {
         let count = self.targets.len() / 2;
         let [first, last] = self.tokens.split_at(count);
@@ -43,7 +43,7 @@ impl MicroBatch {
         ]
     }
 
-    /// The batch as a model reads it, with what its frozen layers make of it where that is kept.
+    /// The batch as a model reads it, with the output of its frozen layers for it if it is cached.
     fn to_device(&self, model: &Model, device: &Device) -> TokenBatch {
         let Batch { ids, type_ids, lengths, examples: features } = &self.tokens;
         let batch = TokenBatch::new(ids, type_ids, lengths, device);
@@ -54,7 +54,7 @@ impl MicroBatch {
     }
 }
 
-/// Everything that one optimiser step computes on.
+/// The input of one optimiser step.
 #[derive(Clone, Debug)]
 pub struct TrainingStep {
     /// Its parts; their gradients add up to those of one big batch.
@@ -65,25 +65,25 @@ pub struct TrainingStep {
     pub weight: f64,
     /// Seed of the dropout masks.
     pub dropout_seed: u64,
-    /// Which part of a step that several devices compute this is.
+    /// Index of this part, if several devices share the step.
     pub share: usize,
 }
 
 /// A step's mean loss and what it worked on.
 #[derive(Clone, Debug)]
 pub struct StepOutput {
-    /// Mean over the targets, `[1]`, on the device and outside of autodiff: to read it is to wait.
+    /// Mean over the targets, `[1]`, on the device and outside of autodiff: reading it waits for the device.
     pub loss: Tensor<1>,
     /// Features.
     pub features: usize,
     /// Tokens.
     pub tokens: usize,
-    /// Which part of a step that several devices compute it is.
+    /// Index of this part, if several devices share the step.
     pub share: usize,
 }
 
 impl StepOutput {
-    /// A step that has not begun.
+    /// A step that has not started.
     pub(super) fn none(features: usize, device: &Device) -> Self {
         let loss = Tensor::zeros([1], &device.clone().inner());
         Self { loss, features, tokens: 0, share: 0 }
@@ -96,7 +96,7 @@ impl ItemLazy for StepOutput {
     }
 }
 
-/// What a model gives for a batch, on the host.
+/// A model's outputs for a batch, on the host.
 #[derive(Debug)]
 pub struct BatchOutputs {
     /// One a sequence.
@@ -197,7 +197,7 @@ impl TrainStep for TaskModel {
 
     fn optimize(self, optim: &mut ModuleOptimizer, rate: ModuleLearningRate, grads: GradientsParams) -> Self {
         let squares = GradientSquares::of(&self, &grads);
-        // A step on gradients that are no numbers would spoil the parameters for good: its factor is zero.
+        // A clip factor of zero means that a gradient is NaN or infinite, and the optimiser skips the step.
         self.clip.set(squares.clip_factor(self.max_grad_norm as f32));
         let exchange = self.exchange.clone();
         let updated = optim.step(rate, self, grads);

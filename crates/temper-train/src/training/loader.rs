@@ -37,7 +37,7 @@ impl EvaluationLoader {
         Self { features, plan, trunk: None }
     }
 
-    /// The same with what frozen layers make of its features.
+    /// The same with the output of frozen layers for its features.
     pub fn with_trunk(self, trunk: Option<SplitTrunk>) -> Self {
         Self { trunk, ..self }
     }
@@ -129,7 +129,7 @@ impl StepLoader {
         self
     }
 
-    /// The same with what frozen layers make of its features.
+    /// The same with the output of frozen layers for its features.
     pub fn with_trunk(self, trunk: Option<SplitTrunk>) -> Self {
         Self { trunk, ..self }
     }

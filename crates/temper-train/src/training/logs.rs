@@ -1,4 +1,4 @@
-//! Where the rows of a run go: metrics.jsonl, and others besides it.
+//! Where the rows of a run go: metrics.jsonl, and others next to it.
 
 use std::path::Path;
 

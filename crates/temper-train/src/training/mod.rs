@@ -1,5 +1,5 @@
-//! The loop: burn-train's Learner under a strategy of ours, in optimiser steps rather than epochs,
-//! with exact resume.
+//! The training loop: burn-train's Learner under a custom strategy that counts optimiser steps, not epochs,
+//! and resumes exactly.
 
 mod ahead;
 mod averaging;

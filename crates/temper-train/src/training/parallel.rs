@@ -22,7 +22,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// A thread for each device; the first is the one that the model lies on.
+    /// A thread for each device; the first is the one that the model is on.
     pub(super) fn new(devices: &[Device]) -> Self {
         Self { step: MultiDevicesTrainStep::new(devices), devices: devices.into() }
     }
@@ -38,7 +38,7 @@ impl Workers {
             .map(|(number, share)| Box::new(Share(Some(TrainingStep { share: number, ..share }))) as Box<_>)
             .collect();
         let result = self.step.step(&mut shares, model);
-        // The panic was heard in its own thread; it goes on in this one.
+        // The panic was recorded in its own thread; it continues in this one.
         let (outputs, _) = result.unwrap_or_else(|error| panic::resume_unwind(Box::new(error.to_string())));
         let main = &self.devices[0];
         let mut outputs: Vec<_> = outputs.into_iter().map(|output| output.output).collect();
@@ -55,7 +55,7 @@ impl Workers {
     }
 }
 
-/// A loader of one step, as Burn's workers want it.
+/// A loader of one step, as Burn's workers need it.
 struct Share(Option<TrainingStep>);
 
 impl Iterator for Share {

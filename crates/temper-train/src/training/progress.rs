@@ -1,4 +1,4 @@
-//! What a person sees of a run while it goes on.
+//! Progress output of a run.
 
 use std::io::IsTerminal;
 
@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::terminal::{clean, say};
 
-/// What a person sees on stderr: bars on a terminal, plain lines elsewhere, nothing when quiet.
+/// Output on stderr: bars on a terminal, plain lines elsewhere, nothing when quiet.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     lines: bool,

@@ -1,10 +1,10 @@
-//! What steps leave on the device until the host asks for it.
+//! Losses and gradient norms that stay on the device until the host reads them.
 
 use temper_freeze::{GradientNorms, GradientSquares};
 
 use super::learner::StepOutput;
 
-/// Steps that may lie unread at most. As long as nobody reads, the host prepares the next step while a GPU
+/// Maximum number of unread steps. Until they are read, the host prepares the next step while a GPU
 /// still computes; what is wrong with a step is found that much later, but before anything is saved.
 const UNREAD_AT_MOST: usize = 16;
 
@@ -25,7 +25,7 @@ pub(super) struct Reading {
     pub(super) norms: GradientNorms,
 }
 
-/// Steps whose loss and gradient norms are not read yet, in order.
+/// Steps whose loss and gradient norms are still on the device, in order.
 #[derive(Default)]
 pub(super) struct Unreads(Vec<Unread>);
 

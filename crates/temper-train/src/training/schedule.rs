@@ -1,9 +1,9 @@
-//! When what happens in a run: logs, evaluations, checkpoints, proofs.
+//! The steps at which a run logs, evaluates, saves and checks its proof.
 
 /// The step after which the training proof is checked for the first time; the last is the other.
 const FIRST_PROOF: usize = 3;
 
-/// When what happens, in optimiser steps.
+/// When a run logs, evaluates and saves, in optimiser steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     /// Length of the run.

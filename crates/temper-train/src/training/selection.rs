@@ -14,7 +14,7 @@ const LOWER_IS_BETTER: [&str; 5] = ["loss", "perplexity", "bits_per_byte", "rmse
 pub struct Selection {
     /// The metric that chooses; the task's own without one.
     pub metric: Option<String>,
-    /// Whether a higher value is better; known by its name without a word.
+    /// Whether a higher value is better; by default known from the metric's name.
     pub greater_is_better: Option<bool>,
     /// Evaluations in a row without an improvement after which training ends.
     pub patience: Option<usize>,
@@ -36,7 +36,7 @@ impl Selection {
     /// Whether these scores are the best so far, noted in the state.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] for a metric that the task has not.
+    /// [`TrainError::Usage`] for a metric that the task does not have.
     pub(super) fn judge(&self, scores: &Scores, state: &mut CheckpointState) -> Result<bool, TrainError> {
         let (value, lower_is_better) = self.value(scores)?;
         let gain = state.best.map(|(best, _)| if lower_is_better { best - value } else { value - best });
@@ -49,7 +49,7 @@ impl Selection {
         Ok(is_best)
     }
 
-    /// Whether training ends for want of improvement.
+    /// Whether training ends because nothing improved.
     pub(super) fn is_out_of_patience(&self, state: &CheckpointState) -> bool {
         self.patience.is_some_and(|patience| state.evaluations_without_gain >= patience)
     }

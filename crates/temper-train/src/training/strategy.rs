@@ -1,4 +1,4 @@
-//! The loop: steps, and what follows each.
+//! The training loop: optimiser steps, and what follows each.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -48,19 +48,19 @@ pub struct Outcome {
 
 /// burn-train's loop in optimiser steps: logs, evaluates, saves and proves as it goes.
 pub struct Stepwise {
-    /// When what happens.
+    /// The steps at which things are due.
     pub schedule: Schedule,
-    /// How the best model is chosen, and when there is no hope of a better one.
+    /// How the best model is chosen, and when training ends early.
     pub selection: Selection,
-    /// The split that chooses the best model.
+    /// The validation split, which chooses the best model.
     pub validation: EvaluationLoader,
-    /// What its examples are.
+    /// Its examples.
     pub examples: Arc<dyn Examples>,
-    /// Written beside every saved model.
+    /// Written next to every saved model.
     pub config: ModelConfig,
     /// What should train.
     pub plan: FreezePlan,
-    /// What frozen layers make of examples.
+    /// The output of frozen layers for each example.
     pub trunks: Trunks,
     /// Where models are saved.
     pub checkpoints: Checkpoints,
@@ -68,17 +68,17 @@ pub struct Stepwise {
     pub logs: Mutex<Logs>,
     /// The average of the weights so far, where one is kept: evaluated and saved in place of the weights.
     pub average: Mutex<Option<WeightAverage>>,
-    /// What a person sees.
+    /// Progress output.
     pub progress: Progress,
-    /// Where the run goes on from.
+    /// Where the run continues from.
     pub resumed: CheckpointState,
-    /// The hashes of the files of the checkpoint that it goes on from.
+    /// The hashes of the files of the checkpoint that it continues from.
     pub resumed_files: Option<Checksums>,
-    /// What computes the steps; the model lies on the first.
+    /// The devices that compute the steps; the model is on the first.
     pub devices: Vec<Device>,
-    /// What asks the run to save or to end.
+    /// Signals that ask the run to save or to end.
     pub signals: &'static Signals,
-    /// What became of the run.
+    /// The result of the run.
     pub outcome: Mutex<Option<Result<Outcome, TrainError>>>,
 }
 
@@ -185,7 +185,7 @@ impl Stepwise {
         Due { save_asked: self.signals.take_save(), stop: self.signals.stop().is_some(), ..due }
     }
 
-    /// Tells the step, before it is computed, what else it has to do.
+    /// Requests, before a step is computed, what else it has to do.
     fn prepare_step(&self, learner: &Learner<TaskModel>, due: &Due, number: usize) {
         let exchange = learner.model().exchange;
         if due.unfreezes {
@@ -238,7 +238,7 @@ impl Stepwise {
         Ok(stops)
     }
 
-    /// The row of the checkpoint that the run goes on from, where the evaluation before it was broken off: rows come in
+    /// The row of the checkpoint that the run continues from, where the evaluation before it was interrupted: rows come in
     /// the order of a run that nothing stops.
     fn write_checkpoint_row(&self, state: &CheckpointState) -> Result<(), TrainError> {
         match &self.resumed_files {
@@ -278,7 +278,7 @@ impl Stepwise {
         self.logs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).sync()
     }
 
-    /// One optimiser step; a GPU may still be at it afterwards.
+    /// One optimiser step; a GPU may still be computing it afterwards.
     fn step(
         &self,
         learner: &mut Learner<TaskModel>,
@@ -315,7 +315,7 @@ impl Stepwise {
         Ok(())
     }
 
-    /// Keeps what the layers make that are frozen in that step, counted from 0, and no others.
+    /// Prepares the trunk caches for the layers that are frozen in that step, counted from 0.
     fn prepare_trunks(&self, learner: &Learner<TaskModel>, step: usize) {
         let depth = trunk_depth(&self.plan, step);
         for line in self.trunks.at_depth(&learner.model().model, depth) {
@@ -337,7 +337,7 @@ impl Stepwise {
         }
     }
 
-    /// The last step's update shows in no loss any more.
+    /// Checks parameters, because no later loss would show the last step's update.
     fn check_parameters(&self, model: &TaskModel, step: usize) -> Result<(), TrainError> {
         match first_not_finite(&model.model) {
             None => Ok(()),
@@ -360,7 +360,7 @@ impl Stepwise {
         Ok(())
     }
 
-    /// What is due after the last step, where that comes before its time.
+    /// Does what is due after the last step when training ends early.
     fn end_early(&self, learner: &Learner<TaskModel>, run: &mut Running) -> Result<(), TrainError> {
         let step = run.state.step;
         self.prove(run, &learner.model(), true)?;
@@ -375,7 +375,7 @@ impl Stepwise {
         Ok(())
     }
 
-    /// Refuses a metric that the task lacks before anything is trained, at the cost of an evaluation.
+    /// Refuses a metric that the task lacks before anything is trained, at the cost of one evaluation.
     fn check_metric(&self, model: &TaskModel) -> Result<(), TrainError> {
         let stopped = || self.signals.stop().is_some();
         let examples = (&self.examples, Split::Validation);
@@ -407,7 +407,7 @@ impl Stepwise {
         self.write(JournalRow::Train(row))
     }
 
-    /// Scores the validation split and keeps the best model. Says whether it came to its end: a signal breaks it off.
+    /// Scores the validation split and keeps the best model. Says whether it came to its end: a signal interrupts it.
     fn evaluate(&self, model: &TaskModel, run: &mut Running) -> Result<bool, TrainError> {
         let averaged =
             run.average.as_ref().map(|average| TaskModel { model: average.model().clone(), ..model.clone() });

@@ -21,7 +21,7 @@ pub(super) struct EventFile {
 }
 
 impl EventFile {
-    /// Writes the file anew with these rows: of a run that goes on, those before.
+    /// Writes the file again with these rows, which are those before a resumed run continues.
     ///
     /// # Errors
     /// [`TrainError::File`].

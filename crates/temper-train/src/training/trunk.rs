@@ -1,4 +1,4 @@
-//! The trunk caches of a run: what frozen layers make of each example, shared by the batches of a split.
+//! The trunk caches of a run: the output of frozen layers for each example, shared by the batches of a split.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -52,7 +52,7 @@ impl SplitTrunk {
         content.largest = content.largest.into_iter().chain(planned).max_by_key(|&(_, _, bytes)| bytes);
     }
 
-    /// The batch of some examples with what the frozen layers make of it, where that is kept.
+    /// The batch of some examples with the output of the frozen layers for it, if it is cached.
     pub(super) fn attach(
         &self,
         model: &Model,
@@ -72,7 +72,7 @@ impl SplitTrunk {
         }
     }
 
-    /// What the cache did; nothing where there was none.
+    /// The cache's statistics; `None` if there was none.
     fn report(&self) -> Option<TrunkReport> {
         let content = self.content();
         let (depth, place, bytes) = content.largest?;
@@ -94,24 +94,24 @@ fn is_used(cache: &TrunkCache) -> bool {
     cache.depth() > 0 && cache.place() != TrunkPlace::Off
 }
 
-/// What one cache did.
+/// Statistics of one cache.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrunkReport {
-    /// Lowest layers whose output was kept, when that took most room.
+    /// Number of lowest layers whose output was cached, when the cache was largest.
     pub depth: usize,
-    /// Where it was kept then.
+    /// Its place then.
     pub place: TrunkPlace,
     /// Bytes of a state of every example then.
     pub bytes: u64,
-    /// Examples whose state was there.
+    /// Examples whose state was cached.
     pub hits: u64,
     /// Examples whose state was computed.
     pub misses: u64,
-    /// Share of the hits.
+    /// Share of hits.
     pub hit_rate: f64,
-    /// Seconds spared, as the misses were measured, less what the cache itself took.
+    /// Seconds saved, as the misses were measured, less what the cache itself took.
     pub seconds_saved: f64,
-    /// The largest difference between a kept state and a fresh one, beside the largest value or 1.
+    /// The largest difference between a kept state and a fresh one, relative to the largest value or 1.
     pub largest_difference: f64,
 }
 
@@ -126,18 +126,18 @@ impl std::fmt::Display for TrunkReport {
         let examples = self.hits + self.misses;
         write!(
             out,
-            "{} lowest layers, {bytes} {place}, {percent:.1} % of {examples} states were there, about {:.1} s spared",
+            "{} lowest layers, {bytes} {place}, {percent:.1} % of {examples} states were cached, about {:.1} s saved",
             self.depth, self.seconds_saved
         )
     }
 }
 
-/// What the caches of a run did.
+/// Statistics of the caches of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrunkReports {
-    /// Of the examples that are trained on.
+    /// For the training examples.
     pub training: Option<TrunkReport>,
-    /// Of those that choose the best model.
+    /// For the validation examples.
     pub validation: Option<TrunkReport>,
 }
 
@@ -152,11 +152,11 @@ impl TrunkReports {
 /// The caches of a run.
 #[derive(Clone, Debug)]
 pub struct Trunks {
-    /// Of the examples that are trained on, if they are kept.
+    /// For the training examples, if it is used.
     pub training: Option<SplitTrunk>,
-    /// Of those that choose the best model.
+    /// For the validation examples.
     pub validation: Option<SplitTrunk>,
-    /// The room of both.
+    /// Limits of both.
     pub limits: TrunkLimits,
 }
 
@@ -193,7 +193,9 @@ impl Trunks {
         match self.each().find_map(|split| split.content().failure.take()) {
             None => Ok(()),
             Some(FreezeError::StaleTrunk { depth, difference, tolerance }) => Err(TrainError::Verification {
-                what: format!("the kept output of the lowest {depth} layers (--trunk-cache off keeps none)"),
+                what: format!(
+                    "the cached output of the lowest {depth} layers (--trunk-cache off disables the cache)"
+                ),
                 difference,
                 tolerance,
             }),
@@ -201,7 +203,7 @@ impl Trunks {
         }
     }
 
-    /// What they did; `None` without any.
+    /// Their statistics; `None` without a cache.
     pub fn report(&self) -> Option<TrunkReports> {
         let report = |split: &Option<SplitTrunk>| split.as_ref().and_then(SplitTrunk::report);
         let reports = TrunkReports { training: report(&self.training), validation: report(&self.validation) };

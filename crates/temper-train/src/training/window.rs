@@ -1,4 +1,4 @@
-//! What is summed up between two rows of metrics.jsonl.
+//! Sums between two rows of metrics.jsonl.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,7 +19,7 @@ pub struct StepRow {
     pub learning_rate: f64,
     /// Mean norm of all gradients, before clipping.
     pub grad_norm: f64,
-    /// Tokens a second.
+    /// Tokens per second.
     pub tokens_per_second: f64,
     /// Hash of the losses of all steps so far, bit for bit.
     #[serde(default)]

@@ -4,7 +4,7 @@ use super::Window;
 
 /// For each window and each of its tokens whether this window decides the token: of the windows that have it, the one
 /// where fewest tokens are missing around it. Each token of a text that is spread over windows is decided by one window;
-/// special tokens and those of the text that stands whole in each are decided by none.
+/// special tokens and those of the text that is whole in each are decided by none.
 ///
 /// As `_check_is_max_context` of BERT's `run_squad.py` (github.com/google-research/bert): the score is the smaller number
 /// of tokens of the text to the left and to the right within the window, plus 0.01 for each token of the text in the

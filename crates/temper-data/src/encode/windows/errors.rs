@@ -7,8 +7,8 @@ use thiserror::Error;
 pub enum WindowError {
     /// A window would get no further than the one before it, whatever the text.
     #[error(
-        "windows of {max_length} tokens, {special} of them special tokens, cannot have {stride} tokens in common \
-         with the next; lower the stride below {}, or raise the maximum length above {}",
+        "windows of {max_length} tokens, {special} of them special tokens, cannot share {stride} tokens \
+         with the next one; lower the stride below {}, or raise the maximum length above {}",
         max_length - special, special + stride
     )]
     Stride {
@@ -23,8 +23,8 @@ pub enum WindowError {
     /// An input whose other text takes the room.
     #[error(
         "input {input}: in windows of {max_length} tokens, {special} special tokens and the {other} of the text that \
-         stands whole in each leave {} for the other text, which has {length}, and neighbouring windows share \
-         {stride}; raise the maximum length above {}{}, or shorten the text that stands whole",
+         is whole in each leave {} for the other text, which has {length}, and neighbouring windows share \
+         {stride}; raise the maximum length above {}{}, or shorten the text that is whole in each",
         max_length.saturating_sub(special + other), special + other + stride, lower_stride(*max_length, special + other)
     )]
     NoRoom {
@@ -34,7 +34,7 @@ pub enum WindowError {
         max_length: usize,
         /// Special tokens of a window.
         special: usize,
-        /// Tokens of the text that stands whole in each window.
+        /// Tokens of the text that is whole in each window.
         other: usize,
         /// Tokens of the text that is spread.
         length: usize,

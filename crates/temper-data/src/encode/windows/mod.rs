@@ -56,7 +56,7 @@ pub struct WindowSettings {
     pub max_length: usize,
     /// Tokens that a window has in common with the next one; transformers' `stride`.
     pub stride: usize,
-    /// The text of a pair that is spread over windows; the other one stands whole in each. transformers'
+    /// The text of a pair that is spread over windows; the other one is whole in each. transformers'
     /// `truncation="only_first"` or `"only_second"`. An input of one text has only that to spread.
     pub spread: WhichText,
 }
@@ -71,7 +71,7 @@ pub struct TokenPlace {
     pub word: u32,
     /// First byte that it stands for, in its text or, of [`WindowInput::Words`], in its word.
     pub start: u32,
-    /// The byte behind the last one; `start` where the token stands for nothing of the text.
+    /// The byte after the last one; `start` where the token stands for nothing of the text.
     pub end: u32,
 }
 
@@ -120,8 +120,8 @@ impl From<&Window> for Encoded {
 /// - Windows go from the left also where `truncation_side` is left, for none of them is dropped.
 /// - The tokenizers library that transformers uses is meant in version 0.23.3: with 0.23.2 it ends after `max_length`
 ///   tokens, so that windows are missing.
-/// - Where a tokenizer tells a word behind a space from one at the beginning of a text (GPT-2, RoBERTa), all
-///   words of [`WindowInput::Words`] are read as behind a space. transformers does so after
+/// - Where a tokenizer distinguishes a word after a space from one at the beginning of a text (GPT-2, RoBERTa), all
+///   words of [`WindowInput::Words`] are read as after a space. transformers does so after
 ///   `from_pretrained(..., add_prefix_space=True)`, which its example `run_ner.py` passes for such models; without it words
 ///   are read as if nothing stood between them. Classes that take tokenizer.json as it is (Falcon's) do not heed that
 ///   argument. A tokenizer that reads a word by itself otherwise with such a space, too, is refused.
@@ -270,7 +270,7 @@ impl Encoder<'_> {
     }
 }
 
-/// Ranges of so many tokens at most that cover a text, each with so many of the one before; none where the next would get
+/// Ranges of so many tokens at most that cover a text, each with so many of the previous one; none where the next would get
 /// no further. As `Encoding::truncate` of the tokenizers crate (tokenizer/encoding.rs, 0.23).
 fn ranges(length: usize, room: usize, stride: usize) -> Option<Vec<Range<usize>>> {
     if length <= room {

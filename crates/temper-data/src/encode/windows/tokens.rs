@@ -20,7 +20,7 @@ impl Tokens {
         Ok(Self { encoding, characters: vec![characters] })
     }
 
-    /// The tokens of words, read one by one, behind a space that is not theirs where `is_spaced`.
+    /// The tokens of words, read one by one, after a space that is not theirs where `is_spaced`.
     pub fn of_words(
         tokenizer: &TextTokenizer,
         words: &[String],

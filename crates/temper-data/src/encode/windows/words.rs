@@ -10,7 +10,7 @@ use crate::panics::caught;
 /// Words to try; one decides.
 const PROBES: [&str; 3] = ["a", "the", "1"];
 
-/// What makes a word by itself read like one behind another word.
+/// What makes a word by itself read like one after another word.
 pub(super) enum Spaces {
     /// Nothing: the tokenizer puts a space before each text, or spaces do not count.
     Own,
@@ -31,7 +31,7 @@ impl Spaces {
                 }
             }
         }
-        Err("this tokenizer reads a word by itself otherwise than behind another word, with and without a space \
+        Err("this tokenizer reads a single word differently than after another word, with and without a space \
              before it; encode texts, not words"
             .into())
     }

@@ -1,6 +1,6 @@
 //! The lengths in front of delta-encoded texts (DELTA_BINARY_PACKED of the Parquet format).
 
-/// The bytes behind a list of at most `limit` numbers; `None` if it is longer or cut.
+/// The bytes after a list of at most `limit` numbers; `None` if it is longer or cut.
 pub(super) fn pass(data: &[u8], limit: u64) -> Option<&[u8]> {
     let mut rest = data;
     let block = number(&mut rest)?;
@@ -11,7 +11,7 @@ pub(super) fn pass(data: &[u8], limit: u64) -> Option<&[u8]> {
         return None;
     }
     let per_part = block / parts;
-    // The first number stands in the header.
+    // The first number is in the header.
     let mut left = count.saturating_sub(1);
     while left > 0 {
         number(&mut rest)?;

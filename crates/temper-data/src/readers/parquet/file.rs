@@ -49,7 +49,7 @@ impl CheckedFile {
         let header = thrift::walk_page(self.file.get_read(start)?, self.size.saturating_sub(start))
             .map_err(damaged)?;
         let size = |id| header.numbers.get(&id).copied().unwrap_or(0);
-        // Behind a page without content is the next header.
+        // After a page without content is the next header.
         if size(COMPRESSED_SIZE) > 0 {
             self.contents().insert(start + header.length);
         }
@@ -97,7 +97,7 @@ fn damaged(error: std::io::Error) -> ParquetError {
     ParquetError::General(format!("a damaged header: {error}"))
 }
 
-/// A reader without an end: there is an error. The crate passes over values behind the end of a
+/// A reader without an end: there is an error. The crate skips values after the end of a
 /// file as if they were there, for as many as the file promises.
 pub(super) struct Endless(BufReader<File>);
 

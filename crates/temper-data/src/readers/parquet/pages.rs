@@ -83,7 +83,7 @@ impl CheckedPages {
         data.map(|_| ()).ok_or_else(|| damaged("lengths of texts that do not fit their page".into()))
     }
 
-    /// The bytes of a data page behind its levels.
+    /// The bytes of a data page after its levels.
     fn values_of<'a>(&self, page: &'a Page) -> Option<&'a [u8]> {
         match page {
             Page::DataPageV2 { buf, rep_levels_byte_len, def_levels_byte_len, .. } => {

@@ -1,7 +1,7 @@
 //! Structures of Thrift's compact protocol, walked over before the parquet crate reads them.
 //!
 //! The crate goes through as many elements of an unknown list as a damaged file promises, also
-//! behind the end of the file (parquet_thrift.rs, parquet 60). Here a list is no longer than what
+//! after the end of the file (parquet_thrift.rs, parquet 60). Here a list is no longer than what
 //! is left of the file.
 
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ enum Place {
 }
 
 impl Place {
-    /// Whether a field of this kind may stand here. The crate does not ask: it would read a string
+    /// Whether a field of this kind may be here. The crate does not ask: it would read a string
     /// as the structure that belongs there. No part of a page's header is a list.
     fn allows(self, id: i64, kind: u8) -> bool {
         match (self, id) {
@@ -73,7 +73,7 @@ impl Place {
 
 struct Walker<R> {
     source: R,
-    /// Bytes behind the current place.
+    /// Bytes after the current place.
     left: u64,
     /// The whole numbers of a page's header.
     numbers: BTreeMap<i64, i64>,

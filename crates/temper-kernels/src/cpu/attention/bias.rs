@@ -44,7 +44,7 @@ impl Bias {
 /// scores, or the gradient of that. Each row of scores meets a window of it.
 pub struct DistanceBias {
     values: Vec<f32>,
-    /// Where distance zero stands in `values`: the position of the last query.
+    /// Where distance zero is in `values`: the position of the last query.
     zero_at: usize,
 }
 
@@ -53,7 +53,7 @@ impl DistanceBias {
     pub fn zeros(positions: Range<usize>, keys: usize) -> Self {
         let zero_at = positions.end - 1;
         // Rows of scores are whole panels; without keys, or with all before the queries, zero_at
-        // itself may lie outside.
+        // itself may be outside.
         let len = (zero_at + keys.next_multiple_of(PANEL) - positions.start).max(zero_at + 1);
         Self { values: vec![0.0; len], zero_at }
     }

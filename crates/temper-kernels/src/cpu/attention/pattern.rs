@@ -36,15 +36,15 @@ pub struct AttentionPattern {
 /// Row of the table of relative biases for each distance.
 #[derive(Clone, Debug)]
 pub struct RelativeBuckets {
-    /// The row for `key position - query position` stands at `key position - query position + zero_at`;
+    /// The row for `key position - query position` is at `key position - query position + zero_at`;
     /// distances beyond either end have the row at that end.
     pub buckets: Arc<[u32]>,
-    /// Where distance zero stands.
+    /// Where distance zero is.
     pub zero_at: usize,
 }
 
 impl AttentionPattern {
-    /// Whether it matters where a query stands.
+    /// Whether it matters where a query is.
     pub(crate) fn depends_on_position(&self) -> bool {
         self.causal || self.window.is_some() || self.alibi.is_some() || self.relative.is_some()
     }

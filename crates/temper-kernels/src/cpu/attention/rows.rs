@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// A row-major matrix whose rows may lie apart: row `i` begins at `i * stride`.
+/// A row-major matrix whose rows may be apart: row `i` begins at `i * stride`.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     pub values: &'a [f32],

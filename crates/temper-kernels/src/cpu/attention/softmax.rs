@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::{DropoutRow, exp::exp_f32s, panels::PANEL};
 
-/// Largest score of a row, and the sum of the exponentials of what the others lie below it.
+/// Largest score of a row, and the sum of the exponentials of the others' distances below it.
 #[derive(Clone, Copy)]
 pub struct RowStatistics {
     pub largest: f32,

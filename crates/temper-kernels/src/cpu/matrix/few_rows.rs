@@ -1,8 +1,8 @@
 //! Products with few rows, as when text is generated: each value of the right matrix is read from memory once.
 //!
 //! Such a product is bound by memory. To pack the whole right matrix first would write it and read it a second time.
-//! The sums are those of the packed product, bit for bit: what a model makes of a text does not depend on the texts
-//! beside it.
+//! The sums are those of the packed product, bit for bit: the output for a text does not depend on the texts
+//! in the same batch.
 
 use std::borrow::Cow;
 

@@ -34,7 +34,7 @@ const TASK_ROWS: usize = 48;
 /// A matrix whose element (row, column) is `values[row * row_stride + column * column_stride]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
-    /// Where the elements lie.
+    /// Where the elements are.
     pub values: &'a [f32],
     /// From a row to the next.
     pub row_stride: usize,

@@ -50,7 +50,7 @@ fn a_name_of_the_memo_is_found() {
     forbidden(b"\x8c\x05posix\x940\x8c\x06system\x940h\x00h\x01\x93.", system);
     forbidden(b"\x8c\x05posixp7\n0\x8c\x06systemr\0\x01\0\0g7\nj\0\x01\0\0\x93.", system);
     forbidden(b"\x8c\x05posixq\x07\x8c\x06systemq\x0800h\x07h\x08\x93.", system);
-    // The memo is written anew: Python counts what is in it.
+    // The memo is written again: Python counts what is in it.
     forbidden(b"\x8c\x05torchq\x00\x8c\x05posixq\x00\x8c\x06system\x94000h\x00h\x01\x93.", system);
 }
 

@@ -18,13 +18,13 @@ pub struct DatasetOptions {
     /// Name of a dataset card (imdb) or path of a file or folder: look for copies and leaks, contradicting, rare and
     /// missing labels, damaged, empty and long texts, and rows that cannot be read
     pub dataset: Option<String>,
-    /// A model that is to be trained on it: counts tokens, and compares the labels
+    /// The model to be trained on it: counts tokens, and compares the labels
     #[arg(long, value_name = "MODEL", requires = "dataset")]
     pub model: Option<String>,
     /// Maximum length of an example in tokens (the model's own limit by default)
     #[arg(long, requires = "model", value_name = "N")]
     pub max_seq_length: Option<usize>,
-    /// The task, where neither card nor columns tell: text-classification, token-classification or question-answering
+    /// The task, if neither card nor columns imply it: text-classification, token-classification or question-answering
     #[arg(long, value_parser = tasks::by_name)]
     pub task: Option<Kind>,
     /// Type of the labels, as for finetune
@@ -33,7 +33,7 @@ pub struct DatasetOptions {
     /// Separator of the labels in a text cell, as for finetune
     #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
-    /// Whether questions may be without an answer, as for finetune
+    /// Some questions have no answer, as for finetune
     #[arg(long)]
     pub version_2_with_negative: bool,
     /// Columns of the dataset

@@ -158,7 +158,7 @@ impl Nvidia {
 impl Condition {
     fn lines(&self) -> Vec<String> {
         let state = match (self.compiled, self.missing.is_empty()) {
-            (true, true) if self.default => "ready, and taken where no --backend is given",
+            (true, true) if self.default => "ready, and the default without --backend",
             (true, true) => "ready",
             (true, false) => "in this binary, but cannot be used",
             (false, _) => "not in this binary",
@@ -240,7 +240,7 @@ mod tests {
         };
         Nvidia {
             driver: Part::Found(driver),
-            nvrtc: Part::Missing("NVRTC is not there".into()),
+            nvrtc: Part::Missing("NVRTC is missing".into()),
             headers: Part::Found("/usr/local/cuda/include".into()),
             libdevice: Part::Missing("none".into()),
         }
@@ -253,7 +253,7 @@ mod tests {
         assert!(lines[0].contains("580.65.06, up to CUDA 13.0 (libcuda.so.1)"), "{}", lines[0]);
         assert!(lines[1].contains("cuda:0") && lines[1].contains("80.0 GiB, 79.0 GiB free"), "{}", lines[1]);
         assert!(lines[2].contains("cuda:1") && !lines[2].contains("free"), "{}", lines[2]);
-        assert!(lines[3].contains("NVRTC is not there"), "{}", lines[3]);
+        assert!(lines[3].contains("NVRTC is missing"), "{}", lines[3]);
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
         let value = serde_json::to_value(nvidia()).unwrap();
         assert_eq!(value["driver"]["found"]["cuda"], "13.0");
         assert_eq!(value["driver"]["found"]["gpus"][1]["free_bytes"], serde_json::Value::Null);
-        assert_eq!(value["nvrtc"]["missing"], "NVRTC is not there");
+        assert_eq!(value["nvrtc"]["missing"], "NVRTC is missing");
         assert_eq!(value["headers"]["found"], "/usr/local/cuda/include");
     }
 }

@@ -9,7 +9,7 @@ use self::machine::examine_machine;
 use crate::TrainError;
 use crate::device::backend::Backend;
 
-/// Say what is wrong with a dataset, or what this machine has and lacks
+/// Check a dataset for problems, or show what this machine has and lacks
 #[derive(Clone, Debug, clap::Args)]
 pub struct DoctorArgs {
     /// A dataset, and what to look at in it

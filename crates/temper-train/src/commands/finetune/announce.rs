@@ -42,12 +42,12 @@ impl Job {
         let id = &self.local.resolved.id;
         match self.request.from_scratch {
             Some(_) => say(&format!(
-                "a new model: every parameter is drawn at random; the tokenizer is that of {id}"
+                "a new model: every parameter is initialised randomly; the tokenizer is that of {id}"
             )),
             None => {
                 say(&format!("parameters taken from {id}: {kept}"));
                 if !loaded.new.is_empty() {
-                    say(&format!("new parameters, drawn at random: {}", loaded.new.join(", ")));
+                    say(&format!("new parameters, initialised randomly: {}", loaded.new.join(", ")));
                 }
                 if let Some(notice) = self.head_notice(loaded) {
                     say(&notice);
@@ -55,7 +55,7 @@ impl Job {
             }
         }
         if !loaded.dropped.is_empty() {
-            say(&format!("stored tensors without use here: {}", loaded.dropped.join(", ")));
+            say(&format!("stored tensors that are not used: {}", loaded.dropped.join(", ")));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::settings::{Preset, SettingFlags};
 use crate::tasks;
 use crate::{ColumnOptions, RunRequest, SourceOptions, TrainError};
 
-/// Which run to go on with.
+/// Which run to continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// The one that this command made before; the run starts where there is none.
@@ -41,8 +41,8 @@ pub struct FinetuneArgs {
     /// A config.json: train a new model of this shape from random weights, with the tokenizer of MODEL
     #[arg(long, help_heading = RUN, value_name = "FILE", conflicts_with = "from")]
     pub from_scratch: Option<PathBuf>,
-    /// Go on with an interrupted run, exactly: its folder, or auto for the run that the same command made before (it
-    /// starts where there is none, and is done where it is finished)
+    /// Continue an interrupted run exactly: its folder, or auto for the run that the same command made before (auto
+    /// starts the run if there is none, and does nothing if it is finished)
     #[arg(long, help_heading = RUN, value_name = "RUN|auto")]
     pub resume: Option<Resume>,
     /// What another temper asks for, resolved: the part `request` of a run.toml
@@ -70,16 +70,16 @@ pub struct FinetuneArgs {
     /// GPUs of --backend cuda that share every step, such as 0,1; the batch stays that of one
     #[arg(long, help_heading = DEVICE, value_name = "N,...", value_delimiter = ',')]
     pub devices: Vec<usize>,
-    /// Time for the whole run, such as 10m or 1h30m: the deepest of all, last:K and head that fits is taken
+    /// Time for the whole run, such as 10m or 1h30m: uses the deepest of all, last:K and head that fits
     #[arg(long, help_heading = RUN, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "strategy")]
     pub budget: Option<Duration>,
-    /// What the model is trained for; as the dataset's card says, or as its columns tell, by default
+    /// Task of the model; by default that of the dataset's card, or the one that its columns imply
     #[arg(long, help_heading = DATA, value_name = "TASK", value_parser = tasks::by_name)]
     pub task: Option<Kind>,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,
-    /// Say nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(long, help_heading = RUN)]
     pub quiet: bool,
     /// Print results.json on stdout
@@ -94,7 +94,7 @@ pub struct FinetuneArgs {
 }
 
 impl FinetuneArgs {
-    /// A run goes on with its own settings: everything else that `--resume RUN` comes with is refused by name.
+    /// A run continues with its own settings: everything else that `--resume RUN` comes with is refused by name.
     pub(super) fn refuse_beside_resume(&self) -> Result<(), TrainError> {
         let settings = self.settings.given.keys();
         let mut given: Vec<String> = settings.map(|key| format!("--{}", key.replace('_', "-"))).collect();

@@ -1,4 +1,4 @@
-//! What is done with a prepared run: it starts, goes on, is computed again, is finished.
+//! Starting, resuming, replaying and finishing a prepared run.
 
 use std::sync::Mutex;
 
@@ -53,7 +53,7 @@ impl Job {
         self.train(run, loaded, plan, None, json)
     }
 
-    /// Goes on with a run: from the end of its training, from its newest checkpoint, or else from the beginning.
+    /// Continues a run: from the end of its training, from its newest checkpoint, or else from the beginning.
     pub(super) fn resume(
         self,
         run: &RunFolder,

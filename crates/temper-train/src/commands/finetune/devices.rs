@@ -1,4 +1,4 @@
-//! What computes a run.
+//! The devices that compute a run.
 
 use burn::tensor::Device;
 use temper_models::{Backbone, Model};
@@ -7,7 +7,7 @@ use crate::device::backend::Backend;
 use crate::run::record::RunRequest;
 use crate::{TrainError, device::precision};
 
-/// The backend's device, or the GPUs that share every step; the model lies on the first.
+/// The backend's device, or the GPUs that share every step; the model is on the first.
 ///
 /// # Errors
 /// [`TrainError::Usage`] for GPUs of a backend that has none to name, those of [`Backend::device`], and for a

@@ -314,7 +314,7 @@ impl Finish<'_> {
             let memory =
                 |bytes: Option<u64>| bytes.map_or("?".into(), |bytes| format!("{} MiB", bytes >> 20));
             say(&format!(
-                "estimated: training {:.0} s, peak memory {}; it was {:.0} s, {}",
+                "estimated: training {:.0} s, peak memory {}; measured: {:.0} s, {}",
                 predicted.training_seconds,
                 memory(predicted.peak_memory_bytes),
                 results.training_seconds,
@@ -327,7 +327,7 @@ impl Finish<'_> {
         say(&format!("model: {}   report: {}", self.run.model().display(), self.run.report().display()));
     }
 
-    /// What transformers cannot be told of how texts are cut.
+    /// How texts are truncated, where transformers has no setting for it.
     fn truncation_elsewhere(&self) -> Option<&'static str> {
         (self.request.settings.truncation == Truncation::HeadTail).then_some(
             "transformers cannot keep both ends of a text: its truncation_side is left, which keeps the end alone",

@@ -1,4 +1,4 @@
-//! What a run will cost, from one measured step.
+//! Estimates the cost of a run from one measured step.
 
 use std::time::Instant;
 
@@ -104,7 +104,7 @@ impl Job {
         paces.fold(f64::INFINITY, f64::min)
     }
 
-    /// What the trunk cache makes of a step whose states it holds; nothing where there is none.
+    /// The cost of a step whose states the trunk cache holds; nothing without a cache.
     fn kept_trunk(&self, model: &TaskModel, plan: &FreezePlan) -> Result<Option<Kept>, TrainError> {
         let decision = self.trunk_decision(&model.model, plan)?;
         let trunks = self.trunks(&decision, &std::env::temp_dir())?;

@@ -141,7 +141,7 @@ pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequ
         sources: args.sources.clone(),
         settings,
     };
-    // A file is recorded as what it says, so that the run can go on without it.
+    // A file is recorded as what it says, so that the run can continue without it.
     let strategy = Strategy::from_name_or_file(&request.settings.strategy)?.to_string();
     request.check_dataset()?;
     let encoding = LocalModel::encoding_of(&args.sources.hub(progress.is_quiet()), &request.model)?;
@@ -154,7 +154,7 @@ pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequ
     request.resolved()
 }
 
-/// The text of a config.json, recorded as what it says: the run goes on without the file.
+/// The text of a config.json, recorded as what it says: the run continues without the file.
 fn read_config(path: &Path) -> Result<String, TrainError> {
     let text = std::fs::read_to_string(path).map_err(|error| TrainError::file(path, error))?;
     ModelConfig::parse(&text)?;
@@ -190,7 +190,7 @@ fn names(args: &FinetuneArgs, train_file: Option<&String>) -> Result<(String, St
         (Some(run), _, None) => {
             refuse_other_folders(run)?;
             Err(TrainError::Usage(format!(
-                "{} is not a run folder and holds no model; --from takes the folder of a finished run",
+                "{} is not a run folder and contains no model; --from takes the folder of a finished run",
                 run.display()
             )))
         }

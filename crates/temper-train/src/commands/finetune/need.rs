@@ -1,4 +1,4 @@
-//! Whether a run finds the memory it needs, before it needs it.
+//! Checks before a run whether memory will suffice.
 
 use burn::train::TrainStep;
 use temper_data::Step;
@@ -17,7 +17,7 @@ use crate::{TrainError, device::allocator};
 const UNCERTAIN: f64 = 1.25;
 /// The part of the largest micro-batch that is tried first.
 const TRIED_PART: usize = 8;
-/// Token budgets are told in such steps.
+/// Token budgets are suggested in such steps.
 const ROUND: usize = 64;
 
 /// What training needs: some bytes whatever it computes, and some for each token of a micro-batch.
@@ -104,7 +104,7 @@ impl Job {
         }
     }
 
-    /// Bytes that a token needs, from a step on about so many; `fixed` is what it needs beside.
+    /// Bytes that a token needs, from a step on about so many; `fixed` is what it needs besides.
     fn bytes_per_token(&self, model: &TaskModel, plan: &FreezePlan, tokens: usize, fixed: u64) -> f64 {
         let small = self.steps.clone().with_tokens_per_batch(tokens);
         let Some(batch) = small.plan(0).into_iter().next().and_then(|step| step.batches.into_iter().next())

@@ -1,4 +1,4 @@
-//! What a run says where its backend gives up in the middle of it.
+//! The error of a run whose backend fails during it.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Whether a run keeps what frozen layers make of its examples, and how much room that may take.
+//! Whether a run keeps the output of frozen layers for its examples, and how much room that may take.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::settings::{Settings, TrunkCacheMode, bytes};
 use crate::training::{Schedule, SplitTrunk, Trunks};
 
 impl Job {
-    /// Which splits keep what frozen layers make of them.
+    /// Which splits keep the output of frozen layers for them.
     ///
     /// # Errors
     /// [`TrainError::Usage`] where that would not be sound.
@@ -45,12 +45,12 @@ impl Job {
     }
 }
 
-/// What the decision depends on beside the settings.
+/// What the decision depends on besides the settings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation {
     /// Lowest layers that are frozen at first.
     pub(super) depth: usize,
-    /// Whether what the layers read is drawn anew for each pass over the data.
+    /// Whether what the layers read is drawn again for each pass over the data.
     pub(super) redraws: bool,
     /// Whether the model drops out in training.
     pub(super) drops_out: bool,
@@ -75,7 +75,7 @@ fn longest_stretch(plan: &FreezePlan, total_steps: usize) -> usize {
 pub(super) struct Decision {
     pub(super) training: bool,
     pub(super) validation: bool,
-    /// What a person may want to know.
+    /// A hint for the user.
     pub(super) hint: Option<String>,
 }
 
@@ -132,7 +132,7 @@ pub(super) fn limits(settings: &Settings, dir: &Path) -> Result<TrunkLimits, Tra
     })
 }
 
-/// Free bytes on the disk of a folder; 0 where that cannot be told.
+/// Free bytes on the disk of a folder; 0 where that is unknown.
 fn free_disk(dir: &Path) -> u64 {
     let Ok(dir) = dir.canonicalize() else { return 0 };
     let disks = Disks::new_with_refreshed_list();

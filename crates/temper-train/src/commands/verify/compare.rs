@@ -1,4 +1,4 @@
-//! A model's outputs beside those of a reference.
+//! A model's outputs compared with those of a reference.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ const OUTPUTS: [&str; 8] = [
     "seq_relationship_logits",
 ];
 
-/// A model beside a reference.
+/// A model compared with a reference.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
     /// The outputs that both have.
@@ -87,7 +87,7 @@ pub fn compare(loaded: &Loaded, reference: &Path, device: &Device) -> Result<Com
     match (comparison.outputs.is_empty(), comparison.impossible.first()) {
         (true, None) => Err(reference.unusable(format!("has none of {}", OUTPUTS.join(", ")))),
         (true, Some(Impossible { name, reason })) => {
-            Err(reference.unusable(format!("has nothing that this model gives; {name}: {reason}")))
+            Err(reference.unusable(format!("has no output that this model computes; {name}: {reason}")))
         }
         (false, _) => Ok(comparison),
     }
@@ -109,7 +109,7 @@ fn groups<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 enum Output {
     /// `[sequences, width]`
     Sequences(Tensor<2>),
-    /// `[tokens, width]`, of the encoder beside a decoder
+    /// `[tokens, width]`, of the encoder, if there is a decoder
     InputTokens(Tensor<2>),
     /// `[tokens, width]`, of the decoder where there is one
     Tokens(Tensor<2>),
@@ -131,12 +131,12 @@ impl Computed<'_> {
         let (backbone, batch, mode) = (&self.loaded.model.backbone, self.batch, Mode::Evaluate);
         match name {
             "encoder_last_hidden_state" if !has_decoder(self.loaded) => {
-                Err("the model has no encoder beside a decoder")
+                Err("the model does not have an encoder and a decoder")
             }
             "encoder_last_hidden_state" => backbone
                 .encode(batch, mode)
                 .map(Output::InputTokens)
-                .ok_or("the model has no encoder beside a decoder"),
+                .ok_or("the model does not have an encoder and a decoder"),
             "last_hidden_state" => Ok(Output::Tokens(backbone.forward(batch, Rows::All, mode))),
             "pooler_output" => self.pooled(),
             "prediction_logits" => Ok(Output::Tokens(self.pretraining()?[0].clone())),

@@ -1,4 +1,4 @@
-//! The reference values that lie in a checkout: a tiny model of every family and head.
+//! The reference values that are in a checkout: a tiny model of every family and head.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,10 @@ use super::Bounds;
 use super::compare::{Impossible, compare};
 use crate::TrainError;
 
-/// Where they lie in a checkout.
+/// Where they are in a checkout.
 const IN_CHECKOUT: &str = "crates/temper-models/tests/fixtures/zoo";
 
-/// What came of one fixture.
+/// The result of one fixture.
 #[derive(Clone, Debug, Serialize)]
 pub struct FixtureResult {
     /// Its folder's name.
@@ -28,7 +28,7 @@ pub struct FixtureResult {
     pub outcome: FixtureOutcome,
 }
 
-/// What a model gave beside its reference.
+/// What a model gave, compared with its reference.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum FixtureOutcome {

@@ -1,4 +1,4 @@
-//! `temper verify`: a model beside the reference values of another implementation.
+//! `temper verify`: a model compared with the reference values of another implementation.
 
 mod compare;
 mod fixtures;
@@ -153,7 +153,7 @@ fn lines(comparison: &Comparison) -> String {
     lines
 }
 
-/// The family of a model, which is read from its files only where its name does not tell.
+/// The family of a model, which is read from its files only if its name does not imply it.
 fn family_of(args: &VerifyArgs, model: &str) -> Result<String, TrainError> {
     let known = |name: &str| families().iter().any(|family| family.model_type == name);
     if known(model) {

@@ -11,7 +11,7 @@ use crate::TrainError;
 /// The label of a token that has none, as PyTorch's loss knows it.
 const NO_LABEL: i64 = -100;
 
-/// What a reference may hold beside outputs.
+/// What a reference may contain besides outputs.
 const INPUTS: [&str; 6] = [
     "input_ids",
     "attention_mask",
@@ -223,7 +223,7 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// Whether there is a decoder behind an encoder.
+/// Whether there is a decoder after an encoder.
 pub(super) fn has_decoder(loaded: &Loaded) -> bool {
     let parameters = loaded.model.parameters().parameters;
     let any = |part: &str| parameters.iter().any(|parameter| parameter.path.starts_with(part));

@@ -87,7 +87,7 @@ impl Calls {
         self.check("cuInit", code)
     }
 
-    /// What a function without arguments tells.
+    /// The result of a function without arguments.
     fn number(&self, call: &'static str) -> Result<c_int, GpuError> {
         type Number = unsafe extern "C" fn(*mut c_int) -> c_int;
         let mut number = 0;

@@ -18,7 +18,7 @@ pub enum GpuError {
     },
     /// A library lacks a function that every version of it has.
     #[error(
-        "{library} has no function {function}: it is not NVIDIA's, or a stub for linking; put the real one first where libraries are looked for"
+        "{library} has no function {function}: it is not NVIDIA's, or a stub for linking; put the real one first in the library search path"
     )]
     NotTheLibrary {
         /// The library.
@@ -46,7 +46,7 @@ pub enum GpuError {
     },
     /// The library that compiles kernels is not there.
     #[error(
-        "NVRTC, which compiles kernels, is not there: none of {} can be loaded; install CUDA's NVRTC {oldest} or newer and set CUDA_PATH to the toolkit, or put the library's folder into LD_LIBRARY_PATH",
+        "NVRTC, which compiles kernels, is missing: none of {} can be loaded; install CUDA's NVRTC {oldest} or newer and set CUDA_PATH to the toolkit, or put the library's folder into LD_LIBRARY_PATH",
         tried.join(", ")
     )]
     NoNvrtc {
@@ -79,7 +79,7 @@ pub enum GpuError {
     },
     /// The headers that kernels include are not there.
     #[error(
-        "CUDA's headers are not there: {}; install the toolkit's headers and set CUDA_PATH to the folder whose include/ has them",
+        "CUDA's headers are missing: {}; install the toolkit's headers and set CUDA_PATH to the folder whose include/ has them",
         sought(looked)
     )]
     NoHeaders {
@@ -88,7 +88,7 @@ pub enum GpuError {
     },
     /// The functions that LLVM links into kernels are not there.
     #[error(
-        "CUDA's libdevice is not there: {}; install the toolkit's compiler (NVVM) and set CUDA_PATH to the folder with nvvm/libdevice/libdevice.10.bc",
+        "CUDA's libdevice is missing: {}; install the toolkit's compiler (NVVM) and set CUDA_PATH to the folder with nvvm/libdevice/libdevice.10.bc",
         sought(looked)
     )]
     NoLibdevice {
@@ -97,7 +97,7 @@ pub enum GpuError {
     },
     /// No GPU that wgpu knows how to use.
     #[error(
-        "wgpu finds no GPU: {reason}; install the GPU's Vulkan driver (on Linux; 'vulkaninfo --summary' shows what there is)"
+        "wgpu finds no GPU: {reason}; install the GPU's Vulkan driver (on Linux; 'vulkaninfo --summary' lists the devices)"
     )]
     NoAdapter {
         /// What it says.
@@ -117,7 +117,7 @@ pub enum GpuError {
 fn remedy(code: i32) -> &'static str {
     match code {
         100 => "no GPU is visible: see what nvidia-smi lists, and what CUDA_VISIBLE_DEVICES hides",
-        101 => "see CUDA_VISIBLE_DEVICES: it may name a GPU that is not there",
+        101 => "see CUDA_VISIBLE_DEVICES: it may name a GPU that does not exist",
         34 => "the library is a stub for linking; put the driver's own first where libraries are looked for",
         803 => {
             "the driver's library and its kernel module differ in version: reboot after an update, and in a container take the library from the host"

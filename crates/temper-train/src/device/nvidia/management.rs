@@ -11,7 +11,7 @@ const LIBRARIES: &[&str] =
     if cfg!(windows) { &["nvml.dll"] } else { &["libnvidia-ml.so.1", "libnvidia-ml.so"] };
 
 /// NVML, NVIDIA's library for observing GPUs. It comes with the driver, but a container may lack it;
-/// whatever it cannot tell stays unknown.
+/// what it does not report stays unknown.
 pub(super) struct Management(Found);
 
 /// nvmlMemory_t

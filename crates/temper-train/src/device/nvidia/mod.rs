@@ -1,4 +1,4 @@
-//! What computing on an NVIDIA GPU needs beside the GPU: a driver, and a compiler's files.
+//! What computing on an NVIDIA GPU needs besides the GPU: a driver, and a compiler's files.
 //!
 //! Looked for without Burn, which panics where something is missing, and in every build, for
 //! `temper doctor`. All libraries are opened at run time; none has to be there.

@@ -229,7 +229,7 @@ fn a_window_may_lie_beyond_the_last_key() {
 #[test]
 fn decoding_gives_the_last_row_of_the_whole() {
     let (whole, _) = Case::new(&[(21, 21, 0)], 16).causal(None).alibi().compute(1);
-    // The same random numbers but for the query, of which row 0 stands at position 20.
+    // The same random numbers but for the query, of which row 0 is at position 20.
     let case = Case::new(&[(1, 21, 20)], 16).causal(None).alibi();
     let last = case.with_inputs(|inputs, _| {
         let queries = random(21 * 32, 1);
