@@ -49,7 +49,7 @@ impl Examples for Texts {
 
     fn texts(&self, split: Split, example: usize) -> Option<UnlabelledText> {
         let LabelledText { text, pair, .. } = self.split(split)[example].clone();
-        Some(UnlabelledText { text, pair, row: example + 1 })
+        Some(UnlabelledText { text, pair, row: example + 1, ..UnlabelledText::default() })
     }
 
     fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions> {

@@ -139,7 +139,12 @@ mod tests {
         assert_eq!(words(" a b c", 2), [" a b ", "c"]);
         assert_eq!(words("", 1), [""; 0]);
         let long = "wort ".repeat(1000);
-        let example = UnlabelledText { text: long.clone(), pair: Some("x y".into()), row: 1 };
+        let example = UnlabelledText {
+            text: long.clone(),
+            pair: Some("x y".into()),
+            row: 1,
+            ..UnlabelledText::default()
+        };
         let found = in_pieces(&example);
         assert!(found.iter().flatten().count() <= MOST_PIECES + 2, "{}", found[0].len());
         assert_eq!(found[0].iter().map(|piece| piece.text.as_str()).collect::<String>(), long);
@@ -147,7 +152,12 @@ mod tests {
 
     #[test]
     fn each_variant_lacks_one_piece() {
-        let example = UnlabelledText { text: "a b".into(), pair: Some("c d".into()), row: 1 };
+        let example = UnlabelledText {
+            text: "a b".into(),
+            pair: Some("c d".into()),
+            row: 1,
+            ..UnlabelledText::default()
+        };
         let found = variants(&example, &in_pieces(&example));
         let found: Vec<(&str, &str)> =
             found.iter().map(|text| (text.text.as_str(), text.pair.as_deref().unwrap())).collect();
