@@ -434,7 +434,7 @@ fn a_train_split_that_is_the_test_split_says_so() {
     let error = refused(
         &[("d/train.csv", &csv_of(0..40)), ("d/test.csv", &csv_of(0..40))],
         "d",
-        &["all 40 rows also stand in its test split"],
+        &["all 40 rows are also in its test split"],
     );
     assert!(matches!(error, DataError::NothingButTest { rows: 40, .. }));
 }

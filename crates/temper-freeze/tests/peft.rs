@@ -181,7 +181,7 @@ fn numbers_that_do_not_fit_are_named() {
     adapter.config["r"] = json!(3);
     adapter.refused(
         BERT,
-        &["query.lora_A.weight is [2, 16], the model and rank 3 want [3, 16]", "and 1 more"]
+        &["query.lora_A.weight is [2, 16], the model and rank 3 need [3, 16]", "and 1 more"]
             .map(|word| if word == "and 1 more" { "value.lora_B.weight is [16, 2]" } else { word }),
     );
 
@@ -240,14 +240,14 @@ fn a_vocabulary_changes_as_a_whole_or_not() {
     adapter
         .tensors
         .insert("base_model.model.lm_head.weight".into(), (Dtype::F32, vec![49, 16], vec![0; 49 * 16 * 4]));
-    adapter.refused("llama-causal-lm", &["lm_head.weight is [49, 16], the model wants [50, 16]"]);
+    adapter.refused("llama-causal-lm", &["lm_head.weight is [49, 16], the model needs [50, 16]"]);
     let mut adapter = Copy::of("peft/resized");
     let shape = vec![50, 8];
     adapter.tensors.insert(
         "base_model.model.model.embed_tokens.weight".into(),
         (Dtype::F32, shape, vec![0; 50 * 8 * 4]),
     );
-    adapter.refused("llama-causal-lm", &["embed_tokens.weight is [50, 8], the model wants [50, 16]"]);
+    adapter.refused("llama-causal-lm", &["embed_tokens.weight is [50, 8], the model needs [50, 16]"]);
 }
 
 #[test]

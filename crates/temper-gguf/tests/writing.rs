@@ -126,7 +126,7 @@ fn a_tokenizer_that_a_file_cannot_say_is_refused_by_name() {
         ("/model/type", json!("WordPiece"), "WordPiece"),
         ("/model/byte_fallback", json!(true), "byte_fallback"),
         ("/model/ignore_merges", json!(true), "ignore_merges"),
-        ("/model/merges/0", json!("one"), "no merge"),
+        ("/model/merges/0", json!("one"), "not a merge"),
         ("/normalizer", json!({"type": "NFC"}), "NFC"),
         ("/pre_tokenizer", json!({"type": "Whitespace"}), "Whitespace"),
         ("/decoder", json!({"type": "Metaspace"}), "Metaspace"),

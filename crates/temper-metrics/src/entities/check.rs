@@ -189,7 +189,7 @@ mod tests {
         let found = message(&["B-PER"], TagScheme::Bilou);
         assert!(found.starts_with("tag 0, \"B-PER\", cannot be the last in BILOU"), "{found}");
         let found = message(&["PER"], TagScheme::Bilou);
-        assert!(found.contains("these are O, and B, I, L, U with a hyphen"), "{found}");
+        assert!(found.contains("which has O, and B, I, L, U with a hyphen"), "{found}");
     }
 
     #[test]
