@@ -59,7 +59,8 @@ impl LineChart<'_> {
         let y = Scale::rounded(low, high, 5, (HEIGHT - BOTTOM, TOP));
         let widest = y.ticks().iter().map(|(_, text)| text_width(text, 11.0)).fold(0.0, f64::max);
         let left = widest + 14.0;
-        let x = Scale::exact(0.0, last, 5, (left, WIDTH - RIGHT));
+        // Steps are whole numbers.
+        let x = Scale::exact(0.0, last, (last as usize).clamp(1, 5), (left, WIDTH - RIGHT));
         let mut canvas = Canvas::new(WIDTH, HEIGHT);
         self.axes(&mut canvas, &x, &y);
         self.mark(&mut canvas, &x);

@@ -4,6 +4,7 @@ use super::html::{count, score};
 use super::{ReportInput, test_examples};
 use crate::charts::{Anchor, Canvas, Label, Line, MUTED, SERIES, Scale, escape, text_width};
 use crate::tasks::Scores;
+use crate::training::JournalRow;
 
 /// Title, result, and which model was kept.
 pub(super) fn header(input: &ReportInput<'_>) -> String {
@@ -58,8 +59,10 @@ fn against_baseline(test: &Scores) -> String {
 fn kept(input: &ReportInput<'_>) -> String {
     let results = input.results;
     let Some((value, step)) = results.best_validation else { return String::new() };
+    let evaluations = input.rows.iter().filter(|row| matches!(row, JournalRow::Eval(_))).count();
+    let reason = if evaluations == 1 { "that of the only evaluation" } else { "the best of all evaluations" };
     format!(
-        "The model kept is that after step {} of {}: its validation {} of {} is the best of all evaluations.",
+        "The model kept is that after step {} of {}: its validation {} of {} is {reason}.",
         count(step),
         count(results.steps),
         readable(input.metric),
