@@ -12,7 +12,7 @@ use crate::figure::parts_of;
 /// Elements of a parameter that are compared at most: 64 KiB a parameter, whatever the size of the model.
 const SAMPLED: usize = 1 << 14;
 
-/// Values of a model's parameters at one moment: all of a small one, [`SAMPLED`] of a large one.
+/// Values of a model's parameters at one moment: all of a small one, 16,384 of a large one.
 #[derive(Clone, Debug)]
 pub struct ParameterSample(HashMap<ParamId, Vec<f32>>);
 

@@ -59,7 +59,8 @@ impl LineChart<'_> {
         let y = Scale::rounded(low, high, 5, (HEIGHT - BOTTOM, TOP));
         let widest = y.ticks().iter().map(|(_, text)| text_width(text, 11.0)).fold(0.0, f64::max);
         let left = widest + 14.0;
-        let x = Scale::exact(0.0, last, 5, (left, WIDTH - RIGHT));
+        // Steps are whole numbers.
+        let x = Scale::exact(0.0, last, (last as usize).clamp(1, 5), (left, WIDTH - RIGHT));
         let mut canvas = Canvas::new(WIDTH, HEIGHT);
         self.axes(&mut canvas, &x, &y);
         self.mark(&mut canvas, &x);
@@ -170,7 +171,7 @@ fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::charts::SERIES;
+    use crate::charts::{SERIES, assert_inside};
 
     fn chart(series: Vec<Vec<(f64, f64)>>) -> LineChart<'static> {
         let series = series.into_iter().enumerate().map(|(number, points)| Series {
@@ -184,8 +185,10 @@ mod tests {
 
     #[test]
     fn one_point_or_equal_points_are_drawn_and_none_are_not() {
-        for points in [vec![(1.0, 0.5)], vec![(1.0, 0.5), (2.0, 0.5)], vec![(3.0, 0.0)]] {
-            assert!(chart(vec![points]).svg().unwrap().contains("<svg"));
+        for points in
+            [vec![(1.0, 0.5)], vec![(1.0, 0.5), (2.0, 0.5)], vec![(3.0, 0.0)], vec![(1e6, -1e9), (2e6, 1e-9)]]
+        {
+            assert_inside(&chart(vec![points]).svg().unwrap());
         }
         assert!(chart(vec![vec![], vec![(1.0, f64::NAN)]]).svg().is_none());
     }

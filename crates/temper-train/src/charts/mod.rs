@@ -1,11 +1,15 @@
 //! Charts as SVG: for report.html and compare.svg. They are drawn without scripts, fonts or style sheets of elsewhere.
 
 mod canvas;
+#[cfg(test)]
+mod inside;
 mod lines;
 mod palette;
 mod scale;
 
 pub(crate) use canvas::{Anchor, Canvas, Label, Line, escape, text_width, wrap};
+#[cfg(test)]
+pub(crate) use inside::assert_inside;
 pub(crate) use lines::{LineChart, Mark, Series};
 pub(crate) use palette::{Colour, GRID, MUTED, SERIES, dark_rules, variables};
 pub(crate) use scale::{Scale, number_text};

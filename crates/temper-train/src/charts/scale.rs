@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn numbers_have_about_four_digits() {
         for (value, text) in [
-            (0.693147, "0.6931"),
+            (0.592847, "0.5928"),
             (12.345, "12.3"),
             (1535.4, "1535"),
             (2e-5, "2e-5"),

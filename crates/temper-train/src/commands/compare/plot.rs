@@ -117,7 +117,7 @@ impl Names {
     fn of(comparison: &StrategyComparison) -> Self {
         let lines = |name: &str, score: f64| {
             let mut lines = wrap(name, NAME);
-            lines.push(number_text(score));
+            lines.push(if score.abs() < 10.0 { format!("{score:.4}") } else { number_text(score) });
             lines
         };
         let strategies = comparison.strategies.iter().map(|row| lines(&row.strategy, row.test.mean));
@@ -171,10 +171,9 @@ fn heights(comparison: &StrategyComparison) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use svg::node::element::tag::Type;
-    use svg::parser::Event;
 
     use super::*;
+    use crate::charts::assert_inside;
     use crate::commands::compare::ScoreDifference;
     use temper_metrics::Sample;
 
@@ -216,64 +215,6 @@ mod tests {
             baselines: vec![baseline("majority", 0.5), baseline("tf-idf + logistic regression", 0.75)],
             data: json!({"dataset": "reviews"}),
         }
-    }
-
-    /// Fails where text, a line or a point leaves the figure.
-    fn assert_inside(svg: &str) {
-        let (mut size, mut label, mut moved) = ((0.0, 0.0), None, (0.0, 0.0));
-        let inside = |x: f64, y: f64, (width, height): (f64, f64), what: &str| {
-            assert!((0.0..=width).contains(&x) && (0.0..=height).contains(&y), "{what} at {x} {y} in {svg}");
-        };
-        for event in svg::read(svg).unwrap() {
-            match event {
-                Event::Tag(name, Type::Start | Type::Empty, attributes) => {
-                    let text =
-                        |name: &str| attributes.get(name).map_or(String::new(), |value| value.to_string());
-                    let number = |name: &str| text(name).parse::<f64>().unwrap_or(0.0);
-                    match name {
-                        "svg" => size = (number("width"), number("height")),
-                        "line" => {
-                            inside(number("x1"), number("y1"), size, "a line");
-                            inside(number("x2"), number("y2"), size, "a line");
-                        }
-                        "circle" => inside(number("cx"), number("cy"), size, "a point"),
-                        "g" => {
-                            let place = text("transform");
-                            let place = place.strip_prefix("translate(").unwrap().split(')').next().unwrap();
-                            let (x, y) = place.split_once(' ').unwrap();
-                            moved = (x.parse().unwrap(), y.parse().unwrap());
-                        }
-                        "text" => {
-                            label = Some((number("x"), number("y"), number("font-size"), text("text-anchor")))
-                        }
-                        _ => {}
-                    }
-                }
-                Event::Tag("g", Type::End, _) => moved = (0.0, 0.0),
-                Event::Text(text) => {
-                    let Some((x, y, size_of_text, anchor)) = label.take() else { continue };
-                    let width = text_width(text, size_of_text);
-                    let from = match anchor.as_str() {
-                        "middle" => x - width / 2.0,
-                        "end" => x - width,
-                        _ => x,
-                    };
-                    match moved {
-                        (0.0, 0.0) => {
-                            inside(from, y - size_of_text, size, text);
-                            inside(from + width, y, size, text);
-                        }
-                        // It reads upwards.
-                        (x, y) => {
-                            inside(x - size_of_text, y - width / 2.0, size, text);
-                            inside(x, y + width / 2.0, size, text);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        assert!(size.0 > 0.0 && label.is_none(), "{svg}");
     }
 
     #[test]

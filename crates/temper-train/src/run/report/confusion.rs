@@ -90,10 +90,9 @@ impl Cell {
         }
         let rate = count as f64 / support.max(1) as f64;
         let kind = if is_right { "right" } else { "wrong" };
-        let strength = if rate > 0.5 { " strong" } else { "" };
         let counted = if with_count { format!("<small>{count}</small>") } else { String::new() };
         format!(
-            "<td class=\"{kind}{strength}\" style=\"--rate:{rate:.3}\" title=\"{count} of {support}\">{}{counted}</td>",
+            "<td class=\"{kind}\" style=\"--rate:{rate:.3}\" title=\"{count} of {support}\">{}{counted}</td>",
             rate_text(rate)
         )
     }

@@ -7,10 +7,12 @@ use crate::charts::{LineChart, Mark, SERIES, Series, escape};
 use crate::training::{EvaluationRow, JournalRow, StepRow};
 
 type Points = Vec<(f64, f64)>;
+/// What is read of a logged row.
+type OfRow = fn(&StepRow) -> f64;
 
 /// The charts, and the evaluations as a table.
 pub(super) fn curves(input: &ReportInput<'_>) -> String {
-    let train = |value: fn(&StepRow) -> f64| -> Points {
+    let train = |value: OfRow| -> Points {
         let rows = input.rows.iter().filter_map(|row| match row {
             JournalRow::Train(row) => Some((row.step as f64, value(row))),
             _ => None,
@@ -34,7 +36,7 @@ pub(super) fn curves(input: &ReportInput<'_>) -> String {
         let title = format!("Validation {}", readable(name));
         charts.push(chart(&title, kept, [Points::new(), validation(&evaluations, name)]));
     }
-    let rest: [(&str, fn(&StepRow) -> f64); 3] = [
+    let rest: [(&str, OfRow); 3] = [
         ("Learning rate", |row| row.learning_rate),
         ("Gradient norm before clipping", |row| row.grad_norm),
         ("Tokens a second", |row| row.tokens_per_second),
@@ -43,7 +45,10 @@ pub(super) fn curves(input: &ReportInput<'_>) -> String {
     let charts: String = charts.concat();
     match charts.is_empty() {
         true => paragraph("Nothing was logged: the run was shorter than its logging interval."),
-        false => format!("<div class=\"charts\">{charts}{}</div>", list(&evaluations)),
+        false => format!(
+            "<div class=\"charts\">{charts}{}</div>",
+            list(&evaluations, input.results.best_validation.map(|(_, step)| step))
+        ),
     }
 }
 
@@ -64,12 +69,12 @@ fn chart(title: &str, kept: Option<f64>, [training, validation]: [Points; 2]) ->
 }
 
 /// Every evaluation on the validation split.
-fn list(evaluations: &[&EvaluationRow]) -> String {
+fn list(evaluations: &[&EvaluationRow], kept: Option<usize>) -> String {
     let Some(first) = evaluations.first() else { return String::new() };
     let names: Vec<String> = first.metrics.iter().map(|(name, _)| readable(name)).collect();
     let header: Vec<&str> = ["step", "epoch"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let rows = evaluations.iter().map(|row| {
-        let best = if row.best { " (best)" } else { "" };
+        let best = if kept == Some(row.step) { "\u{a0}(kept)" } else { "" };
         let mut cells = vec![format!("{}{best}", row.step), format!("{:.2}", row.epoch)];
         cells.extend(row.metrics.iter().map(|(_, value)| escape(&score(*value))));
         cells
@@ -96,7 +101,7 @@ mod tests {
         };
         assert_eq!(validation(&[&row], "loss"), [(3.0, 0.7)]);
         assert!(validation(&[&row], "f1").is_empty());
-        assert!(list(&[&row]).contains("3 (best)") && list(&[]).is_empty());
+        assert!(list(&[&row], Some(3)).contains("3\u{a0}(kept)") && list(&[], None).is_empty());
         assert_eq!(chart("x", None, [Vec::new(), Vec::new()]), "");
     }
 }

@@ -1,7 +1,7 @@
 //! What the run learned from and was scored on.
 
 use super::html::{count, details, table};
-use crate::charts::{Anchor, Canvas, GRID, Label, Line, MUTED, SERIES, Scale, escape};
+use crate::charts::{Anchor, Canvas, GRID, Label, Line, MUTED, SERIES, Scale, escape, text_width};
 use temper_data::{DataReport, SplitReport};
 
 /// Labels whose counts are shown; of more, the most common.
@@ -121,7 +121,8 @@ fn histogram(lengths: &[u32], longest: usize) -> String {
         canvas.text(Label::small(LEFT - 6.0, place + 4.0, &text).anchored(Anchor::End));
     }
     for (place, text) in x.ticks() {
-        canvas.text(Label::small(place, foot + 16.0, &text).anchored(Anchor::Middle));
+        let at = place.min(WIDTH - text_width(&text, 11.0) / 2.0);
+        canvas.text(Label::small(at, foot + 16.0, &text).anchored(Anchor::Middle));
     }
     for (number, &examples) in bars.iter().enumerate().filter(|(_, examples)| **examples > 0) {
         let (from, to) = (number * width, (number + 1) * width);
@@ -141,6 +142,7 @@ fn histogram(lengths: &[u32], longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::charts::assert_inside;
 
     #[test]
     fn every_example_is_in_a_bar() {
@@ -149,6 +151,9 @@ mod tests {
             ["0 to 2 tokens: 2 examples", "30 to 32 tokens: 1 examples", "63 to 65 tokens: 1 examples"]
         {
             assert!(svg.contains(part), "{part} is not in {svg}");
+        }
+        for lengths in [vec![1, 1, 30, 64], vec![100_000], vec![1; 100_000]] {
+            assert_inside(&histogram(&lengths, 64));
         }
         assert_eq!(histogram(&[], 64), "");
         assert!(histogram(&[5; 3], 8).contains("5 to 5 tokens: 3 examples"));

@@ -4,6 +4,7 @@ use super::html::{count, score};
 use super::{ReportInput, test_examples};
 use crate::charts::{Anchor, Canvas, Label, Line, MUTED, SERIES, Scale, escape, text_width};
 use crate::tasks::Scores;
+use crate::training::JournalRow;
 
 /// Title, result, and which model was kept.
 pub(super) fn header(input: &ReportInput<'_>) -> String {
@@ -58,8 +59,10 @@ fn against_baseline(test: &Scores) -> String {
 fn kept(input: &ReportInput<'_>) -> String {
     let results = input.results;
     let Some((value, step)) = results.best_validation else { return String::new() };
+    let evaluations = input.rows.iter().filter(|row| matches!(row, JournalRow::Eval(_))).count();
+    let reason = if evaluations == 1 { "that of the only evaluation" } else { "the best of all evaluations" };
     format!(
-        "The model kept is that after step {} of {}: its validation {} of {} is the best of all evaluations.",
+        "The model kept is that after step {} of {}: its validation {} of {} is {reason}.",
         count(step),
         count(results.steps),
         readable(input.metric),
@@ -123,6 +126,7 @@ fn comparison(test: &Scores) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::charts::assert_inside;
 
     fn scores(value: f64, interval: Option<[f64; 2]>, baseline: f64) -> Scores {
         Scores {
@@ -153,7 +157,7 @@ mod tests {
     fn a_score_without_interval_and_baseline_has_no_axis() {
         assert_eq!(comparison(&scores(0.5, None, f64::NAN)), "");
         for scores in [scores(0.5, None, 0.5), scores(0.0, Some([0.0, 0.0]), 0.0), scores(1e9, None, 0.1)] {
-            assert!(comparison(&scores).contains("<svg"), "{scores:?}");
+            assert_inside(&comparison(&scores));
         }
     }
 }

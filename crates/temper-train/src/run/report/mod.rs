@@ -135,10 +135,12 @@ fn part_scores(part: &ScoreTable) -> String {
 fn trained(input: &ReportInput<'_>) -> String {
     let results = input.results;
     let mut said = vec![format!("Proof: {}.", results.proof.statement)];
-    said.push(format!(
-        "The saved model, loaded again, gives the same logits within {:.1e}.",
-        results.reload_difference
-    ));
+    said.push(match results.reload_difference {
+        0.0 => "The saved model, loaded again, gives the same logits bit for bit.".into(),
+        difference => {
+            format!("The saved model, loaded again, gives the same logits within {difference:.1e}.")
+        }
+    });
     if let Some(difference) = results.merge_difference {
         said.push(format!("Merging the adapters changes the logits by at most {difference:.1e} (relative)."));
     }

@@ -86,6 +86,7 @@ fn change_text(change: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::charts::assert_inside;
 
     fn part(name: &str, trained: usize, relative_change: Option<f64>) -> PartMovement {
         PartMovement { part: name.into(), parameters: 10, trained, relative_change }
@@ -99,7 +100,8 @@ mod tests {
             part("final norm", 10, None),
             part("head", 10, Some(1.5)),
         ];
-        let svg = movement(&parts);
+        let svg = movement(&parts).replace('\u{a0}', " ");
+        assert_inside(&svg);
         for words in [
             ">frozen<",
             ">1.2 %<",

@@ -82,11 +82,13 @@ fn diagram(calibration: &Calibration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::charts::assert_inside;
 
     #[test]
     fn bins_with_examples_are_drawn() {
         let calibration = Calibration::of(&[(0.9, true), (0.95, false), (0.55, true)], 10).unwrap();
         let page = reliability(&calibration);
+        assert_inside(&page);
         assert_eq!(
             page.matches("examples, mean confidence").count(),
             6,
