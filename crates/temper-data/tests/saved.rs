@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use temper_data::{
-    DataError, Format, LabelRequest, RowsRequest, SplitOrigin, TagRequest, Task, TextLabel, Value,
-    load_text_classification, load_token_classification, read_local, stream_unlabelled, task_of_files,
+    DataError, Format, LabelRequest, RowsRequest, SplitChoice, SplitOrigin, TagRequest, Task, TextLabel,
+    Value, load_text_classification, load_token_classification, read_local, stream_unlabelled, task_of_files,
 };
 use temper_hub::{Hub, HubSettings};
 
@@ -17,8 +17,10 @@ fn hub(cache: &Path) -> Hub {
     Hub::new(HubSettings { mirror: None, offline: true, cache, ..HubSettings::from_environment() })
 }
 
-fn request(name: &str) -> RowsRequest {
-    RowsRequest { name_or_path: fixture(name).display().to_string(), ..RowsRequest::default() }
+/// Shares that leave some of the few rows in each split.
+fn request(name: &str, test_share: Option<f64>) -> RowsRequest {
+    let splits = SplitChoice { validation_share: Some(0.3), test_share, ..SplitChoice::default() };
+    RowsRequest { name_or_path: fixture(name).display().to_string(), splits, ..RowsRequest::default() }
 }
 
 fn text(text: &str) -> Value {
@@ -89,7 +91,7 @@ fn splits_are_those_that_were_saved_in_the_order_of_their_shards() {
 #[test]
 fn labels_and_tags_have_the_names_that_were_saved() {
     let cache = tempfile::tempdir().unwrap();
-    let rows = LabelRequest { rows: request("splits"), ..LabelRequest::default() };
+    let rows = LabelRequest { rows: request("splits", None), ..LabelRequest::default() };
     let data = load_text_classification(&hub(cache.path()), &rows).unwrap();
     assert_eq!(data.label_names, ["negative", "neutral", "positive"]);
     assert_eq!(
@@ -97,11 +99,11 @@ fn labels_and_tags_have_the_names_that_were_saved() {
         [2, 0, 1, 2, 0].map(TextLabel::One)
     );
     assert_eq!(data.rows.test_source.origin, SplitOrigin::Own);
-    let tagged = TagRequest { rows: request("whole"), ..TagRequest::default() };
+    let tagged = TagRequest { rows: request("whole", Some(0.3)), ..TagRequest::default() };
     let data = load_token_classification(&hub(cache.path()), &tagged).unwrap();
     assert_eq!(data.tag_names, ["O", "B-film"]);
     assert_eq!(
-        task_of_files(&request("splits").name_or_path, &Default::default()),
+        task_of_files(&request("splits", None).name_or_path, &Default::default()),
         Some(Task::TextClassification)
     );
 }

@@ -142,8 +142,9 @@ impl Resolved {
     fn folder_notice(&self) -> Option<String> {
         let name = &self.name;
         let is_name = self.kind == RepoKind::Model && self.origin != Origin::Path && !name.contains('/');
+        let model = self.stand_in_for.as_ref().unwrap_or(&self.id);
         (is_name && Path::new(name).is_dir()).then(|| {
-            format!("note: {name} is the model {}, not the folder {name} that is here; ./{name} names the folder.", self.id)
+            format!("note: {name} is the model {model}, not the folder {name} that is here; ./{name} names the folder.")
         })
     }
 

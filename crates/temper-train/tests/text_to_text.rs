@@ -73,6 +73,12 @@ fn a_run_learns_to_write_and_is_scored_again() {
     assert_succeeds(&output);
     let rows: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(rows.iter().all(|row| !row["written"].as_str().unwrap().is_empty()), "{rows:?}");
+    // The column of the sources is known from the training.
+    bench.write("new.csv", "id,source\n7,film good\n");
+    let output = bench.run(&["predict", "runs/run", "--file", "new.csv", "--keep", "id"]);
+    assert_succeeds(&output);
+    let written = rows[0]["written"].as_str().unwrap();
+    assert_eq!(stdout(&output), format!("7\t{written}\tfilm good\n"));
 }
 
 #[test]

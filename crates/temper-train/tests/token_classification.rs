@@ -83,6 +83,18 @@ fn entities_are_found_at_the_places_that_are_named() {
     assert_eq!(config["architectures"][0], "BertForTokenClassification");
     assert_eq!(config["id2label"]["0"], "O");
 
+    // Files with the columns of the training need no flags, and their words stay as they are.
+    bench.write("new.jsonl", "{\"id\": 4, \"tokens\": [\"the\", \"film\", \"isn't\", \"bad\"]}\n");
+    let output = bench.run(&["predict", "runs/run", "--file", "new.jsonl", "--keep", "id", "--json"]);
+    assert_succeeds(&output);
+    let row: Value = serde_json::from_str(stdout(&output).trim()).unwrap();
+    assert_eq!((&row["id"], &row["words"]), (&json!(4), &json!(["the", "film", "isn't", "bad"])));
+    assert_eq!((&row["labels"][1], &row["text"]), (&json!("B-subject"), &json!("the film isn't bad")));
+    bench.write("new.conll", "the O\nfilm O\n\nthe O\nplot O\n");
+    let output = bench.run(&["predict", "runs/run", "--file", "new.conll"]);
+    assert_succeeds(&output);
+    assert_eq!(stdout(&output), "subject=film (4-8)\tthe film\nsubject=plot (4-8)\tthe plot\n");
+
     let text = "The   film\tis very  GOOD";
     let predicted = bench.run(&["predict", "runs/run", "--json", "--text", text]);
     assert_succeeds(&predicted);

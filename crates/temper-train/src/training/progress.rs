@@ -61,7 +61,7 @@ impl Progress {
     /// The bar of predictions for so many lines; none where nobody knows how many.
     pub fn predictions(&self, total: Option<usize>) -> ProgressBar {
         match total {
-            Some(total) => self.bar(total, "{bar:30} {pos}/{len} predicted  {per_sec}  {eta} left"),
+            Some(total) => self.bar(total, "{bar:30} {pos}/{len} predicted  {eta} left"),
             None => ProgressBar::hidden(),
         }
     }

@@ -50,7 +50,7 @@ impl ArrowRows {
     pub fn open(path: &Path, wanted: &[&str]) -> Result<Self, DataError> {
         let mut messages = Messages::open(path)?;
         let broken = |reason: String| DataError::broken(path, None, reason);
-        let Some((metadata, _)) = messages.next().map_err(broken)? else {
+        let Some(Message { metadata, .. }) = messages.next().map_err(broken)? else {
             return Err(broken("it ends before its schema".into()));
         };
         let message = Table::root(&metadata).filter(|message| message.byte(1) == SCHEMA);
@@ -80,7 +80,7 @@ impl ArrowRows {
 
     /// The next batch; `None` behind the last.
     fn next_batch(&mut self) -> Result<Option<Batch>, String> {
-        let Some((metadata, body)) = self.messages.next()? else {
+        let Some(Message { metadata, body }) = self.messages.next()? else {
             return Ok(None);
         };
         let message = Table::root(&metadata).ok_or(DAMAGED)?;
@@ -128,7 +128,13 @@ impl RowReader for ArrowRows {
     }
 }
 
-/// The messages of a stream: metadata and what belongs to it.
+/// A message: its metadata, and the bytes that belong to it.
+struct Message {
+    metadata: Vec<u8>,
+    body: Vec<u8>,
+}
+
+/// The messages of a stream.
 struct Messages {
     file: BufReader<File>,
     /// Bytes of the file that were not read.
@@ -153,7 +159,7 @@ impl Messages {
     }
 
     /// The next message; `None` at the end, which is marked or that of the file.
-    fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+    fn next(&mut self) -> Result<Option<Message>, String> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -171,7 +177,7 @@ impl Messages {
         let metadata = self.exactly(length.into())?;
         let body = Table::root(&metadata).ok_or(DAMAGED)?.long(3);
         let body = self.exactly(u64::try_from(body).map_err(|_| DAMAGED)?)?;
-        Ok(Some((metadata, body)))
+        Ok(Some(Message { metadata, body }))
     }
 
     /// So many bytes; room is made for no more than the file has.
