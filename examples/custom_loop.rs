@@ -5,7 +5,9 @@ use burn::lr_scheduler::LrScheduler;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use temper_data::{EncodeSettings, EncodedSet, Truncation, collate, encode_all, load_tokenizer};
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, RateSchedule, TrainingProof};
+use temper_freeze::{
+    ClipFactor, FreezePlan, GradientSquares, OptimizerSettings, RateSchedule, TrainingProof,
+};
 use temper_hub::{Hub, HubSettings};
 use temper_models::{HeadRequest, HeadTask, Mode, Model, Pooling, TokenBatch};
 
@@ -43,7 +45,7 @@ fn main() -> Result<()> {
     println!("{}", plan.summary());
     let mut model = plan.apply(loaded.model);
     let clip = ClipFactor::default();
-    let mut optimizer = AdamWSettings::default().init(&plan, &clip);
+    let mut optimizer = OptimizerSettings::default().init(&plan, &clip);
     let mut rates = RateSchedule::linear(3e-4, 2, STEPS);
     let mut proof = TrainingProof::begin(&model);
 

@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use temper_data::{EncodeSettings, Truncation, collate, encode_all, load_tokenizer};
 use temper_freeze::lora::{LoraSettings, PeftAdapter, PeftRequest, attach, load_peft, merge, save_peft};
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan};
+use temper_freeze::{ClipFactor, FreezePlan, OptimizerSettings};
 use temper_hub::{Hub, HubSettings};
 use temper_models::{HeadRequest, HeadTask, Mode, Model, Pooling, TokenBatch, is_adapter};
 
@@ -67,7 +67,7 @@ fn batch(dir: &std::path::Path) -> Result<TokenBatch> {
 }
 
 fn train(mut model: Model, plan: &FreezePlan, batch: &TokenBatch) -> Model {
-    let mut optimizer = AdamWSettings::default().init(plan, &ClipFactor::default());
+    let mut optimizer = OptimizerSettings::default().init(plan, &ClipFactor::default());
     let labels = TEXTS.iter().map(|&(_, label)| label).collect::<Vec<_>>();
     let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [TEXTS.len()]), &Device::flex());
     for step in 1..=STEPS {

@@ -9,7 +9,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use serde::Deserialize;
 use serde_json::json;
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, RateSchedule, TrainingProof};
+use temper_freeze::{
+    ClipFactor, FreezePlan, GradientSquares, OptimizerSettings, RateSchedule, TrainingProof,
+};
 use temper_models::heads::ClassifierConfig;
 use temper_models::layers::{
     AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, LinearWalk, Norm, NormConfig,
@@ -171,7 +173,7 @@ fn main() -> Result<()> {
     println!("{plan}");
     let mut model = plan.apply(loaded.model);
     let clip = ClipFactor::default();
-    let mut optimizer = AdamWSettings::default().init(&plan, &clip);
+    let mut optimizer = OptimizerSettings::default().init(&plan, &clip);
     let mut rates = RateSchedule::linear(1e-2, 5, STEPS);
     let mut proof = TrainingProof::begin(&model);
 

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Int, Tensor, TensorData};
 use serde_json::{Value, json};
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares};
+use temper_freeze::{ClipFactor, FreezePlan, GradientSquares, OptimizerSettings};
 use temper_models::{Mode, Model, TokenBatch};
 
 use crate::Task;
@@ -43,7 +43,7 @@ impl Train {
             batches: ready(job, &device),
             targets: job.batches.iter().map(targets).collect(),
             indices: job.batches.clone(),
-            optimizer: AdamWSettings::default().init(&plan, &clip),
+            optimizer: OptimizerSettings::default().init(&plan, &clip),
             clip,
             steps: 0,
             losses: Vec::new(),

@@ -32,7 +32,7 @@ pub use figure::{comparison_figure, plan_figure};
 pub use groups::{TrainedGroup, TrainedGroups};
 pub use levels::layer_count;
 pub use movement::{ParameterSample, PartMovement};
-pub use optimizer::{AdamWSettings, ClipFactor, OptimizerKind};
+pub use optimizer::{ClipFactor, OptimizerKind, OptimizerSettings};
 pub use plan::{FreezePlan, Late, PlanRow, RunLength};
 pub use proof::{ParameterHashes, TrainingProof, Violation};
 pub use schedule::{RateSchedule, RateShape};

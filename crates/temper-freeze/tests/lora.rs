@@ -18,7 +18,7 @@ use temper_freeze::lora::{
     merge, save_own, save_peft, unmerge,
 };
 use temper_freeze::{
-    AdamWSettings, ClipFactor, FreezePlan, GradientSquares, ParameterHashes, RateSchedule, Strategy,
+    ClipFactor, FreezePlan, GradientSquares, OptimizerSettings, ParameterHashes, RateSchedule, Strategy,
     TrainingProof,
 };
 use temper_models::weights::{StoredTensor, write_tensors};
@@ -188,7 +188,7 @@ fn three_steps_are_those_of_peft() {
         model = plan.apply(model);
         let before = ParameterHashes::of(&adapted.base.load(&Device::flex()).backbone);
         let clip = ClipFactor::default();
-        let mut optimizer = AdamWSettings::default().init(&plan, &clip);
+        let mut optimizer = OptimizerSettings::default().init(&plan, &clip);
         let mut schedule = RateSchedule::linear(1e-3, 1, 3);
         let [losses, norms] = ["losses", "grad_norm"].map(|name| adapted.values(name));
         for step in 0..3 {
@@ -284,7 +284,7 @@ fn trained(case: &Case, settings: &LoraSettings, steps: usize) -> Model {
     let plan = lora_plan(&model);
     let mut model = plan.apply(model);
     let clip = ClipFactor::default();
-    let mut optimizer = AdamWSettings::default().init(&plan, &clip);
+    let mut optimizer = OptimizerSettings::default().init(&plan, &clip);
     for step in 0..steps {
         let loss = case.loss(&model, Mode::train(step as u64));
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
@@ -305,7 +305,7 @@ fn the_base_stays_bit_identical_in_every_family() {
         let mut model = plan.apply(model);
         let mut proof = TrainingProof::begin(&model);
         let clip = ClipFactor::default();
-        let mut optimizer = AdamWSettings::default().init(&plan, &clip);
+        let mut optimizer = OptimizerSettings::default().init(&plan, &clip);
         for step in 0..3 {
             let loss = case.loss(&model, Mode::train(step));
             let gradients = GradientsParams::from_grads(loss.backward(), &model);

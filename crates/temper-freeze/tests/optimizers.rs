@@ -5,7 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
 use std::collections::HashMap;
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, OptimizerKind, Strategy};
+use temper_freeze::{ClipFactor, FreezePlan, GradientSquares, OptimizerKind, OptimizerSettings, Strategy};
 use temper_models::{Parameter, ParameterTable};
 
 /// A matrix that decays and a bias that does not.
@@ -81,7 +81,7 @@ fn steps_are_those_of_the_references() {
     let Fixture { rate, weight_decay, betas: [beta1, beta2], epsilon, start, gradients: steps, after } =
         fixture();
     assert_eq!(after.len(), KINDS.len());
-    let settings = AdamWSettings { beta1, beta2, epsilon, weight_decay };
+    let settings = OptimizerSettings { beta1, beta2, epsilon, weight_decay };
     for (name, kind) in KINDS {
         let mut map = map(&start, &Device::flex().autodiff());
         let clip = ClipFactor::default();
@@ -109,7 +109,7 @@ fn gradients_that_are_no_numbers_spoil_nothing() {
     for (name, kind) in KINDS {
         let mut map = map(&fixture.start, &Device::flex().autodiff());
         let clip = ClipFactor::default();
-        let mut optimizer = AdamWSettings::default().init_kind(kind, &plan(&map), &clip);
+        let mut optimizer = OptimizerSettings::default().init_kind(kind, &plan(&map), &clip);
         let mut values = fixture.gradients[0].clone();
         values.weight[1][2] = f32::NAN;
         let gradients = gradients(&map, &values);

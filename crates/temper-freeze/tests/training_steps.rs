@@ -7,7 +7,9 @@ use burn::lr_scheduler::LrScheduler;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, RateSchedule, TrainingProof};
+use temper_freeze::{
+    ClipFactor, FreezePlan, GradientSquares, OptimizerSettings, RateSchedule, TrainingProof,
+};
 use temper_models::weights::{Layout, Place};
 use temper_models::{HeadRequest, Mode, Model, ModelConfig, PathTracker, TokenBatch};
 
@@ -70,7 +72,7 @@ struct Clipped {
 impl Clipped {
     fn new(plan: &FreezePlan) -> Self {
         let clip = ClipFactor::default();
-        Self { optimizer: AdamWSettings::default().init(plan, &clip), clip }
+        Self { optimizer: OptimizerSettings::default().init(plan, &clip), clip }
     }
 }
 
@@ -274,8 +276,8 @@ fn a_rate_of_half_moves_half_as_far() {
             .expect("a plan");
         // Without weight decay an AdamW step is proportional to the rate.
         let mut optimizer = Clipped::new(&plan);
-        optimizer.optimizer =
-            AdamWSettings { weight_decay: 0.0, ..AdamWSettings::default() }.init(&plan, &optimizer.clip);
+        optimizer.optimizer = OptimizerSettings { weight_decay: 0.0, ..OptimizerSettings::default() }
+            .init(&plan, &optimizer.clip);
         let before = Values::of(&model);
         let gradients = gradients(&model, &reference);
         let after = Values::of(&step(&mut optimizer, 1e-2, model, gradients).0);

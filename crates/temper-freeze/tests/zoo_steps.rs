@@ -6,7 +6,9 @@ mod zoo;
 use burn::lr_scheduler::LrScheduler;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, GradientSquares, RateSchedule, TrainingProof};
+use temper_freeze::{
+    ClipFactor, FreezePlan, GradientSquares, OptimizerSettings, RateSchedule, TrainingProof,
+};
 use temper_models::Mode;
 use zoo::{Case, cases, host, parameters_of};
 
@@ -16,7 +18,7 @@ fn largest_difference(case: &Case) -> f64 {
     let all = "all".parse().expect("a strategy");
     let plan = FreezePlan::new(&all, &model.parameters(), &[]).expect("a plan");
     let clip = ClipFactor::default();
-    let mut optimizer = AdamWSettings::default().init(&plan, &clip);
+    let mut optimizer = OptimizerSettings::default().init(&plan, &clip);
     let mut schedule = RateSchedule::linear(1e-3, 1, 3);
     let [rates, losses, norms] = ["lrs", "losses", "grad_norm"].map(|name| case.values(name));
     for step in 0..3 {
@@ -92,7 +94,7 @@ fn one_step_leaves_frozen_parameters_bit_identical() {
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
             let clip = ClipFactor::default();
             proof.observe(&GradientSquares::of(&model, &gradients).read());
-            let model = AdamWSettings::default().init(&plan, &clip).step(1e-3, model, gradients);
+            let model = OptimizerSettings::default().init(&plan, &clip).step(1e-3, model, gradients);
             // What has no gradient by its nature (BART's bias of keys) is no matter of freezing.
             let violations = proof.violations(&model, &plan, 1);
             let moved: Vec<_> =

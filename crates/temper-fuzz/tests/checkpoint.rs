@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use common::{answer, fixtures, folder, folder_with, read, run_folder, write};
-use temper_freeze::{AdamWSettings, ClipFactor, FreezePlan, Strategy};
+use temper_freeze::{ClipFactor, FreezePlan, OptimizerSettings, Strategy};
 use temper_fuzz::{Failures, Part, Shape, run};
 use temper_models::{HeadRequest, Model};
 use temper_train::training::{Checkpoints, Journal, read_journal};
@@ -42,7 +42,7 @@ fn checkpoint() -> Result<(), Failures> {
     let optimizer = |bytes: &[u8], dir: &Path| {
         let place = folder_with(dir, "optimizer/step-2", &files);
         write(&place.join("optimizer.bpk"), bytes);
-        let optimizer = AdamWSettings::default().init(&plan, &ClipFactor::default());
+        let optimizer = OptimizerSettings::default().init(&plan, &ClipFactor::default());
         answer(Checkpoints::restored(&place, optimizer)).map(drop)
     };
     let seed = |path: &Path| vec![read(path)];

@@ -4,12 +4,12 @@ use burn::optim::{AdamWState, AdaptiveMomentumState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
 use temper_kernels::{AdamWTensors, adamw_step};
 
-use super::{AdamWSettings, ClipFactor};
+use super::{ClipFactor, OptimizerSettings};
 
 /// Burn's AdamW with the update in one pass; its state has the same record.
 #[derive(Clone)]
 pub(super) struct AdamW {
-    pub settings: AdamWSettings,
+    pub settings: OptimizerSettings,
     /// Factor on the learning rate.
     pub rate: f64,
     pub clip: ClipFactor,

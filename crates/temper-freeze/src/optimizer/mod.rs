@@ -38,7 +38,7 @@ pub enum OptimizerKind {
 ///
 /// Burn's own defaults differ (epsilon 1e-5, decay 1e-4).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct AdamWSettings {
+pub struct OptimizerSettings {
     /// Decay of the first moment; for Lion, the weight of the mean in an update.
     pub beta1: f64,
     /// Decay of the second moment; for Lion, that of the mean.
@@ -49,13 +49,13 @@ pub struct AdamWSettings {
     pub weight_decay: f64,
 }
 
-impl Default for AdamWSettings {
+impl Default for OptimizerSettings {
     fn default() -> Self {
         Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 }
     }
 }
 
-impl AdamWSettings {
+impl OptimizerSettings {
     /// AdamW for a plan's groups, one a rate with and one without decay; it multiplies every gradient by `clip`.
     pub fn init(&self, plan: &FreezePlan, clip: &ClipFactor) -> ModuleOptimizer {
         self.init_kind(OptimizerKind::Adamw, plan, clip)

@@ -13,7 +13,7 @@ pub(crate) use values::{default_stride, finite, named, probability};
 use serde::{Deserialize, Serialize};
 use temper_data::{SplitChoice, Truncation};
 use temper_freeze::lora::LoraSettings;
-use temper_freeze::{AdamWSettings, OptimizerKind, RateSchedule, RateShape};
+use temper_freeze::{OptimizerKind, OptimizerSettings, RateSchedule, RateShape};
 use temper_models::Pooling;
 
 use crate::headings::{DATA, DEVICE, LABELS, LOGGING, STRATEGY, TEXTS, TRAINING};
@@ -348,8 +348,8 @@ impl Settings {
     }
 
     /// The numbers of the optimiser.
-    pub fn adamw(&self) -> AdamWSettings {
-        AdamWSettings {
+    pub fn optimizer(&self) -> OptimizerSettings {
+        OptimizerSettings {
             beta1: self.adam_beta1,
             beta2: self.adam_beta2,
             epsilon: self.adam_epsilon,

@@ -138,7 +138,7 @@ impl Job {
     pub(in crate::commands) fn optimizer(&self, plan: &FreezePlan) -> (ClipFactor, ModuleOptimizer) {
         let clip = ClipFactor::default();
         let settings = &self.request.settings;
-        (clip.clone(), settings.adamw().init_kind(settings.optim, plan, &clip))
+        (clip.clone(), settings.optimizer().init_kind(settings.optim, plan, &clip))
     }
 }
 
