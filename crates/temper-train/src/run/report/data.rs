@@ -21,7 +21,8 @@ pub(super) fn data(report: &DataReport, lengths: &[u32], longest: usize) -> Stri
         if files.is_empty() { String::new() } else { details("Files as they were read", &listed(&files)) };
     let notices = if report.notices.is_empty() { String::new() } else { listed(&report.notices) };
     format!(
-        "<p>{}</p>{}{notices}<div class=\"charts\">{}{}</div>{files}",
+        "<p>{}</p><p>{}</p>{}{notices}<div class=\"charts\">{}{}</div>{files}",
+        escape(&report.sources_in_words()),
         escape(&dropped(report)),
         splits(&report.splits),
         labels(&report.splits),
