@@ -8,7 +8,9 @@ mod ci;
 mod features;
 mod fixtures;
 mod fuzz;
+mod package;
 mod python;
+mod release;
 #[cfg(target_os = "linux")]
 mod torture;
 
@@ -87,6 +89,8 @@ enum Command {
     /// Kill runs, fail their system calls and cut their power; count what is lost (needs strace)
     #[cfg(target_os = "linux")]
     Torture(torture::TortureArgs),
+    /// Build the program for a target and pack it with completions, pages for man and a checksum
+    Release(release::ReleaseArgs),
     /// Pack what measures Temper beside PyTorch on a machine with a GPU and without internet
     Carry(carry::CarryArgs),
 }
@@ -122,7 +126,12 @@ fn main() -> ExitCode {
 fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
     let builds = !matches!(
         command,
-        Command::Test { .. } | Command::Ci | Command::Fuzz(_) | Command::Fixtures(_) | Command::Bench(_)
+        Command::Test { .. }
+            | Command::Ci
+            | Command::Fuzz(_)
+            | Command::Fixtures(_)
+            | Command::Bench(_)
+            | Command::Release(_)
     );
     if cuda_offline && !builds {
         bail!("--cuda-offline says how to build for --backend cuda, which this command does not");
@@ -156,6 +165,7 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Bench(args) => bench::measure(&args),
         #[cfg(target_os = "linux")]
         Command::Torture(args) => torture::torture(&args),
+        Command::Release(args) => release::release(&args),
         Command::Carry(args) => carry::pack(&args, cuda_offline),
     }
 }
