@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::announced::Announced;
-use crate::client::{Content, HubClient, HubFile};
+use crate::client::{Content, HubClient};
 use crate::error::HubError;
 use crate::failure::Failure;
 use crate::progress::DownloadBar;
+use crate::source::HubFile;
 use crate::verify::{Hashing, Mismatch};
 use temper_files::read_in_pieces;
 
@@ -108,9 +109,8 @@ impl Transfer<'_> {
         fs::rename(part, self.blob).map_err(|error| disk(self.blob, error))
     }
 
-    /// The content from byte `have` on; `None` where the server serves no ranges. hf-hub does not
-    /// say whether the server kept to the range, but its length does; what has none is believed,
-    /// counted and hashed.
+    /// The content from byte `have` on; `None` where the server serves no ranges: whether it kept to
+    /// the range its length says; what has none is believed, counted and hashed.
     fn rest(&self, have: u64) -> Result<Option<Content<'_>>, Broken> {
         let size = self.announced.size;
         match self.client.open(self.file, Some(have..size)) {
@@ -138,7 +138,7 @@ impl Transfer<'_> {
         self.bar.start(size);
         let mut pace = Pace::new(self.client.limit());
         while let Some(piece) = content.next().map_err(Broken::Cut)? {
-            let piece = piece.as_ref();
+            let piece: &[u8] = piece.as_ref();
             have += piece.len() as u64;
             if have > size {
                 return Err(self.unusable(format!("{size} bytes were announced, and more are sent")));

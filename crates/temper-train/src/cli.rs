@@ -89,11 +89,16 @@ fn long_version() -> String {
     .filter_map(|(is_built_in, name)| is_built_in.then_some(name))
     .collect();
     format!(
-        "{}\ncommit: {}\nBurn {}\nbackends: {}\nprocessor: {} with {}",
+        "{}\ncommit: {}\nBurn {}\nbackends: {}\ndownloads: {}\nprocessor: {} with {}",
         env!("CARGO_PKG_VERSION"),
         option_env!("TEMPER_COMMIT").unwrap_or("not recorded (built in a checkout)"),
         crate::BURN_VERSION,
         backends.join(", "),
+        if cfg!(feature = "online") {
+            "from the Hugging Face Hub"
+        } else {
+            "none (built without the feature online)"
+        },
         std::env::consts::ARCH,
         temper_kernels::cpu::vector_instructions()
     )
@@ -112,7 +117,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     crate::device::gpu::load_states_on_the_cpu();
     // What CubeCL warns of, a GPU that refuses, comes as an error, too.
     let filter = tracing_subscriber::EnvFilter::try_from_env("TEMPER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,cubecl_common=off,hf_hub=off"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,cubecl_common=off"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Where the log cannot be written, there is nowhere to say so.
     log.log_internal_errors(false).init();
