@@ -80,6 +80,8 @@ enum Command {
     },
     /// Check formatting, lints, dependencies, documentation, tests and the builds for GPUs
     Ci,
+    /// Package the crates as a registry gets them, and compile the packages
+    Package,
     /// Read mutated files for longer than the tests do: cargo xtask fuzz csv parquet --minutes 10
     Fuzz(fuzz::FuzzArgs),
     /// Write the reference values of the tests anew, with transformers
@@ -160,6 +162,7 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Doctor(handed) => temper("doctor", handed),
         Command::Test { arguments } => cargo::test(&arguments),
         Command::Ci => ci::check(),
+        Command::Package => package::check().map(|()| ExitCode::SUCCESS),
         Command::Fuzz(args) => fuzz::fuzz(&args),
         Command::Fixtures(environment) => fixtures::write(&environment),
         Command::Bench(args) => bench::measure(&args),
