@@ -36,6 +36,7 @@ RUN sha256sum --check ./*.sha256 && tar -xzf ./*.tar.gz --strip-components=1
 # The last stage is what is built by default.
 FROM debian:bookworm-slim AS cpu
 # Certificates for downloads; Python's pip fetches the packages that stand in where the Hub is out of reach.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3-minimal python3-pip \
     && rm -rf /var/lib/apt/lists/* \
