@@ -1,32 +1,43 @@
-//! The Hub, asked over HTTP. Each wait has an end.
+//! The Hub, asked through hf-hub. Each wait has an end.
 //!
-//! A content is asked for at the address that its announcement came from, and comes from wherever the Hub redirects to. A
-//! store of another kind that an answer names (`X-Xet-Hash`) is not opened: the same bytes come by this way.
+//! Contents come from `HFRepository::download_file_stream`, which writes no file. hf-hub's own
+//! downloads to the cache are not used: they make paths of headers. What a file is (hash, commit,
+//! size) is asked in `announcing.rs`, and `watch.rs` says which answers hf-hub must not see.
 
+use std::future::poll_fn;
 use std::ops::Range;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{HeaderValue, RANGE};
-use reqwest::{Method, Request, Response, redirect};
+use hf_hub::repository::download::HFByteStream;
+use hf_hub::{HFClient, HFError, HFRepository, RepoType, split_id};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::{Client, ClientBuilder};
 use tokio::runtime::{self, Runtime};
 use tokio::time::timeout;
 use url::Url;
 
 use crate::announced::Announced;
-use crate::announcing;
+use crate::announcing::Asking;
 use crate::environment;
 use crate::error::with_causes;
-use crate::failure::Failure;
+use crate::failure::{Failure, RETRIES, refusal};
 use crate::reach::probe;
-use crate::sending::{Sender, accept};
 use crate::settings::HubSettings;
 use crate::source::{HubFile, RepoKind};
+use crate::watch::Watch;
+
+/// hf-hub waits at random up to 2, 4 and 8 times as long between them.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// The Hub, at its address.
 pub(crate) struct HubClient {
-    /// Follows no redirections: their own headers say what is asked for.
-    asking: Sender,
-    fetching: Sender,
+    hub: HFClient,
+    asking: Asking,
+    watch: Watch,
+    /// Held by the call under watch: the watch cannot tell two of them apart.
+    opening: Mutex<()>,
     runtime: Runtime,
     endpoint: Url,
     limit: Duration,
@@ -40,9 +51,22 @@ impl HubClient {
         let endpoint = Url::parse(&named).map_err(|error| format!("{named} is no address: {error}"))?;
         let token = environment::token();
         let limit = settings.timeout;
+        let watch = Watch::default();
+        let client = basis(limit).retry(watch.policy(&endpoint)).build();
+        let mut builder = HFClient::builder()
+            .endpoint(endpoint.as_str())
+            .client(client.map_err(|error| with_causes(&error))?)
+            .cache_enabled(false)
+            .retry_max_attempts(RETRIES)
+            .retry_base_delay(FIRST_WAIT);
+        if let Some(token) = &token {
+            builder = builder.token(token);
+        }
         Ok(Self {
-            asking: Sender::new(token.as_deref(), limit, redirect::Policy::none())?,
-            fetching: Sender::new(token.as_deref(), limit, redirect::Policy::default())?,
+            hub: builder.build().map_err(|error| with_causes(&error))?,
+            asking: Asking::new(basis(limit), token.as_deref(), limit)?,
+            watch,
+            opening: Mutex::new(()),
             runtime: runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -83,27 +107,52 @@ impl HubClient {
 
     /// What the Hub announces of a file.
     pub(crate) fn ask(&self, file: &HubFile) -> Result<Announced, Failure> {
-        self.runtime.block_on(announcing::ask(&self.asking, self.address(file), file.revision))
+        self.runtime.block_on(self.asking.ask(self.address(file), file.revision))
     }
 
     /// The content of a file, or a part of it where the server serves parts.
     pub(crate) fn open(&self, file: &HubFile, part: Option<Range<u64>>) -> Result<Content<'_>, Failure> {
-        let mut request = Request::new(Method::GET, self.address(file));
-        if let Some(part) = part {
-            let range = format!("bytes={}-{}", part.start, part.end.saturating_sub(1));
-            let range = HeaderValue::from_str(&range).map_err(|error| Failure::Away(error.to_string()))?;
-            request.headers_mut().insert(RANGE, range);
+        let (owner, name) = split_id(file.id);
+        match file.kind {
+            RepoKind::Model => self.stream(&self.hub.model(owner, name), file, part),
+            RepoKind::Dataset => self.stream(&self.hub.dataset(owner, name), file, part),
         }
-        let answer = self.runtime.block_on(self.fetching.send(request))?;
-        accept(&answer)?;
-        Ok(Content { client: self, length: answer.content_length(), answer })
     }
+
+    fn stream<T: RepoType>(
+        &self,
+        repository: &HFRepository<T>,
+        file: &HubFile,
+        part: Option<Range<u64>>,
+    ) -> Result<Content<'_>, Failure> {
+        let request = repository.download_file_stream().filename(file.path).revision(file.revision);
+        // hf-hub sends two requests: HEAD, and then GET.
+        let limit = self.limit * 2;
+        let _one = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = self
+            .runtime
+            .block_on(async { timeout(limit, self.watch.over(request.maybe_range(part).send())).await });
+        let silent = |_| Failure::Away(format!("no answer within {} s", limit.as_secs_f64()));
+        let (length, stream) = opened.map_err(silent)??.map_err(failure)?;
+        Ok(Content { client: self, stream, length })
+    }
+}
+
+/// What all requests have in common.
+fn basis(limit: Duration) -> ClientBuilder {
+    let mut headers = HeaderMap::new();
+    // The announced size is that of the plain content.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Client::builder()
+        .user_agent(concat!("temper/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .connect_timeout(limit)
 }
 
 /// A content on its way.
 pub(crate) struct Content<'a> {
     client: &'a HubClient,
-    answer: Response,
+    stream: HFByteStream,
     /// How many bytes the server says that it sends.
     pub(crate) length: Option<u64>,
 }
@@ -115,10 +164,29 @@ impl Content<'_> {
     /// Says why no more comes.
     pub(crate) fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, String> {
         let limit = self.client.limit;
-        match self.client.runtime.block_on(async { timeout(limit, self.answer.chunk()).await }) {
-            Ok(piece) => piece.map_err(|error| with_causes(&error)),
+        let piece = self.client.runtime.block_on(async {
+            timeout(limit, poll_fn(|context| Pin::new(&mut *self.stream).poll_next(context))).await
+        });
+        match piece {
+            Ok(piece) => piece.transpose().map_err(|error| with_causes(&error)),
             Err(_) => Err(format!("nothing came within {} s", limit.as_secs_f64())),
         }
+    }
+}
+
+fn failure(error: HFError) -> Failure {
+    match error {
+        HFError::EntryNotFound { .. } | HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } => {
+            Failure::Missing
+        }
+        HFError::AuthRequired { context }
+        | HFError::Forbidden { context }
+        | HFError::Conflict { context }
+        | HFError::RateLimited { context, .. }
+        | HFError::Http { context } => {
+            refusal(context.status, context.error_code.as_deref(), context.server_message.as_deref())
+        }
+        error => Failure::Away(with_causes(&error)),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Why a request to the Hub fails, and whether it is worth another try.
 
+#[cfg(feature = "online")]
+use reqwest::StatusCode;
+
 /// Tries of one request beyond the first.
 #[cfg(feature = "online")]
 pub(crate) const RETRIES: usize = 3;
@@ -20,25 +23,27 @@ pub(crate) enum Failure {
 
 /// Whether a status says not now: a timeout, a rate limit, a fault of the server.
 #[cfg(feature = "online")]
-pub(crate) fn may_pass(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+pub(crate) fn may_pass(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// What a status other than success means. `code` and `message` are the Hub's, if it says any.
 #[cfg(feature = "online")]
-pub(crate) fn refusal(status: u16, code: Option<&str>, message: Option<&str>) -> Failure {
-    let refused = |hint: String| Failure::Refused { status, hint };
+pub(crate) fn refusal(status: StatusCode, code: Option<&str>, message: Option<&str>) -> Failure {
+    let refused = |hint: String| Failure::Refused { status: status.as_u16(), hint };
     let token = "put a token of an account with access into HF_TOKEN";
     match (status, code) {
-        (404, _) => Failure::Missing,
-        (401 | 403, Some("GatedRepo")) => {
+        (StatusCode::NOT_FOUND, _) => Failure::Missing,
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some("GatedRepo")) => {
             refused(format!("It is gated: accept its terms on its page on the Hub, then {token}"))
         }
         // The Hub gives this answer for private and for missing repositories alike.
-        (401 | 403, _) => {
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
             refused(format!("It is private or gated, or does not exist: check the name, or {token}"))
         }
-        (400..500, _) if !may_pass(status) => refused(message.unwrap_or_default().to_string()),
+        _ if status.is_client_error() && !may_pass(status) => {
+            refused(message.unwrap_or_default().to_string())
+        }
         _ => Failure::Away(format!("it answers {status}")),
     }
 }

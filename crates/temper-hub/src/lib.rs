@@ -47,12 +47,12 @@ mod progress;
 mod reach;
 mod resolved;
 mod rules;
-#[cfg(feature = "online")]
-mod sending;
 mod settings;
 mod source;
 mod transfer;
 mod verify;
+#[cfg(feature = "online")]
+mod watch;
 
 pub use cached::{CacheEntry, CacheKind};
 pub use catalogue::{Catalogue, CatalogueEntry, NotPublicNames, catalogue};

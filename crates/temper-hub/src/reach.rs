@@ -1,7 +1,7 @@
 //! Whether there is a way to the Hub, found out within seconds.
 //!
-//! Each request waits for its time-out and is sent again: on a machine whose network swallows packets the first one would
-//! hang for minutes.
+//! The Hub's client has no limit on the time to connect, and tries again five times: on a machine
+//! whose network swallows packets it would hang for minutes.
 
 use std::error::Error;
 use std::io;

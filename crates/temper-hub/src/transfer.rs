@@ -109,8 +109,9 @@ impl Transfer<'_> {
         fs::rename(part, self.blob).map_err(|error| disk(self.blob, error))
     }
 
-    /// The content from byte `have` on; `None` where the server serves no ranges: whether it kept to
-    /// the range its length says; what has none is believed, counted and hashed.
+    /// The content from byte `have` on; `None` where the server serves no ranges. hf-hub does not
+    /// say whether the server kept to the range, but its length does; what has none is believed,
+    /// counted and hashed.
     fn rest(&self, have: u64) -> Result<Option<Content<'_>>, Broken> {
         let size = self.announced.size;
         match self.client.open(self.file, Some(have..size)) {

@@ -176,14 +176,19 @@ fn a_revision_that_leads_out_of_the_cache_is_refused() {
 }
 
 #[test]
-fn a_store_that_the_server_names_is_not_asked() {
+fn a_store_that_the_server_names_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = folder.path().join("outside");
+    let store =
+        format!(r#"{{"accessToken": "x", "exp": 4102444800, "casUrl": "local://{}"}}"#, outside.display());
     let token = "/api/datasets/org/data/xet-read-token/main";
     let content = Answer::large("rows").with("X-Xet-Hash", "0a".repeat(32));
-    let server = FakeHub::start(&[(NAME, content), (token, Answer::small("{}"))]);
-    let folder = tempfile::tempdir().unwrap();
-    let found = fetch(folder.path(), &server).unwrap();
-    assert_eq!(found.files[0].sha256, sha256(b"rows"), "the same bytes come by the way of every file");
-    assert_eq!(server.requests(&[token]), 0);
+    let server = FakeHub::start(&[(NAME, content), (token, Answer::small(&store))]);
+    let error = fetch(folder.path(), &server).unwrap_err();
+    assert!(!outside.exists());
+    assert!(matches!(&error, HubError::BadAnswer { reason, .. } if reason.contains("Xet")), "{error}");
+    assert!(server.requests(&["GET", token]) > 0);
+    assert!(!folder.path().join("hub/datasets--org--data/snapshots").exists());
 }
 
 #[test]

@@ -117,7 +117,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     crate::device::gpu::load_states_on_the_cpu();
     // What CubeCL warns of, a GPU that refuses, comes as an error, too.
     let filter = tracing_subscriber::EnvFilter::try_from_env("TEMPER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,cubecl_common=off"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,cubecl_common=off,hf_hub=off"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Where the log cannot be written, there is nowhere to say so.
     log.log_internal_errors(false).init();
