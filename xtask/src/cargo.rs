@@ -64,7 +64,7 @@ pub fn features(backend: Backend, cuda_offline: bool) -> Result<&'static [&'stat
         (_, true) => bail!("--cuda-offline says how to build for --backend cuda, which is not asked for"),
         (Backend::Wgpu, false) => &["--features", "wgpu"],
         (Backend::Flex, false) => &[],
-        (Backend::Ndarray, false) => &["--no-default-features", "--features", "ndarray"],
+        (Backend::Ndarray, false) => &["--no-default-features", "--features", "ndarray,online"],
     })
 }
 

@@ -24,6 +24,7 @@ pub fn check() -> Result<ExitCode> {
         "clippy",
         cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--locked"]).args(DENIED),
     )?;
+    packages()?;
     let documentation = ["doc", "--release", "--no-deps", "--workspace", "--locked"];
     step("documentation", cargo().args(documentation).env("RUSTDOCFLAGS", "--deny warnings"))?;
     step("tests", cargo().args(["test", "--release", "--workspace", "--locked"]))?;
@@ -46,6 +47,15 @@ fn step(name: &str, command: &mut Command) -> Result<()> {
     let succeeded = crate::cargo::run(command.current_dir(root()));
     eprintln!("== {name}: {:.0} s", begun.elapsed().as_secs_f64());
     succeeded
+}
+
+/// What a registry would get; it uses what clippy compiled of the dependencies.
+fn packages() -> Result<()> {
+    eprintln!("== packages");
+    let begun = Instant::now();
+    crate::package::check()?;
+    eprintln!("== packages: {:.0} s", begun.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// Lints and formatting of the scripts in xtask/reference.

@@ -8,7 +8,9 @@ mod ci;
 mod features;
 mod fixtures;
 mod fuzz;
+mod package;
 mod python;
+mod release;
 #[cfg(target_os = "linux")]
 mod torture;
 
@@ -78,6 +80,8 @@ enum Command {
     },
     /// Check formatting, lints, dependencies, documentation, tests and the builds for GPUs
     Ci,
+    /// Package the crates as a registry gets them, and compile the packages
+    Package,
     /// Read mutated files for longer than the tests do: cargo xtask fuzz csv parquet --minutes 10
     Fuzz(fuzz::FuzzArgs),
     /// Write the reference values of the tests again, with transformers
@@ -87,6 +91,8 @@ enum Command {
     /// Kill runs, fail their system calls and cut their power; count what is lost (needs strace)
     #[cfg(target_os = "linux")]
     Torture(torture::TortureArgs),
+    /// Build the program for a target and pack it with completions, pages for man and a checksum
+    Release(release::ReleaseArgs),
     /// Pack a measurement of Temper and PyTorch for a machine with a GPU and without internet
     Carry(carry::CarryArgs),
 }
@@ -122,7 +128,12 @@ fn main() -> ExitCode {
 fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
     let builds = !matches!(
         command,
-        Command::Test { .. } | Command::Ci | Command::Fuzz(_) | Command::Fixtures(_) | Command::Bench(_)
+        Command::Test { .. }
+            | Command::Ci
+            | Command::Fuzz(_)
+            | Command::Fixtures(_)
+            | Command::Bench(_)
+            | Command::Release(_)
     );
     if cuda_offline && !builds {
         bail!("--cuda-offline says how to build for --backend cuda, which this command does not");
@@ -151,11 +162,13 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Doctor(handed) => temper("doctor", handed),
         Command::Test { arguments } => cargo::test(&arguments),
         Command::Ci => ci::check(),
+        Command::Package => package::check().map(|()| ExitCode::SUCCESS),
         Command::Fuzz(args) => fuzz::fuzz(&args),
         Command::Fixtures(environment) => fixtures::write(&environment),
         Command::Bench(args) => bench::measure(&args),
         #[cfg(target_os = "linux")]
         Command::Torture(args) => torture::torture(&args),
+        Command::Release(args) => release::release(&args),
         Command::Carry(args) => carry::pack(&args, cuda_offline),
     }
 }

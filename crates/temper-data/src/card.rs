@@ -11,14 +11,14 @@ use crate::{DataError, Format, HeldOut};
 
 /// The cards that are part of the program, by file name.
 const EMBEDDED: &[(&str, &str)] = &[
-    ("imdb", include_str!("../../../datasets/imdb.toml")),
-    ("movie-snippets", include_str!("../../../datasets/movie-snippets.toml")),
-    ("squad", include_str!("../../../datasets/squad.toml")),
-    ("squad-articles", include_str!("../../../datasets/squad-articles.toml")),
-    ("sst2", include_str!("../../../datasets/sst2.toml")),
-    ("tiny-shakespeare", include_str!("../../../datasets/tiny-shakespeare.toml")),
-    ("tweet-sentiment", include_str!("../../../datasets/tweet-sentiment.toml")),
-    ("wnut17", include_str!("../../../datasets/wnut17.toml")),
+    ("imdb", include_str!("../datasets/imdb.toml")),
+    ("movie-snippets", include_str!("../datasets/movie-snippets.toml")),
+    ("squad", include_str!("../datasets/squad.toml")),
+    ("squad-articles", include_str!("../datasets/squad-articles.toml")),
+    ("sst2", include_str!("../datasets/sst2.toml")),
+    ("tiny-shakespeare", include_str!("../datasets/tiny-shakespeare.toml")),
+    ("tweet-sentiment", include_str!("../datasets/tweet-sentiment.toml")),
+    ("wnut17", include_str!("../datasets/wnut17.toml")),
 ];
 
 /// The largest card that is read; the built-in ones have about 1 KB.

@@ -71,12 +71,12 @@ fn put<T, E: From<FileError>>(
 /// Puts `new` in the place of `old`; where that takes two steps, returns where the old one is now.
 #[cfg(target_os = "linux")]
 fn exchange(new: &Path, old: &Path) -> io::Result<PathBuf> {
-    use nix::errno::Errno;
-    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    match renameat2(AT_FDCWD, new, AT_FDCWD, old, RenameFlags::RENAME_EXCHANGE) {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
         Ok(()) => Ok(new.to_path_buf()),
         // Some file systems cannot.
-        Err(Errno::EINVAL | Errno::ENOSYS) => exchange_in_two_steps(new, old),
+        Err(Errno::INVAL | Errno::NOSYS) => exchange_in_two_steps(new, old),
         Err(error) => Err(error.into()),
     }
 }

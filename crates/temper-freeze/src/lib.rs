@@ -26,6 +26,8 @@ mod strategy;
 mod trunk_cache;
 mod trunk_depth;
 
+/// Burn, whose types are part of the interface: a program that takes it from here has the right version.
+pub use burn;
 pub use clip::{GradientNorms, GradientSquares};
 pub use error::FreezeError;
 pub use figure::{comparison_figure, plan_figure};

@@ -1,8 +1,10 @@
 //! What the Hub's headers say of a file. They are data of a stranger: hash and commit become paths
 //! of the cache, so both are checked here, before any file is touched.
 
+#[cfg(feature = "online")]
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap};
 
+#[cfg(feature = "online")]
 use crate::rules::is_commit;
 use crate::verify::ContentHash;
 
@@ -15,6 +17,7 @@ pub(crate) struct Announced {
 }
 
 /// Why an answer announces nothing that can be used.
+#[cfg(feature = "online")]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
     /// It lacks the Hub's headers: it comes from something in between.
@@ -23,6 +26,7 @@ pub(crate) enum Unusable {
     Wrong(String),
 }
 
+#[cfg(feature = "online")]
 impl Announced {
     /// Reads the headers of the answer about a file at `revision`.
     pub(crate) fn read(headers: &HeaderMap, revision: &str) -> Result<Self, Unusable> {
@@ -47,6 +51,7 @@ impl Announced {
     }
 }
 
+#[cfg(feature = "online")]
 fn size(headers: &HeaderMap) -> Result<u64, Unusable> {
     let size = match text(headers, "x-linked-size")? {
         Some(size) => Some(size),
@@ -56,6 +61,7 @@ fn size(headers: &HeaderMap) -> Result<u64, Unusable> {
     size.parse().map_err(|_| Unusable::Wrong(format!("its size {size:?} is not a number of bytes")))
 }
 
+#[cfg(feature = "online")]
 fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Unusable> {
     let Some(value) = headers.get(name) else {
         return Ok(None);
@@ -64,7 +70,7 @@ fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Unusable> {
     Ok(Some(readable.trim().to_string()))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "online"))]
 mod tests {
     use reqwest::header::{HeaderName, HeaderValue};
 

@@ -23,20 +23,13 @@ use crate::announcing::Asking;
 use crate::environment;
 use crate::error::with_causes;
 use crate::failure::{Failure, RETRIES, refusal};
+use crate::reach::probe;
 use crate::settings::HubSettings;
-use crate::source::RepoKind;
+use crate::source::{HubFile, RepoKind};
 use crate::watch::Watch;
 
 /// hf-hub waits at random up to 2, 4 and 8 times as long between them.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-
-/// A file of a repository at a revision. All names in it were checked before.
-pub(crate) struct HubFile<'a> {
-    pub(crate) kind: RepoKind,
-    pub(crate) id: &'a str,
-    pub(crate) revision: &'a str,
-    pub(crate) path: &'a str,
-}
 
 /// The Hub, at its address.
 pub(crate) struct HubClient {
@@ -85,6 +78,11 @@ impl HubClient {
 
     pub(crate) fn endpoint(&self) -> &str {
         self.endpoint.as_str().trim_end_matches('/')
+    }
+
+    /// Why the Hub cannot be reached; `None` where there is a way.
+    pub(crate) fn barrier(&self) -> Option<String> {
+        probe(self.endpoint()).err()
     }
 
     /// How long a server may say nothing.

@@ -1,7 +1,6 @@
 //! The Hub's own variables, read as its Python client reads them (its constants.py, _tokens.py).
 
 use std::env;
-use std::fs;
 use std::path::PathBuf;
 
 /// The Hub's address where nobody names another.
@@ -23,6 +22,7 @@ pub(crate) fn hub_cache() -> PathBuf {
     named.map_or_else(|| home().join("hub"), PathBuf::from)
 }
 
+#[cfg(feature = "online")]
 /// The account's token: `HF_TOKEN`, or the content of the token's file.
 pub(crate) fn token() -> Option<String> {
     if variable("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_some() {
@@ -32,7 +32,7 @@ pub(crate) fn token() -> Option<String> {
         return Some(token.trim().to_string());
     }
     let files = [variable("HF_TOKEN_PATH").map(PathBuf::from), Some(home().join("token"))];
-    let token = files.into_iter().flatten().find_map(|path| fs::read_to_string(path).ok())?;
+    let token = files.into_iter().flatten().find_map(|path| std::fs::read_to_string(path).ok())?;
     Some(token.trim().to_string()).filter(|token| !token.is_empty())
 }
 

@@ -1,12 +1,15 @@
 //! Why a request to the Hub fails, and whether it is worth another try.
 
+#[cfg(feature = "online")]
 use reqwest::StatusCode;
 
 /// Tries of one request beyond the first.
+#[cfg(feature = "online")]
 pub(crate) const RETRIES: usize = 3;
 
 /// Why a request brought nothing.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "online"), expect(dead_code, reason = "nobody is asked"))]
 pub(crate) enum Failure {
     /// There is no such file.
     Missing,
@@ -19,11 +22,13 @@ pub(crate) enum Failure {
 }
 
 /// Whether a status says not now: a timeout, a rate limit, a fault of the server.
+#[cfg(feature = "online")]
 pub(crate) fn may_pass(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// What a status other than success means. `code` and `message` are the Hub's, if it says any.
+#[cfg(feature = "online")]
 pub(crate) fn refusal(status: StatusCode, code: Option<&str>, message: Option<&str>) -> Failure {
     let refused = |hint: String| Failure::Refused { status: status.as_u16(), hint };
     let token = "put a token of an account with access into HF_TOKEN";

@@ -3,7 +3,8 @@
 //! Sources are asked in one order, always: a folder the user names, a mirror folder, the Hugging
 //! Face Hub, a copy inside a Python package. When none of them can be reached, a stand-in may be
 //! taken, and the result says so ([`Resolved::stand_in_for`]). No other crate downloads, and this
-//! one knows nothing of tensors.
+//! one knows nothing of tensors. Without the feature `online` it has no HTTP client: the Hub's cache is read, and nothing
+//! is downloaded from it.
 //!
 //! ```no_run
 //! use temper_hub::{Hub, HubSettings};
@@ -20,10 +21,15 @@
 //! ```
 
 mod announced;
+#[cfg(feature = "online")]
 mod announcing;
 mod archive;
 mod cached;
 mod catalogue;
+#[cfg(feature = "online")]
+mod client;
+#[cfg(not(feature = "online"))]
+#[path = "no_client.rs"]
 mod client;
 mod environment;
 mod error;
@@ -37,6 +43,7 @@ mod package;
 mod pip;
 mod place;
 mod progress;
+#[cfg(feature = "online")]
 mod reach;
 mod resolved;
 mod rules;
@@ -44,6 +51,7 @@ mod settings;
 mod source;
 mod transfer;
 mod verify;
+#[cfg(feature = "online")]
 mod watch;
 
 pub use cached::{CacheEntry, CacheKind};

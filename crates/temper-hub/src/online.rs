@@ -5,18 +5,17 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use crate::cached;
-use crate::client::{HubClient, HubFile};
+use crate::client::HubClient;
 use crate::error::HubError;
 use crate::failure::Failure;
 use crate::files::wait_for;
 use crate::hub_cache::{CachedFile, RepositoryCache, Tag};
 use crate::place::{Place, measured};
 use crate::progress::DownloadBar;
-use crate::reach::probe;
 use crate::resolved::ResolvedFile;
 use crate::rules::{is_commit, is_revision};
 use crate::settings::HubSettings;
-use crate::source::RepoKind;
+use crate::source::{HubFile, RepoKind};
 use crate::transfer::{Broken, Transfer};
 use crate::verify::{ContentHash, Mismatch};
 
@@ -42,7 +41,7 @@ impl Connection {
         let barrier = if settings.offline {
             Some("offline is asked for, and it is not in the cache".to_string())
         } else {
-            probe(client.endpoint()).err()
+            client.barrier()
         };
         Ok(Self { client, cache: settings.hub_cache_folder(), barrier, progress: settings.progress })
     }

@@ -24,6 +24,15 @@ impl RepoKind {
     }
 }
 
+/// A file of a repository of the Hub at a revision. All names in it were checked before.
+#[cfg_attr(not(feature = "online"), expect(dead_code, reason = "nobody is asked"))]
+pub(crate) struct HubFile<'a> {
+    pub(crate) kind: RepoKind,
+    pub(crate) id: &'a str,
+    pub(crate) revision: &'a str,
+    pub(crate) path: &'a str,
+}
+
 /// Where a repository's files can come from; part of a card.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::announced::Announced;
-use crate::client::{Content, HubClient, HubFile};
+use crate::client::{Content, HubClient};
 use crate::error::HubError;
 use crate::failure::Failure;
 use crate::progress::DownloadBar;
+use crate::source::HubFile;
 use crate::verify::{Hashing, Mismatch};
 use temper_files::read_in_pieces;
 
@@ -138,7 +139,7 @@ impl Transfer<'_> {
         self.bar.start(size);
         let mut pace = Pace::new(self.client.limit());
         while let Some(piece) = content.next().map_err(Broken::Cut)? {
-            let piece = piece.as_ref();
+            let piece: &[u8] = piece.as_ref();
             have += piece.len() as u64;
             if have > size {
                 return Err(self.unusable(format!("{size} bytes were announced, and more are sent")));

@@ -1,4 +1,5 @@
 //! A server that lies, sends too much or too little, or says nothing.
+#![cfg(feature = "online")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The real Hub client against a server on loopback.
+#![cfg(feature = "online")]
 
 mod common;
 

@@ -43,6 +43,8 @@ mod vocabulary_loss;
 pub use activation::Activation;
 pub use attention::attention;
 pub use attention_call::{Attention, AttentionLayout};
+/// Burn, whose types are part of the interface: a program that takes it from here has the right version.
+pub use burn;
 pub use composed::widen;
 pub use cpu::{AdamW, AttentionHeads, AttentionPattern, Dropout, RelativeBuckets};
 pub use cross_entropy::cross_entropy;

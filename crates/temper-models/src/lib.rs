@@ -7,7 +7,7 @@
 //! The crate never opens a network connection and knows neither datasets nor optimisers.
 //!
 //! ```no_run
-//! use burn::tensor::Device;
+//! use temper_models::burn::tensor::Device;
 //! use temper_models::{HeadRequest, Model};
 //!
 //! # fn main() -> Result<(), temper_models::ModelError> {
@@ -46,6 +46,8 @@ pub mod weights;
 
 pub use backbone::{Backbone, BackboneModule, Pass};
 pub use batch::{Rows, TokenBatch};
+/// Burn, whose types are part of the interface: a program that takes it from here has the right version.
+pub use burn;
 pub use config::{Bounds, ModelConfig};
 pub use dropout_keys::DropoutKeys;
 pub use embed::{TextPooling, embed};

@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use crate::commands::{
     CacheArgs, CompareArgs, ConvertArgs, DatasetsArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs,
-    FinetuneArgs, GenerateArgs, InspectArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs, ReplayArgs,
-    RunsArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, cache, compare_strategies, convert, datasets, doctor,
-    embed, evaluate, fetch, finetune, generate, inspect, merge, models, plan, predict, replay, runs,
-    search_depth, unmerge, verify,
+    FinetuneArgs, GenerateArgs, InspectArgs, ManualArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs,
+    ReplayArgs, RunsArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, cache, compare_strategies, convert,
+    datasets, doctor, embed, evaluate, fetch, finetune, generate, inspect, manual, merge, models, plan,
+    predict, replay, runs, search_depth, unmerge, verify,
 };
 use crate::headings::DEVICE;
 use crate::settings::check_environment;
@@ -69,12 +69,15 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// For packages of the program.
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }
 
 /// What `--version` prints.
 static LONG_VERSION: LazyLock<String> = LazyLock::new(long_version);
 
-/// Version, backends and processor: what decides numbers and speed.
+/// Version, commit, features and processor: what decides numbers and speed.
 fn long_version() -> String {
     let backends: Vec<&str> = [
         (cfg!(feature = "flex"), "flex"),
@@ -86,10 +89,16 @@ fn long_version() -> String {
     .filter_map(|(is_built_in, name)| is_built_in.then_some(name))
     .collect();
     format!(
-        "{}\nBurn {}\nbackends: {}\nprocessor: {} with {}",
+        "{}\ncommit: {}\nBurn {}\nbackends: {}\ndownloads: {}\nprocessor: {} with {}",
         env!("CARGO_PKG_VERSION"),
+        option_env!("TEMPER_COMMIT").unwrap_or("not recorded (built in a checkout)"),
         crate::BURN_VERSION,
         backends.join(", "),
+        if cfg!(feature = "online") {
+            "from the Hugging Face Hub"
+        } else {
+            "none (built without the feature online)"
+        },
         std::env::consts::ARCH,
         temper_kernels::cpu::vector_instructions()
     )
@@ -140,6 +149,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Cache(args) => cache(&args),
         Command::Doctor(args) => doctor(&args),
         Command::Completions { shell } => print_completions(shell),
+        Command::Manual(args) => manual(&args, Cli::command()),
     });
     match result {
         // A reader such as `head` has seen enough.

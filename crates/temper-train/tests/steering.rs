@@ -215,3 +215,15 @@ fn tensorboard_gets_every_number_once() {
         assert_eq!(tags.iter().filter(|tags| tags[kind]).count(), number);
     }
 }
+
+#[test]
+fn each_command_has_a_page_for_man() {
+    let bench = Bench::new();
+    assert_succeeds(&bench.run(&["manual", "man"]));
+    let page = bench.read("man/temper-cache-prune.1");
+    assert!(page.contains(".TH temper-cache-prune 1") && page.contains("older\\-than"), "{page}");
+    for name in ["temper.1", "temper-finetune.1"] {
+        assert!(bench.path(&format!("man/{name}")).is_file(), "{name}");
+    }
+    assert!(!bench.path("man/temper-manual.1").exists() && !bench.path("man/temper-help.1").exists());
+}

@@ -11,6 +11,10 @@ mod journal;
 mod learner;
 mod loader;
 mod logs;
+#[cfg(feature = "online")]
+mod mlflow;
+#[cfg(not(feature = "online"))]
+#[path = "no_mlflow.rs"]
 mod mlflow;
 mod occlusion;
 mod parallel;
