@@ -434,7 +434,7 @@ mod tests {
     fn shares_that_leave_nothing_to_train_on_are_refused() {
         refused("test = 0.2", "test = 0.9", &["below 1"]);
         refused("test = 0.2", "test = -0.2", &["at least 0"]);
-        refused("[columns]", "test = [\"t.csv\"]\n[columns]", &["`test` has files"]);
+        refused("[columns]", "test = [\"t.csv\"]\n[columns]", &["`test` has its own files"]);
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn tracked(bench: &Bench, address: &str, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-const RUN: [&str; 12] = [
+const RUN: [&str; 13] = [
     "finetune",
     "./model",
     "reviews.csv",
@@ -104,6 +104,7 @@ const RUN: [&str; 12] = [
     "--logging-steps",
     "4",
     "--learning-rate=5e-3",
+    "--max-seq-length=16",
 ];
 
 #[test]

@@ -258,7 +258,7 @@ fn a_reference_of_another_model_is_refused() {
     }
     let output = changed.verify(&[]);
     assert_succeeds(&output);
-    assert_eq!(stdout(&output).matches("not compared: the model has no").count(), 4, "{}", stdout(&output));
+    assert_eq!(stdout(&output).matches("not compared: the model ").count(), 4, "{}", stdout(&output));
 }
 
 #[test]

@@ -78,7 +78,7 @@ mod tests {
             error.to_string(),
             "out of memory: training; 9.0 GiB are needed; there are 4.0 GiB\nwhat needs less:\n  \
              --max-tokens-per-batch 1024\n  --strategy lora\nruns/a/checkpoints/step-7 is kept: temper finetune \
-             --resume runs/a goes on from it"
+             --resume runs/a continues from it"
         );
         assert_eq!(TrainError::from(error).exit_code(), 5);
     }

@@ -154,12 +154,16 @@ pub fn resolve(
     let usage = |error: ConfigError| TrainError::Usage(error.to_string());
     let known = known_keys();
     let mut layers = Config::builder();
-    for (key, value) in preset.values() {
-        layers = layers.set_default(key, *value).map_err(usage)?;
+    let file = file.map(|file| of_file(file, &known)).transpose()?;
+    // What a run records is all of its settings: neither a preset nor the model fills anything in.
+    if !matches!(file, Some(FileSettings::Recorded(_))) {
+        for (key, value) in preset.values() {
+            layers = layers.set_default(key, *value).map_err(usage)?;
+        }
+        layers = layers.add_source(Config::try_from(model).map_err(usage)?);
     }
-    layers = layers.add_source(Config::try_from(model).map_err(usage)?);
-    if let Some(file) = file {
-        layers = layers.add_source(Config::try_from(&of_file(file, &known)?).map_err(usage)?);
+    if let Some(FileSettings::Own(table) | FileSettings::Recorded(table)) = file {
+        layers = layers.add_source(Config::try_from(&table).map_err(usage)?);
     }
     let own = environment.filter(|(name, _)| {
         name.strip_prefix("TEMPER_").is_some_and(|key| known.contains(&key.to_lowercase()))
@@ -227,8 +231,15 @@ fn known_keys() -> Vec<String> {
     command.get_arguments().map(|argument| argument.get_id().to_string()).collect()
 }
 
-/// The settings in a file: its own keys, or those that the run.toml of a run records.
-fn of_file(file: &Path, known: &[String]) -> Result<toml::Table, TrainError> {
+/// The settings in a file.
+enum FileSettings {
+    /// Those that its own keys name.
+    Own(toml::Table),
+    /// Those that the run.toml of a run records.
+    Recorded(toml::Table),
+}
+
+fn of_file(file: &Path, known: &[String]) -> Result<FileSettings, TrainError> {
     let usage = |error: String| TrainError::Usage(format!("{}: {error}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| usage(error.to_string()))?;
     let mut table: toml::Table = toml::from_str(&text).map_err(|error| usage(error.to_string()))?;
@@ -236,11 +247,12 @@ fn of_file(file: &Path, known: &[String]) -> Result<toml::Table, TrainError> {
     match recorded {
         Some(toml::Value::Table(recorded)) => {
             // Another version may have recorded what is no setting any more.
-            Ok(std::mem::take(recorded).into_iter().filter(|(key, _)| known.contains(key)).collect())
+            let known = std::mem::take(recorded).into_iter().filter(|(key, _)| known.contains(key));
+            Ok(FileSettings::Recorded(known.collect()))
         }
         _ => {
             check_keys(file, table.keys())?;
-            Ok(table)
+            Ok(FileSettings::Own(table))
         }
     }
 }
