@@ -16,7 +16,7 @@ pub struct ManualArgs {
 /// Writes the pages of `program` and of all its commands.
 ///
 /// # Errors
-/// [`TrainError::Files`].
+/// [`TrainError::File`].
 pub fn manual(args: &ManualArgs, mut program: clap::Command) -> Result<(), TrainError> {
     // Names and global flags reach the commands only now.
     program.build();
