@@ -53,11 +53,10 @@ impl Logs {
             events.write(row)?;
         }
         let scalars = row.scalars();
-        if let Some(mlflow) = self.mlflow.take().filter(|_| !scalars.is_empty()) {
-            match mlflow.log(row.step(), &scalars) {
-                Ok(()) => self.mlflow = Some(mlflow),
-                Err(error) => say(&format!("note: {error}; nothing more of this run is sent there")),
-            }
+        let Some(mlflow) = self.mlflow.as_ref().filter(|_| !scalars.is_empty()) else { return Ok(()) };
+        if let Err(error) = mlflow.log(row.step(), &scalars) {
+            say(&format!("note: {error}; nothing more of this run is sent there"));
+            self.mlflow = None;
         }
         Ok(())
     }
