@@ -141,7 +141,7 @@ fn a_run_is_logged_with_parameters_numbers_and_its_end() {
 
     // A run that is computed again is no other run.
     let before = server.requests.lock().unwrap().len();
-    assert_succeeds(&tracked(&bench, &server.address, &["replay", "runs/run", "--steps", "0:2"]));
+    assert_succeeds(&tracked(&bench, &server.address, &["replay", "runs/run", "--steps", "0:4"]));
     assert_eq!(server.requests.lock().unwrap().len(), before);
 }
 
