@@ -97,7 +97,7 @@ pub(crate) fn refuse_other_folders(folder: &Path) -> Result<(), TrainError> {
     let (name, has) = (folder.display(), |file: &str| folder.join(file).is_file());
     if has("run.toml") && !has("model/config.json") {
         return Err(TrainError::Usage(format!(
-            "{name} is a run that is not finished; go on with it: temper finetune --resume {name}"
+            "{name} is a run that is not finished; continue it: temper finetune --resume {name}"
         )));
     }
     if has("adapter_config.json") && !has("model.safetensors") {
