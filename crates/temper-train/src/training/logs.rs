@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::journal::{Journal, JournalRow, read_journal};
-use super::mlflow::{MlflowRun, RunParameters};
+use super::mlflow::MlflowRun;
 use super::tensorboard::EventFile;
+use super::tracked::RunParameters;
 use crate::TrainError;
 use crate::settings::ReportTo;
 use crate::terminal::say;

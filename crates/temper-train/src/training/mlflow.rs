@@ -7,6 +7,7 @@ use reqwest::blocking::{Client, RequestBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::tracked::{RunParameters, RunStatus};
 use crate::TrainError;
 
 /// In the folder of a run: where it is in MLflow, for a run that goes on.
@@ -17,26 +18,6 @@ const MOST_PARAMETERS: usize = 100;
 const LONGEST_VALUE: usize = 6000;
 /// A server that does not answer must not hold up training for longer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What a run is called there, and what it was asked for.
-#[derive(Clone, Debug, Default)]
-pub struct RunParameters {
-    /// The name of the run's folder.
-    pub name: String,
-    /// Names and values.
-    pub values: Vec<(String, String)>,
-}
-
-/// How a run ended, in MLflow's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunStatus {
-    /// With results.
-    Finished,
-    /// With an error.
-    Failed,
-    /// By a signal; it may go on.
-    Killed,
-}
 
 /// A run in MLflow.
 pub(super) struct MlflowRun {

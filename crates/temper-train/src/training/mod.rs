@@ -25,6 +25,7 @@ mod schedule;
 mod selection;
 mod strategy;
 mod tensorboard;
+mod tracked;
 mod trunk;
 mod window;
 
@@ -35,11 +36,12 @@ pub use journal::{CheckpointRow, EvaluationRow, Journal, JournalRow, read_journa
 pub use learner::{BatchOutputs, MicroBatch, StepOutput, TaskModel, TrainingStep};
 pub use loader::{EvaluationLoader, StepLoader, steps_per_epoch};
 pub use logs::Logs;
-pub use mlflow::{RunParameters, RunStatus, end_in_mlflow};
+pub use mlflow::end_in_mlflow;
 pub use occlusion::{OcclusionLimits, Piece, occlusion};
 pub use progress::Progress;
 pub use schedule::Schedule;
 pub use selection::Selection;
 pub use strategy::{Outcome, Stepwise, train};
+pub use tracked::{RunParameters, RunStatus};
 pub use trunk::{SplitTrunk, TrunkReport, TrunkReports, Trunks};
 pub use window::{StepRow, Window};

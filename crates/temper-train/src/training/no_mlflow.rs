@@ -2,27 +2,8 @@
 
 use std::path::Path;
 
+use super::tracked::{RunParameters, RunStatus};
 use crate::TrainError;
-
-/// What a run is called there, and what it was asked for.
-#[derive(Clone, Debug, Default)]
-pub struct RunParameters {
-    /// The name of the run's folder.
-    pub name: String,
-    /// Names and values.
-    pub values: Vec<(String, String)>,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunStatus {
-    /// With results.
-    Finished,
-    /// With an error.
-    Failed,
-    /// By a signal; it may continue.
-    Killed,
-}
 
 /// A run in MLflow, of which there is none.
 pub(super) struct MlflowRun;
