@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use temper_hub::{Replaced, Source, Wanted, catalogue, is_inner_path, near_names};
 
-use crate::local::files_of;
+use crate::pattern::files_of;
 use crate::{DataError, Format, HeldOut};
 
 /// The cards that are part of the program, by file name.

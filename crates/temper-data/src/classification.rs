@@ -9,7 +9,8 @@ use crate::card::{Task, Unlabelled};
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::labels::{Labels, Place, entries, given_names, numbers};
 use crate::readers::Row;
-use crate::rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
+use crate::request::RowsRequest;
+use crate::rows::{DatasetRows, Record, TableReader, TableRows, load_rows};
 use crate::{DataError, DatasetTables, Table, TextInput, Value};
 
 /// What the label of a text is.

@@ -6,9 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use temper_hub::{Hub, Replaced, RepoKind, Resolved};
 
 use crate::columns::Columns;
-use crate::local::{SplitTables, files_of, is_pattern, read_files, read_splits};
+use crate::local::{SplitTables, read_files, read_splits};
+use crate::pattern::{files_of, is_pattern};
 use crate::readers::{Wanted, is_other_data};
-use crate::rows::RowsRequest;
+use crate::request::RowsRequest;
 use crate::{DataError, DatasetCard, Format, HeldOut, SplitChoice, Table, Task, find_card};
 
 /// The tables behind a dataset's name.
@@ -230,4 +231,24 @@ fn add_found(columns: &mut BTreeMap<String, String>, tables: &SplitTables, task:
             columns.insert(role.to_string(), role.to_string());
         }
     }
+}
+
+/// The local files and folders that a dataset is read from; none of a card whose files come from a source.
+///
+/// # Errors
+/// [`DataError::Card`], [`DataError::Pattern`].
+pub fn local_paths(request: &RowsRequest) -> Result<Vec<PathBuf>, DataError> {
+    let name = &request.name_or_path;
+    let mut paths = match find_card(name, &request.card_directories) {
+        Ok(card) => card.local_paths()?,
+        // What is not there is refused when it is read.
+        Err(DataError::UnknownDataset { .. }) if !Path::new(name).exists() && !is_pattern(name) => Vec::new(),
+        Err(DataError::UnknownDataset { .. }) => files_of(name)?,
+        Err(error) => return Err(error),
+    };
+    let SplitChoice { validation_file, test_file, .. } = &request.splits;
+    for file in [validation_file, test_file].into_iter().flatten() {
+        paths.extend(files_of(file)?);
+    }
+    Ok(paths)
 }

@@ -21,8 +21,10 @@ mod language;
 mod local;
 mod messages;
 mod panics;
+mod pattern;
 pub mod readers;
 mod report;
+mod request;
 mod rows;
 mod saved;
 mod split;
@@ -46,7 +48,7 @@ pub use classification::{
     load_text_classification,
 };
 pub use columns::ColumnChoice;
-pub use dataset::{DatasetTables, check_dataset, load_tables};
+pub use dataset::{DatasetTables, check_dataset, load_tables, local_paths};
 pub use encode::{
     EncodeSettings, Encoded, EncodedSet, TextInput, TokenPlace, Truncation, WhichText, Window, WindowError,
     WindowInput, WindowSettings, best_windows, encode_all, encode_windows,
@@ -57,12 +59,11 @@ pub use language::{
     Document, LanguageData, LanguageRequest, LanguageSequence, LanguageSettings, SentencePair, SentencePairs,
     encode_documents, examine_language, load_language, sentence_pairs,
 };
-pub use local::{SplitTables, local_paths, read_local};
+pub use local::{SplitTables, read_local};
 pub use readers::{FileReport, Format, split_tag};
 pub use report::{DataReport, SplitContent, SplitReport};
-pub use rows::{
-    DatasetRows, Doubt, DoubtKind, Record, RowsRequest, TableReader, TableRows, UnreadableRow, load_rows,
-};
+pub use request::RowsRequest;
+pub use rows::{DatasetRows, Doubt, DoubtKind, Record, TableReader, TableRows, UnreadableRow, load_rows};
 pub use split::{HeldOut, Place, unit_hash};
 pub use split_choice::{SplitChoice, SplitOrigin, SplitSource};
 pub use table::{Column, Table, Value};

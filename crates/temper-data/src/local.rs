@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::pattern::files_of;
 use crate::readers::folder::{has_classes, sorted_entries};
 use crate::readers::{Wanted, is_compressed, is_other_data};
-use crate::rows::RowsRequest;
 use crate::saved;
-use crate::{DataError, Format, HeldOut, SplitChoice, Table, find_card};
+use crate::{DataError, Format, HeldOut, SplitChoice, Table};
 
 /// The share of train that becomes a split which the files do not have.
 const SHARE: f64 = 0.1;
@@ -80,35 +80,6 @@ pub(crate) fn read_files(name: &str, wanted: &Wanted<'_>) -> Result<Vec<Table>, 
     formats.iter().map(|(file, format)| format.read_wanted(file, wanted)).collect()
 }
 
-/// Whether a name stands for all files that fit it.
-pub(crate) fn is_pattern(name: &str) -> bool {
-    !Path::new(name).exists() && name.contains(['*', '?', '['])
-}
-
-/// The file or folder of that name, or the files that fit a pattern, in the order of their names.
-///
-/// # Errors
-/// [`DataError::NoFile`], [`DataError::Pattern`] where no file fits.
-pub(crate) fn files_of(name: &str) -> Result<Vec<PathBuf>, DataError> {
-    let path = PathBuf::from(name);
-    if !is_pattern(name) {
-        return if path.exists() { Ok(vec![path]) } else { Err(DataError::NoFile { path }) };
-    }
-    let failed = |reason: String| DataError::Pattern { pattern: name.to_string(), reason };
-    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-    let found = glob::glob_with(name, options).map_err(|error| failed(format!("not a pattern ({error})")))?;
-    let found = found.map(|entry| {
-        entry.map_err(|error| DataError::Io { path: error.path().to_path_buf(), source: error.into() })
-    });
-    let mut files = found.collect::<Result<Vec<PathBuf>, DataError>>()?;
-    files.retain(|file| file.is_file());
-    files.sort();
-    match files.is_empty() {
-        true => Err(failed("no file fits this pattern; check it, and where it begins".into())),
-        false => Ok(files),
-    }
-}
-
 /// Refuses a pattern that fits files of train and of other splits: all of them would be trained on.
 fn refuse_other_splits(pattern: &str, files: &[PathBuf]) -> Result<(), DataError> {
     let of = |names: &[&str]| files.iter().find(|file| is_of_split(file, names));
@@ -124,26 +95,6 @@ fn refuse_other_splits(pattern: &str, files: &[PathBuf]) -> Result<(), DataError
         }),
         _ => Ok(()),
     }
-}
-
-/// The local files and folders that a dataset is read from; none of a card whose files come from a source.
-///
-/// # Errors
-/// [`DataError::Card`], [`DataError::Pattern`].
-pub fn local_paths(request: &RowsRequest) -> Result<Vec<PathBuf>, DataError> {
-    let name = &request.name_or_path;
-    let mut paths = match find_card(name, &request.card_directories) {
-        Ok(card) => card.local_paths()?,
-        // What is not there is refused when it is read.
-        Err(DataError::UnknownDataset { .. }) if !Path::new(name).exists() && !is_pattern(name) => Vec::new(),
-        Err(DataError::UnknownDataset { .. }) => files_of(name)?,
-        Err(error) => return Err(error),
-    };
-    let SplitChoice { validation_file, test_file, .. } = &request.splits;
-    for file in [validation_file, test_file].into_iter().flatten() {
-        paths.extend(files_of(file)?);
-    }
-    Ok(paths)
 }
 
 /// The first of the files to train on, with its format: it determines which columns a dataset has.

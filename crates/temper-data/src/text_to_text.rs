@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use temper_hub::Hub;
 
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
-use crate::rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, load_rows};
+use crate::request::RowsRequest;
+use crate::rows::{DatasetRows, Record, TableReader, TableRows, load_rows};
 use crate::{DataError, DatasetTables, Table, Task};
 
 /// A source and its target.

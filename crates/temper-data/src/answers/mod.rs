@@ -14,7 +14,8 @@ pub use self::error::AnswerError;
 
 use self::reader::QuestionReader;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
-use crate::rows::{DatasetRows, Record, RowsRequest, load_rows};
+use crate::request::RowsRequest;
+use crate::rows::{DatasetRows, Record, load_rows};
 use crate::{DataError, DatasetTables, Task};
 
 /// What to load.

@@ -21,7 +21,8 @@ use self::finding::SPLITS;
 
 use self::placed::{Placing, Splits, all};
 use crate::dataset::{DatasetTables, load_tables};
-use crate::rows::{RowsRequest, TableReader, place_rows};
+use crate::request::RowsRequest;
+use crate::rows::{TableReader, place_rows};
 use crate::{DataError, EncodeSettings, FileReport, Task, TextTokenizer, Truncation, encode_all};
 
 /// How texts are measured in tokens.

@@ -16,7 +16,8 @@ use crate::chat::{ChatMessage, ChatTemplate};
 use crate::dataset::load_tables;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::readers::Row;
-use crate::rows::{DatasetRows, Record, RowsRequest, TableReader, TableRows, rows_of};
+use crate::request::RowsRequest;
+use crate::rows::{DatasetRows, Record, TableReader, TableRows, rows_of};
 use crate::{DataError, DatasetTables, Table, Task, Value};
 
 /// A text, and what of it is learned.

@@ -20,7 +20,8 @@ use self::entries::{Place, Written};
 use self::faults::Faults;
 use self::names::Tags;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
-use crate::rows::{DatasetRows, Doubt, DoubtKind, Record, RowsRequest, TableReader, TableRows, load_rows};
+use crate::request::RowsRequest;
+use crate::rows::{DatasetRows, Doubt, DoubtKind, Record, TableReader, TableRows, load_rows};
 use crate::{DataError, DatasetTables, Table, Task, Unlabelled, Value};
 
 /// What to load.
