@@ -11,9 +11,7 @@ use crate::dataset::{DatasetTables, load_tables};
 use crate::readers::FileReport;
 use crate::request::RowsRequest;
 use crate::split::{Place, drop_leaked, keep_subset};
-use crate::{
-    ColumnChoice, DataError, DatasetCard, HeldOut, SplitChoice, SplitOrigin, SplitSource, Table, Task,
-};
+use crate::{DataError, DatasetCard, HeldOut, SplitOrigin, SplitSource, Table, Task};
 
 /// What to do where the files leave a split empty.
 const MORE_FILES: &str = "give it its own files, or more rows to hold out from";
