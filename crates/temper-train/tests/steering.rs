@@ -120,6 +120,22 @@ fn an_average_of_the_weights_is_evaluated_saved_and_gone_on_with() {
 }
 
 #[test]
+fn the_order_of_batches_has_a_seed_of_its_own() {
+    let bench = Bench::new();
+    // Without dropout the order alone tells two runs of the same seed apart.
+    let run = |name: &str, flags: &[&str]| {
+        let still = ["--dropout", "0", "--attention-dropout", "0", "--max-steps", "4"];
+        assert_succeeds(&bench.finetune(name, &[&still[..], flags].concat()));
+        rows(&bench, name, "train").last().unwrap()["losses"].clone()
+    };
+    let (plain, same, other) =
+        (run("plain", &[]), run("same", &["--data-seed", "42"]), run("other", &["--data-seed", "7"]));
+    assert_eq!(plain, same, "42 is the seed of the run");
+    assert_ne!(plain, other);
+    assert_eq!(other, run("again", &["--data-seed", "7"]));
+}
+
+#[test]
 fn dropout_is_the_runs_own() {
     let bench = Bench::new();
     let still = ["--dropout", "0", "--attention-dropout", "0.25", "--max-steps", "4"];

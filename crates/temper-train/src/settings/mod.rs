@@ -86,6 +86,9 @@ pub struct Settings {
     /// Seed of new parameters, the order of batches and dropout
     #[arg(long, help_heading = TRAINING, value_name = "N", default_value_t = 42)]
     pub seed: u64,
+    /// Seed of the order of batches alone (--seed by default)
+    #[arg(long, help_heading = TRAINING, value_name = "N")]
+    pub data_seed: Option<u64>,
     #[allow(rustdoc::broken_intra_doc_links)] // Help on a command line: the brackets are no links.
     /// What trains: all, head, last:K, layers:A-B, norms+head, biases+head, lora, gradual[:STEPS],
     /// gradual:EPOCHSepoch, embeddings, freeze-embeddings, pattern:REGEX[,REGEX], or a TOML file

@@ -100,6 +100,7 @@ pub struct StepLoader {
     features: Features,
     settings: BatchSettings,
     seed: u64,
+    order_seed: u64,
     first_step: usize,
     total_steps: usize,
     trunk: Option<SplitTrunk>,
@@ -114,7 +115,13 @@ impl StepLoader {
         seed: u64,
         total_steps: usize,
     ) -> Self {
-        Self { task, features, settings, seed, first_step: 0, total_steps, trunk: None }
+        Self { task, features, settings, seed, order_seed: seed, first_step: 0, total_steps, trunk: None }
+    }
+
+    /// The same with an order of examples of another seed; dropout, and what a task draws, keep theirs.
+    #[must_use]
+    pub fn in_order_of(self, order_seed: u64) -> Self {
+        Self { order_seed, ..self }
     }
 
     /// The same steps without the first ones.
@@ -152,7 +159,7 @@ impl StepLoader {
 
     /// The steps of one epoch.
     pub fn plan(&self, epoch: usize) -> Vec<Step> {
-        plan_epoch(&self.lengths(), &self.settings, self.seed, epoch as u64)
+        plan_epoch(&self.lengths(), &self.settings, self.order_seed, epoch as u64)
     }
 
     /// One step, ready to be computed; `number` is counted from 0 over all epochs.

@@ -77,7 +77,8 @@ impl Job {
             batch_settings(&request.settings),
             request.settings.seed,
             schedule.total_steps,
-        );
+        )
+        .in_order_of(request.settings.data_seed.unwrap_or(request.settings.seed));
         Ok(Self {
             request,
             progress,
