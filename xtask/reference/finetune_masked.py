@@ -43,12 +43,14 @@ class Sequences:
 
 def sequences(tokenizer: PreTrainedTokenizerBase, rows: list[Row], length: int) -> Sequences:
     """Cut texts into sequences with special tokens around each."""
-    room = length - tokenizer.num_special_tokens_to_add()
+    # The special tokens of a text without any other: one before it, the rest after it.
+    first, *last = tokenizer("").input_ids
+    room = length - 1 - len(last)
     ids = []
     for row in rows:
         tokens = tokenizer(row.text, add_special_tokens=False).input_ids
         for part in course.cut(tokens, room):
-            ids.append(tokenizer.build_inputs_with_special_tokens(part))
+            ids.append([first, *part, *last])
     return Sequences(ids, DataCollatorForLanguageModeling(tokenizer))
 
 
