@@ -63,7 +63,7 @@ impl ResolvedHead {
             }
             HeadRequest::None => resolved(config, None, HeadWeights::Stored),
             HeadRequest::New { task, labels, outputs, pooling, keep, seed } => {
-                let is_kept = *keep && config.has_head(*task, labels, *outputs, *pooling)?;
+                let is_kept = *keep && config.has_head(*task, labels, *outputs, *pooling);
                 let config = config.with_head(*task, labels, *outputs, *pooling)?;
                 let seed = *seed;
                 let weights = match is_kept || task.is_language_model() {

@@ -109,6 +109,24 @@ fn a_backbone_without_prefix_takes_a_new_head_and_reports_what_is_new() {
 }
 
 #[test]
+fn a_head_is_the_same_with_the_same_labels_alone() {
+    let config = |id2label: serde_json::Value| {
+        let config = json!({
+            "model_type": "bert", "architectures": ["BertForSequenceClassification"], "id2label": id2label
+        });
+        temper_models::ModelConfig::parse(&config.to_string()).unwrap()
+    };
+    let labels: Vec<String> = ["neg", "pos"].map(str::to_owned).into();
+    let meaning = temper_models::OutputMeaning::SingleLabel;
+    let has = |id2label, task| config(id2label).has_head(task, &labels, meaning, Pooling::Pooler);
+    let task = HeadTask::SequenceClassification;
+    assert!(has(json!({"0": "neg", "1": "pos"}), task));
+    assert!(!has(json!({"0": "pos", "1": "neg"}), task), "in another order");
+    assert!(!has(json!({"0": "neg", "1": "pos"}), HeadTask::TokenClassification));
+    assert!(!has(json!({"0": "neg", "7": "pos"}), task), "labels that cannot be understood are others");
+}
+
+#[test]
 fn a_new_head_drops_the_old_one_and_says_so() {
     let labels: Vec<String> = ["a", "b"].map(str::to_owned).into();
     let request = HeadRequest::New {

@@ -29,6 +29,14 @@ pub(crate) fn fill<M: Module>(module: M, sources: HashMap<String, Source<'_>>) -
     }
 }
 
+/// Replaces the parameters at these paths by values in their own layout and of their shape; other paths are left out.
+pub fn with_parameters<M: Module>(module: M, values: HashMap<String, TensorData>) -> M {
+    let source = |values| Source { read: Box::new(move || Ok(values)), layout: Layout::Same };
+    let sources = values.into_iter().map(|(path, values)| (path, source(values))).collect();
+    let mut filler = Filler { path: PathTracker::default(), sources, failed: None };
+    module.map(&mut filler)
+}
+
 struct Filler<'a> {
     path: PathTracker,
     sources: HashMap<String, Source<'a>>,

@@ -92,6 +92,13 @@ pub(crate) fn stored_tensors<M: Module>(
     Ok(named)
 }
 
+/// The parameters that `wanted` picks, by their paths, in their own layout.
+pub fn parameters_by_path<M: Module>(module: &M, wanted: impl Fn(&str) -> bool) -> StoredTensors {
+    let mut collector = Collector { path: PathTracker::default(), wanted, tensors: BTreeMap::new() };
+    module.visit(&mut collector);
+    collector.tensors
+}
+
 /// Writes tensors as a safetensors file that transformers and PEFT read.
 ///
 /// The file is complete or absent, also after a power cut.

@@ -1,13 +1,13 @@
 //! An exponential average of the weights over the steps of a run.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use temper_models::weights::{Checkpoint, StoredTensor, StoredTensors, write_tensors};
-use temper_models::{Misfits, Model, ModelError, PathTracker};
+use temper_models::weights::{Checkpoint, TensorEntry, parameters_by_path, with_parameters, write_tensors};
+use temper_models::{Misfits, Model, ModelError, parameter_id};
 
 use crate::TrainError;
 
@@ -52,10 +52,8 @@ impl WeightAverage {
     /// # Errors
     /// [`TrainError::Model`]; the file is complete or absent.
     pub(super) fn save(&self, folder: &Path) -> Result<(), TrainError> {
-        let (path, tensors) = (PathTracker::default(), StoredTensors::new());
-        let mut stored = Stored { path, averaged: &self.averaged, tensors };
-        self.model.visit(&mut stored);
-        Ok(write_tensors(&stored.tensors, &folder.join(FILE))?)
+        let tensors = parameters_by_path(&self.model, |path| self.averaged.contains(&parameter_id(path)));
+        Ok(write_tensors(&tensors, &folder.join(FILE))?)
     }
 
     /// The average of a checkpoint of `model`.
@@ -64,19 +62,25 @@ impl WeightAverage {
     /// [`TrainError::Model`] for a file that is missing, damaged, or of another model.
     pub fn restored(folder: &Path, model: &Model, decay: f64) -> Result<Self, TrainError> {
         let checkpoint = Checkpoint::open_file(&folder.join(FILE))?;
-        let entries = checkpoint.entries().into_iter();
-        let shapes = entries.map(|entry| (entry.name, entry.shape)).collect();
-        let (path, averaged) = (PathTracker::default(), HashSet::new());
-        let mut filler = Filler { path, checkpoint: &checkpoint, shapes, averaged, failed: None };
-        let filled = model.valid().map(&mut filler);
-        if let Some(error) = filler.failed {
-            return Err(error.into());
+        let parameters = model.parameters().parameters.into_iter();
+        let shapes: HashMap<String, Vec<usize>> =
+            parameters.map(|parameter| (parameter.path, parameter.shape)).collect();
+        let (mut values, mut misfits) = (HashMap::new(), Misfits::default());
+        for TensorEntry { name, shape, .. } in checkpoint.entries() {
+            match shapes.get(&name) {
+                Some(wanted) if *wanted == shape => {
+                    let value = checkpoint.values(&name)?;
+                    values.insert(name, value);
+                }
+                Some(wanted) => misfits.misshapen.push((name, shape, wanted.clone())),
+                None => misfits.unexpected.push(name),
+            }
         }
-        if !filler.shapes.is_empty() {
-            let misfits = Misfits { unexpected: filler.shapes.into_keys().collect(), ..Misfits::default() };
-            return Err(ModelError::Misfit { path: folder.join(FILE), misfits }.into());
+        if !misfits.is_empty() {
+            return Err(ModelError::Misfit { path: checkpoint.path, misfits }.into());
         }
-        Ok(Self { decay, model: filled, averaged: filler.averaged })
+        let averaged = values.keys().map(|path| parameter_id(path)).collect();
+        Ok(Self { decay, model: with_parameters(model.valid(), values), averaged })
     }
 }
 
@@ -110,75 +114,10 @@ impl ModuleMapper for Blend {
     }
 }
 
-/// Collects the averages by their paths.
-struct Stored<'a> {
-    path: PathTracker,
-    averaged: &'a HashSet<ParamId>,
-    tensors: StoredTensors,
-}
-
-impl ModuleVisitor for Stored<'_> {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.averaged.contains(&param.id) {
-            let values = param.val().into_data().iter::<f32>().collect();
-            self.tensors
-                .insert(self.path.path(), StoredTensor::new(param.lazy_shape().as_slice().to_vec(), values));
-        }
-    }
-}
-
-/// Puts stored averages in their places.
-struct Filler<'a> {
-    path: PathTracker,
-    checkpoint: &'a Checkpoint,
-    /// Of what was not found yet.
-    shapes: BTreeMap<String, Vec<usize>>,
-    averaged: HashSet<ParamId>,
-    failed: Option<ModelError>,
-}
-
-impl ModuleMapper for Filler<'_> {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let path = self.path.path();
-        let Some(shape) = self.shapes.remove(&path) else { return param };
-        let wanted = param.lazy_shape().as_slice().to_vec();
-        if shape != wanted {
-            let misfits = Misfits { misshapen: vec![(path, shape, wanted)], ..Misfits::default() };
-            self.failed = Some(ModelError::Misfit { path: self.checkpoint.path.clone(), misfits });
-            return param;
-        }
-        match self.checkpoint.values(&path) {
-            Ok(data) => {
-                let (id, before, mapper) = param.consume();
-                self.averaged.insert(id);
-                Param::from_mapped_value(id, Tensor::from_data(data, &before.device()), mapper)
-            }
-            Err(error) => {
-                self.failed = Some(error);
-                param
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use burn::tensor::Device;
     use temper_freeze::{FreezePlan, Strategy};
     use temper_models::ModelConfig;
