@@ -1,4 +1,4 @@
-//! Products of bfloat16 matrices on a GPU by each of cubek's strategies: what `temper-kernels` chooses from.
+//! Products of bfloat16 matrices on a GPU by each of cubek's strategies and by tilings of Temper's own kernel.
 
 use std::time::Instant;
 
@@ -7,12 +7,12 @@ use burn::tensor::DType;
 use burn_cubecl::CubeDevice;
 use burn_cubecl::tensor::CubeTensor;
 use serde_json::{Value, json};
-use temper_kernels::gpu::{product_strategies, product_with};
+use temper_kernels::gpu::{Tiling, product_strategies, product_with, tiled_product_with};
 
 use crate::Task;
 use crate::job::Job;
 
-const LAUNCHES: u32 = 20;
+const LAUNCHES: u32 = 200;
 
 /// Shapes and a strategy.
 pub struct Products {
@@ -41,27 +41,48 @@ impl Products {
             .collect();
         let handle = client.create_from_slice(&bytes);
         let stored = if transposed { [batch, columns, rows] } else { [batch, rows, columns] };
+        // Temper's kernel has no batches: one matrix is a matrix.
+        let stored = if batch == 1 { stored[1..].to_vec() } else { stored.to_vec() };
+        let axes = stored.len();
         let device = self.device.clone();
         let mut tensor = CubeTensor::new_contiguous(client, device, stored.into(), handle, DType::BF16);
         if transposed {
-            tensor.meta.swap(1, 2);
+            tensor.meta.swap(axes - 2, axes - 1);
         }
         tensor
     }
 
-    fn time(&self, [batch, rows, inner, columns]: [usize; 4], layout: &str) -> Result<Value, String> {
+    /// One product, by the strategy of the job: one of cubek's, or `tiled-ROWSxCOLUMNS-DOWNxACROSS-INNER-STAGES-PARTS`.
+    fn product(&self, left: &CubeTensor, right: &CubeTensor) -> Result<(), String> {
+        let name = &self.job.strategy;
+        if let Some(numbers) = name.strip_prefix("tiled-") {
+            let numbers: Vec<usize> = numbers
+                .split(['-', 'x'])
+                .map(|number| number.parse().map_err(|_| name.clone()))
+                .collect::<Result<_, _>>()?;
+            let [rows, columns, down, across, inner, stages, parts] =
+                numbers.try_into().map_err(|_| name.clone())?;
+            let tiling = Tiling { tile: [rows, columns], planes: [down, across], inner, stages };
+            let dtype = if parts > 1 { DType::F32 } else { DType::BF16 };
+            return tiled_product_with(left, right, dtype, tiling, parts)
+                .map(drop)
+                .ok_or("does not suit".into());
+        }
         let (_, strategy) = product_strategies()
             .into_iter()
-            .find(|(name, _)| *name == self.job.strategy)
-            .ok_or_else(|| format!("{} is not a strategy", self.job.strategy))?;
+            .find(|(known, _)| known == name)
+            .ok_or_else(|| format!("{name} is not a strategy"))?;
+        product_with(&strategy, left.clone(), right.clone(), DType::BF16)
+            .map(drop)
+            .map_err(|error| format!("{error:?}"))
+    }
+
+    fn time(&self, [batch, rows, inner, columns]: [usize; 4], layout: &str) -> Result<Value, String> {
         let left = self.matrix([batch, rows, inner], &layout[..1] == "t");
         let right = self.matrix([batch, inner, columns], &layout[1..] == "t");
         let client = self.device.client();
         let wait = || cubecl::future::block_on(client.sync()).map_err(|error| format!("{error:?}"));
-        let launch = || {
-            product_with(&strategy, left.clone(), right.clone(), DType::BF16)
-                .map_err(|error| format!("{error:?}"))
-        };
+        let launch = || self.product(&left, &right);
         wait()?;
         let start = Instant::now();
         launch()?;

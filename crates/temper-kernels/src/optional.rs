@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 /// A tensor that may be missing, in the form in which Burn's dispatch passes one on: it knows no
 /// `Option` arguments.
-#[derive(ExtensionType)]
+#[derive(ExtensionType, Clone, Debug)]
 #[cfg_attr(feature = "gpu", extension_type(fusion))]
 pub enum Optional<B: Backend> {
     /// There is none.

@@ -18,7 +18,7 @@ from typing import Any
 
 import agreement
 import finetuning
-import kernels
+import kernel_times
 import machine
 import runs
 import speed
@@ -82,7 +82,7 @@ def steps(setting: Setting, precisions: list[str]) -> list[tuple[str, str, Calla
     # The precision that training on a GPU is meant for.
     main = "bf16" if "bf16" in precisions else precisions[0]
     others = [precision for precision in precisions if precision != precisions[0]]
-    profile = lambda: [kernels.profile(setting, shapes[0], main)]  # noqa: E731
+    profile = lambda: [kernel_times.profile(setting, shapes[0], main)]  # noqa: E731
     return [
         ("doctor", "doctor", lambda: doctor(setting)),
         time_steps(shapes[0]),

@@ -61,8 +61,9 @@ fn sigmoid(x: f32) -> f32 {
     1.0f32 / (1.0f32 + (-x).exp())
 }
 
+/// The function's values for a vector.
 #[cube]
-fn values<N: Size>(x: Vector<f32, N>, #[comptime] activation: Activation) -> Vector<f32, N> {
+pub(super) fn activated<N: Size>(x: Vector<f32, N>, #[comptime] activation: Activation) -> Vector<f32, N> {
     let mut found = Vector::<f32, N>::new(0.0);
     #[unroll]
     for index in 0..N::value() {
@@ -99,7 +100,7 @@ fn finish_kernel<T: Float, N: Size>(
             sums[place] = Vector::cast_from(x);
         }
         if comptime!(activation.is_some()) {
-            output[place] = Vector::cast_from(values::<N>(x, comptime!(activation.unwrap())));
+            output[place] = Vector::cast_from(activated::<N>(x, comptime!(activation.unwrap())));
         }
     }
 }
@@ -189,7 +190,7 @@ fn gate_kernel<T: Float, N: Size>(
 ) {
     let place = ABSOLUTE_POS;
     if place < output.len() {
-        let open = values::<N>(Vector::<f32, N>::cast_from(gate[place]), activation);
+        let open = activated::<N>(Vector::<f32, N>::cast_from(gate[place]), activation);
         output[place] = Vector::cast_from(open * Vector::<f32, N>::cast_from(up[place]));
     }
 }
@@ -211,7 +212,7 @@ fn gate_gradient_kernel<T: Float, N: Size>(
         of_gate[place] = Vector::cast_from(
             slope * Vector::<f32, N>::cast_from(up[place]) * derivatives::<N>(x, activation),
         );
-        of_up[place] = Vector::cast_from(slope * values::<N>(x, activation));
+        of_up[place] = Vector::cast_from(slope * activated::<N>(x, activation));
     }
 }
 

@@ -19,7 +19,9 @@ use cubek::matmul::multi_level::routines::batch::simple::SimpleArgs;
 use cubek::matmul::routine::BlueprintStrategy;
 use cubek::std::InputBinding;
 
+use super::activate::finish as finished;
 use super::split::{split, sum_of_parts};
+use super::tiled_product::{Finish, tiled_product};
 use crate::Precision;
 
 /// Strategies worth a comparison, by name: `temper-bench` times them.
@@ -78,14 +80,33 @@ pub(crate) fn product(
     precision: Precision,
     out_dtype: DType,
 ) -> CubeTensor {
-    match precision {
+    let [output, _] = product_and_finish(left, right, Finish::default(), precision, out_dtype);
+    output
+}
+
+/// `activation(left right + bias)`, and the sums before the activation; they are one without an activation.
+///
+/// # Shapes
+/// As [`product`]; a bias is of matrices alone.
+pub(crate) fn product_and_finish(
+    left: CubeTensor,
+    right: CubeTensor,
+    finish: Finish,
+    precision: Precision,
+    out_dtype: DType,
+) -> [CubeTensor; 2] {
+    let product = match precision {
         Precision::Bf16 => {
             let [left, right] = [left, right].map(|factor| cast(factor, DType::BF16));
+            if let Some(outputs) = tiled_product(&left, &right, finish.clone(), out_dtype) {
+                return outputs;
+            }
             by_sizes(left, right, out_dtype)
         }
         Precision::F32 if rounds_to_tf32(&left.device) => product_of_parts(left, right),
         Precision::F32 | Precision::Tf32 => by_sizes(left, right, out_dtype),
-    }
+    };
+    finished(product, finish.bias, finish.activation)
 }
 
 /// Axes swapped, nothing moved: `[.., rows, columns]` -> `[.., columns, rows]`

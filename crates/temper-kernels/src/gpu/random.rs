@@ -10,8 +10,8 @@ use crate::cpu::Dropout;
 pub(super) struct Masks {
     seed_low: u32,
     seed_high: u32,
-    threshold: u32,
-    scale: f32,
+    pub(super) threshold: u32,
+    pub(super) scale: f32,
 }
 
 impl Masks {
@@ -33,10 +33,10 @@ struct Wide {
 /// What all columns of a row share.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct RowMask {
-    key: u32,
-    start: u32,
-    threshold: u32,
-    scale: f32,
+    pub(super) key: u32,
+    pub(super) start: u32,
+    pub(super) threshold: u32,
+    pub(super) scale: f32,
 }
 
 /// The mask of a row, as [`Dropout::row`].

@@ -12,6 +12,8 @@ use super::launch::{each_vector, empty, integers, vector_size};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) sequences: usize,
+    /// Rows of the longest sequence.
+    pub(crate) longest: usize,
     /// Rows of the rectangle for each sequence.
     pub(crate) rows: usize,
     /// Rows that are packed.

@@ -163,8 +163,8 @@ impl LinearKernels for burn_cubecl::CubeBackend {
         map: Map,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let weight = map.storage.in_out(weight);
-        let product = gpu::product(x, weight, map.precision, map.output_dtype());
-        let [output, sums] = gpu::finish(product, bias.into_option(), map.activation);
+        let finish = gpu::Finish { bias: bias.into_option(), activation: map.activation };
+        let [output, sums] = gpu::product_and_finish(x, weight, finish, map.precision, map.output_dtype());
         (output, sums)
     }
 

@@ -1,0 +1,80 @@
+//! Which keys a query sees.
+
+use cubecl::prelude::*;
+
+use super::Form;
+
+/// Rows of a sequence, and what is known of its attention.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct SequenceRows {
+    /// First row of the queries.
+    pub(super) query_start: u32,
+    /// Queries.
+    pub(super) queries: u32,
+    /// First row of the keys.
+    pub(super) key_start: u32,
+    /// Keys.
+    pub(super) keys: u32,
+    /// Position of the first query among the keys.
+    pub(super) offset: u32,
+    /// Keys that a query sees at most, itself included.
+    pub(super) window: u32,
+}
+
+#[cube]
+pub(super) fn sequence(
+    number: usize,
+    query_bounds: &Tensor<i32>,
+    key_bounds: &Tensor<i32>,
+    offsets: &Tensor<i32>,
+    window: u32,
+) -> SequenceRows {
+    let query_start = query_bounds[number] as u32;
+    let key_start = key_bounds[number] as u32;
+    SequenceRows {
+        query_start,
+        queries: query_bounds[number + 1] as u32 - query_start,
+        key_start,
+        keys: key_bounds[number + 1] as u32 - key_start,
+        offset: offsets[number] as u32,
+        window,
+    }
+}
+
+/// The keys that a query sees: from first to before end.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) first: u32,
+    pub(super) end: u32,
+}
+
+/// What the query with that number in its sequence sees: nothing if there is no such query.
+#[cube]
+pub(super) fn seen(of: &SequenceRows, query: u32, #[comptime] form: Form) -> Seen {
+    let position = of.offset + query;
+    let mut first = 0u32;
+    let mut end = of.keys;
+    if comptime!(form.causal) {
+        end = min(of.keys, position + 1);
+        if comptime!(form.has_window) {
+            first = select(position + 1 > of.window, position + 1 - of.window, 0u32);
+        }
+    }
+    Seen { first, end: select(query < of.queries, end, 0u32) }
+}
+
+/// The queries that see any of the keys from first to before end: from first to before end.
+#[cube]
+pub(super) fn seeing(of: &SequenceRows, first_key: u32, end_key: u32, #[comptime] form: Form) -> Seen {
+    let mut first = 0u32;
+    let mut end = of.queries;
+    if comptime!(form.causal) {
+        first = select(first_key > of.offset, first_key - of.offset, 0u32);
+        if comptime!(form.has_window) {
+            // The last one has the last key at the beginning of its window.
+            let last = end_key + of.window - 1;
+            end = min(of.queries, select(last > of.offset, last - of.offset, 0u32));
+        }
+    }
+    Seen { first, end }
+}

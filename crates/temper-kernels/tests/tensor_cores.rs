@@ -1,0 +1,173 @@
+//! Products and attention in bfloat16 on tensor cores compute what the CPU computes in f32.
+//!
+//! On an NVIDIA GPU: `cargo test --release -p temper-kernels --features cuda --test tensor_cores`.
+#![cfg(feature = "cuda")]
+
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use temper_kernels::{
+    Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Dropout, Precision, Sequences,
+    attention, linear, linear_transposed,
+};
+
+const DROPOUT: Dropout = Dropout { probability: 0.3, seed: 0x1234_5678_9abc_def0 };
+
+/// Sixteenths between -1 and 1: bfloat16 holds them, and f32 every sum of their products that is computed here.
+fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
+    let len = shape.iter().product();
+    let numbers = (0..len).map(|place| ((place + seed * 7919) * 7907 % 2003 % 33) as f32 / 16.0 - 1.0);
+    Tensor::from_data(TensorData::new(numbers.collect::<Vec<_>>(), shape), device)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.cast(FloatDType::F32).into_data().iter::<f32>().collect()
+}
+
+/// Within some roundings to bfloat16 of the largest.
+#[track_caller]
+fn assert_close(what: &str, found: &[f32], expected: &[f32], roundings: f32) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let size = expected.iter().fold(1e-6_f32, |size, value| size.max(value.abs()));
+    for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let close = (found - expected).abs() <= roundings * size / 256.0;
+        assert!(close, "{what}, element {place}: {found}, not {expected}; the largest is {size}");
+    }
+}
+
+/// Output and gradients of a linear map, in bfloat16 on the GPU.
+fn mapped(
+    [rows, width, outputs]: [usize; 3],
+    transposed: bool,
+    activation: Option<Activation>,
+    device: &Device,
+    precision: Precision,
+) -> Vec<Vec<f32>> {
+    let device = device.clone().autodiff();
+    let x = tensor([rows, width], 1, &device).require_grad();
+    let shape = if transposed { [outputs, width] } else { [width, outputs] };
+    let weight = tensor(shape, 2, &device).require_grad();
+    let shift = tensor([outputs], 3, &device).require_grad();
+    let output = match transposed {
+        true => linear_transposed(x.clone(), weight.clone(), Some(shift.clone()), precision),
+        false => linear(x.clone(), weight.clone(), Some(shift.clone()), activation, precision),
+    };
+    let slopes = tensor([rows, outputs], 5, &device);
+    let gradients = (output.clone().cast(FloatDType::F32) * slopes).sum().backward();
+    let mut found = vec![values(output.inner())];
+    found.extend([x, weight].iter().filter_map(|x| x.grad(&gradients)).map(values));
+    found.extend(shift.grad(&gradients).map(values));
+    found
+}
+
+#[test]
+fn linear_maps_are_those_of_the_cpu() {
+    let gelu = Some(Activation::Gelu);
+    // Around the sizes of tiles; gradients of weights with many rows are sums of parts.
+    let cases: [([usize; 3], bool, Option<Activation>); 8] = [
+        ([8, 8, 8], false, None),
+        ([16, 32, 64], true, None),
+        ([72, 40, 136], false, None),
+        ([130, 128, 128], false, gelu),
+        ([1200, 136, 72], false, None),
+        ([1100, 64, 200], true, None),
+        ([64, 600, 24], false, gelu),
+        // These do not suit the kernels: a line is no multiple of 16 bytes.
+        ([9, 12, 10], false, None),
+    ];
+    for (sizes, transposed, activation) in cases {
+        let gpu = mapped(sizes, transposed, activation, &Device::cuda(0), Precision::Bf16);
+        let cpu = mapped(sizes, transposed, activation, &Device::flex(), Precision::F32);
+        assert_eq!((gpu.len(), cpu.len()), (4, 4));
+        for (part, (found, expected)) in gpu.iter().zip(&cpu).enumerate() {
+            let what = format!("{sizes:?}, transposed: {transposed}, part {part}");
+            assert_close(&what, found, expected, 2.0);
+        }
+    }
+}
+
+/// Sequences as (queries, keys, position of the first query).
+type Lengths<'a> = &'a [(usize, usize, usize)];
+type Change<'a> = &'a dyn Fn(&mut Attention);
+
+fn attend(
+    lengths: Lengths<'_>,
+    heads: AttentionHeads,
+    change: Change<'_>,
+    device: &Device,
+    precision: Precision,
+) -> Vec<Vec<f32>> {
+    let device = device.clone().autodiff();
+    let of = |length: fn(&(usize, usize, usize)) -> usize| lengths.iter().map(length).collect::<Vec<_>>();
+    let [queries, keys] = [of(|sequence| sequence.0), of(|sequence| sequence.1)];
+    let mut call = Attention {
+        heads,
+        pattern: AttentionPattern {
+            causal: false,
+            window: None,
+            alibi: None,
+            alibi_in_bfloat16: false,
+            relative: None,
+            scale: 0.3,
+        },
+        layout: AttentionLayout::new(
+            Sequences::of_lengths(&queries),
+            Sequences::of_lengths(&keys),
+            of(|sequence| sequence.2),
+        ),
+        dropout: None,
+        precision,
+    };
+    change(&mut call);
+    let [queries, keys] = [&call.layout.queries, &call.layout.keys].map(Sequences::rows);
+    let [query, key, value] = [
+        tensor([queries, heads.query_heads * heads.head], 1, &device),
+        tensor([keys, heads.key_heads * heads.head], 2, &device),
+        tensor([keys, heads.key_heads * heads.head], 3, &device),
+    ]
+    .map(Tensor::require_grad);
+    let output = attention(query.clone(), key.clone(), value.clone(), None, call);
+    let slopes = tensor(output.dims(), 4, &device);
+    let gradients = (output.clone().cast(FloatDType::F32) * slopes).sum().backward();
+    let mut found = vec![values(output.inner())];
+    found.extend([query, key, value].iter().filter_map(|x| x.grad(&gradients)).map(values));
+    found
+}
+
+#[test]
+fn attention_is_that_of_the_cpu() {
+    let causal = |call: &mut Attention| call.pattern.causal = true;
+    let window = |call: &mut Attention| (call.pattern.causal, call.pattern.window) = (true, Some(70));
+    let alibi = |call: &mut Attention| {
+        call.pattern.causal = true;
+        call.pattern.alibi = Some([0.5, 0.25].into());
+    };
+    let drops = |call: &mut Attention| call.dropout = Some(DROPOUT);
+    let drops_causal = |call: &mut Attention| {
+        call.dropout = Some(DROPOUT);
+        call.pattern.causal = true;
+    };
+    let changes: [(&str, Change<'_>); 6] = [
+        ("full", &|_| ()),
+        ("causal", &causal),
+        ("window", &window),
+        ("alibi", &alibi),
+        ("dropout", &drops),
+        ("causal dropout", &drops_causal),
+    ];
+    let whole: Lengths<'_> = &[(5, 5, 0), (64, 64, 0), (1, 1, 0), (150, 150, 0), (65, 65, 0)];
+    let continued: Lengths<'_> = &[(1, 90, 89), (2, 64, 62)];
+    let crossed: Lengths<'_> = &[(3, 70, 0), (66, 2, 0)];
+    for (lengths, kind) in [(whole, "whole"), (continued, "continued"), (crossed, "crossed")] {
+        for (name, change) in changes {
+            for (head, key_heads) in [(16, 2), (32, 1), (64, 2), (128, 1), (128, 2)] {
+                let heads = AttentionHeads { query_heads: 2, key_heads, head };
+                let gpu = attend(lengths, heads, change, &Device::cuda(0), Precision::Bf16);
+                let cpu = attend(lengths, heads, change, &Device::flex(), Precision::F32);
+                assert_eq!((gpu.len(), cpu.len()), (4, 4));
+                for (part, (found, expected)) in gpu.iter().zip(&cpu).enumerate() {
+                    let what = format!("{kind}, {name}, {heads:?}, part {part}");
+                    assert_close(&what, found, expected, 8.0);
+                }
+            }
+        }
+    }
+}
