@@ -64,7 +64,7 @@ impl Task for Train {
             let loss = temper_kernels::cross_entropy(logits, targets.clone()).mean();
             let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
             self.clip.set(GradientSquares::of(&self.model, &gradients).clip_factor(MAX_GRAD_NORM));
-            self.model = self.optimizer.step(LEARNING_RATE, self.model, gradients);
+            self.model = self.clip.step(&mut self.optimizer, LEARNING_RATE, self.model, gradients);
             self.steps += 1;
             self.losses.push(loss.inner());
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, Transaction};
-use temper_kernels::sums_of_squares;
+use temper_kernels::{Elements, sums_of_squares};
 
 /// Euclidean norms of gradients, before clipping.
 #[derive(Clone, Debug)]
@@ -27,9 +27,9 @@ pub struct GradientSquares {
 impl GradientSquares {
     /// Of the gradients of a module.
     pub fn of<M: Module>(module: &M, gradients: &GradientsParams) -> Self {
-        let mut found = Found { gradients, ids: Vec::new(), flat: Vec::new() };
+        let mut found = Found { gradients, ids: Vec::new(), elements: Vec::new() };
         module.visit(&mut found);
-        Self { ids: found.ids, sums: sums_of_squares(found.flat) }
+        Self { ids: found.ids, sums: sums_of_squares(found.elements) }
     }
 
     /// What is left of gradients whose common norm may be `max_norm` at most: a factor of 1 or less, `[1]`.
@@ -64,15 +64,14 @@ impl GradientSquares {
 struct Found<'a> {
     gradients: &'a GradientsParams,
     ids: Vec<ParamId>,
-    flat: Vec<Tensor<1>>,
+    elements: Vec<Elements>,
 }
 
 impl ModuleVisitor for Found<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
             self.ids.push(param.id);
-            // [..] -> [elements]
-            self.flat.push(gradient.flatten(0, D - 1));
+            self.elements.push(Elements::of(gradient));
         }
     }
 }

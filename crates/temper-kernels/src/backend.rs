@@ -89,8 +89,9 @@ pub(crate) fn has_gpu_kernels<const D: usize>(tensor: &Tensor<D>) -> bool {
     is_known && has_planes(&tensor.device())
 }
 
+/// True on GPUs whose units work in planes of one size.
 #[cfg(feature = "gpu")]
-fn has_planes(device: &Device) -> bool {
+pub(crate) fn has_planes(device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         DispatchDevice::Cube(device) => {
             let client = device.client();
@@ -103,8 +104,18 @@ fn has_planes(device: &Device) -> bool {
     }
 }
 
+/// Tensors that a kernel of the device can have.
+pub(crate) fn bindings(device: &Device) -> usize {
+    match device.clone().inner().as_dispatch() {
+        #[cfg(feature = "gpu")]
+        DispatchDevice::Cube(device) => device.client().properties().hardware.max_bindings as usize,
+        #[allow(unreachable_patterns)] // Which devices there are depends on Burn's features.
+        _ => 0,
+    }
+}
+
 #[cfg(not(feature = "gpu"))]
-fn has_planes(_: &Device) -> bool {
+pub(crate) fn has_planes(_: &Device) -> bool {
     false
 }
 

@@ -31,6 +31,7 @@ mod lookup;
 mod norm;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
 mod optimizer;
+mod optimizer_groups;
 mod optional;
 mod precision;
 mod row_index;
@@ -54,7 +55,8 @@ pub use gate::gate;
 pub use linear::{linear, linear_transposed};
 pub use lookup::look_up;
 pub use norm::{Norm, Residual, norm};
-pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares, sums_of_squares};
+pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares};
+pub use optimizer_groups::{AdamWTask, Elements, adamw_steps, steps_in_groups, sums_of_squares};
 pub use precision::Precision;
 pub use row_index::RowIndex;
 pub use sequences::Sequences;

@@ -1,9 +1,9 @@
 //! The update of AdamW, and the norm that its gradients are clipped by.
 
+#[cfg(feature = "gpu")]
+use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
-#[cfg(feature = "gpu")]
-use burn::backend::{ExtensionType, fusion::custom::TensorSpec};
 #[cfg(feature = "gpu")]
 use burn::tensor::Shape;
 use burn::tensor::Tensor;
@@ -170,62 +170,6 @@ fn composed_update<const D: usize>(
     let decayed = parameter * (1.0 - learning_rate * weight_decay);
     let parameter = decayed - first_moment.clone() / (corrected.sqrt() + epsilon) * rate;
     AdamWTensors { parameter, first_moment, second_moment }
-}
-
-/// The sum of the squares of all elements of each tensor, in their order, in one tensor or several.
-///
-/// # Shapes
-/// - tensors: any; outputs: `[sums]`, together one number a tensor
-pub fn sums_of_squares(tensors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-    #[cfg(feature = "gpu")]
-    if tensors.iter().all(|x| crate::backend::has_gpu_kernels(x) && x.dtype() == burn::tensor::DType::F32) {
-        return sums_of_groups(tensors);
-    }
-    tensors.into_iter().map(sum_of_squares).collect()
-}
-
-#[cfg(feature = "gpu")]
-fn sums_of_groups(tensors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-    let mut sums = Vec::new();
-    let mut rest = tensors;
-    while rest.len() >= gpu::GROUP {
-        let group: Vec<_> = rest.drain(..gpu::GROUP).map(Tensor::into_dispatch).collect();
-        let [a, b, c, d, e, f, g, h] = group.try_into().expect("a group was drained");
-        let group = Group { a, b, c, d, e, f, g, h };
-        sums.push(Tensor::from_dispatch(Dispatch::sums_of_group(group)));
-    }
-    sums.extend(rest.into_iter().map(sum_of_squares));
-    sums
-}
-
-/// Eight tensors: Burn's dispatch knows no lists.
-#[cfg(feature = "gpu")]
-#[derive(ExtensionType)]
-#[extension_type(fusion)]
-pub(crate) struct Group<B: Backend> {
-    a: FloatTensor<B>,
-    b: FloatTensor<B>,
-    c: FloatTensor<B>,
-    d: FloatTensor<B>,
-    e: FloatTensor<B>,
-    f: FloatTensor<B>,
-    g: FloatTensor<B>,
-    h: FloatTensor<B>,
-}
-
-/// Sums of squares of several tensors in one launch: small tensors cost launches, not arithmetic.
-#[cfg(feature = "gpu")]
-#[backend_extension(Cube, Fusion)]
-pub(crate) trait GroupOps: Backend {
-    #[fusion(meta = |group| TensorSpec::new(Shape::new([gpu::GROUP]), group.a.dtype))]
-    fn sums_of_group(#[extension_type] group: Group<Self>) -> FloatTensor<Self>;
-}
-
-#[cfg(feature = "gpu")]
-impl GroupOps for burn_cubecl::CubeBackend {
-    fn sums_of_group(Group { a, b, c, d, e, f, g, h }: Group<Self>) -> FloatTensor<Self> {
-        gpu::sums_of_squares([a, b, c, d, e, f, g, h])
-    }
 }
 
 /// The sum of the squares of all elements, `[1]`.

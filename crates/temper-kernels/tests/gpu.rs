@@ -7,9 +7,10 @@ use std::sync::LazyLock;
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use temper_kernels::{
-    Activation, AdamW, AdamWTensors, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Dropout,
-    Norm, Precision, Residual, RowIndex, Sequences, adamw_step, attention, dropout, gate, linear,
-    linear_transposed, look_up, norm, sum_of_squares, sums_of_squares,
+    Activation, AdamW, AdamWTask, AdamWTensors, Attention, AttentionHeads, AttentionLayout, AttentionPattern,
+    Dropout, Elements, Norm, Precision, Residual, RowIndex, Sequences, adamw_step, adamw_steps, attention,
+    dropout, gate, linear, linear_transposed, look_up, norm, steps_in_groups, sum_of_squares,
+    sums_of_squares,
 };
 
 /// Sizes around those of vectors, planes and cubes.
@@ -292,6 +293,61 @@ fn optimiser_steps_are_those_of_the_cpu() {
     }
 }
 
+/// Two rules alternate, so that one has a group and a rest.
+#[test]
+fn optimiser_steps_of_groups_are_those_of_the_cpu() {
+    let lens = [5, 1, 768, 40_000, 12, 3, 2, 100_001, 7, 8, 64, 640, 33, 34, 35, 36, 16, 4];
+    let rule = |place: usize| AdamW {
+        learning_rate: 1e-2,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: if place.is_multiple_of(3) { 0.5 } else { 0.0 },
+    };
+    let device = gpu();
+    // A driver that lets a kernel have few tensors does them one by one.
+    assert!(steps_in_groups(&device) || cfg!(feature = "wgpu"));
+    for factor in [1.0, 0.25, 0.0] {
+        let spoilt = if factor == 0.0 { f32::NAN } else { 1.0 };
+        let made = |seed, device: &Device| {
+            lens.iter().map(move |&len| tensor([len], seed, &device.clone())).collect::<Vec<_>>()
+        };
+        let parts = |device: &Device| {
+            let [parameters, first, second, gradients] = [1, 2, 3, 4].map(|seed| made(seed, device));
+            let second = second.into_iter().map(|x| x.square());
+            let gradients = gradients.into_iter().map(move |x| x * spoilt);
+            parameters.into_iter().zip(first).zip(second).zip(gradients).enumerate()
+        };
+        let tasks = parts(&device).map(|(place, (((parameter, first), second), gradient))| AdamWTask {
+            parameter: parameter.into_dispatch(),
+            first_moment: first.into_dispatch(),
+            second_moment: second.into_dispatch(),
+            gradient: gradient.into_dispatch(),
+            adamw: rule(place),
+            step: 3,
+        });
+        let found = adamw_steps(tasks.collect(), Some(Tensor::from_floats([factor], &device)));
+        let cpu = Device::flex();
+        let expected = parts(&cpu).map(|(place, (((parameter, first_moment), second_moment), gradient))| {
+            let tensors = AdamWTensors { parameter, first_moment, second_moment };
+            adamw_step(tensors, gradient, &rule(place), 3, Some(Tensor::from_floats([factor], &cpu)))
+        });
+        for (place, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+            let AdamWTask { parameter, first_moment, second_moment, .. } = found;
+            let found =
+                [parameter, first_moment, second_moment].map(|x| values(Tensor::<1>::from_dispatch(x)));
+            let expected = [expected.parameter, expected.first_moment, expected.second_moment].map(values);
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_close(
+                    &format!("{} elements, tensor {place}, factor {factor}", lens[place]),
+                    found,
+                    expected,
+                );
+            }
+        }
+    }
+}
+
 /// A tensor that somebody else holds stays as it was.
 #[test]
 fn a_step_writes_to_no_tensor_that_is_held_elsewhere() {
@@ -323,8 +379,8 @@ fn sums_of_squares_are_those_of_the_cpu() {
 fn sums_of_squares_of_groups_are_in_order() {
     let lens = [5, 1, 768, 40_000, 12, 3, 2, 100_001, 7, 8];
     let of = |device: &Device| -> Vec<f32> {
-        let tensors = lens.iter().enumerate().map(|(seed, &len)| tensor([len], seed, device)).collect();
-        sums_of_squares(tensors).into_iter().flat_map(values).collect()
+        let tensors = lens.iter().enumerate().map(|(seed, &len)| Elements::of(tensor([len], seed, device)));
+        sums_of_squares(tensors.collect()).into_iter().flat_map(values).collect()
     };
     assert_close("sums", &of(&gpu()), &of(&Device::flex()));
 }

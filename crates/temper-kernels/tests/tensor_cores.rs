@@ -62,7 +62,7 @@ fn mapped(
 fn linear_maps_are_those_of_the_cpu() {
     let gelu = Some(Activation::Gelu);
     // Around the sizes of tiles; gradients of weights with many rows are sums of parts.
-    let cases: [([usize; 3], bool, Option<Activation>); 8] = [
+    let cases: [([usize; 3], bool, Option<Activation>); 10] = [
         ([8, 8, 8], false, None),
         ([16, 32, 64], true, None),
         ([72, 40, 136], false, None),
@@ -70,6 +70,9 @@ fn linear_maps_are_those_of_the_cpu() {
         ([1200, 136, 72], false, None),
         ([1100, 64, 200], true, None),
         ([64, 600, 24], false, gelu),
+        // So many tiles that they are large ones.
+        ([1500, 64, 1500], false, gelu),
+        ([1500, 72, 1544], true, None),
         // These do not suit the kernels: a line is no multiple of 16 bytes.
         ([9, 12, 10], false, None),
     ];

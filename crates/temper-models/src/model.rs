@@ -88,7 +88,10 @@ impl<B: BackboneModule> Model<B> {
         let plan =
             plan(model.parameters().parameters, &checkpoint, config.facts(), &head).map_err(quantised)?;
         let dropped = plan.dropped.clone();
-        let (model, new) = fill_from(model, plan, &checkpoint, config.facts(), &head)?;
+        // Parameters stay as long as the process: a GPU's allocator keeps them apart from what comes and goes.
+        let (model, new) = device.memory_persistent_allocations((model, plan), |(model, plan)| {
+            fill_from(model, plan, &checkpoint, config.facts(), &head)
+        })?;
         Ok(Loaded { model, config, new, dropped })
     }
 

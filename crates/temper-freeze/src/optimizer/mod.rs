@@ -2,19 +2,19 @@
 
 mod adamw;
 mod clipped;
+mod shared;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::ParamGroup;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdafactorConfig, AdamConfig, LionConfig, ModuleOptimizer, Optimizer, SgdConfig};
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::FreezePlan;
 use adamw::AdamW;
 use clipped::Clipped;
+pub use shared::ClipFactor;
 
 /// The rule by which parameters follow their gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,10 +68,13 @@ impl OptimizerSettings {
         // In Burn, a decay of zero is a term of its own.
         let penalty = |decay: f64| (decay > 0.0).then(|| WeightDecayConfig::new(decay as f32));
         match kind {
-            OptimizerKind::Adamw => grouped(plan, |decays, rate| {
-                let weight_decay = if decays { self.weight_decay } else { 0.0 };
-                AdamW { settings: Self { weight_decay, ..*self }, rate, clip: clip.clone() }
-            }),
+            OptimizerKind::Adamw => {
+                clip.serve_adamw();
+                grouped(plan, |decays, rate| {
+                    let weight_decay = if decays { self.weight_decay } else { 0.0 };
+                    AdamW { settings: Self { weight_decay, ..*self }, rate, clip: clip.clone() }
+                })
+            }
             OptimizerKind::Adam => self.clipped(plan, clip, |decay| {
                 let config = AdamConfig::new().with_beta_1(beta_1).with_beta_2(beta_2);
                 config.with_epsilon(epsilon as f32).with_weight_decay(penalty(decay)).build()
@@ -113,20 +116,4 @@ fn grouped<O: Optimizer + 'static>(plan: &FreezePlan, rule: impl Fn(bool, f64) -
         let members = plan.ids(|row| row.decays == decays && row.rate.to_bits() == rate);
         optimizer.with_group(ParamGroup::from_ids(members), rule(decays, f64::from_bits(rate)), None)
     })
-}
-
-/// What clipping leaves of the gradients of a step: set before the step, read in it, so that
-/// gradients are scaled in the pass that uses them. It stays on the device.
-#[derive(Clone, Debug, Default)]
-pub struct ClipFactor(Arc<Mutex<Option<Tensor<1>>>>);
-
-impl ClipFactor {
-    /// Sets the factor of the next step, `[1]`; `None` leaves gradients as they are.
-    pub fn set(&self, factor: Option<Tensor<1>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = factor;
-    }
-
-    fn get(&self) -> Option<Tensor<1>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }

@@ -22,7 +22,7 @@ mod tensor_cores;
 mod tiled_product;
 
 pub(crate) use activate::{gate, gate_backward, gradient_before};
-pub(crate) use adamw::adamw;
+pub(crate) use adamw::{adamw, adamw_group};
 pub(crate) use attention::{
     TiledInputs, TiledOutputs, gradient_of_queries, gradients_of_keys, serves_head, tiled_attention,
 };
@@ -30,10 +30,10 @@ pub(crate) use dropout::dropout;
 pub(crate) use launch::UNITS;
 pub(crate) use norm::{NormBackward, NormForward, norm_backward, norm_forward};
 pub(crate) use picked::sum_picked;
-pub(crate) use product::{product, product_and_finish, transposed};
+pub(crate) use product::{as_bfloat16, product, product_and_finish, transposed};
 pub use product::{product_strategies, product_with};
 pub(crate) use rectangle::{Layout, gather, spread};
 pub(crate) use reduce::{GROUP, sum_of_squares, sum_rows, sums_of_squares};
 pub(crate) use softmax::{Sight, softmax, softmax_backward};
-pub(crate) use tiled_product::Finish;
+pub(crate) use tiled_product::{Finish, product_and_column_sums};
 pub use tiled_product::{Tiling, tiled_product_with};

@@ -109,6 +109,11 @@ pub(crate) fn product_and_finish(
     finished(product, finish.bias, finish.activation)
 }
 
+/// A factor in bfloat16.
+pub(crate) fn as_bfloat16(factor: CubeTensor) -> CubeTensor {
+    cast(factor, DType::BF16)
+}
+
 /// Axes swapped, nothing moved: `[.., rows, columns]` -> `[.., columns, rows]`
 pub(crate) fn transposed(mut matrix: CubeTensor) -> CubeTensor {
     let axes = matrix.meta.num_dims();

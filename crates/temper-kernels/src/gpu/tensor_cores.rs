@@ -51,6 +51,14 @@ impl Tile {
     pub(super) const fn len(self) -> usize {
         self.lines * self.chunks
     }
+
+    /// Lines that so many units copy at once, a chunk each.
+    fn lines_of(self, units: usize) -> usize {
+        let lines = units / self.chunks;
+        assert!(units.is_multiple_of(self.chunks) && lines.is_multiple_of(8), "{self:?} by {units} units");
+        assert!(self.lines.is_multiple_of(lines), "{self:?} by {units} units");
+        lines
+    }
 }
 
 /// The place of a chunk within a tile. Chunks are exchanged within a line, so that the eight lines of which
@@ -100,35 +108,23 @@ pub(super) fn fill<T: Float, N: Size>(
     #[comptime] tile: Tile,
     #[comptime] units: usize,
 ) {
-    #[unroll]
-    for step in 0..comptime!(tile.len().div_ceil(units)) {
-        let number = UNIT_POS + (step * units) as u32;
-        if comptime!(tile.len() % units != 0) {
-            if number < tile.len() as u32 {
-                fill_chunk::<T, N>(matrix, stage, start, window, number, tile);
-            }
-        } else {
-            fill_chunk::<T, N>(matrix, stage, start, window, number, tile);
-        }
-    }
-}
-
-#[cube]
-fn fill_chunk<T: Float, N: Size>(
-    matrix: &Tensor<Vector<T, N>>,
-    stage: &mut Shared<[Vector<T, N>]>,
-    start: usize,
-    window: &Window,
-    number: u32,
-    #[comptime] tile: Tile,
-) {
-    let (line, chunk) = (number / tile.chunks as u32, number % tile.chunks as u32);
-    let (from_line, from_chunk) = (window.line + line, window.chunk + chunk);
-    let is_there = from_line < window.end_line && from_chunk < window.end_chunk;
-    let from = select(is_there, from_line * window.pitch + from_chunk, 0u32) as usize;
-    let len = select(is_there, 1u32, 0u32) as usize;
+    let chunks = comptime!(tile.chunks as u32);
+    let lines = comptime!(tile.lines_of(units) as u32);
+    let (line, chunk) = (UNIT_POS / chunks, UNIT_POS % chunks);
+    let first = window.line + line;
+    let is_in_line = window.chunk + chunk < window.end_chunk;
+    let from = first * window.pitch + window.chunk + chunk;
+    // A unit's chunks are exchanged alike: its lines are multiples of eight apart.
     let to = start + place(line, chunk, tile);
-    copy_async_checked(&matrix[from..from + len], &mut stage[to..to + 1], comptime!(CHUNK as u32));
+    #[unroll]
+    for step in 0..comptime!(tile.len() / units) {
+        let below = step as u32 * lines;
+        let is_there = is_in_line && first + below < window.end_line;
+        let len = select(is_there, 1u32, 0u32) as usize;
+        let from = (from + below * window.pitch) as usize;
+        let to = to + comptime!(step * units);
+        copy_async_checked(&matrix[from..from + len], &mut stage[to..to + 1], comptime!(CHUNK as u32));
+    }
 }
 
 /// Ends a group of copies that [`wait`] counts.
@@ -143,14 +139,45 @@ pub(super) fn wait(#[comptime] pending: usize) {
     gpu_asm!("cp.async.wait_group {pending};", pending = const pending);
 }
 
-/// Four fragments of `[8, 8]`, of which this unit's lane names a line: lanes 0 to 7 those of the first, and so on.
+/// Which of its four fragments of `[8, 8]` a unit names a line of, and the line.
+#[cube]
+fn named() -> (u32, u32) {
+    (UNIT_POS_PLANE / 8, UNIT_POS_PLANE % 8)
+}
+
+/// Places of this unit's lines of fragments, for each sixteen columns of a tile from a chunk on. The second fragment is
+/// below the first, or beside it.
+#[cube]
+pub(super) fn places(
+    first_line: u32,
+    first_chunk: u32,
+    #[comptime] count: usize,
+    #[comptime] tile: Tile,
+    #[comptime] beside: bool,
+) -> Sequence<u32> {
+    let (fragment, line) = named();
+    let (down, across) =
+        if comptime!(beside) { (fragment / 2, fragment % 2) } else { (fragment % 2, fragment / 2) };
+    let mut found = Sequence::<u32>::new();
+    #[unroll]
+    for block in 0..count {
+        let chunk = first_chunk + comptime!((2 * block) as u32) + across;
+        found.push(place(first_line + down * 8 + line, chunk, tile) as u32);
+    }
+    found
+}
+
+/// Four fragments, sixteen lines times `block` below a place.
 #[cube]
 pub(super) fn load<T: Float, N: Size, P: Size>(
     stage: &Shared<[Vector<T, N>]>,
     place: usize,
+    #[comptime] block: usize,
+    #[comptime] tile: Tile,
     #[comptime] transposed: bool,
 ) -> Array<Vector<T, P>> {
     let definition = MmaDefinition::<T, T, f32>::new(ROWS, COLUMNS, INNER);
+    let place = place + comptime!(block * 16 * tile.chunks);
     definition.load_matrix::<_, P>(&stage[place..place + 1], MatrixIdent::A, 4usize, transposed)
 }
 
@@ -165,49 +192,7 @@ pub(super) fn multiply<T: Float, P: Size>(
     definition.execute_inplace(left, right, sum);
 }
 
-/// The left factor `[16, 16]` at a row and column of a tile whose lines are rows, or columns if it is transposed.
-#[cube]
-pub(super) fn load_left<T: Float, N: Size, P: Size>(
-    stage: &Shared<[Vector<T, N>]>,
-    start: usize,
-    row: u32,
-    column: u32,
-    #[comptime] tile: Tile,
-    #[comptime] transposed: bool,
-) -> Array<Vector<T, P>> {
-    let (fragment, line) = (UNIT_POS_PLANE / 8, UNIT_POS_PLANE % 8);
-    // In the order of registers: rows 0 to 7, rows 8 to 15, and both for the next eight columns.
-    let (row, column) = (row + fragment % 2 * 8, column + fragment / 2 * 8);
-    let at = if comptime!(transposed) {
-        place(column + line, row / CHUNK as u32, tile)
-    } else {
-        place(row + line, column / CHUNK as u32, tile)
-    };
-    load::<T, N, P>(stage, start + at, transposed)
-}
-
-/// Two right factors `[16, 8]`, for columns and the next eight, of a tile whose lines are columns, or rows if it is
-/// transposed.
-#[cube]
-pub(super) fn load_right<T: Float, N: Size, P: Size>(
-    stage: &Shared<[Vector<T, N>]>,
-    start: usize,
-    row: u32,
-    column: u32,
-    #[comptime] tile: Tile,
-    #[comptime] transposed: bool,
-) -> Array<Vector<T, P>> {
-    let (fragment, line) = (UNIT_POS_PLANE / 8, UNIT_POS_PLANE % 8);
-    let (row, column) = (row + fragment % 2 * 8, column + fragment / 2 * 8);
-    let at = if comptime!(transposed) {
-        place(row + line, column / CHUNK as u32, tile)
-    } else {
-        place(column + line, row / CHUNK as u32, tile)
-    };
-    load::<T, N, P>(stage, start + at, transposed)
-}
-
-/// One of the two right factors of [`load_right`].
+/// One of the two right factors `[16, 8]` of four fragments.
 #[cube]
 pub(super) fn half<T: Float, P: Size>(
     both: &Array<Vector<T, P>>,

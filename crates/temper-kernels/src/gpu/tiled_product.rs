@@ -16,8 +16,8 @@ use crate::Activation;
 use super::activate::activated;
 use super::launch::{each_vector, empty, unused, vector_size};
 use super::tensor_cores::{
-    CHUNK, COLUMNS, INNER, LANES, ROWS, Tile, Window, commit, fill, half, has_tensor_cores, load_left,
-    load_right, multiply, wait, zeros,
+    CHUNK, COLUMNS, INNER, LANES, ROWS, Tile, Window, commit, fill, half, has_tensor_cores, load, multiply,
+    places, wait, zeros,
 };
 
 /// The sizes that a kernel is compiled for.
@@ -53,6 +53,8 @@ struct Form {
     right_transposed: bool,
     has_bias: bool,
     activation: Option<Activation>,
+    /// The sums of the right factor's columns follow the product, as one more row.
+    sums_columns: bool,
 }
 
 impl Form {
@@ -165,54 +167,88 @@ fn product_kernel<T: Float, O: Float, N: Size, P: Size>(
         sums.push(zeros::<P>());
     }
 
+    // Sixteen columns a place: along the inner dimension, or along a plane's part of the tile.
+    let left_blocks = comptime!((if form.left_transposed { plane_rows } else { inner }) / INNER);
+    let right_blocks = comptime!((if form.right_transposed { inner } else { plane_columns }) / INNER);
+    let left_places = if comptime!(form.left_transposed) {
+        places(0u32, plane_row / CHUNK as u32, left_blocks, left_tile, true)
+    } else {
+        places(plane_row, 0u32, left_blocks, left_tile, false)
+    };
+    let right_places = if comptime!(form.right_transposed) {
+        places(plane_column, 0u32, right_blocks, right_tile, true)
+    } else {
+        places(0u32, plane_column / CHUNK as u32, right_blocks, right_tile, false)
+    };
+
+    // Ones times the right factor are the sums of its columns; the uppermost planes compute them.
+    let has_sums = CUBE_POS_Y == 0 && plane_row == 0;
+    let mut ones = Array::<Vector<T, P>>::new(4usize);
+    let mut column_sums = Sequence::<Array<Vector<f32, P>>>::new();
+    if comptime!(form.sums_columns) {
+        #[unroll]
+        for index in 0..4usize {
+            ones[index] = Vector::new(T::new(1.0));
+        }
+        #[unroll]
+        for _ in 0..across {
+            column_sums.push(zeros::<P>());
+        }
+    }
+
     for step in 0..steps {
         wait(comptime!(stages - 2));
         sync_cube();
         let next = step + (stages - 1) as u32;
-        fill_stage::<T, N>(
-            left,
-            right,
-            &mut left_stage,
-            &mut right_stage,
-            next % stages as u32,
-            begin + next * inner as u32,
-            sizes,
-            form,
-        );
+        if next < steps {
+            let first = begin + next * inner as u32;
+            let slot = next % stages as u32;
+            fill_stage::<T, N>(left, right, &mut left_stage, &mut right_stage, slot, first, sizes, form);
+        }
         commit();
         let slot = (step % stages as u32) as usize;
         let left_start = slot * comptime!(left_tile.len());
         let right_start = slot * comptime!(right_tile.len());
         #[unroll]
         for part in 0..comptime!(inner / INNER) {
-            let at = (part * INNER) as u32;
             let mut lefts = Sequence::<Array<Vector<T, P>>>::new();
             #[unroll]
             for index in 0..down {
-                let row = plane_row + (index * ROWS) as u32;
-                lefts.push(load_left::<T, N, P>(
+                let [block, column] =
+                    comptime!(if form.left_transposed { [part, index] } else { [index, part] });
+                let place = left_start + *left_places.index(column) as usize;
+                lefts.push(load::<T, N, P>(
                     &left_stage,
-                    left_start,
-                    row,
-                    at,
+                    place,
+                    block,
                     left_tile,
                     comptime!(form.left_transposed),
                 ));
             }
             #[unroll]
             for pair in 0..comptime!(across / 2) {
-                let column = plane_column + (2 * pair * COLUMNS) as u32;
-                let rights = load_right::<T, N, P>(
+                let [block, column] =
+                    comptime!(if form.right_transposed { [pair, part] } else { [part, pair] });
+                let place = right_start + *right_places.index(column) as usize;
+                let rights = load::<T, N, P>(
                     &right_stage,
-                    right_start,
-                    at,
-                    column,
+                    place,
+                    block,
                     right_tile,
                     comptime!(!form.right_transposed),
                 );
                 #[unroll]
                 for number in 0..2usize {
                     let right = half::<T, P>(&rights, number);
+                    if comptime!(form.sums_columns) {
+                        if has_sums {
+                            multiply::<T, P>(
+                                &ones,
+                                &right,
+                                column_sums.index_mut(comptime!(2 * pair + number)),
+                            );
+                        }
+                    }
                     #[unroll]
                     for index in 0..down {
                         let sum = comptime!(index * across + 2 * pair + number);
@@ -225,7 +261,21 @@ fn product_kernel<T: Float, O: Float, N: Size, P: Size>(
 
     let row = CUBE_POS_Y * tile[0] as u32 + plane_row + UNIT_POS_PLANE / 4;
     let column = CUBE_POS_X * tile[1] as u32 + plane_column + UNIT_POS_PLANE % 4 * 2;
-    let start = CUBE_POS_Z as usize * sizes.rows as usize;
+    let lines = sizes.rows + comptime!(form.sums_columns as u32);
+    let start = CUBE_POS_Z as usize * lines as usize;
+    if comptime!(form.sums_columns) {
+        if has_sums && UNIT_POS_PLANE / 4 == 0 {
+            #[unroll]
+            for number in 0..across {
+                let column = column + (number * COLUMNS) as u32;
+                if column < sizes.columns {
+                    let line = start + sizes.rows as usize;
+                    let place = line * (sizes.columns / 2) as usize + (column / 2) as usize;
+                    sums_output[place] = Vector::cast_from(column_sums.index(number)[0]);
+                }
+            }
+        }
+    }
     #[unroll]
     for index in 0..down {
         #[unroll]
@@ -286,7 +336,7 @@ const ENOUGH_CUBES: usize = 132;
 const LEAST_PART: usize = 512;
 
 /// The tiling for a product, and how many parts the inner dimension has.
-fn plan([rows, columns, inner]: [usize; 3], may_split: bool) -> (Tiling, usize) {
+fn plan([rows, inner, columns]: [usize; 3], may_split: bool) -> (Tiling, usize) {
     let tiles = |tiling: Tiling| rows.div_ceil(tiling.tile[0]) * columns.div_ceil(tiling.tile[1]);
     if tiles(LARGE) >= ENOUGH_CUBES {
         return (LARGE, 1);
@@ -318,14 +368,30 @@ pub(super) fn tiled_product(
     finish: Finish,
     dtype: DType,
 ) -> Option<[CubeTensor; 2]> {
-    if left.dtype != DType::BF16 || left.meta.num_dims() != 2 || !has_tensor_cores(&left.client) {
-        return None;
-    }
-    let [rows, inner] = left.meta.shape().dims::<2>();
-    let [_, columns] = right.meta.shape().dims::<2>();
+    let sizes = sizes_of(left, right)?;
     let may_split = dtype == DType::F32 && finish.bias.is_none() && finish.activation.is_none();
-    let (tiling, parts) = plan([rows, columns, inner], may_split);
-    launch(left, right, finish, dtype, (tiling, parts))
+    let Finish { bias, activation } = finish;
+    let call = Call { bias, activation, dtype, sums_columns: false, plan: plan(sizes, may_split) };
+    launch(left, right, call)
+}
+
+/// The product in f32, and the sums of the right factor's columns; none as [`tiled_product`].
+///
+/// # Shapes
+/// - left: `[rows, inner]`, right: `[inner, columns]`; outputs: `[rows, columns]`, `[columns]`
+pub(crate) fn product_and_column_sums(left: &CubeTensor, right: &CubeTensor) -> Option<[CubeTensor; 2]> {
+    let sizes = sizes_of(left, right)?;
+    let plan = plan(sizes, true);
+    let call = Call { bias: None, activation: None, dtype: DType::F32, sums_columns: true, plan };
+    let [both, _] = launch(left, right, call)?;
+    let [rows, _, columns] = sizes;
+    let start = (rows * columns * DType::F32.size()) as u64;
+    let part = |shape: &[usize], handle| {
+        CubeTensor::new_contiguous(both.client.clone(), both.device.clone(), shape.into(), handle, DType::F32)
+    };
+    let product =
+        part(&[rows, columns], both.handle.clone().offset_end((columns * DType::F32.size()) as u64));
+    Some([product, part(&[columns], both.handle.clone().offset_start(start))])
 }
 
 /// The product with a tiling, and so many parts of the inner dimension: only a product in f32 has several.
@@ -336,34 +402,46 @@ pub fn tiled_product_with(
     tiling: Tiling,
     parts: usize,
 ) -> Option<CubeTensor> {
-    launch(left, right, Finish::default(), dtype, (tiling, parts)).map(|[output, _]| output)
+    sizes_of(left, right)?;
+    let call = Call { bias: None, activation: None, dtype, sums_columns: false, plan: (tiling, parts) };
+    launch(left, right, call).map(|[output, _]| output)
+}
+
+/// Rows, inner elements and columns of matrices that these kernels may multiply.
+fn sizes_of(left: &CubeTensor, right: &CubeTensor) -> Option<[usize; 3]> {
+    let suits = [left, right].iter().all(|factor| factor.dtype == DType::BF16 && factor.meta.num_dims() == 2);
+    if !suits || !has_tensor_cores(&left.client) {
+        return None;
+    }
+    let ([rows, inner], [_, columns]) = (left.meta.shape().dims::<2>(), right.meta.shape().dims::<2>());
+    (columns.is_multiple_of(2) && ![rows, inner, columns].contains(&0)).then_some([rows, inner, columns])
+}
+
+/// All but the factors.
+struct Call {
+    bias: Option<CubeTensor>,
+    activation: Option<Activation>,
+    dtype: DType,
+    sums_columns: bool,
+    /// The tiling, and parts of the inner dimension.
+    plan: (Tiling, usize),
 }
 
 #[allow(unsafe_code)] // Checks of every access would cost registers.
-fn launch(
-    left: &CubeTensor,
-    right: &CubeTensor,
-    Finish { bias, activation }: Finish,
-    dtype: DType,
-    (tiling, parts): (Tiling, usize),
-) -> Option<[CubeTensor; 2]> {
-    let [rows, inner] = left.meta.shape().dims::<2>();
-    let [_, columns] = right.meta.shape().dims::<2>();
+fn launch(left: &CubeTensor, right: &CubeTensor, call: Call) -> Option<[CubeTensor; 2]> {
+    let [rows, inner, columns] = sizes_of(left, right)?;
+    let Call { bias, activation, dtype, sums_columns, plan: (tiling, parts) } = call;
     let ((left_transposed, left_pitch), (right_transposed, right_pitch)) = (lines(left)?, lines(right)?);
-    if !columns.is_multiple_of(2) || [rows, columns, inner].contains(&0) {
-        return None;
-    }
     let step = inner.div_ceil(parts).next_multiple_of(tiling.inner);
     let parts = inner.div_ceil(step);
-    let form = Form { tiling, left_transposed, right_transposed, has_bias: bias.is_some(), activation };
+    let has_bias = bias.is_some();
+    let form = Form { tiling, left_transposed, right_transposed, has_bias, activation, sums_columns };
     let sizes = [rows, columns, inner, step, left_pitch / CHUNK, right_pitch / CHUNK].map(|size| size as u32);
-    let sums = if parts > 1 {
-        empty(left, [parts, rows, columns], dtype)
-    } else {
-        empty(left, [rows, columns], dtype)
-    };
+    let shape = [rows + usize::from(sums_columns), columns];
+    let sums =
+        if parts > 1 { empty(left, [parts, shape[0], columns], dtype) } else { empty(left, shape, dtype) };
     let output = match activation {
-        Some(_) => empty(left, [rows, columns], dtype),
+        Some(_) => empty(left, shape, dtype),
         None => unused(left, 2),
     };
     let count = CubeCount::new_3d(
@@ -389,7 +467,7 @@ fn launch(
             [left.dtype, dtype].map(dtype_to_elem_type),
         );
     }
-    let sums = if parts > 1 { sum_of_parts(sums, [rows, columns]) } else { sums };
+    let sums = if parts > 1 { sum_of_parts(sums, shape) } else { sums };
     Some(if activation.is_some() { [output, sums] } else { [sums.clone(), sums] })
 }
 

@@ -9,6 +9,8 @@ use burn::tensor::DType;
 
 use super::map::{Map, Storage};
 use crate::Activation;
+#[cfg(feature = "gpu")]
+use crate::Precision;
 use crate::backend::CpuBackend;
 use crate::cpu::{
     Finish, Matrix, Start, activate_backward_in_place, buffer, multiply, multiply_and_finish, sum_rows,
@@ -58,6 +60,15 @@ pub(crate) trait LinearKernels: Backend {
         map: Map,
     ) -> FloatTensor<Self>;
 
+    /// The gradients of weight and bias, as the two functions below and above: one pass over the gradient where that can
+    /// be.
+    #[fusion(meta = |x, gradient, map| gradients_of_both_spec(x, gradient, map))]
+    fn linear_gradients_of_both(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        map: Map,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
     /// `[rows, out]` -> `[out]`
     #[fusion(meta = |gradient| TensorSpec::new([gradient.shape[1]].into(), DType::F32))]
     fn linear_gradient_of_bias(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -84,6 +95,12 @@ fn gradient_of_weight_spec(x: &TensorSpec, gradient: &TensorSpec, map: &Map) -> 
         Storage::OutIn => [outputs, inputs],
     };
     TensorSpec::new(shape.into(), DType::F32)
+}
+
+#[cfg(feature = "gpu")]
+fn gradients_of_both_spec(x: &TensorSpec, gradient: &TensorSpec, map: &Map) -> (TensorSpec, TensorSpec) {
+    let of_bias = TensorSpec::new([gradient.shape[1]].into(), DType::F32);
+    (gradient_of_weight_spec(x, gradient, map), of_bias)
 }
 
 impl<B: CpuBackend> LinearKernels for B {
@@ -148,6 +165,14 @@ impl<B: CpuBackend> LinearKernels for B {
         B::tensor(found, shape, &x.device())
     }
 
+    fn linear_gradients_of_both(
+        x: FloatTensor<B>,
+        gradient: FloatTensor<B>,
+        map: Map,
+    ) -> (FloatTensor<B>, FloatTensor<B>) {
+        (Self::linear_gradient_of_weight(x, gradient.clone(), map), Self::linear_gradient_of_bias(gradient))
+    }
+
     fn linear_gradient_of_bias(gradient: FloatTensor<B>) -> FloatTensor<B> {
         let [_, outputs] = gradient.shape().dims();
         B::tensor(sum_rows(&B::values(&gradient), outputs), [outputs], &gradient.device())
@@ -198,6 +223,21 @@ impl LinearKernels for burn_cubecl::CubeBackend {
             Storage::OutIn => (gpu::transposed(gradient), x),
         };
         gpu::product(left, right, map.precision, DType::F32)
+    }
+
+    fn linear_gradients_of_both(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        map: Map,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if map.storage == Storage::InOut && map.precision == Precision::Bf16 {
+            let [x, gradient] = [&x, &gradient].map(|rows| gpu::as_bfloat16(rows.clone()));
+            // [rows, in] -> [in, rows]
+            if let Some([weight, bias]) = gpu::product_and_column_sums(&gpu::transposed(x), &gradient) {
+                return (weight, bias);
+            }
+        }
+        (Self::linear_gradient_of_weight(x, gradient.clone(), map), Self::linear_gradient_of_bias(gradient))
     }
 
     fn linear_gradient_of_bias(gradient: FloatTensor<Self>) -> FloatTensor<Self> {

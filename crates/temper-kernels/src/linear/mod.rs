@@ -146,14 +146,21 @@ impl<B: LinearKernels, const N: usize> Backward<B, N> for LinearBackward {
         if let Some((activation, sums)) = sums {
             gradient = B::gradient_before_activation(sums, gradient, activation);
         }
-        for (index, parent) in ops.parents.into_iter().enumerate() {
-            let Some(parent) = parent else { continue };
-            let gradient = match index {
-                0 => B::linear_gradient_of_x(gradient.clone(), weight.clone(), map),
-                1 => B::linear_gradient_of_weight(x.clone(), gradient.clone(), map),
-                _ => B::linear_gradient_of_bias(gradient.clone()),
-            };
-            gradients.register::<B>(parent.id, gradient);
+        let [of_x, of_weight, of_bias] = [0, 1, 2].map(|parent| ops.parents.get(parent).cloned().flatten());
+        if let Some(parent) = of_x {
+            gradients.register::<B>(parent.id, B::linear_gradient_of_x(gradient.clone(), weight, map));
+        }
+        match (of_weight, of_bias) {
+            (Some(weight), Some(bias)) => {
+                let (of_weight, of_bias) = B::linear_gradients_of_both(x, gradient, map);
+                gradients.register::<B>(weight.id, of_weight);
+                gradients.register::<B>(bias.id, of_bias);
+            }
+            (Some(weight), None) => {
+                gradients.register::<B>(weight.id, B::linear_gradient_of_weight(x, gradient, map));
+            }
+            (None, Some(bias)) => gradients.register::<B>(bias.id, B::linear_gradient_of_bias(gradient)),
+            (None, None) => (),
         }
     }
 }

@@ -126,7 +126,7 @@ fn cuda_device(index: usize) -> Result<Device, GpuError> {
     if !missing.is_empty() {
         return Err(missing.swap_remove(0));
     }
-    crate::device::gpu::keep_kernels_between_runs();
+    crate::device::gpu::configure_cubecl();
     let device = Device::cuda(index);
     if !Device::enumerate(DeviceType::Cuda).contains(&device) {
         return Err(GpuError::FirstKernel {
@@ -145,7 +145,7 @@ fn wgpu_device() -> Result<Device, GpuError> {
     if let Some(device) = DEVICE.get() {
         return Ok(device.clone());
     }
-    crate::device::gpu::keep_kernels_between_runs();
+    crate::device::gpu::configure_cubecl();
     let device = Device::wgpu_options().init();
     let device = device.map_err(|error| GpuError::NoAdapter { reason: error.to_string() })?;
     let device = with_first_kernel(Backend::Wgpu, device)?;

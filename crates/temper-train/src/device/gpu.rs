@@ -5,14 +5,18 @@ use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 
 use crate::device::panics::{Refusal, caught};
 
-/// Makes CubeCL keep what it compiled in the user's cache folder rather than in the target folder
-/// of whatever project is around, unless a cubecl.toml names another place.
-pub(crate) fn keep_kernels_between_runs() {
+/// Makes CubeCL keep what it compiled in the user's cache folder rather than in the target folder of whatever project
+/// is around, and gradients and moments with the parameters, whose sizes they have, unless a cubecl.toml says otherwise.
+pub(crate) fn configure_cubecl() {
     use cubecl::config::cache::CacheConfig;
+    use cubecl::config::memory::PersistentMemory;
 
     let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
     if matches!(config.environment.path, CacheConfig::Target) {
         config.environment.path = CacheConfig::Global;
+    }
+    if matches!(config.memory.persistent_memory, PersistentMemory::Enabled) {
+        config.memory.persistent_memory = PersistentMemory::SizeMatch;
     }
     // Set already: it is a second device of the same run.
     let _ = CubeClRuntimeConfig::try_set(config);

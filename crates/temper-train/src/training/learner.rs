@@ -200,7 +200,8 @@ impl TrainStep for TaskModel {
         // A clip factor of zero means that a gradient is NaN or infinite, and the optimiser skips the step.
         self.clip.set(squares.clip_factor(self.max_grad_norm as f32));
         let exchange = self.exchange.clone();
-        let updated = optim.step(rate, self, grads);
+        let clip = self.clip.clone();
+        let updated = clip.step(optim, rate, self, grads);
         exchange.put_squares(squares);
         if exchange.record_is_wanted() {
             exchange.put_record(optim.to_record());

@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::super::tensor_cores::{COLUMNS, INNER, Tile, half, load_left, load_right, multiply, zeros};
+use super::super::tensor_cores::{COLUMNS, INNER, Tile, half, load, multiply, places, zeros};
 
 /// The factors of a plane's rows: fragments along the width of a head.
 #[cube]
@@ -13,10 +13,12 @@ pub(super) fn left_factors<T: Float, N: Size, P: Size>(
     #[comptime] tile: Tile,
     #[comptime] head: usize,
 ) -> Sequence<Array<Vector<T, P>>> {
+    let places = places(row, 0u32, comptime!(head / INNER), tile, false);
     let mut factors = Sequence::<Array<Vector<T, P>>>::new();
     #[unroll]
     for part in 0..comptime!(head / INNER) {
-        factors.push(load_left::<T, N, P>(stage, start, row, (part * INNER) as u32, tile, false));
+        let place = start + *places.index(part) as usize;
+        factors.push(load::<T, N, P>(stage, place, 0usize, tile, false));
     }
     factors
 }
@@ -34,12 +36,13 @@ pub(super) fn along_head<T: Float, N: Size, P: Size>(
     for _ in 0..comptime!(tile.lines / COLUMNS) {
         sums.push(zeros::<P>());
     }
+    let places = places(0u32, 0u32, left.len(), tile, true);
     #[unroll]
     for part in 0..left.len() {
         #[unroll]
         for pair in 0..comptime!(tile.lines / COLUMNS / 2) {
-            let (row, column) = comptime!(((part * INNER) as u32, (2 * pair * COLUMNS) as u32));
-            let rights = load_right::<T, N, P>(right, start, row.runtime(), column.runtime(), tile, false);
+            let place = start + *places.index(part) as usize;
+            let rights = load::<T, N, P>(right, place, pair, tile, false);
             #[unroll]
             for number in 0..2usize {
                 let right = half::<T, P>(&rights, number);
@@ -59,12 +62,13 @@ pub(super) fn along_lines<T: Float, N: Size, P: Size>(
     sums: &mut Sequence<Array<Vector<f32, P>>>,
     #[comptime] tile: Tile,
 ) {
+    let places = places(0u32, 0u32, comptime!(tile.chunks / 2), tile, false);
     #[unroll]
     for part in 0..weights.len() {
         #[unroll]
         for pair in 0..comptime!(tile.chunks / 2) {
-            let (row, column) = comptime!(((part * INNER) as u32, (2 * pair * COLUMNS) as u32));
-            let rights = load_right::<T, N, P>(right, start, row.runtime(), column.runtime(), tile, true);
+            let place = start + *places.index(pair) as usize;
+            let rights = load::<T, N, P>(right, place, part, tile, true);
             #[unroll]
             for number in 0..2usize {
                 let right = half::<T, P>(&rights, number);
