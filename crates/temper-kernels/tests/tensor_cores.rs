@@ -26,7 +26,8 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 #[track_caller]
 fn assert_close(what: &str, found: &[f32], expected: &[f32], roundings: f32) {
     assert_eq!(found.len(), expected.len(), "{what}");
-    let size = expected.iter().fold(1e-6_f32, |size, value| size.max(value.abs()));
+    // Sums of terms about 1 that nearly cancel are as inexact as these.
+    let size = expected.iter().fold(0.25_f32, |size, value| size.max(value.abs()));
     for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
         let close = (found - expected).abs() <= roundings * size / 256.0;
         assert!(close, "{what}, element {place}: {found}, not {expected}; the largest is {size}");

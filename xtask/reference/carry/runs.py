@@ -21,6 +21,34 @@ OUT_OF_MEMORY = 5
 # What another program leaves of the GPU's memory, in bytes.
 LEFT_OVER = 1 << 30
 
+# Of the tasks that the packed model's family has no head for.
+NEW_MODELS = {
+    "gpt2": {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "vocab_size": 30522,
+        "n_positions": 512,
+        "n_embd": 128,
+        "n_layer": 2,
+        "n_head": 2,
+    },
+    "t5": {
+        "model_type": "t5",
+        "architectures": ["T5ForConditionalGeneration"],
+        "vocab_size": 30522,
+        "d_model": 128,
+        "d_kv": 64,
+        "d_ff": 256,
+        "num_layers": 2,
+        "num_decoder_layers": 2,
+        "num_heads": 2,
+        "decoder_start_token_id": 0,
+        "pad_token_id": 0,
+        "eos_token_id": 102,
+        "is_encoder_decoder": True,
+    },
+}
+
 Row = dict[str, Any]
 
 
@@ -39,6 +67,9 @@ def runs(setting: Setting, precision: str) -> list[Row]:
         ("numbers", data / "numbers.jsonl", ["--problem-type", "regression"]),
         ("entities", data / "words.jsonl", ["--task", "token-classification"]),
         ("answers", data / "questions.jsonl", answers),
+        ("masked words", data / "texts.jsonl", ["--task", "masked-language-modeling"]),
+        ("language modeling, new", data / "plain.jsonl", ["--from-scratch", str(data / "gpt2.json")]),
+        ("text to text, new", data / "targets.jsonl", ["--from-scratch", str(data / "t5.json")]),
     ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         last = pool.submit(resumed, setting, precision, data / "texts.jsonl")
@@ -183,6 +214,10 @@ def write_data(setting: Setting) -> Path:
     rows = zip(words, tagged, strict=True)
     write("words", [{"tokens": row, "tags": tags} for row, tags in rows])
     write("questions", [question(row) for row in words if len(row) > 10])
+    write("plain", [{"text": review["text"]} for review in reviews])
+    write("targets", [{"source": " ".join(row), "target": " ".join(row[:3])} for row in words])
+    for name, config in NEW_MODELS.items():
+        (folder / f"{name}.json").write_text(json.dumps(config), encoding="utf-8")
     return folder
 
 

@@ -9,7 +9,7 @@ use cubecl::prelude::*;
 
 use super::launch::{empty, lanes, plane_a_row, unused, vector_size};
 use super::random::{Masks, mask_vector, row_mask};
-use super::reduce::{COLUMNS, SHARING, by_columns, over_units};
+use super::reduce::{COLUMNS, SHARING, by_columns, over_units, sum_of_parts};
 use crate::Norm;
 use crate::cpu::Dropout;
 
@@ -238,22 +238,23 @@ fn backward_kernel<X: Float, N: Size>(
     }
 }
 
-/// Sums over rows of the gradient, and of the gradient times what the gain scaled; as `sum_rows`.
+/// Sums over rows of the gradient times what the gain scaled, and of the gradient; as `sum_rows`. Cubes share the rows.
 #[cube(launch)]
 fn parameters_kernel(
     sum: &Tensor<f32>,
     statistics: &Tensor<f32>,
     gradient: &Tensor<f32>,
-    of_gain: &mut Tensor<f32>,
-    of_bias: &mut Tensor<f32>,
+    sums: &mut Tensor<f32>,
     rows: u32,
+    rows_of_part: u32,
     width: u32,
 ) {
     let column = CUBE_POS_X * COLUMNS + UNIT_POS_X;
     let mut along = 0.0f32;
     let mut plain = 0.0f32;
     if column < width {
-        for row in range_stepped(UNIT_POS_Y, rows, SHARING) {
+        let start = CUBE_POS_Y * rows_of_part;
+        for row in range_stepped(start + UNIT_POS_Y, min(rows, start + rows_of_part), SHARING) {
             let place = (row * width + column) as usize;
             let value = gradient[place];
             let mean = statistics[row as usize * 2];
@@ -266,8 +267,9 @@ fn parameters_kernel(
     sync_cube();
     let plain = over_units(plain);
     if UNIT_POS_Y == 0 && column < width {
-        of_gain[column as usize] = along;
-        of_bias[column as usize] = plain;
+        let start = CUBE_POS_Y * 2 * width + column;
+        sums[start as usize] = along;
+        sums[(start + width) as usize] = plain;
     }
 }
 
@@ -333,20 +335,32 @@ pub(crate) fn norm_backward(
 /// Gradients of gain and bias, `[width]`.
 fn of_parameters(sum: CubeTensor, statistics: CubeTensor, gradient: CubeTensor) -> [CubeTensor; 2] {
     let [rows, width] = sum.shape().dims();
-    let found = [(); 2].map(|()| empty(&sum, [width], DType::F32));
-    let [of_gain, of_bias] = found.clone();
+    let parts = if rows < MANY_ROWS { 1 } else { rows / ROWS_OF_PART };
+    let sums = empty(&sum, [parts, 2, width], DType::F32);
     let (count, dim) = by_columns(width);
+    let CubeCount::Static(across, _, _) = count else { unreachable!("a number that the host knows") };
     parameters_kernel::launch(
         &sum.client.clone(),
-        count,
+        CubeCount::new_2d(across, parts as u32),
         dim,
         sum.into_tensor_arg(),
         statistics.into_tensor_arg(),
         gradient.into_tensor_arg(),
-        of_gain.into_tensor_arg(),
-        of_bias.into_tensor_arg(),
+        sums.clone().into_tensor_arg(),
         rows as u32,
+        rows.div_ceil(parts) as u32,
         width as u32,
     );
-    found
+    let sums = if parts > 1 { sum_of_parts(sums) } else { sums };
+    let bytes = (width * DType::F32.size()) as u64;
+    let [of_gain, of_bias] = [sums.handle.clone().offset_end(bytes), sums.handle.clone().offset_start(bytes)]
+        .map(|handle| {
+            let (client, device) = (sums.client.clone(), sums.device.clone());
+            CubeTensor::new_contiguous(client, device, [width].into(), handle, DType::F32)
+        });
+    [of_gain, of_bias]
 }
+
+/// Rows from which on several cubes share a column's: before, a second launch costs more than it saves.
+const MANY_ROWS: usize = 6000;
+const ROWS_OF_PART: usize = 1024;

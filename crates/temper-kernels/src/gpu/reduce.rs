@@ -7,7 +7,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::launch::{UNITS, cubes, empty, vector_size};
+use super::launch::{UNITS, cubes, each_vector, empty, vector_size};
 
 /// Elements that a unit adds up before another cube is worth its launch.
 const ELEMENTS_PER_UNIT: usize = 32;
@@ -221,4 +221,34 @@ pub(crate) fn sum_rows(x: CubeTensor) -> CubeTensor {
         dtype_to_elem_type(x.dtype),
     );
     sums
+}
+
+#[cube(launch)]
+fn stacked_kernel<N: Size>(parts: &Tensor<Vector<f32, N>>, output: &mut Tensor<Vector<f32, N>>, count: u32) {
+    let place = ABSOLUTE_POS;
+    if place < output.len() {
+        let mut sum = parts[place];
+        for part in 1..count {
+            sum += parts[part as usize * output.len() + place];
+        }
+        output[place] = sum;
+    }
+}
+
+/// The sum of matrices in their order: `[parts, rows, columns]` -> `[rows, columns]`, in f32
+pub(super) fn sum_of_parts(parts: CubeTensor) -> CubeTensor {
+    let [count, rows, columns] = parts.shape().dims();
+    let output = empty(&parts, [rows, columns], DType::F32);
+    let size = vector_size(&output, rows * columns);
+    let (cubes, dim) = each_vector(rows * columns / size);
+    stacked_kernel::launch(
+        &output.client.clone(),
+        cubes,
+        dim,
+        size,
+        parts.into_tensor_arg(),
+        output.clone().into_tensor_arg(),
+        count as u32,
+    );
+    output
 }

@@ -1,60 +1,25 @@
-//! Products of bfloat16 matrices on tensor cores, written for the sizes of a transformer's linear maps.
-//!
-//! A cube computes a tile of the output. Tiles of both factors go through shared memory in stages that are filled
-//! ahead, by asynchronous copies; a plane multiplies its part of the tile from there. Where there are too few tiles
-//! for the GPU's multiprocessors, as in gradients of weights, several cubes share the inner dimension of a tile, and a
-//! second kernel adds up their parts in order.
+//! The kernel: tiles of both factors in stages, sums of a tile in registers.
 
-use burn::backend::cubecl::dtype_to_elem_type;
-use burn::tensor::DType;
-use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use super::plan::Tiling;
 use crate::Activation;
-
-use super::activate::activated;
-use super::launch::{each_vector, empty, unused, vector_size};
-use super::tensor_cores::{
-    CHUNK, COLUMNS, INNER, LANES, ROWS, Tile, Window, commit, fill, half, has_tensor_cores, load, multiply,
-    places, wait, zeros,
+use crate::gpu::activate::activated;
+use crate::gpu::tensor_cores::{
+    CHUNK, COLUMNS, INNER, LANES, ROWS, Tile, Window, commit, fill, half, load, multiply, places, wait, zeros,
 };
 
-/// The sizes that a kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Tiling {
-    /// Rows and columns of a cube's tile.
-    pub tile: [usize; 2],
-    /// Planes that share its rows, and its columns.
-    pub planes: [usize; 2],
-    /// Inner elements of a stage.
-    pub inner: usize,
-    /// Stages that are filled ahead, and the one that is read.
-    pub stages: usize,
-}
-
-/// For large products.
-pub const LARGE: Tiling = Tiling { tile: [128, 128], planes: [2, 2], inner: 32, stages: 4 };
-/// Where large tiles would leave multiprocessors idle.
-pub const SMALL: Tiling = Tiling { tile: [64, 64], planes: [2, 2], inner: 64, stages: 3 };
-
-impl Tiling {
-    const fn units(self) -> usize {
-        self.planes[0] * self.planes[1] * LANES
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Form {
-    tiling: Tiling,
+pub(super) struct Form {
+    pub(super) tiling: Tiling,
     /// The left factor lies in memory as `[inner, rows]`.
-    left_transposed: bool,
+    pub(super) left_transposed: bool,
     /// The right factor lies in memory as `[columns, inner]`.
-    right_transposed: bool,
-    has_bias: bool,
-    activation: Option<Activation>,
+    pub(super) right_transposed: bool,
+    pub(super) has_bias: bool,
+    pub(super) activation: Option<Activation>,
     /// The sums of the right factor's columns follow the product, as one more row.
-    sums_columns: bool,
+    pub(super) sums_columns: bool,
 }
 
 impl Form {
@@ -79,7 +44,7 @@ impl Form {
 
 /// Sizes that are known at launch.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
-struct Sizes {
+pub(super) struct Sizes {
     rows: u32,
     columns: u32,
     inner: u32,
@@ -129,7 +94,7 @@ fn fill_stage<T: Float, N: Size>(
 }
 
 #[cube(launch_unchecked)]
-fn product_kernel<T: Float, O: Float, N: Size, P: Size>(
+pub(super) fn product_kernel<T: Float, O: Float, N: Size, P: Size>(
     left: &Tensor<Vector<T, N>>,
     right: &Tensor<Vector<T, N>>,
     bias: &Tensor<Vector<f32, P>>,
@@ -300,195 +265,4 @@ fn product_kernel<T: Float, O: Float, N: Size, P: Size>(
             }
         }
     }
-}
-
-/// Adds up the parts of a product.
-#[cube(launch_unchecked)]
-fn parts_kernel<N: Size>(parts: &Tensor<Vector<f32, N>>, output: &mut Tensor<Vector<f32, N>>, count: u32) {
-    let place = ABSOLUTE_POS;
-    if place < output.len() {
-        let mut sum = parts[place];
-        for part in 1..count {
-            sum += parts[part as usize * output.len() + place];
-        }
-        output[place] = sum;
-    }
-}
-
-/// How a factor lies in memory: whether its lines are columns, and elements from a line to the next. None where a
-/// chunk would not be 16 aligned bytes of one line.
-fn lines(factor: &CubeTensor) -> Option<(bool, usize)> {
-    let [rows, columns] = factor.meta.shape().dims::<2>();
-    let strides = factor.meta.strides();
-    let (transposed, pitch, width) = match [strides[0], strides[1]] {
-        [pitch, 1] => (false, pitch, columns),
-        [1, pitch] => (true, pitch, rows),
-        _ => return None,
-    };
-    let offset = factor.handle.offset_start.unwrap_or(0) as usize;
-    let aligned = [width, pitch].iter().all(|len| len.is_multiple_of(CHUNK)) && offset.is_multiple_of(16);
-    aligned.then_some((transposed, pitch))
-}
-
-/// Cubes that a GPU should have to do at least.
-const ENOUGH_CUBES: usize = 132;
-/// Inner elements of a part at least: fewer cost more in adding up than they save.
-const LEAST_PART: usize = 512;
-
-/// The tiling for a product, and how many parts the inner dimension has.
-fn plan([rows, inner, columns]: [usize; 3], may_split: bool) -> (Tiling, usize) {
-    let tiles = |tiling: Tiling| rows.div_ceil(tiling.tile[0]) * columns.div_ceil(tiling.tile[1]);
-    if tiles(LARGE) >= ENOUGH_CUBES {
-        return (LARGE, 1);
-    }
-    if !may_split {
-        return (SMALL, 1);
-    }
-    let most = (inner / LEAST_PART).max(1);
-    let parts = |tiling| (2 * ENOUGH_CUBES).div_ceil(tiles(tiling)).clamp(1, most);
-    if tiles(LARGE) * parts(LARGE) >= ENOUGH_CUBES { (LARGE, parts(LARGE)) } else { (SMALL, parts(SMALL)) }
-}
-
-/// What is done with a product before it is written.
-#[derive(Clone, Default)]
-pub(crate) struct Finish {
-    /// Added to each row, `[columns]`.
-    pub(crate) bias: Option<CubeTensor>,
-    pub(crate) activation: Option<Activation>,
-}
-
-/// The product of two matrices of bfloat16 with its finish; none where the device or the matrices do not suit these
-/// kernels. Returned are the output and the sums before the activation, which are one without an activation.
-///
-/// # Shapes
-/// - left: `[rows, inner]`, right: `[inner, columns]`; outputs: `[rows, columns]`, bf16 or f32
-pub(super) fn tiled_product(
-    left: &CubeTensor,
-    right: &CubeTensor,
-    finish: Finish,
-    dtype: DType,
-) -> Option<[CubeTensor; 2]> {
-    let sizes = sizes_of(left, right)?;
-    let may_split = dtype == DType::F32 && finish.bias.is_none() && finish.activation.is_none();
-    let Finish { bias, activation } = finish;
-    let call = Call { bias, activation, dtype, sums_columns: false, plan: plan(sizes, may_split) };
-    launch(left, right, call)
-}
-
-/// The product in f32, and the sums of the right factor's columns; none as [`tiled_product`].
-///
-/// # Shapes
-/// - left: `[rows, inner]`, right: `[inner, columns]`; outputs: `[rows, columns]`, `[columns]`
-pub(crate) fn product_and_column_sums(left: &CubeTensor, right: &CubeTensor) -> Option<[CubeTensor; 2]> {
-    let sizes = sizes_of(left, right)?;
-    let plan = plan(sizes, true);
-    let call = Call { bias: None, activation: None, dtype: DType::F32, sums_columns: true, plan };
-    let [both, _] = launch(left, right, call)?;
-    let [rows, _, columns] = sizes;
-    let start = (rows * columns * DType::F32.size()) as u64;
-    let part = |shape: &[usize], handle| {
-        CubeTensor::new_contiguous(both.client.clone(), both.device.clone(), shape.into(), handle, DType::F32)
-    };
-    let product =
-        part(&[rows, columns], both.handle.clone().offset_end((columns * DType::F32.size()) as u64));
-    Some([product, part(&[columns], both.handle.clone().offset_start(start))])
-}
-
-/// The product with a tiling, and so many parts of the inner dimension: only a product in f32 has several.
-pub fn tiled_product_with(
-    left: &CubeTensor,
-    right: &CubeTensor,
-    dtype: DType,
-    tiling: Tiling,
-    parts: usize,
-) -> Option<CubeTensor> {
-    sizes_of(left, right)?;
-    let call = Call { bias: None, activation: None, dtype, sums_columns: false, plan: (tiling, parts) };
-    launch(left, right, call).map(|[output, _]| output)
-}
-
-/// Rows, inner elements and columns of matrices that these kernels may multiply.
-fn sizes_of(left: &CubeTensor, right: &CubeTensor) -> Option<[usize; 3]> {
-    let suits = [left, right].iter().all(|factor| factor.dtype == DType::BF16 && factor.meta.num_dims() == 2);
-    if !suits || !has_tensor_cores(&left.client) {
-        return None;
-    }
-    let ([rows, inner], [_, columns]) = (left.meta.shape().dims::<2>(), right.meta.shape().dims::<2>());
-    (columns.is_multiple_of(2) && ![rows, inner, columns].contains(&0)).then_some([rows, inner, columns])
-}
-
-/// All but the factors.
-struct Call {
-    bias: Option<CubeTensor>,
-    activation: Option<Activation>,
-    dtype: DType,
-    sums_columns: bool,
-    /// The tiling, and parts of the inner dimension.
-    plan: (Tiling, usize),
-}
-
-#[allow(unsafe_code)] // Checks of every access would cost registers.
-fn launch(left: &CubeTensor, right: &CubeTensor, call: Call) -> Option<[CubeTensor; 2]> {
-    let [rows, inner, columns] = sizes_of(left, right)?;
-    let Call { bias, activation, dtype, sums_columns, plan: (tiling, parts) } = call;
-    let ((left_transposed, left_pitch), (right_transposed, right_pitch)) = (lines(left)?, lines(right)?);
-    let step = inner.div_ceil(parts).next_multiple_of(tiling.inner);
-    let parts = inner.div_ceil(step);
-    let has_bias = bias.is_some();
-    let form = Form { tiling, left_transposed, right_transposed, has_bias, activation, sums_columns };
-    let sizes = [rows, columns, inner, step, left_pitch / CHUNK, right_pitch / CHUNK].map(|size| size as u32);
-    let shape = [rows + usize::from(sums_columns), columns];
-    let sums =
-        if parts > 1 { empty(left, [parts, shape[0], columns], dtype) } else { empty(left, shape, dtype) };
-    let output = match activation {
-        Some(_) => empty(left, shape, dtype),
-        None => unused(left, 2),
-    };
-    let count = CubeCount::new_3d(
-        columns.div_ceil(tiling.tile[1]) as u32,
-        rows.div_ceil(tiling.tile[0]) as u32,
-        parts as u32,
-    );
-    // SAFETY: the kernel reads within the windows of both factors and writes within rows and columns.
-    unsafe {
-        product_kernel::launch_unchecked(
-            &left.client,
-            count,
-            CubeDim::new_1d(tiling.units() as u32),
-            CHUNK,
-            2,
-            left.clone().into_tensor_arg(),
-            right.clone().into_tensor_arg(),
-            bias.map_or_else(|| unused(left, 2), into_contiguous).into_tensor_arg(),
-            sums.clone().into_tensor_arg(),
-            output.clone().into_tensor_arg(),
-            SizesLaunch::new(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]),
-            form,
-            [left.dtype, dtype].map(dtype_to_elem_type),
-        );
-    }
-    let sums = if parts > 1 { sum_of_parts(sums, shape) } else { sums };
-    Some(if activation.is_some() { [output, sums] } else { [sums.clone(), sums] })
-}
-
-/// `[parts, rows, columns]` -> `[rows, columns]`
-#[allow(unsafe_code)] // Checks of every access would cost registers.
-fn sum_of_parts(parts: CubeTensor, shape: [usize; 2]) -> CubeTensor {
-    let output = empty(&parts, shape, DType::F32);
-    let size = vector_size(&output, shape[0] * shape[1]);
-    let (count, dim) = each_vector(shape[0] * shape[1] / size);
-    let number = parts.meta.shape()[0] as u32;
-    // SAFETY: every part has as many elements as the output.
-    unsafe {
-        parts_kernel::launch_unchecked(
-            &output.client,
-            count,
-            dim,
-            size,
-            parts.into_tensor_arg(),
-            output.clone().into_tensor_arg(),
-            number,
-        );
-    }
-    output
 }
