@@ -5,6 +5,7 @@ mod bench;
 mod cargo;
 mod carry;
 mod ci;
+mod emulate;
 mod features;
 mod fixtures;
 mod fuzz;
@@ -95,6 +96,8 @@ enum Command {
     Release(release::ReleaseArgs),
     /// Pack a measurement of Temper and PyTorch for a machine with a GPU and without internet
     Carry(carry::CarryArgs),
+    /// Run the kernels' tests, or a program built for NVIDIA GPUs, without a GPU: on the CPU, slowly
+    EmulateCuda(emulate::EmulateArgs),
 }
 
 /// Arguments for the binary `temper`.
@@ -170,5 +173,6 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Torture(args) => torture::torture(&args),
         Command::Release(args) => release::release(&args),
         Command::Carry(args) => carry::pack(&args, cuda_offline),
+        Command::EmulateCuda(args) => emulate::emulate(&args),
     }
 }

@@ -27,7 +27,8 @@ impl Optimizer for AdamW {
         state: Option<AdamWState<D>>,
     ) -> (Tensor<D>, Option<AdamWState<D>>) {
         let turn = self.clip.turn();
-        if let Turn::Give(AdamWTask { parameter, first_moment, second_moment, step, .. }) = turn {
+        if let Turn::Give(done) = turn {
+            let AdamWTask { parameter, first_moment, second_moment, step, .. } = *done;
             let [parameter, first, second] =
                 [parameter, first_moment, second_moment].map(Tensor::from_dispatch);
             return (

@@ -41,7 +41,7 @@ pub(super) enum Turn {
     /// Hand it over with [`ClipFactor::take`].
     Take,
     /// Give this in its place.
-    Give(AdamWTask),
+    Give(Box<AdamWTask>),
 }
 
 impl ClipFactor {
@@ -94,7 +94,7 @@ impl ClipFactor {
             Round::Alone => Turn::Step,
             Round::Taking(_) => Turn::Take,
             Round::Giving(done) => {
-                Turn::Give(done.pop_front().expect("both rounds have the same parameters"))
+                Turn::Give(Box::new(done.pop_front().expect("both rounds have the same parameters")))
             }
         }
     }

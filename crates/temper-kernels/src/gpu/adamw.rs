@@ -134,6 +134,7 @@ fn group_kernel<N: Size>(
     first_moments: &mut Sequence<Box<[Vector<f32, N>]>>,
     second_moments: &mut Sequence<Box<[Vector<f32, N>]>>,
     gradients: &Sequence<Box<[Vector<f32, N>]>>,
+    lens: &Sequence<u32>,
     gradient_factor: &Tensor<f32>,
     factors: &Factors,
     #[comptime] units: usize,
@@ -148,7 +149,9 @@ fn group_kernel<N: Size>(
             let first_moment = first_moments.index_mut(index);
             let second_moment = second_moments.index_mut(index);
             let start = (CUBE_POS_X * CUBE_DIM_X + UNIT_POS_X) as usize;
-            for place in range_stepped(start, gradient.len(), CUBE_COUNT_X as usize * units) {
+            // Not `gradient.len()`: a buffer may be longer than its tensor.
+            let len = *lens.index(index) as usize;
+            for place in range_stepped(start, len, CUBE_COUNT_X as usize * units) {
                 let (updated, first, second) = step::<N>(
                     parameter[place],
                     first_moment[place],
@@ -194,6 +197,7 @@ pub(crate) fn adamw_group(
         first,
         second,
         gradients.into_iter().map(CubeTensor::into_buffer_arg).collect(),
+        lens.into_iter().map(|len| (len / size) as u32).collect(),
         gradient_factor.into_tensor_arg(),
         factors_of(adamw, step),
         UNITS as usize,

@@ -69,6 +69,7 @@ const CUBES_OF_GROUP: usize = 128;
 #[cube(launch)]
 fn group_kernel<N: Size>(
     tensors: &Sequence<Box<[Vector<f32, N>]>>,
+    lens: &Sequence<u32>,
     sums: &mut Tensor<f32>,
     #[comptime] units: usize,
 ) {
@@ -78,7 +79,9 @@ fn group_kernel<N: Size>(
         if CUBE_POS_Y as usize == index {
             let x = tensors.index(index);
             let start = (CUBE_POS_X * CUBE_DIM_X + UNIT_POS_X) as usize;
-            for place in range_stepped(start, x.len(), CUBE_COUNT_X as usize * units) {
+            // Not `x.len()`: a buffer may be longer than its tensor.
+            let len = *lens.index(index) as usize;
+            for place in range_stepped(start, len, CUBE_COUNT_X as usize * units) {
                 let element = x[place];
                 sum += element * element;
             }
@@ -98,6 +101,7 @@ pub(crate) fn sums_of_squares(tensors: [CubeTensor; GROUP]) -> CubeTensor {
     let size = tensors.iter().map(|x| vector_size(x, x.meta.num_elements())).min().unwrap_or(1);
     let parts = empty(first, [GROUP, CUBES_OF_GROUP], DType::F32);
     let sums = empty(first, [GROUP], DType::F32);
+    let lens = tensors.iter().map(|x| (x.meta.num_elements() / size) as u32).collect();
     let arguments = tensors.into_iter().map(CubeTensor::into_buffer_arg).collect();
     group_kernel::launch(
         &client,
@@ -105,6 +109,7 @@ pub(crate) fn sums_of_squares(tensors: [CubeTensor; GROUP]) -> CubeTensor {
         CubeDim::new_1d(UNITS),
         size,
         arguments,
+        lens,
         parts.clone().into_tensor_arg(),
         UNITS as usize,
     );

@@ -86,18 +86,6 @@ pub(super) struct Window {
     pub(super) pitch: u32,
 }
 
-/// The same window from another line on.
-#[cube]
-pub(super) fn from_line(window: &Window, line: u32) -> Window {
-    Window {
-        line,
-        chunk: window.chunk,
-        end_line: window.end_line,
-        end_chunk: window.end_chunk,
-        pitch: window.pitch,
-    }
-}
-
 /// Begins to copy a tile into a stage that starts at `start`; zeros for what is beyond the window's end.
 #[cube]
 pub(super) fn fill<T: Float, N: Size>(

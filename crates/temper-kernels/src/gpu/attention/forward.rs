@@ -4,12 +4,12 @@ use burn::backend::cubecl::dtype_to_elem_type;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::super::launch::{empty, integers};
-use super::super::random::{Masks, RowMask, mask_factor, row_mask};
-use super::super::tensor_cores::{CHUNK, COLUMNS, LANES, ROWS, Window, commit, fill, from_line, wait};
-use super::pattern::{Seen, seen, sequence};
+use super::pattern::{Seen, is_seen, key_rows, query_rows, score, seen, sequence};
 use super::scores::{along_head, along_lines, as_factors, largest_of_row, left_factors, no_sums, over_row};
 use super::{Form, TILE, TiledInputs, UNITS, cubes_of};
+use crate::gpu::launch::{empty, integers};
+use crate::gpu::random::{Masks, RowMask, mask_factor, row_mask};
+use crate::gpu::tensor_cores::{CHUNK, COLUMNS, LANES, ROWS, commit, fill, wait};
 
 /// Below every score: where a row begins to look for its largest.
 const LOWEST: f32 = -1e30;
@@ -40,7 +40,6 @@ fn forward_kernel<T: Float, N: Size, P: Size>(
     let first = CUBE_POS_X * TILE as u32;
     if first < of.queries {
         let head = CUBE_POS_Y;
-        let chunks = comptime!(form.chunks() as u32);
         let (own, passing) = comptime!((form.own(), form.passing()));
         let mut query_stage = Shared::<[Vector<T, N>]>::new_aligned_slice(comptime!(own.len()), 128usize);
         let mut key_stage =
@@ -48,28 +47,15 @@ fn forward_kernel<T: Float, N: Size, P: Size>(
         let mut value_stage =
             Shared::<[Vector<T, N>]>::new_aligned_slice(comptime!(2 * passing.len()), 128usize);
 
-        let of_queries = Window {
-            line: of.query_start + first,
-            chunk: head * chunks,
-            end_line: of.query_start + of.queries,
-            end_chunk: (head + 1) * chunks,
-            pitch: comptime!(form.heads as u32) * chunks,
-        };
+        let of_queries = query_rows(&of, first, head, form);
         let key_head = head / comptime!(form.group as u32);
-        let of_keys = Window {
-            line: of.key_start,
-            chunk: key_head * chunks,
-            end_line: of.key_start + of.keys,
-            end_chunk: (key_head + 1) * chunks,
-            pitch: comptime!((form.heads / form.group) as u32) * chunks,
-        };
         // The tiles of keys that any of these queries sees.
         let last = min(first + TILE as u32, of.queries) - 1;
         let begin = seen(&of, first, form).first / KEYS as u32;
         let end = seen(&of, last, form).end.div_ceil(KEYS as u32);
 
         fill::<T, N>(query, &mut query_stage, 0usize, &of_queries, own, UNITS);
-        let first_keys = from_line(&of_keys, of.key_start + begin * KEYS as u32);
+        let first_keys = key_rows(&of, begin * KEYS as u32, key_head, form);
         fill::<T, N>(key, &mut key_stage, 0usize, &first_keys, passing, UNITS);
         fill::<T, N>(value, &mut value_stage, 0usize, &first_keys, passing, UNITS);
         commit();
@@ -77,6 +63,8 @@ fn forward_kernel<T: Float, N: Size, P: Size>(
         sync_cube();
 
         let plane_row = UNIT_POS / LANES as u32 * ROWS as u32;
+        // Four units share a row of sums.
+        let quarter = UNIT_POS_PLANE % 4;
         let factors = left_factors::<T, N, P>(&query_stage, 0usize, plane_row, own, comptime!(form.head));
         let row = first + plane_row + UNIT_POS_PLANE / 4;
         let mut sees = Sequence::<Seen>::new();
@@ -108,13 +96,13 @@ fn forward_kernel<T: Float, N: Size, P: Size>(
             }
             if tile + 1 < end {
                 let other = ((tile - begin + 1) % 2) as usize * comptime!(passing.len());
-                let next = from_line(&of_keys, of.key_start + (tile + 1) * KEYS as u32);
+                let next = key_rows(&of, (tile + 1) * KEYS as u32, key_head, form);
                 fill::<T, N>(key, &mut key_stage, other, &next, passing, UNITS);
                 fill::<T, N>(value, &mut value_stage, other, &next, passing, UNITS);
                 commit();
             }
             let mut scores = along_head::<T, N, P>(&factors, &key_stage, slot, passing);
-            let first_key = tile * KEYS as u32 + UNIT_POS_PLANE % 4 * 2;
+            let first_key = tile * KEYS as u32 + quarter * 2;
             #[unroll]
             for upper in 0..2usize {
                 let seen = sees.index(upper);
@@ -126,10 +114,7 @@ fn forward_kernel<T: Float, N: Size, P: Size>(
                     #[unroll]
                     for index in 0..2usize {
                         let key = first_key + (number * COLUMNS + index) as u32;
-                        let mut score = pair.extract(index) * scale;
-                        if comptime!(form.has_slopes) {
-                            score += slope * (f32::cast_from(key) - f32::cast_from(position));
-                        }
+                        let score = score(pair.extract(index), scale, slope, key, position, form);
                         let score = select(is_seen(seen, key), score, LOWEST.runtime());
                         highest = max(highest, score);
                         pair.insert(index, score);
@@ -180,12 +165,11 @@ fn forward_kernel<T: Float, N: Size, P: Size>(
                     logarithm = largest[upper] + total.ln();
                 }
                 let line = of.query_start + row;
-                if UNIT_POS_PLANE % 4 == 0 {
+                if quarter == 0 {
                     logarithms[(head * packed + line) as usize] = logarithm;
                 }
                 let width = comptime!((form.heads * form.head / 2) as u32);
-                let start =
-                    (line * width + head * comptime!((form.head / 2) as u32) + UNIT_POS_PLANE % 4) as usize;
+                let start = (line * width + head * comptime!((form.head / 2) as u32) + quarter) as usize;
                 #[unroll]
                 for number in 0..comptime!(form.head / COLUMNS) {
                     let sum = sums.index(number)[upper] * Vector::new(factor);
@@ -194,11 +178,6 @@ fn forward_kernel<T: Float, N: Size, P: Size>(
             }
         }
     }
-}
-
-#[cube]
-pub(super) fn is_seen(seen: &Seen, key: u32) -> bool {
-    key >= seen.first && key < seen.end
 }
 
 /// The output in bfloat16, `[query rows, heads * head]`, and the logarithms, `[heads, query rows]`.

@@ -5,13 +5,13 @@ use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::super::launch::{empty, integers};
-use super::super::random::{Masks, RowMask, mask_factor, row_mask};
-use super::super::tensor_cores::{CHUNK, COLUMNS, LANES, ROWS, Window, commit, fill, wait};
-use super::pattern::{seeing, seen, sequence};
+use super::pattern::{key_rows, query_rows, score, seeing, seen, sequence};
 use super::queries::TiledOutputs;
 use super::scores::{along_head, along_lines, as_factors, left_factors, no_sums};
 use super::{Form, TILE, TiledInputs, UNITS, cubes_of};
+use crate::gpu::launch::{empty, integers};
+use crate::gpu::random::{Masks, RowMask, mask_factor, row_mask};
+use crate::gpu::tensor_cores::{CHUNK, COLUMNS, LANES, ROWS, commit, fill, wait};
 
 #[cube(launch_unchecked)]
 fn key_kernel<T: Float, K: Float, V: Float, N: Size, P: Size>(
@@ -38,7 +38,6 @@ fn key_kernel<T: Float, K: Float, V: Float, N: Size, P: Size>(
     let first = CUBE_POS_X * TILE as u32;
     if first < of.keys {
         let key_head = CUBE_POS_Y;
-        let chunks = comptime!(form.chunks() as u32);
         let (own, passing) = comptime!((form.own(), form.passing()));
         let passed = comptime!(form.passed as u32);
         let mut key_stage = Shared::<[Vector<T, N>]>::new_aligned_slice(comptime!(own.len()), 128usize);
@@ -53,18 +52,14 @@ fn key_kernel<T: Float, K: Float, V: Float, N: Size, P: Size>(
         let mut drawn_key = Shared::<[u32]>::new_slice(comptime!(form.passed));
         let mut drawn_start = Shared::<[u32]>::new_slice(comptime!(form.passed));
 
-        let of_keys = Window {
-            line: of.key_start + first,
-            chunk: key_head * chunks,
-            end_line: of.key_start + of.keys,
-            end_chunk: (key_head + 1) * chunks,
-            pitch: comptime!((form.heads / form.group) as u32) * chunks,
-        };
+        let of_keys = key_rows(&of, first, key_head, form);
         fill::<T, N>(key, &mut key_stage, 0usize, &of_keys, own, UNITS);
         fill::<T, N>(value, &mut value_stage, 0usize, &of_keys, own, UNITS);
         commit();
 
         let plane_row = UNIT_POS / LANES as u32 * ROWS as u32;
+        // Four units share a row of sums.
+        let quarter = UNIT_POS_PLANE % 4;
         // Keys are rows here, and queries columns.
         let row = first + plane_row + UNIT_POS_PLANE / 4;
         let seeing = seeing(&of, first, min(first + TILE as u32, of.keys), form);
@@ -82,13 +77,7 @@ fn key_kernel<T: Float, K: Float, V: Float, N: Size, P: Size>(
             for tile in begin..end {
                 // What the tile before left is read.
                 sync_cube();
-                let of_queries = Window {
-                    line: of.query_start + tile * passed,
-                    chunk: head * chunks,
-                    end_line: of.query_start + of.queries,
-                    end_chunk: (head + 1) * chunks,
-                    pitch: comptime!(form.heads as u32) * chunks,
-                };
+                let of_queries = query_rows(&of, tile * passed, head, form);
                 fill::<T, N>(query, &mut query_stage, 0usize, &of_queries, passing, UNITS);
                 fill::<T, N>(slope_of_output, &mut slope_stage, 0usize, &of_queries, passing, UNITS);
                 commit();
@@ -125,7 +114,7 @@ fn key_kernel<T: Float, K: Float, V: Float, N: Size, P: Size>(
                 for number in 0..comptime!(form.passed / COLUMNS) {
                     #[unroll]
                     for index in 0..2usize {
-                        let place = (UNIT_POS_PLANE % 4 * 2 + (number * COLUMNS + index) as u32) as usize;
+                        let place = (quarter * 2 + (number * COLUMNS + index) as u32) as usize;
                         let (first_seen, end_seen) = (first_stage[place], end_stage[place]);
                         let (logarithm, product) = (logarithm_stage[place], product_stage[place]);
                         let position = of.offset + tile * passed + place as u32;
@@ -134,10 +123,7 @@ fn key_kernel<T: Float, K: Float, V: Float, N: Size, P: Size>(
                             let key = row + (8 * upper) as u32;
                             let mut pair = weights.index(number)[upper];
                             let mut of_pair = of_weights.index(number)[upper];
-                            let mut score = pair.extract(index) * scale;
-                            if comptime!(form.has_slopes) {
-                                score += slope * (f32::cast_from(key) - f32::cast_from(position));
-                            }
+                            let score = score(pair.extract(index), scale, slope, key, position, form);
                             let is_seen = key >= first_seen && key < end_seen;
                             let weight = select(is_seen, (score - logarithm).exp(), 0.0f32);
                             let mut of_weight = of_pair.extract(index);
@@ -176,7 +162,7 @@ fn key_kernel<T: Float, K: Float, V: Float, N: Size, P: Size>(
                 let width = comptime!((form.heads / form.group * form.head / 2) as u32);
                 let start = ((of.key_start + row) * width
                     + key_head * comptime!((form.head / 2) as u32)
-                    + UNIT_POS_PLANE % 4) as usize;
+                    + quarter) as usize;
                 #[unroll]
                 for number in 0..comptime!(form.head / COLUMNS) {
                     let place = start + comptime!(number * COLUMNS / 2);

@@ -3,6 +3,7 @@
 use cubecl::prelude::*;
 
 use super::Form;
+use crate::gpu::tensor_cores::Window;
 
 /// Rows of a sequence, and what is known of its attention.
 #[derive(CubeType, Clone, Copy)]
@@ -77,4 +78,52 @@ pub(super) fn seeing(of: &SequenceRows, first_key: u32, end_key: u32, #[comptime
         }
     }
     Seen { first, end }
+}
+
+/// The rows of a head's queries from one of them on.
+#[cube]
+pub(super) fn query_rows(of: &SequenceRows, first: u32, head: u32, #[comptime] form: Form) -> Window {
+    let chunks = comptime!(form.chunks() as u32);
+    Window {
+        line: of.query_start + first,
+        chunk: head * chunks,
+        end_line: of.query_start + of.queries,
+        end_chunk: (head + 1) * chunks,
+        pitch: comptime!(form.heads as u32) * chunks,
+    }
+}
+
+/// The rows of a head's keys, or values, from one of them on; the head is one of the keys.
+#[cube]
+pub(super) fn key_rows(of: &SequenceRows, first: u32, head: u32, #[comptime] form: Form) -> Window {
+    let chunks = comptime!(form.chunks() as u32);
+    Window {
+        line: of.key_start + first,
+        chunk: head * chunks,
+        end_line: of.key_start + of.keys,
+        end_chunk: (head + 1) * chunks,
+        pitch: comptime!((form.heads / form.group) as u32) * chunks,
+    }
+}
+
+/// A score: a product of query and key with its scale and ALiBi.
+#[cube]
+pub(super) fn score(
+    product: f32,
+    scale: f32,
+    slope: f32,
+    key: u32,
+    position: u32,
+    #[comptime] form: Form,
+) -> f32 {
+    let mut score = product * scale;
+    if comptime!(form.has_slopes) {
+        score += slope * (f32::cast_from(key) - f32::cast_from(position));
+    }
+    score
+}
+
+#[cube]
+pub(super) fn is_seen(seen: &Seen, key: u32) -> bool {
+    key >= seen.first && key < seen.end
 }

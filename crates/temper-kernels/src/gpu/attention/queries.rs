@@ -5,13 +5,12 @@ use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::super::launch::{empty, integers};
-use super::super::random::{Masks, RowMask, mask_factor, row_mask};
-use super::super::tensor_cores::{CHUNK, COLUMNS, LANES, ROWS, Window, commit, fill, from_line, wait};
-use super::forward::is_seen;
-use super::pattern::{Seen, seen, sequence};
+use super::pattern::{Seen, is_seen, key_rows, query_rows, score, seen, sequence};
 use super::scores::{along_head, along_lines, as_factors, left_factors, no_sums, over_row};
 use super::{Form, TILE, TiledInputs, UNITS, cubes_of};
+use crate::gpu::launch::{empty, integers};
+use crate::gpu::random::{Masks, RowMask, mask_factor, row_mask};
+use crate::gpu::tensor_cores::{CHUNK, COLUMNS, LANES, ROWS, commit, fill, wait};
 
 #[cube(launch_unchecked)]
 fn query_kernel<T: Float, O: Float, N: Size, P: Size>(
@@ -39,6 +38,7 @@ fn query_kernel<T: Float, O: Float, N: Size, P: Size>(
     if first < of.queries {
         let head = CUBE_POS_Y;
         let chunks = comptime!(form.chunks() as u32);
+        let pitch = comptime!(form.heads as u32) * chunks;
         let (own, passing) = comptime!((form.own(), form.passing()));
         let mut query_stage = Shared::<[Vector<T, N>]>::new_aligned_slice(comptime!(own.len()), 128usize);
         let mut slope_stage = Shared::<[Vector<T, N>]>::new_aligned_slice(comptime!(own.len()), 128usize);
@@ -47,22 +47,8 @@ fn query_kernel<T: Float, O: Float, N: Size, P: Size>(
         let mut value_stage =
             Shared::<[Vector<T, N>]>::new_aligned_slice(comptime!(2 * passing.len()), 128usize);
 
-        let pitch = comptime!(form.heads as u32) * chunks;
-        let of_queries = Window {
-            line: of.query_start + first,
-            chunk: head * chunks,
-            end_line: of.query_start + of.queries,
-            end_chunk: (head + 1) * chunks,
-            pitch,
-        };
+        let of_queries = query_rows(&of, first, head, form);
         let key_head = head / comptime!(form.group as u32);
-        let of_keys = Window {
-            line: of.key_start,
-            chunk: key_head * chunks,
-            end_line: of.key_start + of.keys,
-            end_chunk: (key_head + 1) * chunks,
-            pitch: comptime!((form.heads / form.group) as u32) * chunks,
-        };
         let passed = comptime!(form.passed as u32);
         let last = min(first + TILE as u32, of.queries) - 1;
         let begin = seen(&of, first, form).first / passed;
@@ -70,13 +56,15 @@ fn query_kernel<T: Float, O: Float, N: Size, P: Size>(
 
         fill::<T, N>(query, &mut query_stage, 0usize, &of_queries, own, UNITS);
         fill::<T, N>(slope_of_output, &mut slope_stage, 0usize, &of_queries, own, UNITS);
-        let first_keys = from_line(&of_keys, of.key_start + begin * passed);
+        let first_keys = key_rows(&of, begin * passed, key_head, form);
         fill::<T, N>(key, &mut key_stage, 0usize, &first_keys, passing, UNITS);
         fill::<T, N>(value, &mut value_stage, 0usize, &first_keys, passing, UNITS);
         commit();
 
         // The products of the output with its gradient, a row by four units.
         let plane_row = UNIT_POS / LANES as u32 * ROWS as u32;
+        // Four units share a row of sums.
+        let quarter = UNIT_POS_PLANE % 4;
         let row = first + plane_row + UNIT_POS_PLANE / 4;
         let mut of_row = Array::<f32>::new(2usize);
         let mut logarithm = Array::<f32>::new(2usize);
@@ -87,7 +75,7 @@ fn query_kernel<T: Float, O: Float, N: Size, P: Size>(
             let line = of.query_start + row;
             if row < of.queries {
                 let start = line * pitch + head * chunks;
-                for chunk in range_stepped(UNIT_POS_PLANE % 4, chunks, 4u32) {
+                for chunk in range_stepped(quarter, chunks, 4u32) {
                     let place = (start + chunk) as usize;
                     let product = Vector::<f32, N>::cast_from(output[place])
                         * Vector::<f32, N>::cast_from(slope_of_output[place]);
@@ -102,7 +90,7 @@ fn query_kernel<T: Float, O: Float, N: Size, P: Size>(
             logarithm[upper] = 0.0f32;
             if row < of.queries {
                 logarithm[upper] = logarithms[(head * packed + line) as usize];
-                if UNIT_POS_PLANE % 4 == 0 {
+                if quarter == 0 {
                     products[(head * packed + line) as usize] = sum;
                 }
             }
@@ -133,14 +121,14 @@ fn query_kernel<T: Float, O: Float, N: Size, P: Size>(
             }
             if tile + 1 < end {
                 let other = ((tile - begin + 1) % 2) as usize * comptime!(passing.len());
-                let next = from_line(&of_keys, of.key_start + (tile + 1) * passed);
+                let next = key_rows(&of, (tile + 1) * passed, key_head, form);
                 fill::<T, N>(key, &mut key_stage, other, &next, passing, UNITS);
                 fill::<T, N>(value, &mut value_stage, other, &next, passing, UNITS);
                 commit();
             }
             let mut scores = along_head::<T, N, P>(&factors, &key_stage, slot, passing);
             let of_weights = along_head::<T, N, P>(&of_output, &value_stage, slot, passing);
-            let first_key = tile * passed + UNIT_POS_PLANE % 4 * 2;
+            let first_key = tile * passed + quarter * 2;
             #[unroll]
             for upper in 0..2usize {
                 let seen = sees.index(upper);
@@ -152,10 +140,7 @@ fn query_kernel<T: Float, O: Float, N: Size, P: Size>(
                     #[unroll]
                     for index in 0..2usize {
                         let key = first_key + (number * COLUMNS + index) as u32;
-                        let mut score = pair.extract(index) * scale;
-                        if comptime!(form.has_slopes) {
-                            score += slope * (f32::cast_from(key) - f32::cast_from(position));
-                        }
+                        let score = score(pair.extract(index), scale, slope, key, position, form);
                         let weight = select(is_seen(seen, key), (score - logarithm[upper]).exp(), 0.0f32);
                         let mut of_weight = of_pair.extract(index);
                         if comptime!(form.drops) {
@@ -177,7 +162,7 @@ fn query_kernel<T: Float, O: Float, N: Size, P: Size>(
                 let width = comptime!((form.heads * form.head / 2) as u32);
                 let start = ((of.query_start + row) * width
                     + head * comptime!((form.head / 2) as u32)
-                    + UNIT_POS_PLANE % 4) as usize;
+                    + quarter) as usize;
                 #[unroll]
                 for number in 0..comptime!(form.head / COLUMNS) {
                     gradient[start + comptime!(number * COLUMNS / 2)] =

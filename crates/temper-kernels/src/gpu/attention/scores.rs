@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::super::tensor_cores::{COLUMNS, INNER, Tile, half, load, multiply, places, zeros};
+use crate::gpu::tensor_cores::{COLUMNS, INNER, Tile, half, load, multiply, places, zeros};
 
 /// The factors of a plane's rows: fragments along the width of a head.
 #[cube]

@@ -93,6 +93,7 @@ fn fill_stage<T: Float, N: Size>(
     fill::<T, N>(right, right_stage, right_start, &of_right, right_tile, units);
 }
 
+#[allow(clippy::collapsible_if)] // The outer ones are decided when the kernel is compiled.
 #[cube(launch_unchecked)]
 pub(super) fn product_kernel<T: Float, O: Float, N: Size, P: Size>(
     left: &Tensor<Vector<T, N>>,
