@@ -38,13 +38,16 @@ pub fn steps_in_groups(device: &Device) -> bool {
     crate::backend::has_planes(device) && crate::backend::bindings(device) >= 4 * GROUP + 4
 }
 
-/// As [`crate::adamw_step`] for each task, in order, on devices of [`steps_in_groups`]; the gradients are left as they
-/// are. Tensors are f32.
+/// As [`crate::adamw_step`] for each task, in order, in groups on devices of [`steps_in_groups`]; the gradients are left as
+/// they are. Tensors are f32.
 pub fn adamw_steps(tasks: Vec<AdamWTask>, gradient_factor: Option<Tensor<1>>) -> Vec<AdamWTask> {
+    let Some(first) = tasks.first() else { return tasks };
+    let device = Tensor::<1>::from_dispatch(first.gradient.clone()).device();
+    let most = if steps_in_groups(&device) { GROUP } else { 1 };
     let mut groups: Vec<Vec<(usize, AdamWTask)>> = Vec::new();
     for (place, task) in tasks.into_iter().enumerate() {
         let alike = |group: &&mut Vec<(usize, AdamWTask)>| {
-            group.len() < GROUP && (group[0].1.adamw, group[0].1.step) == (task.adamw, task.step)
+            group.len() < most && (group[0].1.adamw, group[0].1.step) == (task.adamw, task.step)
         };
         match groups.iter_mut().find(alike) {
             Some(group) => group.push((place, task)),

@@ -7,14 +7,18 @@ use std::sync::LazyLock;
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use temper_kernels::{
-    Activation, AdamW, AdamWTask, AdamWTensors, Attention, AttentionHeads, AttentionLayout, AttentionPattern,
-    Dropout, Elements, Norm, Precision, Residual, RowIndex, Sequences, adamw_step, adamw_steps, attention,
-    dropout, gate, linear, linear_transposed, look_up, norm, steps_in_groups, sum_of_squares,
-    sums_of_squares,
+    Activation, AdamW, AdamWTask, AdamWTensors, Attention, AttentionHeads, Dropout, Elements, Norm,
+    Precision, Residual, RowIndex, adamw_step, adamw_steps, dropout, gate, linear, linear_transposed,
+    look_up, norm, steps_in_groups, sum_of_squares, sums_of_squares,
 };
+
+#[path = "common/attention.rs"]
+mod attention;
+use attention::{Change, Lengths, attend};
 
 /// Sizes around those of vectors, planes and cubes.
 const SIZES: [[usize; 2]; 6] = [[1, 1], [3, 5], [7, 32], [40, 36], [70, 384], [130, 1030]];
+const HEADS: AttentionHeads = AttentionHeads { query_heads: 4, key_heads: 4, head: 12 };
 const DROPOUT: Dropout = Dropout { probability: 0.3, seed: 0x1234_5678_9abc_def0 };
 
 /// Set up once a process.
@@ -139,7 +143,6 @@ fn linear_maps_are_those_of_the_cpu() {
 }
 
 type Computation<'a> = &'a dyn Fn(Tensor<2>, Tensor<2>) -> Tensor<2>;
-type Change<'a> = &'a dyn Fn(&mut Attention);
 
 /// Output and gradients of what has matrices alone.
 fn of_matrices(
@@ -184,48 +187,6 @@ fn gates_dropout_and_lookups_are_those_of_the_cpu() {
     }
 }
 
-/// Sequences as (queries, keys, position of the first query).
-type Lengths<'a> = &'a [(usize, usize, usize)];
-
-fn attend(lengths: Lengths<'_>, change: impl Fn(&mut Attention), device: &Device) -> Vec<Vec<f32>> {
-    let device = device.clone().autodiff();
-    let of = |length: fn(&(usize, usize, usize)) -> usize| lengths.iter().map(length).collect::<Vec<_>>();
-    let [queries, keys] = [of(|sequence| sequence.0), of(|sequence| sequence.1)];
-    let mut call = Attention {
-        heads: AttentionHeads { query_heads: 4, key_heads: 4, head: 12 },
-        pattern: AttentionPattern {
-            causal: false,
-            window: None,
-            alibi: None,
-            alibi_in_bfloat16: false,
-            relative: None,
-            scale: 0.3,
-        },
-        layout: AttentionLayout::new(
-            Sequences::of_lengths(&queries),
-            Sequences::of_lengths(&keys),
-            of(|sequence| sequence.2),
-        ),
-        dropout: None,
-        precision: Precision::F32,
-    };
-    change(&mut call);
-    let heads = call.heads;
-    let [queries, keys] = [&call.layout.queries, &call.layout.keys].map(Sequences::rows);
-    let [query, key, value] = [
-        tensor([queries, heads.query_heads * heads.head], 1, &device),
-        tensor([keys, heads.key_heads * heads.head], 2, &device),
-        tensor([keys, heads.key_heads * heads.head], 3, &device),
-    ]
-    .map(Tensor::require_grad);
-    let output = attention(query.clone(), key.clone(), value.clone(), None, call);
-    let slopes = tensor(output.dims(), 4, &device);
-    let gradients = (output.clone() * slopes).sum().backward();
-    let mut found = vec![values(output.inner())];
-    found.extend([query, key, value].iter().filter_map(|x| x.grad(&gradients)).map(values));
-    found
-}
-
 #[test]
 fn attention_is_that_of_the_cpu() {
     let causal = |call: &mut Attention| call.pattern.causal = true;
@@ -252,7 +213,8 @@ fn attention_is_that_of_the_cpu() {
     let crossed: Lengths<'_> = &[(3, 70, 0), (6, 2, 0)];
     for (lengths, kind) in [(whole, "whole"), (continued, "continued"), (crossed, "crossed")] {
         for (name, change) in changes {
-            let [found, expected] = [gpu(), Device::flex()].map(|device| attend(lengths, change, &device));
+            let [found, expected] =
+                [gpu(), Device::flex()].map(|device| attend(lengths, HEADS, change, tensor, &device));
             assert_eq!((found.len(), expected.len()), (4, 4));
             for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
                 assert_close(&format!("{kind}, {name}, part {part}"), found, expected);
@@ -306,7 +268,7 @@ fn optimiser_steps_of_groups_are_those_of_the_cpu() {
         weight_decay: if place.is_multiple_of(3) { 0.5 } else { 0.0 },
     };
     let device = gpu();
-    // A driver that lets a kernel have few tensors does them one by one.
+    // Where a kernel may have few tensors, they are done one by one.
     assert!(steps_in_groups(&device) || cfg!(feature = "wgpu"));
     for factor in [1.0, 0.25, 0.0] {
         let spoilt = if factor == 0.0 { f32::NAN } else { 1.0 };

@@ -4,10 +4,11 @@
 #![cfg(feature = "cuda")]
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
-use temper_kernels::{
-    Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Dropout, Precision, Sequences,
-    attention, linear, linear_transposed,
-};
+use temper_kernels::{Activation, Attention, AttentionHeads, Dropout, Precision, linear, linear_transposed};
+
+#[path = "common/attention.rs"]
+mod attention;
+use attention::{Change, Lengths, attend};
 
 const DROPOUT: Dropout = Dropout { probability: 0.3, seed: 0x1234_5678_9abc_def0 };
 
@@ -88,54 +89,6 @@ fn linear_maps_are_those_of_the_cpu() {
     }
 }
 
-/// Sequences as (queries, keys, position of the first query).
-type Lengths<'a> = &'a [(usize, usize, usize)];
-type Change<'a> = &'a dyn Fn(&mut Attention);
-
-fn attend(
-    lengths: Lengths<'_>,
-    heads: AttentionHeads,
-    change: Change<'_>,
-    device: &Device,
-    precision: Precision,
-) -> Vec<Vec<f32>> {
-    let device = device.clone().autodiff();
-    let of = |length: fn(&(usize, usize, usize)) -> usize| lengths.iter().map(length).collect::<Vec<_>>();
-    let [queries, keys] = [of(|sequence| sequence.0), of(|sequence| sequence.1)];
-    let mut call = Attention {
-        heads,
-        pattern: AttentionPattern {
-            causal: false,
-            window: None,
-            alibi: None,
-            alibi_in_bfloat16: false,
-            relative: None,
-            scale: 0.3,
-        },
-        layout: AttentionLayout::new(
-            Sequences::of_lengths(&queries),
-            Sequences::of_lengths(&keys),
-            of(|sequence| sequence.2),
-        ),
-        dropout: None,
-        precision,
-    };
-    change(&mut call);
-    let [queries, keys] = [&call.layout.queries, &call.layout.keys].map(Sequences::rows);
-    let [query, key, value] = [
-        tensor([queries, heads.query_heads * heads.head], 1, &device),
-        tensor([keys, heads.key_heads * heads.head], 2, &device),
-        tensor([keys, heads.key_heads * heads.head], 3, &device),
-    ]
-    .map(Tensor::require_grad);
-    let output = attention(query.clone(), key.clone(), value.clone(), None, call);
-    let slopes = tensor(output.dims(), 4, &device);
-    let gradients = (output.clone().cast(FloatDType::F32) * slopes).sum().backward();
-    let mut found = vec![values(output.inner())];
-    found.extend([query, key, value].iter().filter_map(|x| x.grad(&gradients)).map(values));
-    found
-}
-
 #[test]
 fn attention_is_that_of_the_cpu() {
     let causal = |call: &mut Attention| call.pattern.causal = true;
@@ -164,8 +117,14 @@ fn attention_is_that_of_the_cpu() {
         for (name, change) in changes {
             for (head, key_heads) in [(16, 2), (32, 1), (64, 2), (128, 1), (128, 2)] {
                 let heads = AttentionHeads { query_heads: 2, key_heads, head };
-                let gpu = attend(lengths, heads, change, &Device::cuda(0), Precision::Bf16);
-                let cpu = attend(lengths, heads, change, &Device::flex(), Precision::F32);
+                let [gpu, cpu] = [Precision::Bf16, Precision::F32].map(|precision| {
+                    let device = if precision == Precision::Bf16 { Device::cuda(0) } else { Device::flex() };
+                    let change = |call: &mut Attention| {
+                        call.precision = precision;
+                        change(call);
+                    };
+                    attend(lengths, heads, change, tensor, &device)
+                });
                 assert_eq!((gpu.len(), cpu.len()), (4, 4));
                 for (part, (found, expected)) in gpu.iter().zip(&cpu).enumerate() {
                     let what = format!("{kind}, {name}, {heads:?}, part {part}");

@@ -58,6 +58,7 @@ def runs(setting: Setting, precision: str) -> list[Row]:
     short = ["--max-steps", str(STEPS), "--preset", "full"]
     pairs = ["--column", "text=first", "--column", "text_pair=second", "--column", "label=label"]
     answers = ["--task", "question-answering", "--max-seq-length", "64", "--doc-stride", "16"]
+    new = lambda model: ["--from-scratch", str(data / f"{model}.json")]  # noqa: E731
     cases: list[tuple[str, Path, list[str]]] = [
         ("gradient checkpointing", data / "texts.jsonl", ["--gradient-checkpointing"]),
         ("lora", data / "texts.jsonl", ["--strategy", "lora"]),
@@ -68,8 +69,8 @@ def runs(setting: Setting, precision: str) -> list[Row]:
         ("entities", data / "words.jsonl", ["--task", "token-classification"]),
         ("answers", data / "questions.jsonl", answers),
         ("masked words", data / "texts.jsonl", ["--task", "masked-language-modeling"]),
-        ("language modeling, new", data / "plain.jsonl", ["--from-scratch", str(data / "gpt2.json")]),
-        ("text to text, new", data / "targets.jsonl", ["--from-scratch", str(data / "t5.json")]),
+        ("language modeling, new", data / "plain.jsonl", new("gpt2")),
+        ("text to text, new", data / "targets.jsonl", new("t5")),
     ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         last = pool.submit(resumed, setting, precision, data / "texts.jsonl")
