@@ -95,32 +95,33 @@ fn ones(beside: &DispatchTensor) -> Tensor<1> {
 
 /// A tensor of any rank whose elements are added up.
 #[derive(Clone, Debug)]
-pub struct Elements {
-    /// `[elements]` for types that have no kernels.
-    tensor: DispatchTensor,
-    has_kernels: bool,
-    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
-    is_on_gpu: bool,
+pub enum Elements {
+    /// On a GPU, of a type that has kernels.
+    OnGpu(DispatchTensor),
+    /// On a CPU, of a type that has kernels.
+    OnCpu(DispatchTensor),
+    /// Of another type, `[elements]`.
+    Composed(Tensor<1>),
 }
 
 impl Elements {
     /// Of a tensor.
     pub fn of<const D: usize>(tensor: Tensor<D>) -> Self {
-        let has_kernels = has_kernels(&tensor);
-        let is_on_gpu = has_kernels && has_gpu_kernels(&tensor);
-        let tensor = match has_kernels {
-            true => tensor.into_dispatch(),
+        match (has_kernels(&tensor), has_gpu_kernels(&tensor)) {
+            (true, true) => Self::OnGpu(tensor.into_dispatch()),
+            (true, false) => Self::OnCpu(tensor.into_dispatch()),
             // [..] -> [elements]
-            false => tensor.flatten::<1>(0, D - 1).into_dispatch(),
-        };
-        Self { tensor, has_kernels, is_on_gpu }
+            (false, _) => Self::Composed(tensor.flatten(0, D - 1)),
+        }
     }
 
     /// `[1]`
     fn sum_of_squares(self) -> Tensor<1> {
-        match self.has_kernels {
-            true => Tensor::from_dispatch(Dispatch::fused_sum_of_squares(self.tensor)),
-            false => Tensor::<1>::from_dispatch(self.tensor).square().sum(),
+        match self {
+            Self::OnGpu(tensor) | Self::OnCpu(tensor) => {
+                Tensor::from_dispatch(Dispatch::fused_sum_of_squares(tensor))
+            }
+            Self::Composed(tensor) => tensor.square().sum(),
         }
     }
 }
@@ -131,22 +132,28 @@ impl Elements {
 /// - tensors: any; outputs: `[sums]`, together one number a tensor
 pub fn sums_of_squares(tensors: Vec<Elements>) -> Vec<Tensor<1>> {
     #[cfg(feature = "gpu")]
-    if tensors.iter().all(|elements| elements.is_on_gpu) {
-        return sums_of_groups(tensors);
-    }
-    tensors.into_iter().map(Elements::sum_of_squares).collect()
+    let (mut sums, tensors) = sums_of_groups(tensors);
+    #[cfg(not(feature = "gpu"))]
+    let mut sums = Vec::new();
+    sums.extend(tensors.into_iter().map(Elements::sum_of_squares));
+    sums
 }
 
+/// The sums of as many groups as there are, and the tensors that are left: all of them where one is not on a GPU.
 #[cfg(feature = "gpu")]
-fn sums_of_groups(tensors: Vec<Elements>) -> Vec<Tensor<1>> {
+fn sums_of_groups(mut tensors: Vec<Elements>) -> (Vec<Tensor<1>>, Vec<Elements>) {
     let mut sums = Vec::new();
-    let mut rest = tensors;
-    while rest.len() >= GROUP {
-        let group = rest.drain(..GROUP).map(|elements| elements.tensor).collect();
-        sums.push(Tensor::from_dispatch(Dispatch::sums_of_group(Group::of(group))));
+    if tensors.iter().all(|elements| matches!(elements, Elements::OnGpu(_))) {
+        while tensors.len() >= GROUP {
+            let on_gpu = |elements| match elements {
+                Elements::OnGpu(tensor) => Some(tensor),
+                Elements::OnCpu(_) | Elements::Composed(_) => None,
+            };
+            let group = tensors.drain(..GROUP).filter_map(on_gpu).collect();
+            sums.push(Tensor::from_dispatch(Dispatch::sums_of_group(Group::of(group))));
+        }
     }
-    sums.extend(rest.into_iter().map(Elements::sum_of_squares));
-    sums
+    (sums, tensors)
 }
 
 #[cfg(feature = "gpu")]
@@ -165,9 +172,9 @@ fn stepped_at_once(
         }
     }
     let gradients = columns[3].clone();
-    let [parameters, first_moments, second_moments, gradients_] = columns.map(Group::of);
+    let [parameters, first_moments, second_moments, of_group] = columns.map(Group::of);
     let before = AdamWGroup { parameters, first_moments, second_moments };
-    let after = Dispatch::adamw_of_group(before, gradients_, factor, adamw, step);
+    let after = Dispatch::adamw_of_group(before, of_group, factor, adamw, step);
     let AdamWGroup { parameters, first_moments, second_moments } = after;
     let [parameters, first_moments, second_moments] =
         [parameters, first_moments, second_moments].map(Group::into_array);

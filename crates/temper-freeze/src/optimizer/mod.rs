@@ -67,14 +67,12 @@ impl OptimizerSettings {
         let (beta_1, beta_2) = (beta1 as f32, beta2 as f32);
         // In Burn, a decay of zero is a term of its own.
         let penalty = |decay: f64| (decay > 0.0).then(|| WeightDecayConfig::new(decay as f32));
+        clip.serve(kind);
         match kind {
-            OptimizerKind::Adamw => {
-                clip.serve_adamw();
-                grouped(plan, |decays, rate| {
-                    let weight_decay = if decays { self.weight_decay } else { 0.0 };
-                    AdamW { settings: Self { weight_decay, ..*self }, rate, clip: clip.clone() }
-                })
-            }
+            OptimizerKind::Adamw => grouped(plan, |decays, rate| {
+                let weight_decay = if decays { self.weight_decay } else { 0.0 };
+                AdamW { settings: Self { weight_decay, ..*self }, rate, clip: clip.clone() }
+            }),
             OptimizerKind::Adam => self.clipped(plan, clip, |decay| {
                 let config = AdamConfig::new().with_beta_1(beta_1).with_beta_2(beta_2);
                 config.with_epsilon(epsilon as f32).with_weight_decay(penalty(decay)).build()

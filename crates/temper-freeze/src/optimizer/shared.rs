@@ -9,6 +9,8 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Tensor};
 use temper_kernels::{AdamWTask, adamw_steps, steps_in_groups};
 
+use super::OptimizerKind;
+
 /// What clipping leaves of the gradients of a step: set before the step, read in it, so that
 /// gradients are scaled in the pass that uses them. It stays on the device.
 #[derive(Clone, Debug, Default)]
@@ -85,8 +87,9 @@ impl ClipFactor {
         self.shared().factor.clone()
     }
 
-    pub(super) fn serve_adamw(&self) {
-        self.shared().serves_adamw = true;
+    /// Says which rule asks: the last one for which an optimiser was made.
+    pub(super) fn serve(&self, kind: OptimizerKind) {
+        self.shared().serves_adamw = kind == OptimizerKind::Adamw;
     }
 
     pub(super) fn turn(&self) -> Turn {

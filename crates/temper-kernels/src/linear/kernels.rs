@@ -60,8 +60,7 @@ pub(crate) trait LinearKernels: Backend {
         map: Map,
     ) -> FloatTensor<Self>;
 
-    /// The gradients of weight and bias, as the two functions below and above: one pass over the gradient where that can
-    /// be.
+    /// The gradients of weight and bias together, in one pass over the gradient where a kernel has both.
     #[fusion(meta = |x, gradient, map| gradients_of_both_spec(x, gradient, map))]
     fn linear_gradients_of_both(
         x: FloatTensor<Self>,
