@@ -10,6 +10,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
+use crate::Precision;
 use crate::attention_call::Attention;
 use crate::autodiff::record;
 use crate::backend::CpuBackend;
@@ -18,6 +19,7 @@ use crate::cpu::{
     AttentionGradients, AttentionInputs, AttentionOutput, AttentionResult, attention_backward,
     attention_forward,
 };
+use crate::factor::as_factor;
 use crate::optional::Optional;
 #[cfg(feature = "gpu")]
 use crate::{backend::has_gpu_kernels, gpu_attention};
@@ -28,7 +30,7 @@ use crate::{backend::has_gpu_kernels, gpu_attention};
 /// # Shapes
 /// - query: `[query rows, query_heads * head]`; key, value: `[key rows, key_heads * head]`
 /// - relative: `[buckets, query_heads]`, there if and only if the pattern has relative buckets
-/// - output: `[query rows, query_heads * head]`, bf16 for [`crate::Precision::Bf16`]
+/// - output: `[query rows, query_heads * head]`, bf16 for [`Precision::Bf16`] on a GPU
 pub fn attention(
     query: Tensor<2>,
     key: Tensor<2>,
@@ -45,6 +47,8 @@ pub fn attention(
     if !attention.precision.is_fused(&query) {
         return composed::attention(query, key, value, relative, &attention);
     }
+    // Where products round their factors, the backward pass needs the rounded ones only.
+    let [query, key, value] = [query, key, value].map(|tensor| as_factor(tensor, attention.precision));
     Tensor::from_dispatch(Dispatch::fused_attention(
         query.into_dispatch(),
         key.into_dispatch(),
@@ -128,7 +132,11 @@ impl<B: CpuBackend, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
         let operands = Operands::<B> { query, key, value, relative, call };
         let AttentionOutput { output, log_sum_exp } = operands.with_inputs(attention_forward);
         let output = operands.tensor_like(output, &operands.query);
-        let state = State { operands, output: output.clone(), log_sum_exp: log_sum_exp.into() };
+        let kept = match operands.call.precision {
+            Precision::Bf16 => B::in_bfloat16(output.clone()),
+            _ => output.clone(),
+        };
+        let state = State { operands, output: kept, log_sum_exp: log_sum_exp.into() };
         match relative_node {
             Some(relative_node) => {
                 let parents = [query_node, key_node, value_node, relative_node];

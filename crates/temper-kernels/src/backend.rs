@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, DispatchDevice};
+use burn::backend::{Backend, DispatchDevice, TensorMetadata};
 #[cfg(feature = "ndarray")]
-use burn::backend::{ops::FloatTensorOps, ops::IntTensorOps, read_sync};
-use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
+use burn::backend::{ops::IntTensorOps, read_sync};
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData, bf16};
+
+use crate::cpu::{Factor, Matrix, in_bfloat16, out_of_bfloat16};
 
 #[cfg(feature = "gpu")]
 use crate::gpu;
@@ -19,6 +22,12 @@ pub trait CpuBackend: Backend {
     /// The values in row-major order, without a copy when nobody else holds them.
     fn into_values(tensor: FloatTensor<Self>) -> Vec<f32>;
 
+    /// The same tensor in bfloat16, for what the backward pass reads in it; as it is where the backend has no bfloat16.
+    fn in_bfloat16(tensor: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The values in row-major order, as they are stored.
+    fn stored(tensor: &FloatTensor<Self>) -> StoredValues<'_>;
+
     /// Whole numbers in row-major order.
     fn into_integers(tensor: IntTensor<Self>) -> Vec<i64>;
 
@@ -28,17 +37,67 @@ pub trait CpuBackend: Backend {
     }
 }
 
+/// Values in f32 or in bfloat16.
+pub enum StoredValues<'a> {
+    /// Numbers.
+    F32(Cow<'a, [f32]>),
+    /// The bits of numbers in bfloat16.
+    Bf16(Cow<'a, [u16]>),
+}
+
+impl StoredValues<'_> {
+    /// Row-major values as a matrix of so many columns, or its transpose.
+    pub fn factor(&self, columns: usize, is_transposed: bool) -> Factor<'_> {
+        match (self, is_transposed) {
+            (Self::F32(values), false) => Factor::F32(Matrix::new(values, columns)),
+            (Self::F32(values), true) => Factor::F32(Matrix::transposed(values, columns)),
+            (Self::Bf16(bits), false) => Factor::Bf16(Matrix::new(bits, columns)),
+            (Self::Bf16(bits), true) => Factor::Bf16(Matrix::transposed(bits, columns)),
+        }
+    }
+}
+
+/// Numbers in f32 of a tensor in f32 or bfloat16.
 fn values_of(data: TensorData) -> Vec<f32> {
-    data.try_into_vec().expect("the fused operations are called with f32 tensors only")
+    if data.dtype() == DType::BF16 {
+        return out_of_bfloat16(&bits_of(data));
+    }
+    data.try_into_vec().expect("the fused operations are called with tensors of f32 and bfloat16 only")
+}
+
+fn bits_of(data: TensorData) -> Vec<u16> {
+    let numbers: Vec<bf16> = data.try_into_vec().expect("the type of the tensor was asked for");
+    bytemuck::cast_vec(numbers)
 }
 
 #[cfg(feature = "flex")]
 impl CpuBackend for burn::backend::Flex {
     fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
-        match tensor.as_slice() {
+        match Self::stored(tensor) {
+            StoredValues::F32(values) => values,
+            StoredValues::Bf16(bits) => Cow::Owned(out_of_bfloat16(&bits)),
+        }
+    }
+
+    fn in_bfloat16(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+        if tensor.dtype() == DType::BF16 {
+            return tensor;
+        }
+        let numbers: Vec<bf16> = bytemuck::cast_vec(in_bfloat16(&Self::values(&tensor)));
+        Self::float_from_data(TensorData::new(numbers, tensor.shape()), &tensor.device())
+    }
+
+    fn stored(tensor: &FloatTensor<Self>) -> StoredValues<'_> {
+        if tensor.dtype() == DType::BF16 {
+            return StoredValues::Bf16(match tensor.as_slice::<bf16>() {
+                Some(numbers) => Cow::Borrowed(bytemuck::cast_slice(numbers)),
+                None => Cow::Owned(bits_of(tensor.clone().into_data())),
+            });
+        }
+        StoredValues::F32(match tensor.as_slice() {
             Some(values) => Cow::Borrowed(values),
             None => Cow::Owned(values_of(tensor.clone().into_data())),
-        }
+        })
     }
 
     fn into_values(tensor: FloatTensor<Self>) -> Vec<f32> {
@@ -61,6 +120,14 @@ impl CpuBackend for burn::backend::NdArray {
             return Cow::Borrowed(values);
         }
         Cow::Owned(Self::into_values(tensor.clone()))
+    }
+
+    fn in_bfloat16(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+        tensor
+    }
+
+    fn stored(tensor: &FloatTensor<Self>) -> StoredValues<'_> {
+        StoredValues::F32(Self::values(tensor))
     }
 
     fn into_values(tensor: FloatTensor<Self>) -> Vec<f32> {
@@ -128,7 +195,8 @@ pub(crate) fn rounds_to_tf32(device: &Device) -> bool {
     }
 }
 
-fn lies_in_host_memory(device: &Device) -> bool {
+/// True on CPUs.
+pub(crate) fn lies_in_host_memory(device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         #[cfg(feature = "flex")]
         DispatchDevice::Flex(_) => true,

@@ -20,6 +20,8 @@ mod cross_entropy;
 mod dropout;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // As above.
 mod embedding;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // As above.
+mod factor;
 mod gate;
 #[cfg(feature = "gpu")]
 pub mod gpu;
@@ -33,6 +35,8 @@ mod norm;
 mod optimizer;
 mod optimizer_groups;
 mod optional;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // As above.
+mod packed_linear;
 mod precision;
 mod row_index;
 mod sequences;
@@ -47,16 +51,21 @@ pub use attention_call::{Attention, AttentionLayout};
 /// Burn, whose types are part of the interface: a program that takes it from here has the right version.
 pub use burn;
 pub use composed::widen;
-pub use cpu::{AdamW, AttentionHeads, AttentionPattern, Dropout, RelativeBuckets};
+pub use cpu::{
+    AdamW, AttentionHeads, AttentionPattern, Dropout, PackedWeight, RelativeBuckets, WeightFormat,
+    multiplies_bfloat16_fast,
+};
 pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;
 pub use embedding::embedding;
+pub use factor::as_factor;
 pub use gate::gate;
 pub use linear::{linear, linear_transposed};
 pub use lookup::look_up;
 pub use norm::{Norm, Residual, norm};
 pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares};
 pub use optimizer_groups::{AdamWTask, Elements, adamw_steps, steps_in_groups, sums_of_squares};
+pub use packed_linear::{pack_weight, packed_linear, packs_weights};
 pub use precision::Precision;
 pub use row_index::RowIndex;
 pub use sequences::Sequences;

@@ -1,10 +1,11 @@
 //! The precision of matrix products.
 
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{DType, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{has_gpu_kernels, is_fused, rounds_to_tf32};
+use crate::backend::{has_gpu_kernels, is_fused, lies_in_host_memory, rounds_to_tf32};
 use crate::composed::split_product;
+use crate::cpu::{Rounding, WeightFormat};
 
 /// What matrix products compute in. Everything else is f32: parameters and their gradients, norms, softmax,
 /// activations, residual sums, losses, the optimiser.
@@ -17,10 +18,14 @@ pub enum Precision {
     /// Products of f32 as tensor cores compute them: on an NVIDIA GPU they round their factors to TF32, 11
     /// significant bits (cubek-matmul 0.3.1, `adjust_dtypes`).
     Tf32,
-    /// Factors and results are bfloat16, 8 significant bits; the sums inside a product are f32 (burn-flex 0.22.1,
-    /// `matmul_bf16`; cubek-matmul 0.3.1, `elems.rs`). As under PyTorch's autocast, a linear map gives bfloat16,
-    /// too. The range is f32's, so that no loss needs to be scaled.
+    /// Factors are bfloat16, 8 significant bits; the sums inside a product are f32 (cubek-matmul 0.3.1, `elems.rs`). On a
+    /// GPU, as under PyTorch's autocast, a linear map gives bfloat16, too; on a CPU it gives f32, and only what is kept for
+    /// the backward pass is bfloat16. The range is f32's, so that no loss needs to be scaled.
     Bf16,
+    /// Weights are integers of 8 bits with a scale for each output, and the rows that they are multiplied with are
+    /// quantised when they are; for models that are used and no longer trained, on CPUs ([`crate::packed_linear`]).
+    /// Products without a weight are f32.
+    Int8,
 }
 
 impl Precision {
@@ -29,7 +34,16 @@ impl Precision {
         match self {
             Self::F32 => 2.0_f64.powi(-24),
             Self::Tf32 => 2.0_f64.powi(-11),
-            Self::Bf16 => 2.0_f64.powi(-8),
+            Self::Bf16 | Self::Int8 => 2.0_f64.powi(-8),
+        }
+    }
+
+    /// The format of packed weights; `None` where products read weights as they are.
+    pub fn weight_format(self) -> Option<WeightFormat> {
+        match self {
+            Self::F32 | Self::Tf32 => None,
+            Self::Bf16 => Some(WeightFormat::Bf16),
+            Self::Int8 => Some(WeightFormat::Int8),
         }
     }
 
@@ -40,7 +54,13 @@ impl Precision {
 
     /// True when those of the CPU do.
     pub(crate) fn is_fused(self, x: &Tensor<2>) -> bool {
-        self != Self::Bf16 && is_fused(x)
+        let is_half = self == Self::Bf16 && x.dtype() == DType::BF16 && lies_in_host_memory(&x.device());
+        is_half || is_fused(x)
+    }
+
+    /// What a CPU rounds factors to.
+    pub(crate) fn rounding(self) -> Rounding {
+        if self == Self::Bf16 { Rounding::Bf16 } else { Rounding::None }
     }
 
     /// The product of matrices, or of as many of them in a batch.
@@ -52,7 +72,7 @@ impl Precision {
         match self {
             Self::Bf16 => left.cast(FloatDType::BF16).matmul(right.cast(FloatDType::BF16)),
             Self::F32 if rounds_to_tf32(&left.device()) => split_product(left, right),
-            Self::F32 | Self::Tf32 => left.matmul(right),
+            Self::F32 | Self::Tf32 | Self::Int8 => left.matmul(right),
         }
     }
 }

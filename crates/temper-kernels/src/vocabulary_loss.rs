@@ -12,7 +12,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::autodiff::record;
 use crate::backend::CpuBackend;
-use crate::cpu::{self, VocabularyLoss, VocabularyMap, WantedGradients};
+use crate::cpu::{self, Rounding, VocabularyLoss, VocabularyMap, WantedGradients};
 use crate::optional::Optional;
 use crate::{Precision, cross_entropy, linear, linear_transposed, widen};
 
@@ -63,8 +63,8 @@ pub fn vocabulary_loss(x: Tensor<2>, map: VocabularyWeights, targets: &Vocabular
     if !map.precision.is_fused(&x) {
         return composed_loss(map.logits(x), targets);
     }
-    let VocabularyWeights { weight, is_transposed, bias, .. } = map;
-    let call = Arc::new(Call { targets: targets.clone(), is_transposed });
+    let VocabularyWeights { weight, is_transposed, bias, precision } = map;
+    let call = Arc::new(Call { targets: targets.clone(), is_transposed, rounding: precision.rounding() });
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_vocabulary_loss(x, weight, bias.into(), call))
 }
@@ -100,7 +100,7 @@ pub fn vocabulary_scores(x: Tensor<2>, map: VocabularyWeights, targets: &Vocabul
             targets,
         );
     }
-    let call = Arc::new(Call { targets: targets.clone(), is_transposed });
+    let call = Arc::new(Call { targets: targets.clone(), is_transposed, rounding: precision.rounding() });
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_vocabulary_scores(x, weight, bias.into(), call))
 }
@@ -125,6 +125,7 @@ fn ids(targets: &VocabularyTargets, device: &Device) -> Tensor<1, Int> {
 pub(crate) struct Call {
     targets: VocabularyTargets,
     is_transposed: bool,
+    rounding: Rounding,
 }
 
 /// The loss as one operation, with a backward pass of its own.
@@ -190,6 +191,7 @@ fn compute<B: CpuBackend>(
         bias: bias.as_deref(),
         hidden,
         vocab: if call.is_transposed { first } else { second },
+        rounding: call.rounding,
     };
     let VocabularyTargets { ids, smoothing } = &call.targets;
     let targets: Vec<Option<usize>> = ids.iter().map(|&id| usize::try_from(id).ok()).collect();

@@ -62,5 +62,5 @@ pub use parameters::{Parameter, ParameterTable, PathTracker, is_adapter, paramet
 pub use problem_type::OutputMeaning;
 pub use registry::{AnyBackbone, KnownFamily, families};
 pub use tape::Tape;
-pub use temper_kernels::{Activation, Precision, RowIndex};
+pub use temper_kernels::{Activation, Precision, RowIndex, multiplies_bfloat16_fast};
 pub use trunk::{TrunkRows, TrunkState};

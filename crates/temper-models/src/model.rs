@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 
-use temper_kernels::{VocabularyTargets, look_up};
+use temper_kernels::{VocabularyTargets, look_up, packs_weights};
 
 use crate::heads::Pretraining;
 use crate::initial::draw;
@@ -132,6 +132,20 @@ impl<B: BackboneModule> Model<B> {
         if let Some(head) = &mut self.head {
             head.set_precision(precision);
         }
+        self
+    }
+
+    /// The same model for use alone: on a CPU, weights are kept in the [format](Precision::weight_format) that products
+    /// compute in, if it is not theirs already. They are read faster, and the model can no longer be trained or saved.
+    #[must_use]
+    pub fn packed(mut self) -> Self {
+        let is_on_cpu = packs_weights(&self.backbone.token_table().device());
+        let Some(format) = self.precision.weight_format().filter(|_| is_on_cpu) else { return self };
+        if let Some(head) = &mut self.head {
+            let backbone = &self.backbone;
+            head.pack(|| backbone.token_table(), format);
+        }
+        self.each_linear(&mut |_, linear| linear.pack(format));
         self
     }
 

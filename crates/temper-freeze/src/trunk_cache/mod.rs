@@ -27,7 +27,7 @@ const CHECKED_BATCHES: usize = 3;
 fn tolerance(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-5,
-        Precision::Tf32 | Precision::Bf16 => 8.0 * precision.unit_roundoff(),
+        Precision::Tf32 | Precision::Bf16 | Precision::Int8 => 8.0 * precision.unit_roundoff(),
     }
 }
 

@@ -18,6 +18,7 @@ mod matrix;
 mod norm;
 mod norm_row;
 mod normal;
+mod packed;
 mod random;
 mod tanh;
 mod tasks;
@@ -38,6 +39,10 @@ pub use gate::{gate, gate_backward};
 pub use matrix::{Finish, Matrix, Start, multiply, multiply_and_finish};
 pub use norm::{NormGradients, NormOutput};
 pub use norm_row::{Norm, NormKind, RowStatistics};
+pub use packed::{
+    Factor, FactorProduct, PackedWeight, Rounding, WeightFormat, in_bfloat16, multiplies_bfloat16_fast,
+    out_of_bfloat16,
+};
 pub use random::{Dropout, DropoutRow};
 pub use vectorized::vector_instructions;
 pub use vocabulary::{VocabularyLoss, VocabularyMap, WantedGradients, vocabulary_loss};

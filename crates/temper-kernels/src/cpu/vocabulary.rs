@@ -6,8 +6,8 @@
 
 use super::cross_entropy::log_sum_exp_row;
 use super::{
-    Matrix, Start, TASK_ELEMENTS, buffer, exp, multiply, rows_per_task, run_tasks, sum_rows, vectorized,
-    zeros,
+    Factor, FactorProduct, Finish, Matrix, Rounding, Start, TASK_ELEMENTS, buffer, exp, rows_per_task,
+    run_tasks, sum_rows, vectorized, zeros,
 };
 
 /// Bytes of a block of logits: small compared with a model, and rows enough that a product with the vocabulary pays.
@@ -28,6 +28,8 @@ pub struct VocabularyMap<'a> {
     pub hidden: usize,
     /// Rows of the vocabulary.
     pub vocab: usize,
+    /// Of the factors of its products.
+    pub rounding: Rounding,
 }
 
 /// Which gradients are computed.
@@ -80,7 +82,18 @@ impl VocabularyMap<'_> {
             false => ([hidden, rows, vocab], Matrix::transposed(x, hidden), Matrix::new(slopes, vocab)),
             true => ([vocab, rows, hidden], Matrix::transposed(slopes, vocab), Matrix::new(x, hidden)),
         };
-        multiply(sizes, left, right, Start::Add, gradient);
+        self.multiply(sizes, (left, right), Start::Add, gradient);
+    }
+
+    fn multiply(
+        &self,
+        sizes: [usize; 3],
+        (left, right): (Matrix<'_>, Matrix<'_>),
+        start: Start<'_>,
+        out: &mut [f32],
+    ) {
+        let [left, right] = [left, right].map(Factor::F32);
+        FactorProduct { sizes, left, right, rounding: self.rounding }.compute(start, Finish::Plain, out);
     }
 }
 
@@ -133,7 +146,7 @@ fn add_block(
     let x: Vec<f32> = block.iter().flat_map(|&(row, _)| &x[row * hidden..][..hidden]).copied().collect();
     let start = map.bias.map_or(Start::Zero, Start::Row);
     let mut logits = buffer(block.len() * vocab, |logits| {
-        multiply([block.len(), hidden, vocab], Matrix::new(&x, hidden), map.matrix(), start, logits);
+        map.multiply([block.len(), hidden, vocab], (Matrix::new(&x, hidden), map.matrix()), start, logits);
     });
     let needs_slopes = wanted != WantedGradients::default();
     let mut results = vec![(0.0, false); block.len()];
@@ -152,7 +165,7 @@ fn add_block(
     if wanted.x {
         let of_block = buffer(block.len() * hidden, |out| {
             let left = Matrix::new(&slopes, vocab);
-            multiply([block.len(), vocab, hidden], left, map.transpose(), Start::Zero, out);
+            map.multiply([block.len(), vocab, hidden], (left, map.transpose()), Start::Zero, out);
         });
         for (&(row, _), gradient) in block.iter().zip(of_block.chunks_exact(hidden)) {
             found.x[row * hidden..][..hidden].copy_from_slice(gradient);
@@ -210,11 +223,12 @@ mod tests {
         let rows = targets.len();
         let start = map.bias.map_or(Start::Zero, Start::Row);
         let mut logits = vec![0.0; rows * vocab];
-        multiply([rows, hidden, vocab], Matrix::new(x, hidden), map.matrix(), start, &mut logits);
+        map.multiply([rows, hidden, vocab], (Matrix::new(x, hidden), map.matrix()), start, &mut logits);
         let computed = cross_entropy(&logits, targets);
         let slopes = cross_entropy_backward(&logits, targets, &computed.log_sum_exp, &vec![1.0; rows]);
         let mut of_x = vec![0.0; x.len()];
-        multiply([rows, vocab, hidden], Matrix::new(&slopes, vocab), map.transpose(), Start::Zero, &mut of_x);
+        let of_slopes = (Matrix::new(&slopes, vocab), map.transpose());
+        map.multiply([rows, vocab, hidden], of_slopes, Start::Zero, &mut of_x);
         let mut weight = vec![0.0; map.weight.len()];
         map.add_gradient(x, &slopes, &mut weight);
         let bias = sum_rows(&slopes, vocab);
@@ -240,7 +254,14 @@ mod tests {
             let targets: Vec<Option<usize>> =
                 (0..rows).map(|row| (row % 3 != 1).then_some(row * 31 % vocab)).collect();
             for is_transposed in [false, true] {
-                let map = VocabularyMap { weight: &weight, is_transposed, bias: Some(&bias), hidden, vocab };
+                let map = VocabularyMap {
+                    weight: &weight,
+                    is_transposed,
+                    bias: Some(&bias),
+                    hidden,
+                    vocab,
+                    rounding: Rounding::None,
+                };
                 let found = vocabulary_loss(&x, &map, &targets, 0.0, ALL);
                 let expected = composed(&x, &map, &targets);
                 assert_near(&found.losses, &expected.losses, "loss");
@@ -258,8 +279,14 @@ mod tests {
     /// its gradient, of torch 2.15.
     #[test]
     fn smoothing_is_that_of_pytorch() {
-        let map =
-            VocabularyMap { weight: &[1.0, 2.0, 0.5], is_transposed: false, bias: None, hidden: 1, vocab: 3 };
+        let map = VocabularyMap {
+            weight: &[1.0, 2.0, 0.5],
+            is_transposed: false,
+            bias: None,
+            hidden: 1,
+            vocab: 3,
+            rounding: Rounding::None,
+        };
         let found = vocabulary_loss(&[1.0], &map, &[Some(0)], 0.3, ALL);
         assert!((found.losses[0] - 1.414_368_9).abs() < 1e-6, "{}", found.losses[0]);
         for (found, expected) in found.weight.iter().zip([-0.568_776_1, 0.528_531_7, 0.040_244_4]) {
@@ -271,7 +298,14 @@ mod tests {
     #[test]
     fn the_highest_logit_is_a_hit() {
         let weight = [0.0, 3.0, 1.0];
-        let map = VocabularyMap { weight: &weight, is_transposed: true, bias: None, hidden: 1, vocab: 3 };
+        let map = VocabularyMap {
+            weight: &weight,
+            is_transposed: true,
+            bias: None,
+            hidden: 1,
+            vocab: 3,
+            rounding: Rounding::None,
+        };
         let targets = [Some(1), Some(2), None, Some(0)];
         let found = vocabulary_loss(&[1.0, 1.0, 1.0, -1.0], &map, &targets, 0.0, WantedGradients::default());
         assert_eq!(found.hits, [true, false, false, true]);
@@ -283,7 +317,14 @@ mod tests {
         let (rows, hidden, vocab) = (120, 16, 1003);
         let (x, weight) = (noise(rows * hidden, 1.0, 1), noise(hidden * vocab, 0.5, 2));
         let targets: Vec<Option<usize>> = (0..rows).map(|row| Some(row * 31 % vocab)).collect();
-        let map = VocabularyMap { weight: &weight, is_transposed: true, bias: None, hidden, vocab };
+        let map = VocabularyMap {
+            weight: &weight,
+            is_transposed: true,
+            bias: None,
+            hidden,
+            vocab,
+            rounding: Rounding::None,
+        };
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| vocabulary_loss(&x, &map, &targets, 0.1, ALL))
@@ -294,7 +335,14 @@ mod tests {
     #[test]
     #[should_panic(expected = "target 4 is outside the vocabulary of 4")]
     fn refuses_a_target_outside_the_vocabulary() {
-        let map = VocabularyMap { weight: &[0.0; 4], is_transposed: false, bias: None, hidden: 1, vocab: 4 };
+        let map = VocabularyMap {
+            weight: &[0.0; 4],
+            is_transposed: false,
+            bias: None,
+            hidden: 1,
+            vocab: 4,
+            rounding: Rounding::None,
+        };
         vocabulary_loss(&[0.0; 2], &map, &[Some(3), Some(4)], 0.0, ALL);
     }
 }

@@ -8,16 +8,12 @@ use burn::backend::{Backend, TensorMetadata, backend_extension};
 use burn::tensor::DType;
 
 use super::map::{Map, Storage};
-use crate::Activation;
-#[cfg(feature = "gpu")]
-use crate::Precision;
 use crate::backend::CpuBackend;
-use crate::cpu::{
-    Finish, Matrix, Start, activate_backward_in_place, buffer, multiply, multiply_and_finish, sum_rows,
-};
+use crate::cpu::{FactorProduct, Finish, Start, activate_backward_in_place, buffer, sum_rows};
 #[cfg(feature = "gpu")]
 use crate::gpu;
 use crate::optional::Optional;
+use crate::{Activation, Precision};
 
 /// The passes of a linear map, as a backend has them.
 #[backend_extension(
@@ -109,13 +105,14 @@ impl<B: CpuBackend> LinearKernels for B {
         bias: Optional<B>,
         map: Map,
     ) -> (FloatTensor<B>, FloatTensor<B>) {
-        let Map { activation, storage, keeps_sums, .. } = map;
         let bias = bias.into_option();
-        let (output, sums) = compute::<B>(&x, &weight, bias.as_ref(), activation, storage, keeps_sums);
-        let shape = [x.shape().dims::<2>()[0], storage.sizes(weight.shape().dims())[1]];
+        let (output, sums) = compute::<B>(&x, &weight, bias.as_ref(), map);
+        let shape = [x.shape().dims::<2>()[0], map.storage.sizes(weight.shape().dims())[1]];
         let output = B::tensor(output, shape, &x.device());
-        let sums = sums.map_or_else(|| output.clone(), |sums| B::tensor(sums, shape, &x.device()));
-        (output, sums)
+        let Some(sums) = sums else { return (output.clone(), output) };
+        let sums = B::tensor(sums, shape, &x.device());
+        let is_bf16 = map.precision == Precision::Bf16;
+        (output, if is_bf16 { B::in_bfloat16(sums) } else { sums })
     }
 
     fn gradient_before_activation(
@@ -132,35 +129,27 @@ impl<B: CpuBackend> LinearKernels for B {
     fn linear_gradient_of_x(gradient: FloatTensor<B>, weight: FloatTensor<B>, map: Map) -> FloatTensor<B> {
         let [inputs, outputs] = map.storage.sizes(weight.shape().dims());
         let [rows, _] = gradient.shape().dims();
-        let (values, weights) = (B::values(&gradient), B::values(&weight));
-        let found = buffer(rows * inputs, |out| {
-            let left = Matrix::new(&values, outputs);
-            let right = match map.storage {
-                Storage::InOut => Matrix::transposed(&weights, outputs),
-                Storage::OutIn => Matrix::new(&weights, inputs),
-            };
-            multiply([rows, outputs, inputs], left, right, Start::Zero, out);
-        });
+        let (slopes, weights) = (B::stored(&gradient), B::stored(&weight));
+        let product = FactorProduct {
+            sizes: [rows, outputs, inputs],
+            left: slopes.factor(outputs, false),
+            right: map.storage.transposed(&weights, [inputs, outputs]),
+            rounding: map.precision.rounding(),
+        };
+        let found = buffer(rows * inputs, |out| product.compute(Start::Zero, Finish::Plain, out));
         B::tensor(found, [rows, inputs], &weight.device())
     }
 
     fn linear_gradient_of_weight(x: FloatTensor<B>, gradient: FloatTensor<B>, map: Map) -> FloatTensor<B> {
         let ([rows, inputs], [_, outputs]) = (x.shape().dims(), gradient.shape().dims());
-        let (values, slopes) = (B::values(&x), B::values(&gradient));
-        let found = buffer(inputs * outputs, |out| match map.storage {
-            Storage::InOut => {
-                let (left, right) = (Matrix::transposed(&values, inputs), Matrix::new(&slopes, outputs));
-                multiply([inputs, rows, outputs], left, right, Start::Zero, out);
-            }
-            Storage::OutIn => {
-                let (left, right) = (Matrix::transposed(&slopes, outputs), Matrix::new(&values, inputs));
-                multiply([outputs, rows, inputs], left, right, Start::Zero, out);
-            }
-        });
-        let shape = match map.storage {
-            Storage::InOut => [inputs, outputs],
-            Storage::OutIn => [outputs, inputs],
+        let (values, slopes) = (B::stored(&x), B::stored(&gradient));
+        let (shape, left, right) = match map.storage {
+            Storage::InOut => ([inputs, outputs], values.factor(inputs, true), slopes.factor(outputs, false)),
+            Storage::OutIn => ([outputs, inputs], slopes.factor(outputs, true), values.factor(inputs, false)),
         };
+        let sizes = [shape[0], rows, shape[1]];
+        let product = FactorProduct { sizes, left, right, rounding: map.precision.rounding() };
+        let found = buffer(inputs * outputs, |out| product.compute(Start::Zero, Finish::Plain, out));
         B::tensor(found, shape, &x.device())
     }
 
@@ -247,34 +236,34 @@ impl LinearKernels for burn_cubecl::CubeBackend {
 /// The output, and the sums before the activation if there is one.
 type Computed = (Vec<f32>, Option<Vec<f32>>);
 
-/// `keeps_sums`: the backward pass will need the sums before the activation.
 fn compute<B: CpuBackend>(
     x: &FloatTensor<B>,
     weight: &FloatTensor<B>,
     bias: Option<&FloatTensor<B>>,
-    activation: Option<Activation>,
-    storage: Storage,
-    keeps_sums: bool,
+    map: Map,
 ) -> Computed {
     let [rows, _] = x.shape().dims();
-    let [inputs, outputs] = storage.sizes(weight.shape().dims());
-    let (values, weights, bias) = (B::values(x), B::values(weight), bias.map(B::values));
-    let start = bias.as_ref().map_or(Start::Zero, |bias| Start::Row(bias));
-    let product = |finish: Finish<'_>, out: &mut [f32]| {
-        let left = Matrix::new(&values, inputs);
-        let right = storage.matrix(&weights, [inputs, outputs]);
-        multiply_and_finish([rows, inputs, outputs], left, right, start, finish, out);
+    let [inputs, outputs] = map.storage.sizes(weight.shape().dims());
+    let (values, weights, bias) = (B::stored(x), B::stored(weight), bias.map(B::values));
+    let product = FactorProduct {
+        sizes: [rows, inputs, outputs],
+        left: values.factor(inputs, false),
+        right: map.storage.matrix(&weights, [inputs, outputs]),
+        rounding: map.precision.rounding(),
     };
+    let start = bias.as_ref().map_or(Start::Zero, |bias| Start::Row(bias));
     let len = rows * outputs;
-    match activation {
-        None => (buffer(len, |out| product(Finish::Plain, out)), None),
-        Some(activation) if !keeps_sums => {
-            (buffer(len, |out| product(Finish::Activate(activation), out)), None)
+    match map.activation {
+        None => (buffer(len, |out| product.compute(start, Finish::Plain, out)), None),
+        Some(activation) if !map.keeps_sums => {
+            (buffer(len, |out| product.compute(start, Finish::Activate(activation), out)), None)
         }
         Some(activation) => {
             let mut sums = Vec::new();
             let output = buffer(len, |out| {
-                sums = buffer(len, |sums| product(Finish::ActivateInto(activation, out), sums));
+                sums = buffer(len, |sums| {
+                    product.compute(start, Finish::ActivateInto(activation, out), sums);
+                });
             });
             (output, Some(sums))
         }

@@ -4,7 +4,8 @@ use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{DType, FloatDType};
 
-use crate::cpu::Matrix;
+use crate::backend::StoredValues;
+use crate::cpu::Factor;
 #[cfg(feature = "gpu")]
 use crate::gpu;
 use crate::{Activation, Precision};
@@ -18,6 +19,8 @@ pub(crate) struct Map {
     /// The type of x, and of its gradient.
     #[cfg_attr(not(feature = "gpu"), allow(dead_code))] // On a CPU it is f32.
     pub(super) x_dtype: DType,
+    /// Products read the weight as it is, and round it when they pack it.
+    pub(super) keeps_weight: bool,
     /// A backward pass will follow, which needs what comes before the activation.
     pub(super) keeps_sums: bool,
 }
@@ -41,10 +44,26 @@ impl Storage {
     }
 
     /// The weight as a matrix `[in, out]`.
-    pub(super) fn matrix(self, values: &[f32], [inputs, outputs]: [usize; 2]) -> Matrix<'_> {
+    pub(super) fn matrix<'a>(
+        self,
+        values: &'a StoredValues<'_>,
+        [inputs, outputs]: [usize; 2],
+    ) -> Factor<'a> {
         match self {
-            Self::InOut => Matrix::new(values, outputs),
-            Self::OutIn => Matrix::transposed(values, inputs),
+            Self::InOut => values.factor(outputs, false),
+            Self::OutIn => values.factor(inputs, true),
+        }
+    }
+
+    /// Its transpose, `[out, in]`.
+    pub(super) fn transposed<'a>(
+        self,
+        values: &'a StoredValues<'_>,
+        [inputs, outputs]: [usize; 2],
+    ) -> Factor<'a> {
+        match self {
+            Self::InOut => values.factor(outputs, true),
+            Self::OutIn => values.factor(inputs, false),
         }
     }
 }
@@ -56,9 +75,16 @@ impl Map {
         if self.precision == Precision::Bf16 { DType::BF16 } else { DType::F32 }
     }
 
-    /// A factor in the type that is multiplied: cast once for all passes.
-    pub(super) fn factor<B: Backend>(&self, x: FloatTensor<B>) -> FloatTensor<B> {
-        if self.precision == Precision::Bf16 { B::float_cast(x, FloatDType::BF16) } else { x }
+    /// Both factors in the type that is multiplied: cast once for all passes.
+    pub(super) fn factors<B: Backend>(
+        &self,
+        x: FloatTensor<B>,
+        weight: FloatTensor<B>,
+    ) -> [FloatTensor<B>; 2] {
+        if self.precision != Precision::Bf16 || self.keeps_weight {
+            return [x, weight];
+        }
+        [x, weight].map(|factor| B::float_cast(factor, FloatDType::BF16))
     }
 }
 

@@ -15,14 +15,15 @@ use kernels::LinearKernels;
 use map::{Map, Storage};
 
 use crate::autodiff::record;
-use crate::backend::CpuBackend;
+use crate::backend::{CpuBackend, lies_in_host_memory};
+use crate::factor::as_factor;
 use crate::optional::Optional;
 use crate::{Activation, Precision, composed};
 
 /// `activation(x W + b)`.
 ///
 /// # Shapes
-/// - x: `[rows, in]`, weight: `[in, out]`, bias: `[out]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`]
+/// - x: `[rows, in]`, weight: `[in, out]`, bias: `[out]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`] on a GPU
 pub fn linear(
     x: Tensor<2>,
     weight: Tensor<2>,
@@ -39,7 +40,7 @@ pub fn linear(
 /// `x Wᵀ + b`: the map back to the vocabulary through a token embedding.
 ///
 /// # Shapes
-/// - x: `[rows, in]`, weight: `[out, in]`, bias: `[out]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`]
+/// - x: `[rows, in]`, weight: `[out, in]`, bias: `[out]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`] on a GPU
 pub fn linear_transposed(
     x: Tensor<2>,
     weight: Tensor<2>,
@@ -60,7 +61,10 @@ fn fused(
     activation: Option<Activation>,
     (storage, precision): (Storage, Precision),
 ) -> Tensor<2> {
-    let map = Map { activation, storage, precision, x_dtype: x.dtype(), keeps_sums: false };
+    let keeps_weight = lies_in_host_memory(&x.device());
+    // The backward pass reads x as a factor.
+    let x = if keeps_weight && x.device().is_autodiff() { as_factor(x, precision) } else { x };
+    let map = Map { activation, storage, precision, x_dtype: x.dtype(), keeps_weight, keeps_sums: false };
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_linear(x, weight, bias.into(), map))
 }
@@ -111,7 +115,7 @@ impl<B: LinearKernels, C: CheckpointStrategy> LinearOps for Autodiff<B, C> {
         let map = Map { keeps_sums: true, ..map };
         let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
         let (bias, bias_node) = bias.into_option().map(|bias| bias.into_parts()).unzip();
-        let [x, weight] = [x, weight].map(|factor| map.factor::<B>(factor));
+        let [x, weight] = map.factors::<B>(x, weight);
         let (output, sums) = B::linear_forward(x.clone(), weight.clone(), Optional::of(bias), map);
         let sums = map.activation.map(|activation| (activation, sums));
         let state = State { x, weight, sums, map };

@@ -1,10 +1,12 @@
 //! The head for the vocabulary.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use temper_kernels::{
-    VocabularyTargets, VocabularyWeights, composed_loss, composed_scores, vocabulary_loss, vocabulary_scores,
-    widen,
+    PackedWeight, VocabularyTargets, VocabularyWeights, WeightFormat, composed_loss, composed_scores,
+    vocabulary_loss, vocabulary_scores, widen,
 };
 
 use crate::layers::{HasLinears, Linear, LinearWalk, Norm, NormConfig, parameter};
@@ -66,7 +68,13 @@ pub struct LanguageModel {
     /// Of the map to the vocabulary, which may have no weights here.
     #[module(skip)]
     pub(super) precision: Precision,
+    /// The token embedding as the map to the vocabulary, in a model that is used and no longer trained.
+    #[module(skip)]
+    packed_table: Option<Arc<PackedWeight>>,
 }
+
+/// Rows whose logits exist together in [`LanguageModel::scores`] of a packed map.
+const SCORED_ROWS: usize = 256;
 
 impl LanguageModel {
     /// A head with zero weights, to be loaded.
@@ -81,6 +89,7 @@ impl LanguageModel {
             fixed_bias: config.fixed_bias.then(|| parameter([vocab], device)),
             config: *config,
             precision: Precision::default(),
+            packed_table: None,
         }
     }
 
@@ -92,7 +101,10 @@ impl LanguageModel {
         let x = self.transformed(hidden, mode);
         let adapter = self.output.as_ref().and_then(|output| output.adapter.as_ref());
         let added = adapter.map(|adapter| adapter.forward(x.clone(), mode, self.precision));
-        let logits = self.map(backbone).logits(x);
+        let logits = match self.packed() {
+            Some(packed) => temper_kernels::packed_linear(x, packed, self.vocabulary_bias(), None),
+            None => self.map(backbone).logits(x),
+        };
         match added {
             None => logits,
             Some(added) => logits + widen(added),
@@ -111,7 +123,7 @@ impl LanguageModel {
         targets: &VocabularyTargets,
         mode: Mode,
     ) -> Tensor<1> {
-        if self.output.as_ref().is_some_and(|output| output.adapter.is_some()) {
+        if self.has_adapter() || self.packed().is_some() {
             return composed_loss(self.forward(backbone, hidden, mode), targets);
         }
         vocabulary_loss(self.transformed(hidden, mode), self.map(backbone), targets)
@@ -127,10 +139,49 @@ impl LanguageModel {
         hidden: Tensor<2>,
         targets: &VocabularyTargets,
     ) -> Tensor<2> {
-        if self.output.as_ref().is_some_and(|output| output.adapter.is_some()) {
+        if self.packed().is_some() {
+            return self.scores_in_blocks(backbone, hidden, targets);
+        }
+        if self.has_adapter() {
             return composed_scores(self.forward(backbone, hidden, Mode::Evaluate), targets);
         }
         vocabulary_scores(self.transformed(hidden, Mode::Evaluate), self.map(backbone), targets)
+    }
+
+    /// The same of a packed map, whose logits of all rows never exist together either.
+    fn scores_in_blocks(
+        &self,
+        backbone: &impl Backbone,
+        hidden: Tensor<2>,
+        targets: &VocabularyTargets,
+    ) -> Tensor<2> {
+        let blocks = targets.ids.chunks(SCORED_ROWS).enumerate().map(|(block, ids)| {
+            let first = block * SCORED_ROWS;
+            let rows = hidden.clone().slice(first..first + ids.len());
+            let targets = VocabularyTargets { ids: ids.into(), smoothing: targets.smoothing };
+            composed_scores(self.forward(backbone, rows, Mode::Evaluate), &targets)
+        });
+        let blocks: Vec<Tensor<2>> = blocks.collect();
+        if blocks.is_empty() { Tensor::zeros([2, 0], &hidden.device()) } else { Tensor::cat(blocks, 1) }
+    }
+
+    /// Packs the map to the vocabulary, for which the token embedding, `[vocab, hidden]`, may serve.
+    pub(super) fn pack_table(&mut self, table: impl FnOnce() -> Tensor<2>, format: WeightFormat) {
+        if self.is_tied() && self.packed_table.is_none() {
+            self.packed_table = Some(Arc::new(temper_kernels::pack_weight(&table(), true, format)));
+        }
+    }
+
+    fn packed(&self) -> Option<&Arc<PackedWeight>> {
+        self.output.as_ref().map_or(self.packed_table.as_ref(), Linear::packed)
+    }
+
+    fn has_adapter(&self) -> bool {
+        self.output.as_ref().is_some_and(|output| output.adapter.is_some())
+    }
+
+    fn vocabulary_bias(&self) -> Option<Tensor<1>> {
+        self.bias.as_ref().or(self.fixed_bias.as_ref()).map(Param::val)
     }
 
     /// What the map to the vocabulary reads.
@@ -149,7 +200,7 @@ impl LanguageModel {
 
     /// The map to the vocabulary, without its adapter.
     fn map(&self, backbone: &impl Backbone) -> VocabularyWeights {
-        let bias = self.bias.as_ref().or(self.fixed_bias.as_ref()).map(Param::val);
+        let bias = self.vocabulary_bias();
         let (weight, is_transposed) = match &self.output {
             Some(output) => (output.weight.val(), false),
             None => (backbone.token_table(), true),

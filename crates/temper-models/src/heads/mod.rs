@@ -14,6 +14,7 @@ use std::fmt;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use temper_kernels::WeightFormat;
 
 use crate::layers::{HasLinears, LinearWalk};
 use crate::{Backbone, Mode, OutputMeaning, Precision, Rows};
@@ -210,6 +211,14 @@ impl Head {
             tokens.precision = precision;
         }
         LinearWalk::new(&mut |_, linear| linear.precision = precision).part("head", self);
+    }
+
+    /// Packs the maps of a head for the vocabulary; other heads are small.
+    pub(crate) fn pack(&mut self, table: impl FnOnce() -> Tensor<2>, format: WeightFormat) {
+        if let Self::LanguageModel(tokens) | Self::Pretraining(Pretraining { tokens, .. }) = self {
+            tokens.pack_table(table, format);
+            LinearWalk::new(&mut |_, linear| linear.pack(format)).part("head", tokens);
+        }
     }
 }
 

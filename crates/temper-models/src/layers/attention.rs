@@ -118,6 +118,7 @@ impl Attention {
         cache: Option<&mut LayerCache>,
         mode: Mode,
     ) -> Tensor<2> {
+        let keys = self.key.factor(keys);
         let mut query = self.query.forward(queries, mode.child(0));
         let mut key = self.key.forward(keys.clone(), mode.child(1));
         let mut value = self.value.forward(keys, mode.child(2));

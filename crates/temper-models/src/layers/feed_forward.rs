@@ -68,6 +68,7 @@ impl FeedForward {
     pub fn forward(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
         let inner = match &self.gate {
             Some(gate) => {
+                let x = gate.factor(x);
                 let [gate, inner] =
                     [gate.forward(x.clone(), mode.child(1)), self.inner.forward(x, mode.child(0))];
                 temper_kernels::gate(gate, inner, self.activation)

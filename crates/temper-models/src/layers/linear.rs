@@ -1,7 +1,10 @@
 //! Linear layers, with an adapter where there is one.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use temper_kernels::{PackedWeight, WeightFormat};
 
 use super::{LowRank, parameter};
 use crate::{Activation, Mode, Precision};
@@ -18,6 +21,9 @@ pub struct Linear {
     /// Of its products, and of the attention that reads its result.
     #[module(skip)]
     pub precision: Precision,
+    /// Takes the place of `weight`, which is then empty, in a model that is used and no longer trained.
+    #[module(skip)]
+    packed: Option<Arc<PackedWeight>>,
 }
 
 impl Linear {
@@ -34,13 +40,14 @@ impl Linear {
             bias,
             adapter: None,
             precision: Precision::default(),
+            packed: None,
         }
     }
 
     /// `mode` decides about the adapter's dropout alone.
     ///
     /// # Shapes
-    /// - x: `[rows, in]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`]
+    /// - x: `[rows, in]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`] on a GPU
     pub fn forward(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
         match &self.adapter {
             None => self.dense(x, None),
@@ -51,7 +58,7 @@ impl Linear {
     /// The map followed by an activation.
     ///
     /// # Shapes
-    /// - x: `[rows, in]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`]
+    /// - x: `[rows, in]`; output: `[rows, out]`, bf16 for [`Precision::Bf16`] on a GPU
     pub fn forward_activated(&self, x: Tensor<2>, activation: Activation, mode: Mode) -> Tensor<2> {
         if self.adapter.is_none() {
             return self.dense(x, Some(activation));
@@ -62,9 +69,32 @@ impl Linear {
         temper_kernels::gate(sum, ones, activation)
     }
 
+    /// What the map reads of x, once for several maps that read the same.
+    ///
+    /// # Shapes
+    /// - x and output: `[rows, in]`
+    pub fn factor(&self, x: Tensor<2>) -> Tensor<2> {
+        let is_read_as_it_is = self.packed.is_some() || self.adapter.is_some();
+        if is_read_as_it_is { x } else { temper_kernels::as_factor(x, self.precision) }
+    }
+
     /// Inputs and outputs.
     pub fn sizes(&self) -> [usize; 2] {
-        self.weight.lazy_shape().dims()
+        self.packed.as_ref().map_or_else(|| self.weight.lazy_shape().dims(), |packed| packed.sizes())
+    }
+
+    /// Puts a packed copy into the place of the weight.
+    pub(crate) fn pack(&mut self, format: WeightFormat) {
+        if self.packed.is_none() {
+            self.packed = Some(Arc::new(temper_kernels::pack_weight(&self.weight.val(), false, format)));
+            let nothing = Tensor::zeros([0, 0], &self.weight.lazy_device());
+            self.weight = Param::initialized(self.weight.id, nothing);
+        }
+    }
+
+    /// The packed weight, where there is one.
+    pub(crate) fn packed(&self) -> Option<&Arc<PackedWeight>> {
+        self.packed.as_ref()
     }
 
     /// Adds a matrix, `[in, out]`, to the weight.
@@ -77,6 +107,9 @@ impl Linear {
 
     fn dense(&self, x: Tensor<2>, activation: Option<Activation>) -> Tensor<2> {
         let bias = self.bias.as_ref().map(Param::val);
+        if let Some(packed) = &self.packed {
+            return temper_kernels::packed_linear(x, packed, bias, activation);
+        }
         temper_kernels::linear(x, self.weight.val(), bias, activation, self.precision)
     }
 }

@@ -53,7 +53,7 @@ pub struct EmbedArgs {
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
-    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
+    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs), bf16 or int8 (CPUs); auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
     /// Where files may come from
@@ -123,7 +123,7 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     }
     let skipped = if recipe.include_prompt { 0 } else { prompt_tokens(&recipe.prompt, &tokenizer, &cut)? };
     let windows = Windows::new(texts, &tokenizer, cut, args.max_tokens_per_batch).with_prompt(&recipe.prompt);
-    let model = loaded.model.with_precision(precision);
+    let model = loaded.model.with_precision(precision).packed();
     let embedder =
         Embedder { backbone: &model.backbone, recipe, skipped, tokens: args.max_tokens_per_batch, device };
     embedder.write_all(windows, args.output.as_deref().zip(format))

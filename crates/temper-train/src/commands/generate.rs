@@ -57,7 +57,7 @@ pub struct GenerateArgs {
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
-    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
+    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs), bf16 or int8 (CPUs); auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
     /// Where files may come from
@@ -179,7 +179,7 @@ pub fn generate(args: &GenerateArgs) -> Result<(), TrainError> {
     let prompts = prompts(args)?;
     let chat = args.chat.then(|| Chat::of(&args.model, &tokenizer, args.system.clone())).transpose()?;
     let loaded = Model::load_with(config, &local.dir, &HeadRequest::FromConfig, &device)?;
-    let loaded = Loaded { model: loaded.model.with_precision(precision), ..loaded };
+    let loaded = Loaded { model: loaded.model.with_precision(precision).packed(), ..loaded };
     let writer = Writer { loaded, tokenizer, settings, stop_texts, chat, continues };
     let alone = prompts.len() == 1 && std::io::stdout().is_terminal();
     if args.stream || (alone && !args.json && writer.settings.num_beams == 1) {

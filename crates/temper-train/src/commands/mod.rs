@@ -113,7 +113,7 @@ impl Predictor {
             notices.iter().for_each(|notice| say(&format!("note: {notice}")));
         }
         // Nothing is trained, so nothing is clipped.
-        let model = TaskModel::new(loaded.model.with_precision(precision), task.clone());
+        let model = TaskModel::new(loaded.model.with_precision(precision).packed(), task.clone());
         Ok(Self { model, task, tokenizer, config: loaded.config, encoding, cut, stride })
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use burn::tensor::{DType, Device};
 use serde::{Deserialize, Serialize};
-use temper_models::Precision;
+use temper_models::{Precision, multiplies_bfloat16_fast};
 
 use crate::TrainError;
 use crate::device::backend::Backend;
@@ -64,6 +64,7 @@ pub(crate) fn name(precision: Precision) -> &'static str {
         Precision::F32 => "f32",
         Precision::Tf32 => "tf32",
         Precision::Bf16 => "bf16",
+        Precision::Int8 => "int8",
     }
 }
 
@@ -76,11 +77,12 @@ impl FromStr for PrecisionSetting {
             "f32" => Ok(Self::Named(Precision::F32)),
             "tf32" => Ok(Self::Named(Precision::Tf32)),
             "bf16" => Ok(Self::Named(Precision::Bf16)),
+            "int8" => Ok(Self::Named(Precision::Int8)),
             "fp16" | "f16" => Err(format!(
                 "{text} is not offered: its numbers end at 65504, so that losses have to be scaled and T5 overflows; \
                  bf16 is as fast and has the range of f32: --precision bf16"
             )),
-            other => Err(format!("{other} is not one of auto, f32, tf32, bf16")),
+            other => Err(format!("{other} is not one of auto, f32, tf32, bf16, int8")),
         }
     }
 }
@@ -104,6 +106,11 @@ impl From<PrecisionSetting> for String {
 /// # Errors
 /// [`TrainError::Usage`].
 pub(crate) fn check(precision: Precision, backend: Backend, device: &Device) -> Result<(), TrainError> {
+    if precision == Precision::Int8 && !backend.is_cpu() {
+        return Err(TrainError::Usage(format!(
+            "--precision int8 is for CPUs, and the backend is {backend}; use bf16"
+        )));
+    }
     if precision != Precision::Bf16 || device.supports_dtype(DType::BF16) {
         return Ok(());
     }
@@ -124,9 +131,13 @@ pub(crate) fn notice(precision: Precision, backend: Backend) -> Option<String> {
             "precision tf32: products may round their factors to 11 bits, as on GPUs is usual; \
              --precision f32 is exact, bf16 faster"
         }
-        (Precision::Bf16, false) => "precision bf16: products in bfloat16, all else in f32",
-        (Precision::Bf16, true) => {
-            "precision bf16: the CPU computes it with slow operations, for trying out; f32 is faster here"
+        (Precision::Int8, _) => "precision int8: weights and their inputs in 8 bits, all else in f32",
+        (Precision::Bf16, is_cpu) if !is_cpu || multiplies_bfloat16_fast() => {
+            "precision bf16: products in bfloat16, all else in f32"
+        }
+        (Precision::Bf16, _) => {
+            "precision bf16: this processor multiplies f32 faster than bfloat16, so training is not faster than in f32; \
+             it needs less memory, and text is generated faster"
         }
     };
     Some(text.into())
@@ -138,13 +149,13 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for text in ["auto", "f32", "tf32", "bf16"] {
+        for text in ["auto", "f32", "tf32", "bf16", "int8"] {
             let setting: PrecisionSetting = text.parse().unwrap();
             assert_eq!(setting.to_string(), text);
             assert_eq!(serde_json::to_string(&setting).unwrap(), format!("\"{text}\""));
         }
         assert!("fp16".parse::<PrecisionSetting>().unwrap_err().contains("bf16"));
-        assert!("f64".parse::<PrecisionSetting>().unwrap_err().contains("auto, f32, tf32, bf16"));
+        assert!("f64".parse::<PrecisionSetting>().unwrap_err().contains("auto, f32, tf32, bf16, int8"));
     }
 
     #[test]

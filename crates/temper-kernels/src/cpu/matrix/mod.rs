@@ -33,23 +33,23 @@ const TASK_ROWS: usize = 48;
 
 /// A matrix whose element (row, column) is `values[row * row_stride + column * column_stride]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a> {
+pub struct Matrix<'a, T = f32> {
     /// Where the elements are.
-    pub values: &'a [f32],
+    pub values: &'a [T],
     /// From a row to the next.
     pub row_stride: usize,
     /// From a column to the next; either this or `row_stride` is 1.
     pub column_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a, T> Matrix<'a, T> {
     /// A row-major matrix.
-    pub fn new(values: &'a [f32], columns: usize) -> Self {
+    pub fn new(values: &'a [T], columns: usize) -> Self {
         Self { values, row_stride: columns, column_stride: 1 }
     }
 
     /// The transpose of a row-major matrix with `columns` columns.
-    pub fn transposed(values: &'a [f32], columns: usize) -> Self {
+    pub fn transposed(values: &'a [T], columns: usize) -> Self {
         Self { values, row_stride: 1, column_stride: columns }
     }
 }
@@ -108,7 +108,7 @@ pub fn multiply_and_finish(
     } else {
         return multiply_packed([rows, depth, columns], left, right, start, finish, out);
     }
-    finish_rows(&mut finish, out);
+    finish.apply(out);
 }
 
 /// The same in panels of the right matrix that are packed first.
@@ -144,7 +144,7 @@ fn multiply_packed(
             for (block, packed) in blocks.iter().zip(packed.chunks(block_len(&blocks[0]))) {
                 arch.dispatch(Rows { first, block, left, packed, columns, out: &mut *out });
             }
-            finish_rows(&mut finish, out);
+            finish.apply(out);
         });
     }
 }
@@ -156,7 +156,7 @@ fn block_len(block: &Block<'_>) -> usize {
 
 impl<'a> Finish<'a> {
     /// What each of `tasks` chunks of rows has to do.
-    fn chunks(self, chunk: usize, tasks: usize) -> Vec<Finish<'a>> {
+    pub(in crate::cpu) fn chunks(self, chunk: usize, tasks: usize) -> Vec<Finish<'a>> {
         match self {
             Self::Plain => (0..tasks).map(|_| Finish::Plain).collect(),
             Self::Activate(activation) => (0..tasks).map(|_| Finish::Activate(activation)).collect(),
@@ -165,19 +165,20 @@ impl<'a> Finish<'a> {
             }
         }
     }
-}
 
-fn finish_rows(finish: &mut Finish<'_>, out: &mut [f32]) {
-    match finish {
-        Finish::Plain => {}
-        Finish::Activate(activation) => vectorized(
-            #[inline(always)]
-            || activate_tile_in_place(*activation, out),
-        ),
-        Finish::ActivateInto(activation, target) => vectorized(
-            #[inline(always)]
-            || activate_tile(*activation, out, target),
-        ),
+    /// Finishes rows of a product.
+    pub(in crate::cpu) fn apply(&mut self, out: &mut [f32]) {
+        match self {
+            Self::Plain => {}
+            Self::Activate(activation) => vectorized(
+                #[inline(always)]
+                || activate_tile_in_place(*activation, out),
+            ),
+            Self::ActivateInto(activation, target) => vectorized(
+                #[inline(always)]
+                || activate_tile(*activation, out, target),
+            ),
+        }
     }
 }
 

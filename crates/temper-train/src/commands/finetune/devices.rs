@@ -1,10 +1,11 @@
 //! The devices that compute a run.
 
 use burn::tensor::Device;
-use temper_models::{Backbone, Model};
+use temper_models::{Backbone, Model, Precision};
 
 use crate::device::backend::Backend;
 use crate::run::record::RunRequest;
+
 use crate::{TrainError, device::precision};
 
 /// The backend's device, or the GPUs that share every step; the model is on the first.
@@ -24,6 +25,10 @@ pub(super) fn of(request: &RunRequest) -> Result<Vec<Device>, TrainError> {
         }
     };
     let precision = request.settings.precision.named();
+    if precision == Precision::Int8 {
+        let text = "--precision int8 is for models that are used, and training needs more exact numbers; train in f32 or bf16";
+        return Err(TrainError::Usage(text.into()));
+    }
     let device = |backend: Backend| {
         let device = backend.device()?.autodiff();
         precision::check(precision, backend, &device)?;

@@ -53,10 +53,13 @@ impl Finish<'_> {
         checkpoints: &Checkpoints,
     ) -> Result<Results, TrainError> {
         let (best, config) = self.load(&checkpoints.best_dir())?;
-        let mut test = self.evaluate(&best, Split::Test)?;
-        let tuned = self.tuned(&best)?;
+        // As `evaluate` and `predict` will use it, so that the scores are theirs.
+        let used = TaskModel::new(best.model.clone().packed(), self.splits.task.clone());
+        let mut test = self.evaluate(&used, Split::Test)?;
+        let tuned = self.tuned(&used)?;
         test.decide_by(&tuned);
         let worst = self.worst(&best, &test, trained)?;
+        drop(used);
         let (saved, merge_difference) = self.plain(best, &config, plan)?;
         let movement = self.start.movement(&ParameterSample::of(&saved.model), plan);
         self.save_model(&saved.model, &config, &tuned, &test.scores)?;

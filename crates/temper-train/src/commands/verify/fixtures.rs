@@ -123,7 +123,7 @@ fn outcome(dir: &Path, bounds: Bounds, device: &Device) -> FixtureOutcome {
         Err(ModelError::UnknownFamily { .. }) => return FixtureOutcome::UnknownFamily,
         Err(error) => return FixtureOutcome::Failed { reason: error.to_string() },
     };
-    let loaded = Loaded { model: loaded.model.with_precision(bounds.precision), ..loaded };
+    let loaded = Loaded { model: loaded.model.with_precision(bounds.precision).packed(), ..loaded };
     let comparison = match compare(&loaded, &dir.join("reference.safetensors"), device) {
         Ok(comparison) => comparison,
         Err(error) => return FixtureOutcome::Failed { reason: error.to_string() },

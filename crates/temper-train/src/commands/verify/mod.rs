@@ -41,7 +41,7 @@ pub struct VerifyArgs {
     /// flex, ndarray, cuda, cuda:N (the GPU's number) or wgpu
     #[arg(long)]
     pub backend: Option<Backend>,
-    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs) or bf16; auto is tf32 on NVIDIA GPUs, f32 elsewhere
+    /// Precision of matrix products: f32, tf32 (NVIDIA GPUs), bf16 or int8 (CPUs); auto is tf32 on NVIDIA GPUs, f32 elsewhere
     #[arg(long, default_value_t)]
     pub precision: PrecisionSetting,
     /// Print one JSON object
@@ -91,7 +91,7 @@ fn default_tolerance(precision: Precision) -> f64 {
     const ROUNDINGS: f64 = 64.0;
     match precision {
         Precision::F32 => 1e-4,
-        Precision::Tf32 | Precision::Bf16 => ROUNDINGS * precision.unit_roundoff(),
+        Precision::Tf32 | Precision::Bf16 | Precision::Int8 => ROUNDINGS * precision.unit_roundoff(),
     }
 }
 
@@ -108,7 +108,7 @@ fn verify_model(
         say(&notice);
     }
     let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, device)?;
-    let loaded = Loaded { model: loaded.model.with_precision(precision), ..loaded };
+    let loaded = Loaded { model: loaded.model.with_precision(precision).packed(), ..loaded };
     let comparison = compare(&loaded, reference, device)?;
     let failure = comparison.worst().filter(|worst| worst.largest > tolerance);
     if args.json {
