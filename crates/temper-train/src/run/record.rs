@@ -54,7 +54,7 @@ impl RunRequest {
                 trained: self.trained_columns.clone().unwrap_or_default(),
             },
             card_directories: self.sources.card_directories(),
-            splits: self.settings.splits(),
+            splits: self.settings.splits.choice(),
             seed: self.settings.subset_seed,
             max_train_samples: self.settings.max_train_samples,
             max_eval_samples: self.settings.max_eval_samples,

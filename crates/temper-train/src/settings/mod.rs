@@ -2,25 +2,25 @@
 
 mod layers;
 mod model_defaults;
+mod splits;
 mod values;
 
 pub use layers::{Preset, SettingFlags, resolve};
 pub(crate) use layers::{check_environment, check_keys};
 pub use model_defaults::ModelDefaults;
+pub use splits::SplitSettings;
 pub use values::{Aggregation, Interval, MaskingUnit, ProblemType, ReportTo, TrunkCacheMode, bytes};
 pub(crate) use values::{default_stride, finite, named, probability};
 
 use serde::{Deserialize, Serialize};
-use temper_data::{SplitChoice, Truncation};
+use temper_data::Truncation;
 use temper_freeze::lora::LoraSettings;
 use temper_freeze::{OptimizerKind, OptimizerSettings, RateSchedule, RateShape};
 use temper_models::Pooling;
 
 use crate::headings::{DATA, DEVICE, LABELS, LOGGING, STRATEGY, TEXTS, TRAINING};
 use crate::{PrecisionSetting, TrainError};
-use values::{
-    above_zero, above_zero_or_infinite, below_one, count, factor, not_negative, percentage, share, size,
-};
+use values::{above_zero, above_zero_or_infinite, below_one, count, factor, not_negative, share, size};
 
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
 ///
@@ -125,26 +125,10 @@ pub struct Settings {
     /// Rate of dropout of attention weights, in place of the model's
     #[arg(long, help_heading = TRAINING, value_name = "N", value_parser = below_one)]
     pub attention_dropout: Option<f64>,
-    /// Files to train on, in place of DATASET: a file, or a pattern such as 'data/train-*.jsonl'
-    #[arg(long, help_heading = DATA, value_name = "FILE|PATTERN")]
-    pub train_file: Option<String>,
-    /// Files of the validation split, in place of the dataset's own
-    #[arg(long, help_heading = DATA, value_name = "FILE|PATTERN")]
-    pub validation_file: Option<String>,
-    /// Files of the test split, in place of the dataset's own
-    #[arg(long, help_heading = DATA, value_name = "FILE|PATTERN")]
-    pub test_file: Option<String>,
-    /// Percentage of train that becomes the validation split, of a dataset that has none (as its card says, 10 for files,
-    /// by default)
-    #[arg(long, help_heading = DATA, value_name = "N", value_parser = percentage)]
-    pub validation_split_percentage: Option<f64>,
-    /// The same for the test split
-    #[arg(long, help_heading = DATA, value_name = "N", value_parser = percentage)]
-    pub test_split_percentage: Option<f64>,
-    /// Hold out the same share of each label, for examples with one label
-    #[arg(long, help_heading = DATA, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
-    pub stratify: bool,
+    /// Where train, validation and test come from
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub splits: SplitSettings,
     /// Maximum number of training examples
     #[arg(long, help_heading = DATA, value_name = "N", value_parser = count)]
     pub max_train_samples: Option<usize>,
@@ -315,18 +299,6 @@ impl Settings {
             (Some(Interval::Epoch), _) | (None, None) => steps_per_epoch,
             (Some(Interval::Steps), steps) => steps.unwrap_or(self.logging_steps),
             (None, Some(steps)) => steps,
-        }
-    }
-
-    /// Where validation and test come from.
-    pub fn splits(&self) -> SplitChoice {
-        let share = |percentage: Option<f64>| percentage.map(|percentage| percentage / 100.0);
-        SplitChoice {
-            validation_file: self.validation_file.clone(),
-            test_file: self.test_file.clone(),
-            validation_share: share(self.validation_split_percentage),
-            test_share: share(self.test_split_percentage),
-            stratify: self.stratify,
         }
     }
 

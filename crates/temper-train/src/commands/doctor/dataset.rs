@@ -7,7 +7,7 @@ use temper_data::{
 use temper_hub::Hub;
 use temper_models::ModelConfig;
 
-use crate::settings::{self, ProblemType};
+use crate::settings::{self, ProblemType, SplitSettings};
 use crate::tasks::{self, ExamineRequest};
 use crate::terminal::{print, print_line, say};
 use crate::{ColumnOptions, LocalModel, Settings, SourceOptions, TrainError};
@@ -19,7 +19,7 @@ pub struct DatasetOptions {
     /// missing labels, damaged, empty and long texts, and rows that cannot be read
     pub dataset: Option<String>,
     /// The model to be trained on it: counts tokens, and compares the labels
-    #[arg(long, value_name = "MODEL", requires = "dataset")]
+    #[arg(long, value_name = "MODEL", conflicts_with = "machine")]
     pub model: Option<String>,
     /// Maximum length of an example in tokens (the model's own limit by default)
     #[arg(long, requires = "model", value_name = "N")]
@@ -36,6 +36,9 @@ pub struct DatasetOptions {
     /// Some questions have no answer, as for finetune
     #[arg(long)]
     pub version_2_with_negative: bool,
+    /// Where train, validation and test come from
+    #[command(flatten)]
+    pub splits: SplitSettings,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,
@@ -86,6 +89,14 @@ impl Reader {
 }
 
 impl DatasetOptions {
+    /// The dataset to examine; none where the command is about the machine.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] for two datasets.
+    pub(super) fn name(&self) -> Result<Option<&str>, TrainError> {
+        self.splits.dataset(self.dataset.as_deref())
+    }
+
     /// Examines the dataset of that name.
     ///
     /// # Errors
@@ -123,6 +134,7 @@ impl DatasetOptions {
         let dataset = RowsRequest {
             name_or_path: name.to_owned(),
             card_directories: self.sources.card_directories(),
+            splits: self.splits.choice(),
             columns: ColumnChoice { asked: self.columns.by_role(), ..ColumnChoice::default() },
             ..RowsRequest::default()
         };

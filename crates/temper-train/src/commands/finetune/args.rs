@@ -30,7 +30,7 @@ impl From<String> for Resume {
 #[derive(Clone, Debug, clap::Args)]
 pub struct FinetuneArgs {
     /// Name (bert), Hub id (org/name), folder or run of a model; left out with --from
-    #[arg(required_unless_present_any = ["resume", "request"])]
+    #[arg(required_unless_present_any = ["resume", "request", "train_file", "config"])]
     pub model: Option<String>,
     /// Name of a dataset card (imdb), path of a file or folder, or a pattern of files ('data/train-*.jsonl')
     #[arg(required_unless_present_any = ["resume", "request", "from", "train_file", "config"])]
