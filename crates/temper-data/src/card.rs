@@ -1,4 +1,4 @@
-//! Dataset cards: what a dataset's name stands for, as TOML in `datasets/`.
+//! Dataset cards: what a dataset's name means, as TOML in `datasets/`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -130,7 +130,7 @@ pub enum Unlabelled {
     Error,
     /// They are left out.
     Drop,
-    /// They are questions that their context does not answer, as in SQuAD 2.0; for question answering alone.
+    /// They are questions that their context does not answer, as in SQuAD 2.0; only for question answering.
     Keep,
 }
 
@@ -200,7 +200,7 @@ impl DatasetCard {
     /// The files of a card without a source.
     ///
     /// # Errors
-    /// [`DataError::NoFile`] and [`DataError::Pattern`] for names on the card that stand for no file.
+    /// [`DataError::NoFile`] and [`DataError::Pattern`] for names on the card that no file has.
     pub fn local_paths(&self) -> Result<Vec<PathBuf>, DataError> {
         let Some(folder) = self.local_folder() else { return Ok(Vec::new()) };
         let mut paths = Vec::new();
@@ -302,7 +302,7 @@ impl DatasetCard {
     }
 }
 
-/// Whether a name stands for a card or a model that is part of the program.
+/// True if the program itself has a card or a model of that name.
 fn is_built_in(name: &str) -> bool {
     let is_card = |card: &DatasetCard| card.name == name || card.source.hub.as_deref() == Some(name);
     catalogue().find(name).is_some() || cards().is_ok_and(|known| known.iter().any(is_card))

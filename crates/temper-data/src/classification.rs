@@ -40,7 +40,7 @@ pub enum TextLabel {
 pub struct LabelRequest {
     /// The dataset. Columns have the roles text, label and, for pairs, text_pair.
     pub rows: RowsRequest,
-    /// What labels are; where nobody says so, lists are any number of classes and all else is one.
+    /// What labels are. By default a list is any number of classes, and anything else is one class.
     pub kind: Option<LabelKind>,
     /// What is between several labels where a cell is text.
     pub separator: Option<String>,

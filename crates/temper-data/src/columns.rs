@@ -6,13 +6,13 @@ use crate::card::Roles;
 use crate::readers::Wanted;
 use crate::{DataError, DatasetCard, Task};
 
-/// Names of columns by role, from those who may choose them. What nobody chooses is called as
-/// usual: like its role, mostly.
+/// Names of columns by role, as the user and the model's training choose them. A role without a chosen name has its usual
+/// one, which is mostly the name of the role.
 #[derive(Debug, Clone, Default)]
 pub struct ColumnChoice {
-    /// The user's; they come before the card's.
+    /// Those of the user; they override the card's.
     pub asked: BTreeMap<String, String>,
-    /// Those of a model's training; they come after the card's, and only where the files have them.
+    /// Those of a model's training; the card's override them, and they count only if the files have them.
     pub trained: BTreeMap<String, String>,
 }
 
@@ -57,8 +57,8 @@ impl Columns {
         Err(self.with_remedy(missing))
     }
 
-    /// The names that the task's roles may have where nobody chooses them: of each set of roles that the chosen
-    /// ones are part of, all combinations.
+    /// The usual names of the task's roles without a chosen name: all combinations, for each set of roles that includes
+    /// the chosen ones.
     fn usual(&self) -> Vec<BTreeMap<String, String>> {
         let Roles { required, .. } = self.task.roles();
         let is_of_a_set = |role: &&String| required.iter().any(|set| set.contains(&role.as_str()));
@@ -103,7 +103,7 @@ impl Columns {
     }
 }
 
-/// What a role's column is called where nobody names it.
+/// The usual names of a role's column.
 fn usual_names(role: &'static str) -> &'static [&'static str] {
     match role {
         "tags" => &["tags", "ner_tags"],

@@ -37,8 +37,8 @@ pub struct DatasetTables {
 ///
 /// Of the files, only the columns of the choice and of the card are kept.
 ///
-/// A name that a card has (or its Hub id) means the card; anything that stands on disk or ends
-/// like a data file means the file or folder, and a pattern such as `data/train-*.csv` the files that fit it.
+/// A name that a card has (or its Hub id) means the card; anything that is on disk or has the ending of
+/// a data file means the file or folder, and a pattern such as `data/train-*.csv` the files that fit it.
 ///
 /// # Errors
 /// [`DataError::UnknownDataset`], [`DataError::WrongTask`] before anything is fetched,
@@ -86,7 +86,7 @@ pub fn check_dataset(request: &RowsRequest) -> Result<(), DataError> {
     }
 }
 
-/// Whether a name that no card has is or can only be a path or a pattern.
+/// True if a name that no card has can only be a path or a pattern.
 fn is_path(name: &str) -> bool {
     let path = Path::new(name);
     let is_rooted = !matches!(path.components().next(), Some(Component::Normal(_)) | None);
@@ -169,10 +169,7 @@ fn load_local_card(
     task: Task,
 ) -> Result<DatasetTables, DataError> {
     let notice = card.replaced.as_ref().map(|Replaced { built_in, by }| {
-        format!(
-            "{built_in} is a built-in name; the card {} is used instead of what it stands for",
-            by.display()
-        )
+        format!("{built_in} is a built-in name; the card {} is used instead", by.display())
     });
     let find = |name: &str| files_of(&folder.join(name).to_string_lossy());
     let dataset = read_card(&card, find, request, task)?;

@@ -206,7 +206,7 @@ fn refuse_other_format(before: &[(PathBuf, Format)], file: &Path, format: Format
     }
 }
 
-/// Whether the entry is called like a split or a shard of it: `train.csv`, `train-0.csv`, `train/`;
+/// True if the entry is named like a split or a shard of it: `train.csv`, `train-0.csv`, `train/`;
 /// also `train.csv.gz`, and data that cannot be read.
 fn is_of_split(entry: &Path, names: &[&str]) -> bool {
     let mut stem = if entry.is_dir() { entry.file_name() } else { entry.file_stem() };

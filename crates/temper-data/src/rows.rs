@@ -204,7 +204,7 @@ impl<T: TableReader> TableReader for RowByRow<'_, T> {
 }
 
 /// Loads a dataset as records of a task. `reader` sees the tables of all splits before a row is read, for what
-/// is in none of them alone: the names of classes, a scheme of tags.
+/// only all splits together say: the names of classes, a scheme of tags.
 ///
 /// With [`RowsRequest::skip_unreadable`], rows that the reader refuses are left out and listed.
 ///

@@ -102,7 +102,7 @@ impl HeldOut {
     }
 }
 
-/// Drops the rows whose text also stands in the test split; returns how many.
+/// Drops the rows whose text is also in the test split; returns how many.
 pub(crate) fn drop_leaked<T>(
     rows: &mut Vec<T>,
     test: &HashSet<Cow<'_, str>>,

@@ -23,7 +23,7 @@ const MOST_REDIRECTIONS: usize = 10;
 
 /// Sends HEAD, whose answer has no body.
 pub(crate) struct Asking {
-    /// Does not follow redirections: their own headers say what is asked for.
+    /// Does not follow redirections: the headers of the redirection itself are needed.
     client: Client,
     token: Option<HeaderValue>,
     limit: Duration,

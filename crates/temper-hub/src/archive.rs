@@ -214,7 +214,7 @@ impl Reading<'_> {
     }
 }
 
-/// Whether an entry only says something of the next one, or of all.
+/// True for an entry that only describes the next one, or all of them.
 fn is_record(kind: EntryType) -> bool {
     kind.is_gnu_longname()
         || kind.is_gnu_longlink()

@@ -7,9 +7,9 @@ use reqwest::StatusCode;
 #[cfg(feature = "online")]
 pub(crate) const RETRIES: usize = 3;
 
-/// Why a request brought nothing.
+/// Why a request failed.
 #[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "online"), expect(dead_code, reason = "nobody is asked"))]
+#[cfg_attr(not(feature = "online"), expect(dead_code, reason = "only online requests use it"))]
 pub(crate) enum Failure {
     /// There is no such file.
     Missing,
@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     Away(String),
 }
 
-/// Whether a status says not now: a timeout, a rate limit, a fault of the server.
+/// True if a later try may succeed: after a timeout, a rate limit, a fault of the server.
 #[cfg(feature = "online")]
 pub(crate) fn may_pass(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)

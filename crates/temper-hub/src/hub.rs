@@ -55,7 +55,7 @@ fn model_files() -> Vec<Wanted> {
 }
 
 impl Hub {
-    /// Asks nobody yet.
+    /// A client; it does not connect yet.
     pub fn new(settings: HubSettings) -> Self {
         Self { settings, connection: OnceLock::new() }
     }
@@ -72,7 +72,7 @@ impl Hub {
         self.model_with(name, &model_files())
     }
 
-    /// As [`Hub::model`], of the files alone that say how its texts become tensors.
+    /// As [`Hub::model`], but only the files that say how its texts become tensors.
     ///
     /// # Errors
     /// As [`Hub::model`].
@@ -325,7 +325,7 @@ fn from_folder(name: &str, wanted: &[Wanted]) -> Result<Resolved, HubError> {
     let path = Path::new(name);
     let whole = [Wanted::Required(file_name(path))];
     let (path, wanted) = match path.parent() {
-        // A model that is one file: its folder, and the file alone.
+        // A model that is one file: its folder, of which only the file is used.
         Some(folder) if is_gguf(path) && path.is_file() => (folder_of(folder), &whole[..]),
         _ => (path, wanted),
     };
@@ -364,7 +364,7 @@ fn replaced_by(path: &Path, name: &str) -> Option<Replaced> {
     Some(Replaced { built_in: entry.name.clone(), by: path.to_path_buf() })
 }
 
-/// Whether a name can only be meant as a path.
+/// True if a name can only be a path.
 fn looks_like_a_path(name: &str) -> bool {
     let path = Path::new(name);
     path.is_absolute()
@@ -374,7 +374,7 @@ fn looks_like_a_path(name: &str) -> bool {
         || name.matches('/').count() > 1
 }
 
-/// Whether a name of two parts begins with a folder that is here: `runs/bert-imdb` is not asked for at the Hub.
+/// True if a name of two parts begins with a local folder: the Hub is not asked for `runs/bert-imdb`.
 fn is_in_folder(name: &str) -> bool {
     name.split_once('/').is_some_and(|(folder, _)| Path::new(folder).is_dir())
 }

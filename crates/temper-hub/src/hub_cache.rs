@@ -37,7 +37,7 @@ pub(crate) enum Tag {
 }
 
 impl CachedFile {
-    /// Whether it is the announced one.
+    /// True if it has the announced hash.
     pub(crate) fn is(&self, announced: &Announced) -> bool {
         self.commit == announced.commit
             && matches!(&self.tag, Some(Tag::Hash(hash)) if *hash == announced.hash)

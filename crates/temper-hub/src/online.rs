@@ -19,7 +19,7 @@ use crate::source::{HubFile, RepoKind};
 use crate::transfer::{Broken, Transfer};
 use crate::verify::{ContentHash, Mismatch};
 
-/// How often a file is asked for before its transfer counts as broken.
+/// How often a file is requested before its transfer counts as failed.
 const ATTEMPTS: usize = 3;
 
 /// The client, and what keeps it from the network.
@@ -39,7 +39,7 @@ impl Connection {
     pub(crate) fn open(settings: &HubSettings) -> Result<Self, String> {
         let client = HubClient::new(settings)?;
         let barrier = if settings.offline {
-            Some("offline is asked for, and it is not in the cache".to_string())
+            Some("offline mode is on, and it is not in the cache".to_string())
         } else {
             client.barrier()
         };

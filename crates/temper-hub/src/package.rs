@@ -62,7 +62,7 @@ impl PackageCopy {
         if settings.offline {
             return Err(HubError::Unreachable {
                 name: title.clone(),
-                tried: vec![format!("package {title}: offline is asked for, and it is not in the cache")],
+                tried: vec![format!("package {title}: offline mode is on, and it is not in the cache")],
             });
         }
         let _lock = wait_for(packages.join(format!("{name}.lock")))?;

@@ -25,7 +25,7 @@ impl RepoKind {
 }
 
 /// A file of a repository of the Hub at a revision. All names in it were checked before.
-#[cfg_attr(not(feature = "online"), expect(dead_code, reason = "nobody is asked"))]
+#[cfg_attr(not(feature = "online"), expect(dead_code, reason = "only online requests use it"))]
 pub(crate) struct HubFile<'a> {
     pub(crate) kind: RepoKind,
     pub(crate) id: &'a str,

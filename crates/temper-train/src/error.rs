@@ -85,7 +85,7 @@ pub enum TrainError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
-        /// Whether its content is at fault (exit 3) or the system (exit 1).
+        /// True if the content is at fault (exit 3); false if the system is (exit 1).
         bad_data: bool,
     },
     /// A model in the file format of llama.cpp that is not read.

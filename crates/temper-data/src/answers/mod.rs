@@ -24,7 +24,7 @@ pub struct QuestionRequest {
     /// The dataset. Columns have the roles question, context and answers, and perhaps id, title, is_impossible
     /// and answer_start.
     pub rows: RowsRequest,
-    /// Whether questions without an answer, of which nothing else is said, are ones that their context does not
+    /// True if questions without an answer, about which the file says nothing else, are ones that their context does not
     /// answer, as in SQuAD 2.0 (`version_2_with_negative` of transformers' run_qa.py).
     pub unanswerable: bool,
 }
@@ -82,7 +82,7 @@ pub struct QuestionAnsweringData {
 
 /// Loads a dataset as questions with contexts and answers.
 ///
-/// An answer that its context does not have at its offset is taken from where it is if that is one place alone, with a
+/// An answer that its context does not have at its offset is taken from where it is if it occurs exactly once, with a
 /// notice; else it is an error, in any split.
 ///
 /// # Errors

@@ -13,9 +13,9 @@ pub(super) struct Miss {
     /// In how many places the context has the answer, and the first of them, in characters.
     pub places: usize,
     pub first: usize,
-    /// Whether the answer is there if the offset counts bytes of UTF-8.
+    /// True if the answer is at the offset when it counts bytes of UTF-8.
     pub is_bytes: bool,
-    /// Whether it does if the offset counts units of UTF-16.
+    /// True if the answer is at the offset when it counts units of UTF-16.
     pub is_utf16: bool,
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Part {
     pub encoding: Encoding,
     /// Tokens of the whole text: counted, or estimated where not all of it was tokenized.
     pub length: usize,
-    /// Whether only the wanted tokens are there.
+    /// True if only the wanted tokens were made.
     pub is_part: bool,
 }
 
@@ -123,7 +123,7 @@ struct Window<'a> {
     part: &'a str,
     /// Tokens at the end that are those of the whole text.
     certain: usize,
-    /// Bytes that these stand for.
+    /// Bytes of their text.
     bytes: usize,
 }
 

@@ -189,8 +189,8 @@ fn parts(
     Ok((first, Some(second)))
 }
 
-/// The lengths that decide what each text of a pair keeps: those of the texts, and where both alone are longer than an
-/// example those that the tokenizers crate compares.
+/// The lengths that decide what each text of a pair keeps: those of the texts, and if each of the two is
+/// longer than an example, those that the tokenizers crate compares.
 fn compared(
     tokenizer: &TextTokenizer,
     (text, pair): &TextInput<'_>,

@@ -52,7 +52,7 @@ pub struct SplitOutline {
 pub struct Diagnosis {
     /// The dataset's name or path.
     pub dataset: String,
-    /// What was asked for, when this is only its stand-in.
+    /// The requested dataset, if this is only its stand-in.
     pub stand_in_for: Option<String>,
     /// The task that it was read for.
     pub task: &'static str,

@@ -143,7 +143,7 @@ impl Labels {
         found.map(Some).ok_or_else(unknown)
     }
 
-    /// Whether a text is how a label of these is written.
+    /// True if a text is the name of one of these labels.
     pub fn knows(&self, text: &str) -> bool {
         self.by_name(text).or_else(|| self.of_text(text)).is_some()
     }

@@ -22,7 +22,7 @@ pub struct LanguageSequence {
     pub ids: Vec<u32>,
     /// Whether each token is to be predicted from those before it; never the first.
     pub is_predicted: Vec<bool>,
-    /// Bytes of the text that the predicted tokens stand for.
+    /// Bytes of the text of the predicted tokens.
     pub bytes: usize,
     /// Tokens that were left out, of a completion that is too long.
     pub tokens_lost: usize,
@@ -32,7 +32,7 @@ pub struct LanguageSequence {
 struct Token {
     id: u32,
     end: usize,
-    /// Whether it is of what is read and not learned, or of the layout before the text.
+    /// True if the token is only read and not learned: of a prompt, or of the layout before the text.
     is_given: bool,
 }
 

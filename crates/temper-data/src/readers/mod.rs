@@ -30,10 +30,10 @@ use crate::{Column, DataError, Table, Value};
 /// Columns that a message may name, and characters of each.
 const NAMES: usize = 100;
 
-/// What to do about a file of a kind that nobody knows.
+/// What to do about a file of an unknown kind.
 const USE_ANOTHER: &str = "use a .csv, .tsv, .json, .jsonl, .parquet, .arrow, .conll or .txt file";
 
-/// What to do about a missing column where no task says more.
+/// What to do about a missing column if the task has no better advice.
 const NAME_ANOTHER: &str = "name another with --text-column, --text-pair-column or --label-column";
 
 /// How a dataset's files are written.

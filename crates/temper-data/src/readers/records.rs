@@ -1,7 +1,7 @@
 //! Records of delimited text (RFC 4180), with the lines that they are on.
 //!
 //! The csv crate reads the same records, but does not say where a quote was left open, which
-//! fields hold line breaks, what stood after a closing quote and how many lines were blank.
+//! fields hold line breaks, what came after a closing quote and how many lines were blank.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::FileReport;
 use super::source::TextSource;
 use crate::{DataError, Format};
 
-/// The longest quoted field in bytes. What is longer is a quote that nobody closes.
+/// The longest quoted field in bytes. A longer one has a quote that is never closed.
 const LONGEST_FIELD: usize = 256 << 20;
 
 /// A quoted field with line breaks.

@@ -1,7 +1,7 @@
 //! Which of transformers' tokenizer classes a folder has.
 //!
 //! After transformers 5.23, models/auto/tokenization_auto.py. `TokenizersBackend` takes tokenizer.json as it is; a
-//! class with a constructor of its own takes the vocabulary and the post-processor alone and makes the rest from
+//! class with a constructor of its own takes only the vocabulary and the post-processor and makes the rest from
 //! its arguments, hence from tokenizer_config.json.
 
 use super::settings::Settings;

@@ -110,7 +110,7 @@ impl TextTokenizer {
         self.boundaries
     }
 
-    /// The id that stands for an empty text where the layout has no special tokens.
+    /// The id that an empty text gets if the layout has no special tokens.
     pub(crate) fn filler_id(&self) -> u32 {
         let special = &self.special;
         special.eos.or(special.sep).or(special.unk).unwrap_or(0)
@@ -127,7 +127,7 @@ impl TextTokenizer {
         self
     }
 
-    /// The ids that the layout alone gives: those of an empty text.
+    /// The ids that the layout adds: those of an empty text.
     pub fn layout_ids(&self) -> Vec<u32> {
         self.inner.encode_fast("", true).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
     }

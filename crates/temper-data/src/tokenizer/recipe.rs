@@ -14,7 +14,7 @@ use crate::DataError;
 /// Words as Qwen2's tokenizer splits them.
 const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// What stands for a space in SentencePiece's vocabularies.
+/// The character for a space in SentencePiece's vocabularies.
 const SPACE: &str = "\u{2581}";
 
 /// Tokens that a class has where no file names others.

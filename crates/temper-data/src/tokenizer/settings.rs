@@ -68,7 +68,7 @@ impl Settings {
         for (key, reason) in [
             (
                 "fast_tokenizer_files",
-                "tokenizer.json of another version is not read; keep tokenizer.json alone",
+                "tokenizer.json of another version is not read; keep only tokenizer.json",
             ),
             (
                 "fix_mistral_regex",

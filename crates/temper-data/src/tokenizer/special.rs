@@ -7,7 +7,7 @@ use super::tokens::{Token, Tokens};
 /// Ids of the special tokens that a tokenizer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SpecialTokens {
-    /// Opens a sequence and stands for it in classification.
+    /// Begins a sequence; its output represents the sequence in classification.
     pub cls: Option<u32>,
     /// Separates the texts of a pair.
     pub sep: Option<u32>,

@@ -18,7 +18,7 @@ const PARTS: [&str; 7] =
 /// A token as a file names it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
-    /// By its text alone.
+    /// Only by its text.
     Text(String),
     /// With how it is matched.
     Full(AddedToken),
@@ -50,7 +50,7 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Reads the settings; `listed` are the added tokens of tokenizer.json.
     ///
-    /// With `added_tokens_decoder` in tokenizer_config.json that list alone counts, else special_tokens_map.json,
+    /// With `added_tokens_decoder` in tokenizer_config.json only that list counts, else special_tokens_map.json,
     /// added_tokens.json and tokenizer.json do.
     pub fn read(settings: &Settings, listed: &[Value]) -> Result<Self, DataError> {
         let mut values = settings.config.clone();
@@ -110,7 +110,7 @@ impl Tokens {
         self.parts.iter().find(|(name, _)| name == part)?.1.as_ref()
     }
 
-    /// Replaces a token that is named by its text alone.
+    /// Replaces a token that is named only by its text.
     pub fn complete(&mut self, part: &str, complete: impl Fn(&str) -> AddedToken) {
         for (name, token) in &mut self.parts {
             if name == part
@@ -155,7 +155,7 @@ impl Tokens {
         self.check_ids(tokenizer, settings)
     }
 
-    /// Adds all special tokens again, by their texts alone.
+    /// Adds all special tokens again, only by their texts.
     pub fn restate_in(&self, tokenizer: &mut Tokenizer, settings: &Settings) -> Result<(), DataError> {
         let all = self.named().map(|named| named.1).chain(self.extra());
         let all: Vec<AddedToken> = all.map(|token| AddedToken::from(token.text(), true)).collect();

@@ -457,7 +457,7 @@ fn figures_need_nothing_from_elsewhere() {
     for word in ["<script", "<style", "href", "@import", "<image"] {
         assert!(!svg.contains(word), "{word}");
     }
-    assert_eq!(svg.matches("http").count(), 1, "the name space alone");
+    assert_eq!(svg.matches("http").count(), 1, "only the name space");
     let figure = read(&svg);
     assert_eq!(figure.title, "model, strategy all");
     assert!(figure.description.contains("layers 1: 100 % trains"), "{}", figure.description);

@@ -1,4 +1,4 @@
-//! Whether everything in a figure is within its frame; for tests.
+//! A check that everything in a figure is within its frame; for tests.
 
 use svg::node::Attributes;
 use svg::node::element::tag::Type;

@@ -92,14 +92,14 @@ fn list(settings: &HubSettings, json: bool) -> Result<(), TrainError> {
     ))
 }
 
-/// An entry as JSON has it.
+/// An entry as JSON.
 fn described(entry: &CacheEntry, now: SystemTime) -> Value {
     let mut value = serde_json::to_value(entry).unwrap_or_default();
     value["unused_days"] = days(entry, now).into();
     value
 }
 
-/// A line an entry. Encoded texts are named by hashes that tell nobody anything: they are one line.
+/// One line for each entry. Encoded texts are one line together, because their names are hashes.
 fn table(entries: &[CacheEntry], now: SystemTime) -> String {
     let mut table = Table::new(&["name", "kind", "files", "size", "last used"]);
     let row = |name: &str, kind: CacheKind, files: u64, bytes: u64, used: String| {

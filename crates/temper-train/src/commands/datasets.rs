@@ -26,7 +26,7 @@ struct Listed {
     licence: String,
     /// Where its files come from, in the order of asking.
     sources: Vec<String>,
-    /// Whether all its files are here already: in the mirror or the cache.
+    /// True if all its files are in the mirror or the cache.
     is_here: bool,
 }
 
@@ -50,7 +50,7 @@ pub fn datasets(args: &DatasetsArgs) -> Result<(), TrainError> {
     )
 }
 
-/// `name` is what a card is asked for by: that of its file.
+/// `name` is the name by which a card is found: that of its file.
 fn listed(name: &str, card: &DatasetCard, sources: &SourceOptions) -> Listed {
     let hub = SourceOptions { offline: true, no_stand_in: true, ..sources.clone() }.hub(true);
     let is_here = match card.local_folder() {

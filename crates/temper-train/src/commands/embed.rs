@@ -162,7 +162,7 @@ fn recipe(args: &EmbedArgs, sentence: Option<&SentenceModel>) -> Result<Recipe, 
     })
 }
 
-/// Tokens of a prompt before a text: those of the prompt alone, without a special token after it.
+/// Tokens of a prompt before a text: those of the prompt, without a special token after it.
 fn prompt_tokens(prompt: &str, tokenizer: &TextTokenizer, cut: &EncodeSettings) -> Result<usize, TrainError> {
     if prompt.is_empty() {
         return Ok(0);

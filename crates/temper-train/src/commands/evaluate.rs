@@ -31,7 +31,7 @@ pub struct EvaluateArgs {
     /// How texts are cut
     #[command(flatten)]
     pub cut: CutOptions,
-    /// How predictions are made of outputs
+    /// How outputs become predictions
     #[command(flatten)]
     pub decide: DecisionOptions,
     /// Tokens in one forward pass

@@ -251,7 +251,7 @@ struct Writer {
     settings: GenerateSettings,
     stop_texts: Vec<String>,
     chat: Option<Chat>,
-    /// Whether the text follows the prompt; else it is one of its own.
+    /// True if the text continues the prompt; false if it is a new one.
     continues: bool,
 }
 

@@ -178,7 +178,7 @@ fn other_base(adapter: &PeftAdapter, local: &LocalModel) -> Option<String> {
     ))
 }
 
-/// What to say of parameters that a merged model has from the adapter alone.
+/// The notice about parameters that a merged model has only from the adapter.
 fn not_taken_out(replaced: &[String]) -> Option<String> {
     (!replaced.is_empty()).then(|| {
         let mut paths: Vec<&str> = replaced.iter().map(String::as_str).collect();

@@ -51,7 +51,7 @@ pub fn models(args: &ModelsArgs) -> Result<(), TrainError> {
     print(&(blocks + "Any other model of these families is given by its Hub id (org/name) or folder.\n"))
 }
 
-/// The registry's families with the catalogue's models, then families of the catalogue alone.
+/// The registry's families with the catalogue's models, then families that only the catalogue has.
 fn list() -> Vec<Family> {
     let models_of = |model_type: &str| {
         let entries = catalogue().models.iter().filter(|entry| entry.family == model_type);

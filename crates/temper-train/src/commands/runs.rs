@@ -57,7 +57,7 @@ struct Summary {
     model: String,
     dataset: String,
     strategy: String,
-    /// Whether it has come to its end.
+    /// True if it is finished.
     is_finished: bool,
     /// Optimiser steps: all of a finished run, those of the newest checkpoint of another.
     steps: Option<u64>,

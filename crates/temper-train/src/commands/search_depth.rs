@@ -13,7 +13,7 @@ use temper_metrics::Sample;
 
 /// Find how few layers have to train for the best validation score
 ///
-/// Trains the head alone, then the last layer, the last two and so on to all, each from the same
+/// Trains only the head, then the last layer, the last two and so on to all, each from the same
 /// start, and names the smallest depth within a tolerance of the best. Called again, it continues where
 /// it stopped. depth.json and depth.md show the outcome.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub struct SearchDepthArgs {
     /// How far below the best validation score is good enough
     #[arg(long, default_value_t = 0.005)]
     pub tolerance: f64,
-    /// Numbers of trained layers, such as 0,1,2,6 (0: the head alone; every number by default)
+    /// Numbers of trained layers, such as 0,1,2,6 (0: only the head; every number by default)
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     pub depths: Vec<usize>,
     /// Runs per depth; their seeds are --seed and the numbers after it
@@ -55,7 +55,7 @@ pub struct DepthSearch {
 /// A number of trained layers and what it leads to.
 #[derive(Clone, Debug, Serialize)]
 pub struct DepthRow {
-    /// Layers that train; 0 is the head alone, all layers include the embeddings.
+    /// Layers that train; 0 is only the head, all layers include the embeddings.
     pub depth: usize,
     /// The same as a strategy.
     pub strategy: String,

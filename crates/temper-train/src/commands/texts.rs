@@ -1,4 +1,4 @@
-//! The texts that a command reads: given on the command line, from a file, or from stdin as they come.
+//! The texts that a command reads: from the command line, from a file, or from stdin as they arrive.
 
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use crate::tasks::{Inputs, Pairing};
 use crate::terminal::say;
 use crate::{Columns, TrainError};
 
-/// Lines of stdin that are read before they are needed.
+/// Maximum number of lines of stdin that are read ahead.
 const LINES_AHEAD: usize = 256;
-/// Nothing comes from stdin for so long: what is there is answered.
+/// After a pause of this length on stdin, the texts read so far are answered.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Which texts a command reads.
+/// The flags that say which texts a command reads.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct TextOptions {
     /// A text; may be given several times. Without it and --file, lines are read from stdin: one text each,
@@ -26,32 +26,32 @@ pub struct TextOptions {
     /// The second text of a pair; once for each --text
     #[arg(long, visible_alias = "context", requires = "text", value_name = "TEXT")]
     pub text_pair: Vec<String>,
-    /// A .txt (a text a line), .csv, .tsv, .jsonl or .parquet file
+    /// A .txt (one text on each line), .csv, .tsv, .jsonl or .parquet file
     #[arg(long, conflicts_with = "text", value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Column of the text in the file; the one of the training by default, else `text` or, for models that answer
-    /// questions, `question`
+    /// Column of the text in the file; by default the one that the model was trained on, else `text` or, for models that
+    /// answer questions, `question`
     #[arg(long)]
     pub text_column: Option<String>,
-    /// Column of a second text in the file; the one of the training by default, else `context` for models that answer
-    /// questions
+    /// Column of a second text in the file; by default the one that the model was trained on, else `context` for models
+    /// that answer questions
     #[arg(long)]
     pub text_pair_column: Option<String>,
 }
 
-/// Whether texts come in pairs.
+/// Which texts are pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pairs {
-    /// All of them: the model was trained so.
+    /// All: the model was trained on pairs.
     Always,
-    /// None: the model was trained so.
+    /// None: the model was trained on single texts.
     Never,
-    /// Where the user says so.
+    /// Those that the user's flags make pairs.
     Asked,
 }
 
 impl Pairs {
-    /// As a model for such inputs was trained on these columns; `None` where that is not known.
+    /// What the columns of the training imply for a model with such inputs; `None` if the columns are unknown.
     pub(super) fn of(columns: Option<&Columns>, inputs: Inputs) -> Self {
         match (inputs.pairing, columns) {
             (Pairing::Always, _) => Self::Always,
@@ -72,9 +72,9 @@ pub(super) enum Line {
 
 /// Lines, one at a time.
 pub(super) enum Texts {
-    /// There without waiting.
+    /// Lines that can be read without waiting.
     Ready(Box<dyn Iterator<Item = Result<Line, TrainError>>>),
-    /// Lines of stdin as they come.
+    /// Lines of stdin as they arrive.
     Stdin(Receiver<Result<Line, TrainError>>),
 }
 
@@ -87,7 +87,7 @@ pub(super) enum Next {
 }
 
 impl Texts {
-    /// The next line; with `wait`, whenever it comes.
+    /// The next line. With `wait`, waits for it without a limit.
     pub(super) fn next(&mut self, wait: bool) -> Result<Next, TrainError> {
         let line = match self {
             Self::Ready(lines) => lines.next(),
@@ -101,19 +101,19 @@ impl Texts {
         Ok(line.transpose()?.map_or(Next::End, Next::Line))
     }
 
-    /// Whether texts may come slowly.
+    /// True if the command may have to wait for texts.
     pub(super) fn is_live(&self) -> bool {
         matches!(self, Self::Stdin(_))
     }
 }
 
 impl TextOptions {
-    /// Opens the texts for a model that was trained on these columns, or on others that are not known. The cells of
-    /// the columns `kept` of a file come with its texts.
+    /// Opens the texts for a model that was trained on these columns (`None`: unknown). Each text of a file has the cells
+    /// of the columns `kept` with it.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] where the texts are single and should be pairs, or the other way round, as far
-    /// as it shows now, and where there are no columns to keep; [`TrainError::Data`].
+    /// [`TrainError::Usage`] for single texts where the model reads pairs, or the reverse, as far as this is known before
+    /// the texts are read, and for columns to keep of an input without columns; [`TrainError::Data`].
     pub(super) fn open(
         &self,
         columns: Option<&Columns>,
@@ -141,8 +141,8 @@ impl TextOptions {
         Ok(Texts::Stdin(read_stdin(pairs)))
     }
 
-    /// How many lines or rows [`Self::open`] will give, as far as they can be read: what a progress bar goes up to.
-    /// `None` where they are not those of a file that can be read twice.
+    /// How many lines or rows [`Self::open`] will give, for a progress bar. `None` if the input is not a file that can be
+    /// read twice.
     pub(super) fn count(&self, columns: Option<&Columns>, inputs: Inputs, pairs: Pairs) -> Option<usize> {
         let file = self.file.as_deref().filter(|file| file.is_file())?;
         if matches!(Format::of_path(file), Ok(Format::Text)) {
@@ -155,7 +155,7 @@ impl TextOptions {
         Some(texts.take_while(Result::is_ok).count())
     }
 
-    /// The lines of a text file. A row of it is a line, so that gaps between rows are blank lines.
+    /// The lines of a text file. The number of a row is that of its line, so gaps between the numbers are blank lines.
     fn open_lines(&self, file: &Path, pairs: Pairs, kept: &[String]) -> Result<Texts, TrainError> {
         refuse_kept(kept)?;
         let (text, pair) = (self.text_column.as_deref(), self.text_pair_column.as_deref());
@@ -204,8 +204,8 @@ impl TextOptions {
         Ok(Texts::Ready(Box::new(texts.into_iter())))
     }
 
-    /// The columns that are named, else those of the training where the file has them, else those with the names of
-    /// the roles.
+    /// The columns that flags name, else those of the training if the file has them, else those that are named like the
+    /// roles.
     fn open_table<'a>(
         &'a self,
         file: &Path,
@@ -219,7 +219,7 @@ impl TextOptions {
             .into_iter()
             .find_map(|(first, second)| trained(first).map(|first| (first, second.and_then(trained))));
         let (first, second) = of_training.unzip();
-        // The next name is tried where the file lacks the previous one.
+        // If the file does not have a column, the next name is tried.
         let names =
             |named: &'a Option<String>, of_training: Option<&'a str>, role: Option<&'static str>| match named
             {
@@ -233,7 +233,7 @@ impl TextOptions {
             second.flatten().filter(|_| is_trained_pair),
             (inputs.pairing == Pairing::Always).then_some(inputs.second),
         );
-        // Of a model that reads pairs or single texts, a file need not have the second column of the training.
+        // For a model that reads single texts as well as pairs, the file may lack the second column of the training.
         let fewest_seconds = usize::from(pairs == Pairs::Always || self.text_pair_column.is_some());
         let opened = loop {
             let opened = stream_unlabelled(file, texts.first().copied(), seconds.first().copied(), kept);
@@ -267,18 +267,18 @@ impl TextOptions {
     }
 }
 
-/// Columns are kept of files that have columns.
+/// Refuses columns to keep of an input without columns.
 fn refuse_kept(kept: &[String]) -> Result<(), TrainError> {
     if kept.is_empty() {
         return Ok(());
     }
     Err(TrainError::Usage(
-        "--keep copies columns of a .csv, .tsv, .jsonl or .parquet file, and lines have none; leave it out"
+        "--keep copies columns of a .csv, .tsv, .jsonl or .parquet file; this input has lines and no columns: leave --keep out"
             .into(),
     ))
 }
 
-/// The texts of a table; at its end, what the user should look at is said.
+/// The texts of a table; after the last one, the notice of its reader is printed.
 fn noticing(mut texts: UnlabelledTexts) -> impl Iterator<Item = Result<UnlabelledText, TrainError>> {
     std::iter::from_fn(move || {
         let next = texts.next();
@@ -293,11 +293,11 @@ fn is_missing(opened: &Result<UnlabelledTexts, DataError>, name: Option<&str>) -
     matches!(opened, Err(DataError::MissingColumn { column, .. }) if Some(column.as_str()) == name)
 }
 
-/// Reads stdin in a thread of its own, so that a pause shows.
+/// Reads stdin in a second thread, so that a pause can be noticed.
 fn read_stdin(pairs: Pairs) -> Receiver<Result<Line, TrainError>> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        say("reading texts from the terminal, one a line; end with Ctrl-D");
+        say("reading texts from the terminal, one on each line; end with Ctrl-D");
     }
     let (sender, receiver) = sync_channel(LINES_AHEAD);
     std::thread::spawn(move || {
@@ -311,7 +311,7 @@ fn read_stdin(pairs: Pairs) -> Receiver<Result<Line, TrainError>> {
                 Err(error) => Err(error),
             };
             let is_last = line.is_err();
-            // The receiver is gone when the command has ended.
+            // The receiver is dropped when the command ends.
             if sender.send(line).is_err() || is_last {
                 break;
             }
@@ -320,7 +320,7 @@ fn read_stdin(pairs: Pairs) -> Receiver<Result<Line, TrainError>> {
     receiver
 }
 
-/// A line, as the two texts of a pair where the model reads pairs.
+/// A line as a text, or as the two texts of a pair if the model reads pairs.
 fn of_pairs(line: UnlabelledText, pairs: Pairs, name: &str) -> Result<UnlabelledText, TrainError> {
     if pairs == Pairs::Always { in_two(line, name) } else { Ok(line) }
 }

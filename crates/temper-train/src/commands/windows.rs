@@ -1,5 +1,5 @@
-//! Texts in windows: so many that batches are full, never all of them. An input of any length is answered
-//! as it comes, in memory that does not grow.
+//! Texts in windows: enough texts to fill batches, never all of them. An input of any length is answered as it arrives,
+//! and memory does not grow.
 
 use temper_data::{
     DataError, EncodeSettings, Encoded, EncodedSet, TextInput, TextTokenizer, UnlabelledText, encode_all,
@@ -10,13 +10,14 @@ use crate::TrainError;
 
 /// Texts that are encoded at once, in parallel.
 const CHUNK: usize = 64;
-/// Batches of a window where nobody waits for answers: among more texts, batches of like lengths are found.
+/// Batches of a window of a file, which can be large because no user waits for each answer: in a larger window, texts
+/// of similar lengths can share a batch.
 const BATCHES: usize = 8;
 
-/// Encoded texts, in the order in which they came.
+/// Encoded texts, in the order of the input.
 pub(super) struct Window {
     pub(super) texts: Vec<UnlabelledText>,
-    /// Of each blank line, how many of the texts come before it.
+    /// For each blank line, how many of the texts come before it.
     pub(super) blank: Vec<usize>,
     pub(super) encoded: EncodedSet,
 }
@@ -34,14 +35,14 @@ impl Chunk {
     }
 }
 
-/// Makes windows of texts. Those that come before an error are answered before it is returned.
+/// Makes windows of texts. Texts before an error are answered before the error is returned.
 pub(super) struct Windows<'a> {
     texts: Texts,
     tokenizer: &'a TextTokenizer,
     settings: EncodeSettings,
-    /// Put before each text.
+    /// The prompt before each text.
     prompt: String,
-    /// Tokens of a window at least, unless the input pauses or ends.
+    /// Minimum number of tokens of a window, unless the input pauses or ends.
     tokens: usize,
     end: Option<Result<(), TrainError>>,
     seen: usize,
@@ -67,7 +68,7 @@ impl<'a> Windows<'a> {
         Self { prompt: prompt.into(), ..self }
     }
 
-    /// What to say of texts that were too long.
+    /// The message about texts that were too long.
     pub(super) fn notice(&self) -> Option<String> {
         let Self { seen, cut, settings, .. } = self;
         let EncodeSettings { max_length, truncation } = settings;
@@ -75,7 +76,7 @@ impl<'a> Windows<'a> {
             .then(|| format!("{cut} of {seen} texts were cut to {max_length} tokens ({truncation} kept)"))
     }
 
-    /// Some lines, and whether more may follow without a pause.
+    /// Some lines; and true if more may follow without a pause.
     fn chunk(&mut self, wait: bool) -> (Chunk, bool) {
         let mut chunk = Chunk::default();
         while chunk.len() < CHUNK {
@@ -96,7 +97,7 @@ impl<'a> Windows<'a> {
         (chunk, true)
     }
 
-    /// Encodes texts; those from the first that cannot be encoded are dropped, and the error is kept.
+    /// Encodes texts. If one cannot be encoded, it and all after it are dropped, and the error is kept.
     fn encode(&mut self, texts: &mut Vec<UnlabelledText>) -> Vec<Encoded> {
         match encode(texts, &self.prompt, self.tokenizer, &self.settings) {
             Ok(encoded) => encoded,
@@ -147,7 +148,7 @@ impl Iterator for Windows<'_> {
             let is_first = texts.is_empty() && blank.is_empty();
             let (Chunk { texts: mut chunk, blank: blank_lines }, goes_on) = self.chunk(is_first);
             let encoded = self.encode(&mut chunk);
-            // Behind a text that cannot be encoded, nothing is answered.
+            // No text after one that cannot be encoded is answered.
             let answered = blank_lines.into_iter().filter(|before| *before <= chunk.len());
             let answered: Vec<usize> = answered.map(|before| texts.len() + before).collect();
             tokens += encoded.iter().map(|item| item.ids.len()).sum::<usize>() + answered.len();
@@ -159,7 +160,7 @@ impl Iterator for Windows<'_> {
             }
         }
         if texts.is_empty() && blank.is_empty() {
-            // An error comes once, after all that was before it.
+            // The error is returned once, after all texts before it.
             return self.end.replace(Ok(())).and_then(Result::err).map(Err);
         }
         let encoded = EncodedSet::new(items, false);

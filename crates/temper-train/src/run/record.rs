@@ -28,7 +28,7 @@ pub struct RunRequest {
     /// The task, where it is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Kind>,
-    /// Columns that the model was trained on, for a dataset whose columns nobody names.
+    /// Columns that the model was trained on; used if neither flags nor a card name the columns of the dataset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_columns: Option<Columns>,
     /// flex, ndarray, cuda, cuda:N or wgpu.
@@ -85,7 +85,7 @@ impl RunRequest {
         }
     }
 
-    /// Refuses a dataset's name that nobody knows: before a model is downloaded for it.
+    /// Refuses an unknown dataset, before a model is downloaded for it.
     ///
     /// # Errors
     /// [`TrainError::Data`].

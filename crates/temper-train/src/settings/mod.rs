@@ -86,7 +86,7 @@ pub struct Settings {
     /// Seed of new parameters, the order of batches and dropout
     #[arg(long, help_heading = TRAINING, value_name = "N", default_value_t = 42)]
     pub seed: u64,
-    /// Seed of the order of batches alone (--seed by default)
+    /// Seed of only the order of batches (--seed by default)
     #[arg(long, help_heading = TRAINING, value_name = "N")]
     pub data_seed: Option<u64>,
     #[allow(rustdoc::broken_intra_doc_links)] // Help on a command line: the brackets are no links.
@@ -109,7 +109,7 @@ pub struct Settings {
     /// Linear layers with an adapter: ends of paths (query,ffn.inner), regexes over whole paths, or all-linear
     #[arg(long, help_heading = STRATEGY, value_name = "LAYERS", default_value_t = LoraSettings::default().target_modules.join(","))]
     pub lora_targets: String,
-    /// Whether frozen layers apply dropout in training, as in transformers: true or false
+    /// Apply dropout in frozen layers in training, as transformers does: true or false
     #[arg(long, help_heading = STRATEGY, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub frozen_dropout: bool,
     /// What the head reads: pooler, or cls as textbooks do
@@ -239,7 +239,7 @@ pub struct Settings {
     /// Metric of the validation split that chooses the best model, such as loss (the task's first by default)
     #[arg(long, help_heading = LOGGING, value_name = "NAME")]
     pub metric_for_best_model: Option<String>,
-    /// Whether a higher value of that metric is better, true or false; known for the built-in metrics
+    /// true if a higher value of that metric is better, false if a lower one is; known for the built-in metrics
     #[arg(long, help_heading = LOGGING, value_name = "BOOL")]
     pub greater_is_better: Option<bool>,
     /// Evaluations in a row without an improvement after which training ends

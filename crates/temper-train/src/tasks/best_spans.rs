@@ -39,8 +39,8 @@ pub(super) struct BestSpans {
 impl BestSpans {
     /// Takes what the model gives for a window. Windows may come in any order.
     ///
-    /// transformers' `postprocess_qa_predictions` (utils_qa.py, 5.23) looks among the best 20 starts and the best 20
-    /// ends alone; here each span of at most [`MAX_TOKENS`] tokens is looked at.
+    /// transformers' `postprocess_qa_predictions` (utils_qa.py, 5.23) looks only at the best 20 starts and the best
+    /// 20 ends; here each span of at most [`MAX_TOKENS`] tokens is looked at.
     ///
     /// # Shapes
     /// - logits: `[tokens of the window, 2]`

@@ -132,7 +132,7 @@ fn entry(dataset: &RowsRequest, named: Option<Kind>) -> Result<&'static Entry, T
     })
 }
 
-/// The task whose data alone has these roles.
+/// The task that is the only one with one of these roles.
 fn of_columns(columns: &Columns) -> Option<Kind> {
     let has_one = |entry: &&Entry| entry.roles.iter().any(|role| columns.contains_key(*role));
     TASKS.iter().find(has_one).map(|entry| entry.kind)

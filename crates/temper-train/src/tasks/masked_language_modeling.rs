@@ -31,7 +31,7 @@ pub struct MaskedLanguageModeling {
     /// Share of a target that is spread evenly over the vocabulary.
     smoothing: f32,
     masking: Masking,
-    /// Whether the second of two texts may follow the first or not, which is predicted.
+    /// True if next-sentence prediction is trained, too: does the second of two texts follow the first?
     next_sentence: bool,
 }
 
@@ -118,7 +118,7 @@ fn pairs(documents: &[Document], encoder: &Encoder<'_>, seed: u64) -> Result<Enc
 
 fn single_notice(single: usize) -> Option<String> {
     (single > 0).then(|| {
-        format!("{single} parts of documents have one sentence alone, and give no pair for --next-sentence")
+        format!("{single} parts of documents have only one sentence, and give no pair for --next-sentence")
     })
 }
 
@@ -237,7 +237,7 @@ impl Task for MaskedLanguageModeling {
         masked::loss(model, tokens, targets, self.smoothing, mode)
     }
 
-    /// Of texts of which nobody knows what is masked, the best tokens for each mask with their probabilities.
+    /// If it is unknown what is masked, the best tokens for each mask with their probabilities.
     fn outputs(&self, model: &Model, tokens: &TokenBatch, targets: &[Target]) -> Vec<Output> {
         if targets.contains(&Target::Unknown) {
             return masked::best(model, tokens, self.masking.mask, BEST);

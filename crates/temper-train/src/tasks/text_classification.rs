@@ -228,7 +228,8 @@ impl Task for TextClassification {
         &self.outputs.labels
     }
 
-    /// How labels are read where nobody says otherwise: numbers, and names between separators, are one label each.
+    /// How labels are read, where it differs from the default: without it, numbers are classes, and a cell of text is one
+    /// label.
     fn record(&self) -> Map<String, Value> {
         let number = (self.outputs.meaning == OutputMeaning::Regression)
             .then(|| json!(self.outputs.meaning.problem_type()));

@@ -21,19 +21,19 @@ const INTERVAL_SEED: u64 = 42;
 /// What a model says of some texts.
 pub(super) struct TextPredictions {
     pub(super) outputs: TextOutputs,
-    /// By text, as far as they came.
+    /// One for each text; none until its output arrives.
     pub(super) rows: Vec<Option<Classified>>,
-    /// What they should be; empty where nobody knows.
+    /// The right labels; empty if they are unknown.
     pub(super) truth: Vec<TextLabel>,
 }
 
 impl TextPredictions {
-    /// None yet, of so many texts of which nobody knows what they should be.
+    /// No predictions yet, for so many texts whose right labels are unknown.
     pub(super) fn new(outputs: TextOutputs, texts: usize) -> Self {
         Self { outputs, rows: vec![None; texts], truth: Vec::new() }
     }
 
-    /// Those that came, with what they should be.
+    /// The predictions so far, with the right labels.
     fn pairs(&self) -> impl Iterator<Item = (usize, &Classified, &TextLabel)> {
         let rows = self.rows.iter().zip(&self.truth).enumerate();
         rows.filter_map(|(example, (row, truth))| Some((example, row.as_ref()?, truth)))
@@ -378,7 +378,7 @@ impl ScoredPredictions for TextPredictions {
         })
     }
 
-    /// Whether the label is right; the share of right labels; the error of a number, which is the better the nearer to 0
+    /// 1 if the label is right; the share of right labels; the error of a number, which is better the nearer it is to 0
     /// from below.
     fn example_scores(&self) -> Vec<f64> {
         let score = |row: &Classified, truth: &TextLabel| match truth {

@@ -1,4 +1,4 @@
-//! Whether parameters are finite.
+//! The check that parameters are finite.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;

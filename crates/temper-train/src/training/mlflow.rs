@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::tracked::{RunParameters, RunStatus};
 use crate::TrainError;
 
-/// In the folder of a run: where it is in MLflow, for a run that goes on.
+/// The file in a run's folder that says which run of MLflow it is; a resumed run reads it.
 const RECORD: &str = "mlflow.json";
 /// What MLflow takes in one request.
 const MOST_PARAMETERS: usize = 100;
@@ -33,7 +33,7 @@ struct Record {
 
 impl MlflowRun {
     /// Begins a run on the server that `MLFLOW_TRACKING_URI` names, in the experiment `MLFLOW_EXPERIMENT_NAME`
-    /// (`Default` without it), or goes on with the one that the folder records.
+    /// (`Default` without it), or continues the one that the folder records.
     ///
     /// # Errors
     /// [`TrainError::Usage`] without an address; [`TrainError::Tracking`].

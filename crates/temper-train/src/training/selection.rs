@@ -33,7 +33,7 @@ impl Selection {
         }
     }
 
-    /// Whether these scores are the best so far, noted in the state.
+    /// True if these scores are the best so far; the state is updated.
     ///
     /// # Errors
     /// [`TrainError::Usage`] for a metric that the task does not have.

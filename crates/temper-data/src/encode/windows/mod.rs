@@ -1,5 +1,5 @@
 //! Long texts in windows that overlap, each token with its word and its place in the text: for labels of words or of
-//! spans of characters, and for answers that stand in a long text.
+//! spans of characters, and for answers in a long text.
 
 mod context;
 mod errors;
@@ -69,9 +69,9 @@ pub struct TokenPlace {
     /// Its word: of [`WindowInput::Words`] the index of the word; of a text the tokenizer's own count of what it splits
     /// the text into, which for BERT includes punctuation marks, and for some families is 0 throughout.
     pub word: u32,
-    /// First byte that it stands for, in its text or, of [`WindowInput::Words`], in its word.
+    /// First byte of its text: its place in the text or, of [`WindowInput::Words`], in its word.
     pub start: u32,
-    /// The byte after the last one; `start` where the token stands for nothing of the text.
+    /// The byte after the last one; `start` if the token has no text.
     pub end: u32,
 }
 
@@ -123,9 +123,9 @@ impl From<&Window> for Encoded {
 /// - Where a tokenizer distinguishes a word after a space from one at the beginning of a text (GPT-2, RoBERTa), all
 ///   words of [`WindowInput::Words`] are read as after a space. transformers does so after
 ///   `from_pretrained(..., add_prefix_space=True)`, which its example `run_ner.py` passes for such models; without it words
-///   are read as if nothing stood between them. Classes that take tokenizer.json as it is (Falcon's) do not heed that
+///   are read as if nothing were between them. Classes that take tokenizer.json as it is (Falcon's) do not heed that
 ///   argument. A tokenizer that reads a word by itself otherwise with such a space, too, is refused.
-/// - An input without tokens has a window of the layout's special tokens alone, or of the token that [`encode_all`]
+/// - An input without tokens has a window with only the layout's special tokens, or of the token that [`encode_all`]
 ///   puts where there are none.
 ///
 /// A word may have no token, for example one of control characters.

@@ -32,7 +32,7 @@ impl<'a> Table<'a> {
     /// Where a field's value lies; `None` for one that is not there.
     fn place(&self, field: usize) -> Option<usize> {
         let (fields, length) = self.fields;
-        // Before the fields stand the lengths of their list and of the table.
+        // The lengths of the list of fields and of the table come before the fields.
         let entry = 4 + 2 * field;
         let offset = if entry + 2 <= length { u16_at(self.bytes, fields + entry)? } else { 0 };
         (offset > 0).then(|| self.at + usize::from(offset))

@@ -19,7 +19,7 @@ use crate::{Column, DataError, Format, Value};
 
 /// How the file format begins; a stream follows.
 const MARK: &[u8; 8] = b"ARROW1\0\0";
-/// What stands before the length of each message.
+/// The marker before the length of each message.
 const CONTINUES: [u8; 4] = [0xff; 4];
 /// Numbers of the union `MessageHeader`.
 const SCHEMA: u8 = 1;

@@ -1,4 +1,4 @@
-//! Many runs in one folder: which there are, and how each is started or gone on with.
+//! Several runs in one folder: which runs there are, and how each is started or continued.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub(in crate::commands) struct Grid {
 #[derive(Serialize, Deserialize)]
 struct Record {
     temper: String,
-    /// Its strategy is a place holder, its seed the first.
+    /// Its strategy is a placeholder, its seed is the first.
     request: RunRequest,
 }
 
@@ -50,11 +50,11 @@ struct Cell {
     request: RunRequest,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Done,
-    /// With a checkpoint after that step, if there is one.
+    /// The step of its newest checkpoint, if it has one.
     Begun(Option<usize>),
     New,
 }
@@ -70,9 +70,9 @@ enum Ended {
 impl State {
     fn words(self) -> String {
         match self {
-            Self::Done => "is there already".into(),
-            Self::Begun(Some(step)) => format!("goes on after step {step}"),
-            Self::Begun(None) => "goes on".into(),
+            Self::Done => "is already finished".into(),
+            Self::Begun(Some(step)) => format!("continues after step {step}"),
+            Self::Begun(None) => "continues".into(),
             Self::New => "starts".into(),
         }
     }
@@ -115,7 +115,7 @@ impl Grid {
         Ok(grid)
     }
 
-    /// Whether the folder holds more than what a call that was killed as it began leaves.
+    /// True if the folder has files. Hidden ones do not count: an earlier call leaves them if it is killed as it begins.
     fn is_begun(&self) -> bool {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name()).any(|name| !name.to_string_lossy().starts_with('.'))
@@ -141,7 +141,7 @@ impl Grid {
         &self.seeds
     }
 
-    /// Whether every run is there already.
+    /// True if every run is finished.
     pub(in crate::commands) fn is_done(&self) -> bool {
         !self.replace && self.cells().iter().all(|cell| matches!(self.state(cell), Ok(State::Done)))
     }
@@ -170,8 +170,8 @@ impl Grid {
         RunFolder::existing(&self.folder).write_toml(&self.folder.join(RECORD), &record)
     }
 
-    /// Does one run, counted from 0 in the order of [`Grid::run`]. Others may be done at the same time by processes of
-    /// their own, also on other machines that share the folder.
+    /// Trains one run, counted from 0 in the order of [`Grid::run`]. Other processes may train other runs at the same
+    /// time, also on other machines that share the folder.
     ///
     /// # Errors
     /// [`TrainError::Usage`] for a number that no run has; [`TrainError::CellsInterrupted`],
@@ -199,7 +199,7 @@ impl Grid {
         }
     }
 
-    /// Does a run in a process of its own.
+    /// Trains a run in its own process.
     fn outcome_of(
         &self,
         cell: &Cell,
@@ -208,7 +208,7 @@ impl Grid {
         signals: &Signals,
     ) -> Result<Ended, TrainError> {
         let mut command = self.command(cell, state, lock)?;
-        // A run by itself says everything where this process does.
+        // The messages of a single run go to the stderr of this process.
         if lock.is_some() {
             command.stderr(log::open(&self.log(cell), state != State::New)?);
         }
@@ -222,12 +222,11 @@ impl Grid {
         })
     }
 
-    /// Does what is missing, seed after seed, and reads every run's results. A run that diverges or
-    /// needs too much memory does not keep the others from running.
+    /// Trains the runs that are missing, seed after seed, and reads the results of all runs. If a run diverges or runs out
+    /// of memory, the others still run.
     ///
     /// # Errors
-    /// [`TrainError::CellsInterrupted`] after a signal, [`TrainError::CellFailed`], and what keeps
-    /// results from being read.
+    /// [`TrainError::CellsInterrupted`] after a signal, [`TrainError::CellFailed`], and errors of reading the results.
     pub(in crate::commands) fn run(&self, lock: &Owner) -> Result<Outcomes, TrainError> {
         let signals = signals::listen();
         let _handed_on = signals.hand_on();
@@ -245,7 +244,7 @@ impl Grid {
                         pace.ended();
                         let log = self.log(cell);
                         log::errors(&log).iter().for_each(|line| say(&format!("  {line}")));
-                        self.progress.line(&format!("  what it said is in {}", log.display()));
+                        self.progress.line(&format!("  its messages are in {}", log.display()));
                         outcomes.failures.push(Failure::of(&cell.name, code)?);
                         continue;
                     }
@@ -265,7 +264,7 @@ impl Grid {
         Ok(outcomes)
     }
 
-    /// What a run says on stderr: one of many has no terminal to itself.
+    /// The file for what a run writes to stderr.
     fn log(&self, cell: &Cell) -> PathBuf {
         self.folder.join(format!("{}.log", cell.name))
     }
@@ -306,7 +305,7 @@ impl Grid {
         Ok(State::Begun(Checkpoints::new(cell.run.checkpoints(), 1).newest_step()))
     }
 
-    /// The run as `temper finetune` in a process of its own.
+    /// The command `temper finetune` for a run.
     fn command(&self, cell: &Cell, state: State, lock: Option<&Owner>) -> Result<Command, TrainError> {
         let folder = cell.run.path();
         let failed = |error| TrainError::file(folder, error);
@@ -322,7 +321,7 @@ impl Grid {
         if self.progress.is_quiet() && lock.is_none() {
             command.arg("--quiet");
         }
-        // A run reads no input; what it is given is the lock, which outlives this process with it.
+        // A run reads no input. Its stdin is the lock, which stays held as long as the run lives, even if this process ends.
         let input = lock.map(Owner::handle).transpose()?;
         command.stdin(input.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::null());
         Ok(command)
@@ -343,7 +342,7 @@ impl Grid {
     }
 }
 
-/// `last:2` becomes `last-2`; what no file system takes becomes `_`.
+/// `last:2` becomes `last-2`; characters that a file system may refuse become `_`.
 fn as_file_name(strategy: &str) -> String {
     let character = |character: char| match character {
         ':' => '-',

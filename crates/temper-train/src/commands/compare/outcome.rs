@@ -1,4 +1,4 @@
-//! What the runs of a grid came to.
+//! The results of the runs of a grid.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,16 +7,16 @@ use crate::commands::finetune::measure::duration;
 use crate::run::record::ResumedRecord;
 use crate::{RunFolder, TrainError};
 
-/// What the runs of a grid came to.
+/// The results of the runs of a grid.
 #[derive(Default)]
 pub(in crate::commands) struct Outcomes {
-    /// The runs that are done.
+    /// The runs that finished.
     pub(in crate::commands) done: Vec<Outcome>,
-    /// The others.
+    /// The runs that failed.
     pub(in crate::commands) failures: Vec<Failure>,
 }
 
-/// A run that came to nothing.
+/// A run that failed.
 #[derive(Clone)]
 pub(in crate::commands) struct Failure {
     /// The name of its folder.
@@ -25,29 +25,29 @@ pub(in crate::commands) struct Failure {
 }
 
 impl Failure {
-    /// A failure that concerns this run alone: out of memory (5) or diverged (6).
+    /// A failure that concerns only this run: out of memory (5) or diverged (6).
     ///
     /// # Errors
-    /// [`TrainError::CellFailed`] for every other one: the next run would meet it, too.
+    /// [`TrainError::CellFailed`] for every other one: the next run would fail in the same way.
     pub(super) fn of(cell: &str, code: u8) -> Result<Self, TrainError> {
         let failure = Self { cell: cell.into(), code };
         if matches!(code, 5 | 6) { Ok(failure) } else { Err(failure.error()) }
     }
 
-    /// The error that a whole command ends with.
+    /// The error that the whole command ends with.
     pub(in crate::commands) fn error(&self) -> TrainError {
         TrainError::CellFailed { cell: self.cell.clone(), code: self.code }
     }
 }
 
-/// A run that is done.
+/// A run that finished.
 pub(in crate::commands) struct Outcome {
     pub(in crate::commands) strategy: String,
     pub(in crate::commands) seed: u64,
     /// The name of its folder.
     pub(in crate::commands) cell: String,
     pub(in crate::commands) results: CellResults,
-    /// The score of each test example, in the split's order; not known of runs without predictions.jsonl.
+    /// The score of each test example, in the split's order; unknown for runs without predictions.jsonl.
     pub(in crate::commands) scores: Option<Vec<f64>>,
     record: ResumedRecord,
 }
@@ -84,12 +84,12 @@ struct Prediction {
 }
 
 impl CellResults {
-    /// The metric that counts, on the test split.
+    /// The value of the compared metric on the test split.
     pub(in crate::commands) fn score(&self) -> f64 {
         self.test.metrics.first().map_or(0.0, |&(_, value)| value)
     }
 
-    /// Whether a lower value of it is better.
+    /// True if a lower value of this metric is better.
     pub(in crate::commands) fn lower_is_better(&self) -> bool {
         self.test.lower_is_better
     }
@@ -99,21 +99,21 @@ impl CellResults {
         self.test.metrics.first().map_or("", |(name, _)| name)
     }
 
-    /// The share of examples whose lower layers were not computed again.
+    /// The share of examples whose lower layers came from the trunk cache.
     pub(in crate::commands) fn hit_rate(&self) -> Option<f64> {
         self.trunk_cache.as_ref()?.pointer("/training/hit_rate")?.as_f64()
     }
 }
 
 impl Outcome {
-    /// What it came to, in a line.
+    /// Its result, in one line.
     pub(super) fn in_words(&self) -> String {
         let results = &self.results;
         let seconds = duration(results.training_seconds);
         format!("test {} {:.4}, trained in {seconds}", results.metric(), results.score())
     }
 
-    /// Reads a run that is done.
+    /// Reads a run that finished.
     ///
     /// # Errors
     /// [`TrainError::File`].
@@ -137,8 +137,8 @@ impl Outcomes {
     /// Adds a run.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] where it had another model or other data than the first: a name may
-    /// lead elsewhere by now.
+    /// [`TrainError::Usage`] if it had another model or other data than the first run: what a name refers to may have
+    /// changed between them.
     pub(super) fn push(&mut self, outcome: Outcome) -> Result<(), TrainError> {
         if let Some(first) = self.done.first() {
             let same = first.record.has_files_of(&outcome.record)
@@ -147,7 +147,7 @@ impl Outcomes {
             if !same {
                 return Err(TrainError::Usage(format!(
                     "{} and {} did not have the same model and data: the files changed between them; give another \
-                     --run-name, or --overwrite-output-dir to start anew",
+                     --run-name, or --overwrite-output-dir to start again",
                     first.cell, outcome.cell
                 )));
             }

@@ -169,7 +169,7 @@ impl Condition {
     }
 }
 
-/// Whether a backend could be used, and what it would compute with.
+/// A backend: what it needs and this machine lacks, and what it would compute with.
 fn condition(backend: Backend, cpu: &Cpu) -> Condition {
     let compiled = backend.is_compiled();
     let uses = match (backend, Backend::KERNEL_COMPILER) {

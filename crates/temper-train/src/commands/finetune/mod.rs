@@ -106,7 +106,7 @@ fn resume(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Lets `latest` lead to a run that nobody named: one that was given a name is found by it.
+/// Lets the link `latest` lead to a run with a default name. A run with a name of the user's is found by that name.
 fn mark_latest(run: &RunFolder, default: &str) {
     let name = run.path().file_name().unwrap_or_default().to_string_lossy();
     let is_number = |rest: &str| rest.strip_prefix('-').is_some_and(|number| number.parse::<u32>().is_ok());
@@ -115,7 +115,7 @@ fn mark_latest(run: &RunFolder, default: &str) {
     }
 }
 
-/// What is asked for. How texts become tensors is as the model was trained where nobody says otherwise.
+/// The request of a run. By default, texts become tensors as they did when the model was trained.
 pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequest, TrainError> {
     if let Some(request) = &args.request {
         return Ok(request.clone());
@@ -206,7 +206,7 @@ fn refuse_swapped(model: &str, dataset: &str, cards: &[PathBuf]) -> Result<(), T
 fn file_name(name: &str) -> String {
     let path = Path::new(name.trim_end_matches('/'));
     let stem = path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned());
-    // Of a pattern, what stands before its first sign.
+    // Of a pattern, the part before its first special character.
     match stem.split_once(['*', '?', '[']) {
         Some((start, _)) => start.trim_end_matches(['-', '_', '.']).to_owned(),
         None => stem,

@@ -1,4 +1,4 @@
-//! Whether a run keeps the output of frozen layers for its examples, and how much room that may take.
+//! Decides if a run keeps the output of frozen layers for its examples, and how much space that may take.
 
 use std::path::Path;
 
@@ -50,13 +50,13 @@ impl Job {
 pub(super) struct Situation {
     /// Lowest layers that are frozen at first.
     pub(super) depth: usize,
-    /// Whether what the layers read is drawn again for each pass over the data.
+    /// True if the input of the layers is drawn again for each pass over the data.
     pub(super) redraws: bool,
-    /// Whether the model drops out in training.
+    /// True if the model applies dropout in training.
     pub(super) drops_out: bool,
-    /// Whether examples are trained on more than once while the same layers are frozen.
+    /// True if an example is trained on more than once while the same layers are frozen.
     pub(super) trains_again: bool,
-    /// Whether the validation split is evaluated more than once meanwhile.
+    /// True if the validation split is evaluated more than once during that time.
     pub(super) evaluates_again: bool,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Decision {
 /// Decides; nothing is kept where it would never be read again, unless it was asked for.
 ///
 /// # Errors
-/// [`TrainError::Usage`] when a cache is asked for, but frozen layers drop out.
+/// [`TrainError::Usage`] if `--trunk-cache` demands a cache, but frozen layers apply dropout.
 pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<Decision, TrainError> {
     let Situation { depth, redraws, drops_out, trains_again, evaluates_again } = situation;
     let (mode, drops_out) = (settings.trunk_cache, drops_out && settings.frozen_dropout);

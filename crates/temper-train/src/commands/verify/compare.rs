@@ -105,7 +105,7 @@ fn groups<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     counts.into_iter().map(group).collect()
 }
 
-/// What the rows of an output stand for.
+/// What the rows of an output are.
 enum Output {
     /// `[sequences, width]`
     Sequences(Tensor<2>),
@@ -117,7 +117,7 @@ enum Output {
     Places(Tensor<2>),
 }
 
-/// The outputs of a model, each computed when it is asked for.
+/// The outputs of a model, each computed when it is needed.
 struct Computed<'a> {
     loaded: &'a Loaded,
     batch: &'a TokenBatch,

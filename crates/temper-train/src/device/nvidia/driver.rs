@@ -39,7 +39,7 @@ pub struct Gpu {
     pub compute_capability: [i32; 2],
     /// Memory in all, in bytes.
     pub memory_bytes: u64,
-    /// Memory that nobody uses now, in bytes.
+    /// Free memory in bytes.
     pub free_bytes: Option<u64>,
 }
 

@@ -45,7 +45,7 @@ impl Management {
         (code == 0).then(|| text(&buffer))
     }
 
-    /// Memory that nobody uses of the GPU on a bus. By its bus, for NVML counts GPUs in another order.
+    /// Free memory of the GPU on a bus. The bus identifies it, because NVML counts GPUs in another order.
     pub(super) fn free_bytes(&self, bus: &str) -> Option<u64> {
         type Find = unsafe extern "C" fn(*const c_char, *mut *mut c_void) -> c_int;
         type Ask = unsafe extern "C" fn(*mut c_void, *mut Memory) -> c_int;
