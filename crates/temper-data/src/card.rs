@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use temper_hub::{Replaced, Source, Wanted, catalogue, is_inner_path, near_names};
+use temper_hub::{Replaced, Source, WantedFile, catalogue, is_inner_path, near_names};
 
 use crate::pattern::files_of;
 use crate::{DataError, Format, HeldOut};
@@ -27,7 +27,7 @@ const MOST_BYTES: u64 = 1 << 20;
 /// What a dataset is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Task {
+pub enum TaskKind {
     /// One label a text, or a pair of texts.
     TextClassification,
     /// One tag a word.
@@ -42,7 +42,7 @@ pub enum Task {
     TextToText,
 }
 
-impl Task {
+impl TaskKind {
     /// The task's name as cards write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -147,7 +147,7 @@ pub struct DatasetCard {
     /// Its licence, or what is known instead.
     pub licence: String,
     /// What it is for.
-    pub task: Task,
+    pub task: TaskKind,
     /// How its files are written.
     pub format: Format,
     /// Names of the classes 0, 1, ..., where the files do not carry them.
@@ -211,7 +211,7 @@ impl DatasetCard {
     }
 
     /// All files of the card, in the hub's form.
-    pub fn wanted(&self) -> Vec<Wanted> {
+    pub fn wanted(&self) -> Vec<WantedFile> {
         let splits = &self.splits;
         let mut names: Vec<&String> = Vec::new();
         for name in [&splits.train, &splits.validation, &splits.test].into_iter().flatten() {
@@ -219,7 +219,7 @@ impl DatasetCard {
                 names.push(name);
             }
         }
-        names.into_iter().map(|name| Wanted::Required(name.clone())).collect()
+        names.into_iter().map(|name| WantedFile::Required(name.clone())).collect()
     }
 
     /// What serde cannot see.
@@ -242,7 +242,7 @@ impl DatasetCard {
                 return Err(format!("`{split}` has its own files and a share in [hold_out]"));
             }
         }
-        if self.unlabelled == Unlabelled::Keep && self.task != Task::QuestionAnswering {
+        if self.unlabelled == Unlabelled::Keep && self.task != TaskKind::QuestionAnswering {
             return Err("`unlabelled = \"keep\"` is for question-answering".into());
         }
         let (roles, task) = (self.task.roles(), self.task.name());

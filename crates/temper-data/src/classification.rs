@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use temper_hub::Hub;
 
-use crate::card::{Task, Unlabelled};
+use crate::card::{TaskKind, Unlabelled};
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
-use crate::labels::{Labels, Place, entries, given_names, numbers};
+use crate::labels::{LabelPlace, Labels, entries, given_names, numbers};
 use crate::readers::Row;
 use crate::request::RowsRequest;
 use crate::rows::{DatasetRows, Record, TableReader, TableRows, load_rows};
@@ -104,7 +104,7 @@ pub fn load_text_classification(
     request: &LabelRequest,
 ) -> Result<TextClassificationData, DataError> {
     let new = |dataset: &DatasetTables| LabelledTextReader::new(dataset, request);
-    let (mut rows, reader) = load_rows(hub, &request.rows, Task::TextClassification, new)?;
+    let (mut rows, reader) = load_rows(hub, &request.rows, TaskKind::TextClassification, new)?;
     let LabelledTextReader { labels, kind, .. } = reader;
     rows.notices.splice(..0, labels.notices);
     Ok(TextClassificationData { rows, label_names: labels.names, kind })
@@ -120,7 +120,7 @@ pub fn examine_text_classification(
     measure: Option<Measure<'_>>,
 ) -> Result<Diagnosis, DataError> {
     let new = |dataset: &DatasetTables| LabelledTextReader::new(dataset, request);
-    examine_rows(hub, &request.rows, Task::TextClassification, measure, new)
+    examine_rows(hub, &request.rows, TaskKind::TextClassification, measure, new)
 }
 
 impl Examined for LabelledText {
@@ -206,7 +206,7 @@ impl LabelledTextReader {
     }
 
     /// The label of a cell; `None` for a cell without one.
-    fn label(&self, value: &Value, place: &Place<'_>) -> Result<Option<TextLabel>, DataError> {
+    fn label(&self, value: &Value, place: &LabelPlace<'_>) -> Result<Option<TextLabel>, DataError> {
         match self.kind {
             LabelKind::One => Ok(self.labels.id(value, place)?.map(TextLabel::One)),
             LabelKind::Number => {
@@ -262,7 +262,7 @@ impl LabelledTextReader {
         let mut unlabelled = Vec::new();
         for Row { number, cells } in &table.rows {
             let (file, row) = (&table.file, *number);
-            let place = Place { file, row, column: &label.1, typed };
+            let place = LabelPlace { file, row, column: &label.1, typed };
             let Some(of_text) = self.label(&cells[label.0], &place)? else {
                 unlabelled.push(row);
                 continue;

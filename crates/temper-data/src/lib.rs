@@ -41,7 +41,7 @@ pub use answers::{
     load_question_answering,
 };
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
-pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, card_names, cards, find_card};
+pub use card::{DatasetCard, SplitFiles, TaskKind, Unlabelled, card_names, cards, find_card};
 pub use chat::{ChatMessage, ChatTemplate, RenderedChat};
 pub use classification::{
     LabelKind, LabelRequest, LabelledText, TextClassificationData, TextLabel, examine_text_classification,
@@ -64,7 +64,7 @@ pub use readers::{FileReport, Format, split_tag};
 pub use report::{DataReport, SplitContent, SplitReport};
 pub use request::RowsRequest;
 pub use rows::{DatasetRows, Doubt, DoubtKind, Record, TableReader, TableRows, UnreadableRow, load_rows};
-pub use split::{HeldOut, Place, unit_hash};
+pub use split::{HeldOut, RowSplit, unit_hash};
 pub use split_choice::{SplitChoice, SplitOrigin, SplitSource};
 pub use table::{Column, Table, Value};
 pub use task_of_files::task_of_files;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use temper_data::{
-    ColumnChoice, DataError, LabelKind, LabelRequest, LabelledText, LanguageRequest, RowsRequest, Task,
+    ColumnChoice, DataError, LabelKind, LabelRequest, LabelledText, LanguageRequest, RowsRequest, TaskKind,
     TextClassificationData, TextLabel, check_dataset, load_language, load_text_classification, unit_hash,
 };
 use temper_hub::{Hub, HubSettings};
@@ -321,7 +321,7 @@ fn a_language_model_reads_the_texts_of_a_card_for_labels() {
     write(root.path(), "mirror/datasets/me/reviews/a/test.csv", &csv_of(50..60));
     write_card(root.path(), "reviews", "", "me/reviews");
     let rows = RowsRequest { card_directories: vec![root.path().join("cards")], ..request("reviews") };
-    let request = LanguageRequest { task: Task::MaskedLanguageModeling, rows, template: None };
+    let request = LanguageRequest { task: TaskKind::MaskedLanguageModeling, rows, template: None };
     let data = load_language(&hub(root.path()), &request).unwrap();
     assert_eq!(data.rows.columns, columns(&[("text", "text")]));
     assert!(!data.is_running && data.rows.train.iter().all(|document| document.text.starts_with("text ")));

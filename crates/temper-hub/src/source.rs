@@ -72,7 +72,7 @@ pub enum Archive {
 
 /// A file that the caller wants, by its path in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedFile {
     /// Without it the source does not do.
     Required(String),
     /// Taken when there.

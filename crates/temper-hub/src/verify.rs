@@ -91,7 +91,7 @@ impl Hashing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::measured;
+    use crate::location::measured;
 
     /// `git hash-object`, `sha1sum` and `sha256sum` of the text `abc`.
     const ABC: [&str; 3] = [

@@ -43,7 +43,7 @@ mod wilcoxon;
 
 pub use calibration::{CALIBRATION_BINS, Calibration, CalibrationBin};
 pub use confusion::{ConfusionMatrix, DENSE_LABELS};
-pub use counts::{Counts, Scores};
+pub use counts::{Counts, PrecisionRecall};
 pub use error::MetricError;
 pub use intervals::{RESAMPLES, bootstrap_interval, mean_interval, share_interval};
 pub use ranges::range;

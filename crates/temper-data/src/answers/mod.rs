@@ -16,7 +16,7 @@ use self::reader::QuestionReader;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::request::RowsRequest;
 use crate::rows::{DatasetRows, Record, load_rows};
-use crate::{DataError, DatasetTables, Task};
+use crate::{DataError, DatasetTables, TaskKind};
 
 /// What to load.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +92,7 @@ pub fn load_question_answering(
     request: &QuestionRequest,
 ) -> Result<QuestionAnsweringData, DataError> {
     let prepare = |dataset: &DatasetTables| Ok(QuestionReader::new(dataset, request.unanswerable));
-    let (rows, reader) = load_rows(hub, &request.rows, Task::QuestionAnswering, prepare)?;
+    let (rows, reader) = load_rows(hub, &request.rows, TaskKind::QuestionAnswering, prepare)?;
     Ok(QuestionAnsweringData { rows, moved: reader.moved })
 }
 
@@ -106,7 +106,7 @@ pub fn examine_question_answering(
     measure: Option<Measure<'_>>,
 ) -> Result<Diagnosis, DataError> {
     let prepare = |dataset: &DatasetTables| Ok(QuestionReader::new(dataset, request.unanswerable));
-    examine_rows(hub, &request.rows, Task::QuestionAnswering, measure, prepare)
+    examine_rows(hub, &request.rows, TaskKind::QuestionAnswering, measure, prepare)
 }
 
 impl Examined for Question {

@@ -12,8 +12,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use self::cell::{Cell, number_of, read};
-use self::observed::Found;
+use self::cell::{LabelCell, number_of, read};
+use self::observed::ObservedCells;
 use crate::{DataError, DatasetTables, Table, Value};
 
 /// The classes of a dataset.
@@ -23,13 +23,13 @@ pub(crate) struct Labels {
     pub names: Vec<String>,
     /// What the user should know of them.
     pub notices: Vec<String>,
-    kind: Kind,
+    kind: Naming,
     ids: HashMap<String, usize>,
 }
 
 /// What label cells are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Naming {
     /// Names that a card or a schema gives: a number that is no name is an id.
     Given,
     /// Numbers that occur: `1.0` is `1`.
@@ -39,7 +39,7 @@ enum Kind {
 }
 
 /// What a label cell cannot be, and what else its place needs for a message.
-pub(crate) struct Place<'a> {
+pub(crate) struct LabelPlace<'a> {
     pub file: &'a Path,
     pub row: usize,
     pub column: &'a str,
@@ -81,10 +81,10 @@ pub(crate) fn entries<'a>(value: &'a Value, separator: Option<&str>) -> Cow<'a, 
 impl Labels {
     /// Classes named by a card or by the files' schema.
     pub fn given(names: Vec<String>) -> Self {
-        Self::new(names, Vec::new(), Kind::Given)
+        Self::new(names, Vec::new(), Naming::Given)
     }
 
-    fn new(names: Vec<String>, notices: Vec<String>, kind: Kind) -> Self {
+    fn new(names: Vec<String>, notices: Vec<String>, kind: Naming) -> Self {
         // Of a name that was given twice, the first is meant.
         let ids = names.iter().cloned().enumerate().rev().map(|(id, name)| (name, id)).collect();
         Self { names, notices, kind, ids }
@@ -93,12 +93,12 @@ impl Labels {
     /// Classes as they occur in the label column: numbers in their order, else names in theirs. A list has a label in
     /// each entry.
     pub fn observed(tables: &[Table], column: &str, separator: Option<&str>) -> Result<Self, DataError> {
-        let mut found = Found::default();
+        let mut found = ObservedCells::default();
         for table in tables {
             let Some(index) = table.column(column) else { continue };
             let typed = table.columns[index].typed;
             for row in &table.rows {
-                let place = Place { file: &table.file, row: row.number, column, typed };
+                let place = LabelPlace { file: &table.file, row: row.number, column, typed };
                 for label in entries(&row.cells[index], separator).iter() {
                     found.add(read(label, &place)?, &place)?;
                 }
@@ -115,21 +115,21 @@ impl Labels {
         let has_fractions = self.names.iter().any(|name| name.contains('.'));
         let most = if has_fractions { MOST_FRACTIONS } else { MOST_CLASSES };
         let count = self.names.len();
-        (self.kind == Kind::Numbers && count > most).then_some(count)
+        (self.kind == Naming::Numbers && count > most).then_some(count)
     }
 
     /// The class id of a cell; `None` for a cell without a label.
-    pub fn id(&self, value: &Value, place: &Place<'_>) -> Result<Option<usize>, DataError> {
+    pub fn id(&self, value: &Value, place: &LabelPlace<'_>) -> Result<Option<usize>, DataError> {
         let (name, found) = match read(value, place)? {
-            Cell::Unlabelled => return Ok(None),
-            Cell::Truth(truth) => {
+            LabelCell::Unlabelled => return Ok(None),
+            LabelCell::Truth(truth) => {
                 (truth.to_string(), self.by_name(&truth.to_string()).or(self.by_id(i64::from(truth))))
             }
-            Cell::Number(number) => {
+            LabelCell::Number(number) => {
                 let found = self.by_name(&number).or_else(|| self.by_id(number.parse().ok()?));
                 (number, found)
             }
-            Cell::Name(text) | Cell::Written(text) => {
+            LabelCell::Name(text) | LabelCell::Written(text) => {
                 let found = self.by_name(&text).or_else(|| self.of_text(&text));
                 (text, found)
             }
@@ -153,15 +153,15 @@ impl Labels {
     }
 
     fn by_id(&self, number: i64) -> Option<usize> {
-        usize::try_from(number).ok().filter(|id| self.kind == Kind::Given && *id < self.names.len())
+        usize::try_from(number).ok().filter(|id| self.kind == Naming::Given && *id < self.names.len())
     }
 
     /// A text that is no name as it is: a number in another form, an id, a name with spaces.
     fn of_text(&self, text: &str) -> Option<usize> {
         match self.kind {
-            Kind::Names => None,
-            Kind::Numbers => self.by_name(&number_of(text)?),
-            Kind::Given => self.by_name(text.trim()).or_else(|| self.by_id(number_of(text)?.parse().ok()?)),
+            Naming::Names => None,
+            Naming::Numbers => self.by_name(&number_of(text)?),
+            Naming::Given => self.by_name(text.trim()).or_else(|| self.by_id(number_of(text)?.parse().ok()?)),
         }
     }
 }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn id(labels: &Labels, value: Value) -> Result<Option<usize>, DataError> {
-        let place = Place { file: Path::new("rows.csv"), row: 7, column: "label", typed: false };
+        let place = LabelPlace { file: Path::new("rows.csv"), row: 7, column: "label", typed: false };
         labels.id(&value, &place)
     }
 

@@ -1,6 +1,6 @@
 //! Label cells that are numbers.
 
-use super::Place;
+use super::LabelPlace;
 use crate::{DataError, Table, Value};
 
 /// Names of the numbers: the column's; of lists, with their place in it.
@@ -23,7 +23,11 @@ pub(crate) fn names(tables: &[Table], column: &str) -> Vec<String> {
 ///
 /// # Errors
 /// [`DataError::BadNumber`] for what is not a number, or for another number of them.
-pub(crate) fn read(value: &Value, count: usize, place: &Place<'_>) -> Result<Option<Vec<f32>>, DataError> {
+pub(crate) fn read(
+    value: &Value,
+    count: usize,
+    place: &LabelPlace<'_>,
+) -> Result<Option<Vec<f32>>, DataError> {
     let entries = match value {
         Value::Null => return Ok(None),
         Value::Text(text) if text.trim().is_empty() => return Ok(None),

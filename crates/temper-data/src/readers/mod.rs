@@ -182,7 +182,7 @@ impl Format {
 
 /// The columns to read of a file.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct WantedColumns<'a> {
     /// Those that it must have.
     pub needed: Vec<&'a str>,
     /// Those that are read if it has them.
@@ -191,7 +191,7 @@ pub(crate) struct Wanted<'a> {
 
 impl Format {
     /// Reads the wanted columns of a file of this format; a table has no column for what is not there.
-    pub(crate) fn read_wanted(self, path: &Path, wanted: &Wanted<'_>) -> Result<Table, DataError> {
+    pub(crate) fn read_wanted(self, path: &Path, wanted: &WantedColumns<'_>) -> Result<Table, DataError> {
         let mut if_there = wanted.if_there.clone();
         loop {
             let columns: Vec<&str> = wanted.needed.iter().chain(&if_there).copied().collect();

@@ -28,9 +28,9 @@ use temper_files::hex;
 use tokenizers::{PostProcessor, Tokenizer};
 
 use crate::{ChatTemplate, DataError};
-use resolve::Resolved;
+use resolve::ResolvedTokenizer;
 use settings::Settings;
-use source::Source;
+use source::TokenizerSource;
 
 /// A tokenizer with what a model needs to know of it.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub struct TextTokenizer {
     /// Where texts may be cut before they are tokenized.
     boundaries: Option<Boundaries>,
     /// Its class and tokens, for saving.
-    resolved: resolve::Origin,
+    resolved: resolve::TokenizerOrigin,
     settings: Settings,
 }
 
@@ -64,8 +64,8 @@ pub struct TextTokenizer {
 /// [`DataError::NoTokenizer`], [`DataError::BadTokenizer`], [`DataError::TokenizerSetting`], [`DataError::Io`].
 pub fn load_tokenizer(dir: &Path) -> Result<TextTokenizer, DataError> {
     let settings = Settings::read(dir)?;
-    let source = Source::read(dir, &settings)?;
-    let Resolved { inner, origin } = resolve::resolve(&source, &settings)?;
+    let source = TokenizerSource::read(dir, &settings)?;
+    let ResolvedTokenizer { inner, origin } = resolve::resolve(&source, &settings)?;
     let failed = |reason: String| DataError::damaged(&source.file, reason);
     let definition = resolve::definition(&inner).map_err(failed)?;
     let highest = inner.get_vocab(true).into_values().max();

@@ -5,40 +5,40 @@ use tokenizers::{Model, ModelWrapper, PostProcessorWrapper, Tokenizer};
 
 use super::class::{self, Class, Recipe};
 use super::settings::Settings;
-use super::source::Source;
-use super::tokens::{Token, Tokens};
+use super::source::TokenizerSource;
+use super::tokens::{FileToken, FileTokens};
 use super::{layout, recipe};
 use crate::DataError;
 use crate::panics::caught;
 
 /// A tokenizer and where it comes from.
-pub(super) struct Resolved {
+pub(super) struct ResolvedTokenizer {
     pub inner: Tokenizer,
-    pub origin: Origin,
+    pub origin: TokenizerOrigin,
 }
 
 /// What decided a tokenizer.
 #[derive(Debug, Clone)]
-pub(super) struct Origin {
+pub(super) struct TokenizerOrigin {
     /// Its class, where the files say one.
     pub class: Option<Class>,
     /// Its tokens.
-    pub tokens: Tokens,
+    pub tokens: FileTokens,
 }
 
 /// Makes the tokenizer.
 ///
 /// # Errors
 /// [`DataError::BadTokenizer`], [`DataError::TokenizerSetting`].
-pub(super) fn resolve(source: &Source, settings: &Settings) -> Result<Resolved, DataError> {
+pub(super) fn resolve(source: &TokenizerSource, settings: &Settings) -> Result<ResolvedTokenizer, DataError> {
     let recipe = source.class.unwrap_or(class::AS_IS).recipe;
-    let mut tokens = Tokens::read(settings, source.listed())?;
+    let mut tokens = FileTokens::read(settings, source.listed())?;
     recipe::complete(recipe, settings, &mut tokens)?;
     // The padding that a tokenizer.json carries names the token, unless the class or a file does.
     if let Some(pad) = source.json["padding"]["pad_token"].as_str()
         && recipe != Recipe::Gpt2
     {
-        tokens.or_default("pad_token", Token::Text(pad.into()));
+        tokens.or_default("pad_token", FileToken::Text(pad.into()));
     }
     let definition = match (&source.text, recipe) {
         (Some(text), Recipe::AsIs) => text.clone(),
@@ -61,12 +61,12 @@ pub(super) fn resolve(source: &Source, settings: &Settings) -> Result<Resolved, 
         layout::check(&inner, false).map_err(damaged)?;
     }
     inner.set_encode_special_tokens(settings.flag("split_special_tokens", false)?);
-    Ok(Resolved { inner, origin: Origin { class: source.class, tokens } })
+    Ok(ResolvedTokenizer { inner, origin: TokenizerOrigin { class: source.class, tokens } })
 }
 
 fn add_tokens(
     recipe: Recipe,
-    tokens: &Tokens,
+    tokens: &FileTokens,
     tokenizer: &mut Tokenizer,
     settings: &Settings,
 ) -> Result<(), DataError> {
@@ -76,7 +76,7 @@ fn add_tokens(
 
 /// Compares the ids that tokenizer.json lists for added tokens with those that they have. Where tokenizer_config.json
 /// has the list, this one does not count.
-fn check_listed(source: &Source, settings: &Settings, tokenizer: &Tokenizer) -> Result<(), String> {
+fn check_listed(source: &TokenizerSource, settings: &Settings, tokenizer: &Tokenizer) -> Result<(), String> {
     if settings.config.contains_key("added_tokens_decoder") {
         return Ok(());
     }

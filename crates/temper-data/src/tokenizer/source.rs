@@ -13,7 +13,7 @@ use crate::DataError;
 const ROBERTA_MARKS: [&str; 2] = ["<s>", "</s>"];
 
 /// What a tokenizer is made of.
-pub(super) struct Source {
+pub(super) struct TokenizerSource {
     /// The file.
     pub file: PathBuf,
     /// tokenizer.json, checked; of other files what it would say of the model.
@@ -24,7 +24,7 @@ pub(super) struct Source {
     pub class: Option<Class>,
 }
 
-impl Source {
+impl TokenizerSource {
     /// Reads a folder's.
     pub fn read(dir: &Path, settings: &Settings) -> Result<Self, DataError> {
         let [definition, words, vocab, merges] =

@@ -17,14 +17,14 @@ const PARTS: [&str; 7] =
 
 /// A token as a file names it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Token {
+pub(super) enum FileToken {
     /// Only by its text.
     Text(String),
     /// With how it is matched.
     Full(AddedToken),
 }
 
-impl Token {
+impl FileToken {
     /// Its text.
     pub fn text(&self) -> &str {
         match self {
@@ -36,18 +36,18 @@ impl Token {
 
 /// All tokens of a folder's files.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tokens {
+pub(super) struct FileTokens {
     /// Tokens with a part; none where a file says that there is none.
-    parts: Vec<(String, Option<Token>)>,
+    parts: Vec<(String, Option<FileToken>)>,
     /// Tokens of other parts than the seven.
-    others: Vec<(String, Token)>,
+    others: Vec<(String, FileToken)>,
     /// Special tokens without a part, where a file has the list.
-    extra: Option<Vec<Token>>,
+    extra: Option<Vec<FileToken>>,
     /// Added tokens with the ids that their file gives them.
     added: BTreeMap<u32, AddedToken>,
 }
 
-impl Tokens {
+impl FileTokens {
     /// Reads the settings; `listed` are the added tokens of tokenizer.json.
     ///
     /// With `added_tokens_decoder` in tokenizer_config.json only that list counts, else special_tokens_map.json,
@@ -87,7 +87,7 @@ impl Tokens {
     }
 
     /// Names a token where no file says anything of its part.
-    pub fn or_default(&mut self, part: &str, token: Token) {
+    pub fn or_default(&mut self, part: &str, token: FileToken) {
         if !self.parts.iter().any(|(name, _)| name == part) {
             self.parts.push((part.into(), Some(token)));
             let place = |(name, _): &(String, _)| PARTS.iter().position(|part| part == name);
@@ -96,17 +96,17 @@ impl Tokens {
     }
 
     /// Names tokens without a part where no file has such a list.
-    pub fn or_extra(&mut self, tokens: Vec<Token>) {
+    pub fn or_extra(&mut self, tokens: Vec<FileToken>) {
         self.extra.get_or_insert(tokens);
     }
 
     /// The list of special tokens without a part.
-    pub fn extra(&self) -> &[Token] {
+    pub fn extra(&self) -> &[FileToken] {
         self.extra.as_deref().unwrap_or_default()
     }
 
     /// The token of a part.
-    pub fn part(&self, part: &str) -> Option<&Token> {
+    pub fn part(&self, part: &str) -> Option<&FileToken> {
         self.parts.iter().find(|(name, _)| name == part)?.1.as_ref()
     }
 
@@ -114,15 +114,15 @@ impl Tokens {
     pub fn complete(&mut self, part: &str, complete: impl Fn(&str) -> AddedToken) {
         for (name, token) in &mut self.parts {
             if name == part
-                && let Some(Token::Text(text)) = token
+                && let Some(FileToken::Text(text)) = token
             {
-                *token = Some(Token::Full(complete(text)));
+                *token = Some(FileToken::Full(complete(text)));
             }
         }
     }
 
     /// All tokens with a part.
-    pub fn named(&self) -> impl Iterator<Item = (&str, &Token)> {
+    pub fn named(&self) -> impl Iterator<Item = (&str, &FileToken)> {
         let parts = self.parts.iter().filter_map(|(name, token)| Some((name.as_str(), token.as_ref()?)));
         parts.chain(self.others.iter().map(|(name, token)| (name.as_str(), token)))
     }
@@ -133,8 +133,13 @@ impl Tokens {
     /// Those of the library; a token that would get another id than its file gives it.
     pub fn add_to(&self, tokenizer: &mut Tokenizer, settings: &Settings) -> Result<(), DataError> {
         let present: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
-        let mut new: Vec<Token> =
-            self.added.values().filter(|token| !present.contains(token)).cloned().map(Token::Full).collect();
+        let mut new: Vec<FileToken> = self
+            .added
+            .values()
+            .filter(|token| !present.contains(token))
+            .cloned()
+            .map(FileToken::Full)
+            .collect();
         let mut known: HashSet<&str> = present.iter().map(|token| token.content.as_str()).collect();
         known.extend(self.added.values().map(|token| token.content.as_str()));
         for token in self.named().map(|named| named.1).chain(self.extra()) {
@@ -144,8 +149,8 @@ impl Tokens {
         }
         let names: HashSet<&str> = self.named().map(|named| named.1.text()).collect();
         let new = new.into_iter().map(|token| match token {
-            Token::Text(text) => AddedToken::from(text, true),
-            Token::Full(token) => {
+            FileToken::Text(text) => AddedToken::from(text, true),
+            FileToken::Full(token) => {
                 let special = token.special || names.contains(token.content.as_str());
                 token.special(special)
             }
@@ -189,22 +194,22 @@ fn read_part(
     part: &str,
     value: &Value,
     added: &BTreeMap<u32, AddedToken>,
-) -> Result<Option<Token>, DataError> {
+) -> Result<Option<FileToken>, DataError> {
     if value.is_null() {
         return Ok(None);
     }
     let named = read_token(settings, part, value)?;
     let known = added.values().rev().find(|token| token.content == named.text()).cloned();
-    Ok(Some(known.map_or(named, Token::Full)))
+    Ok(Some(known.map_or(named, FileToken::Full)))
 }
 
-fn read_token(settings: &Settings, key: &str, value: &Value) -> Result<Token, DataError> {
+fn read_token(settings: &Settings, key: &str, value: &Value) -> Result<FileToken, DataError> {
     let reason = "a token is needed: a text, or an object with `__type` and `content`";
     token(value).ok_or_else(|| settings.refused_in("tokenizer_config.json", key, Some(value), reason))
 }
 
 /// The extra tokens. A list under the older name counts only where the newer name is missing altogether.
-fn read_extra(settings: &Settings, values: &Map<String, Value>) -> Result<Option<Vec<Token>>, DataError> {
+fn read_extra(settings: &Settings, values: &Map<String, Value>) -> Result<Option<Vec<FileToken>>, DataError> {
     let key = if values.contains_key(EXTRA) { EXTRA } else { OLDER_EXTRA };
     match values.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -330,10 +335,10 @@ fn is_marked(value: &Value) -> bool {
 }
 
 /// A text, or an object that is marked as a token.
-pub(super) fn token(value: &Value) -> Option<Token> {
+pub(super) fn token(value: &Value) -> Option<FileToken> {
     match value {
-        Value::String(text) => Some(Token::Text(text.clone())),
-        value if is_marked(value) => full(value).map(Token::Full),
+        Value::String(text) => Some(FileToken::Text(text.clone())),
+        value if is_marked(value) => full(value).map(FileToken::Full),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::compare::Table;
+use super::compare::TextTable;
 use super::{Predictor, compute_on};
 use crate::device::backend::Backend;
 use crate::run::record::ResumedRecord;
@@ -131,7 +131,7 @@ fn print_scores(count: usize, scores: &Scores) -> Result<(), TrainError> {
     }
     print_line(&format!("baseline   {:.4} ({})", scores.baseline, scores.baseline_name))?;
     for table in &scores.tables {
-        let mut shown = Table::new(&[&[table.title], &table.columns[..]].concat());
+        let mut shown = TextTable::new(&[&[table.title], &table.columns[..]].concat());
         for (part, values) in &table.rows {
             let values = values.iter().map(|value| format!("{value:.4}"));
             shown.push(std::iter::once(part.clone()).chain(values).collect());

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use temper_data::EncodeSettings;
 
-use super::predicted::{PredictFormat, Rows};
-use super::texts::Pairs;
-use super::windows::{Window, Windows};
+use super::predicted::{PredictFormat, PredictionRows};
+use super::text_groups::{TextGroup, TextGroups};
+use super::texts::PairChoice;
 use super::{Predictor, TextOptions, compute_on};
 use crate::device::backend::Backend;
 use crate::tasks::DecisionOptions;
@@ -93,7 +93,7 @@ pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
     let predictor = Predictor::load(&args.model, &args.sources, on, (&args.cut, &args.decide), false)?;
     let columns = predictor.encoding.columns();
     let inputs = predictor.task.inputs();
-    let (pairs, kept) = (Pairs::of(columns, inputs), args.kept());
+    let (pairs, kept) = (PairChoice::of(columns, inputs), args.kept());
     let texts = args.texts.open(columns, inputs, pairs, &kept)?;
     // Predictions on a terminal show the progress themselves, and a bar would be drawn between them.
     let shows =
@@ -102,48 +102,48 @@ pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
     // A text that is spread over windows is not cut.
     let whole = EncodeSettings { max_length: usize::MAX, ..predictor.cut };
     let cut = if predictor.task.is_spread() { whole } else { predictor.cut };
-    let windows = Windows::new(texts, &predictor.tokenizer, cut, args.max_tokens_per_batch);
-    let rows = Rows::new(args.format(), &kept, inputs);
-    Prediction { args, predictor: &predictor, rows, bar: Progress::new(false).predictions(count) }
-        .write(windows)
+    let groups = TextGroups::new(texts, &predictor.tokenizer, cut, args.max_tokens_per_batch);
+    let rows = PredictionRows::new(args.format(), &kept, inputs);
+    PredictionRun { args, predictor: &predictor, rows, bar: Progress::new(false).predictions(count) }
+        .write(groups)
 }
 
 /// Predicts all texts and writes the predictions.
-struct Prediction<'a> {
+struct PredictionRun<'a> {
     args: &'a PredictArgs,
     predictor: &'a Predictor,
-    rows: Rows<'a>,
+    rows: PredictionRows<'a>,
     bar: ProgressBar,
 }
 
-impl Prediction<'_> {
-    /// Predicts window by window; writes to stdout or to a file.
-    fn write(mut self, mut windows: Windows<'_>) -> Result<(), TrainError> {
+impl PredictionRun<'_> {
+    /// Predicts group by group; writes to stdout or to a file.
+    fn write(mut self, mut groups: TextGroups<'_>) -> Result<(), TrainError> {
         let is_csv = self.args.format() == PredictFormat::Csv;
         let result = match &self.args.output {
-            None => windows.by_ref().try_for_each(|window| {
-                let (rows, end) = self.answer(window?)?;
+            None => groups.by_ref().try_for_each(|group| {
+                let (rows, end) = self.answer(group?)?;
                 if is_csv { print_exactly(&rows) } else { print(&rows) }?;
                 end
             }),
             Some(path) => temper_files::fill(path, |file| {
-                windows.by_ref().try_for_each(|window| {
-                    let (rows, end) = self.answer(window?)?;
+                groups.by_ref().try_for_each(|group| {
+                    let (rows, end) = self.answer(group?)?;
                     file.write_all(rows.as_bytes()).map_err(|error| TrainError::file(path, error))?;
                     end
                 })
             }),
         };
         self.bar.finish_and_clear();
-        if let Some(notice) = windows.notice() {
+        if let Some(notice) = groups.notice() {
             say(&notice);
         }
         result
     }
 
-    /// The rows of a window, up to the first prediction with a logit that is not finite.
-    fn answer(&mut self, window: Window) -> Result<(String, Result<(), TrainError>), TrainError> {
-        let Window { texts, blank, encoded } = window;
+    /// The rows of a group, up to the first prediction with a logit that is not finite.
+    fn answer(&mut self, group: TextGroup) -> Result<(String, Result<(), TrainError>), TrainError> {
+        let TextGroup { texts, blank, encoded } = group;
         let (features, mut predictions) =
             self.predictor.task.begin(&texts, encoded, &self.predictor.encoder())?;
         let loader = EvaluationLoader::new(features, self.args.max_tokens_per_batch);

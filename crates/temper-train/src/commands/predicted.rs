@@ -22,7 +22,7 @@ pub enum PredictFormat {
 const PREDICTED: &str = "predicted_";
 
 /// Predictions as rows of text.
-pub(super) struct Rows<'a> {
+pub(super) struct PredictionRows<'a> {
     format: PredictFormat,
     kept: &'a [String],
     inputs: Inputs,
@@ -32,7 +32,7 @@ pub(super) struct Rows<'a> {
     waiting: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> PredictionRows<'a> {
     pub(super) fn new(format: PredictFormat, kept: &'a [String], inputs: Inputs) -> Self {
         Self { format, kept, inputs, header: None, waiting: 0 }
     }
@@ -175,7 +175,7 @@ mod tests {
 
     fn written(format: PredictFormat) -> String {
         let kept = ["id", "label", "none"].map(String::from);
-        let mut rows = Rows::new(format, &kept, Inputs::TEXTS);
+        let mut rows = PredictionRows::new(format, &kept, Inputs::TEXTS);
         let all = [rows.blank(), rows.text(&text(), decoded()), rows.blank()];
         all.into_iter().map(Result::unwrap).collect()
     }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::compare::Table;
+use super::compare::TextTable;
 use super::differences::differences;
 use crate::run::record::ResumedRecord;
 use crate::terminal::{print, print_line, say};
@@ -17,7 +17,7 @@ use crate::{RunFolder, TrainError};
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunsArgs {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<RunsAction>,
     /// Where runs are kept
     #[arg(long, default_value = "runs", value_name = "DIR", global = true)]
     pub output_dir: PathBuf,
@@ -27,7 +27,7 @@ pub struct RunsArgs {
 }
 
 #[derive(Clone, Debug, clap::Subcommand)]
-enum Action {
+enum RunsAction {
     /// List the runs of a folder, the newest first (the default)
     List,
     /// Show what a run was asked to do, and its scores
@@ -77,10 +77,10 @@ struct Summary {
 /// [`TrainError::Usage`] for a folder that is no run; [`TrainError::File`].
 pub fn runs(args: &RunsArgs) -> Result<(), TrainError> {
     match &args.action {
-        None | Some(Action::List) => list(args),
-        Some(Action::Show { run }) => show(run, args.json),
-        Some(Action::Diff { first, second }) => diff(first, second, args.json),
-        Some(Action::Prune { yes }) => prune(args, *yes),
+        None | Some(RunsAction::List) => list(args),
+        Some(RunsAction::Show { run }) => show(run, args.json),
+        Some(RunsAction::Diff { first, second }) => diff(first, second, args.json),
+        Some(RunsAction::Prune { yes }) => prune(args, *yes),
     }
 }
 
@@ -106,7 +106,7 @@ fn list(args: &RunsArgs) -> Result<(), TrainError> {
     if args.json {
         return print_line(&serde_json::json!({ "runs": runs }).to_string());
     }
-    let mut table = Table::new(&["run", "model", "dataset", "strategy", "steps", "test", "training"]);
+    let mut table = TextTable::new(&["run", "model", "dataset", "strategy", "steps", "test", "training"]);
     for run in runs {
         let steps = run.steps.map_or("-".into(), |steps| steps.to_string());
         table.push(vec![

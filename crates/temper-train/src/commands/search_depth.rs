@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::FinetuneArgs;
-use super::compare::{Grid, NamedStrategy, Outcomes, Table, folder, mean, shared_request};
+use super::compare::{Grid, GridResults, NamedStrategy, TextTable, folder, mean, shared_request};
 use super::finetune::Prepared;
 use crate::run::record::RunRequest;
 use crate::terminal::print;
@@ -72,7 +72,7 @@ pub struct DepthRow {
 /// Runs the command.
 ///
 /// # Errors
-/// See [`TrainError`]; [`TrainError::CellsInterrupted`] after Ctrl-C.
+/// See [`TrainError`]; [`TrainError::GridInterrupted`] after Ctrl-C.
 pub fn search_depth(args: &SearchDepthArgs) -> Result<(), TrainError> {
     if !(args.tolerance.is_finite() && args.tolerance >= 0.0) {
         return Err(TrainError::Usage(format!("--tolerance {} must not be below 0", args.tolerance)));
@@ -141,7 +141,12 @@ fn strategy(depth: usize, layers: usize) -> String {
 }
 
 impl DepthSearch {
-    fn new(depths: &[usize], layers: usize, outcomes: &Outcomes, tolerance: f64) -> Result<Self, TrainError> {
+    fn new(
+        depths: &[usize],
+        layers: usize,
+        outcomes: &GridResults,
+        tolerance: f64,
+    ) -> Result<Self, TrainError> {
         let rows: Option<Vec<DepthRow>> =
             depths.iter().map(|&depth| DepthRow::new(depth, strategy(depth, layers), outcomes)).collect();
         let lower_is_better = outcomes.done.iter().any(|outcome| outcome.results.lower_is_better());
@@ -163,8 +168,8 @@ impl DepthSearch {
         Some(Self { depth: found.depth, strategy: found.strategy.clone(), best, tolerance, depths: rows })
     }
 
-    fn table(&self) -> Table {
-        let mut table = Table::new(&[
+    fn table(&self) -> TextTable {
+        let mut table = TextTable::new(&[
             "strategy",
             "trained layers",
             "trained parameters",
@@ -194,7 +199,7 @@ impl DepthSearch {
 }
 
 impl DepthRow {
-    fn new(depth: usize, strategy: String, outcomes: &Outcomes) -> Option<Self> {
+    fn new(depth: usize, strategy: String, outcomes: &GridResults) -> Option<Self> {
         let runs: Vec<_> = outcomes.done.iter().filter(|outcome| outcome.strategy == strategy).collect();
         let validation: Option<Vec<f64>> =
             runs.iter().map(|run| run.results.best_validation.map(|(score, _)| score)).collect();

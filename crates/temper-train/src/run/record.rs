@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use temper_data::{ColumnChoice, RowsRequest, Task as Kind, TextTokenizer};
+use temper_data::{ColumnChoice, RowsRequest, TaskKind, TextTokenizer};
 use temper_hub::{CacheKind, Hub, Resolved};
 use temper_models::ModelConfig;
 
@@ -27,7 +27,7 @@ pub struct RunRequest {
     pub columns: ColumnOptions,
     /// The task, where it is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<Kind>,
+    pub task: Option<TaskKind>,
     /// Columns that the model was trained on; used if neither flags nor a card name the columns of the dataset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_columns: Option<Columns>,

@@ -8,8 +8,8 @@ use burn::tensor::Tensor;
 use serde_json::{Map, Value, json};
 use temper_data::{
     Batch, DataError, Diagnosis, Document, Encoded, EncodedSet, LanguageData, LanguageRequest, SentencePairs,
-    Task as Kind, TextTokenizer, UnlabelledText, WhichText, Window, WindowInput, WindowSettings,
-    encode_windows, examine_language, load_language, sentence_pairs,
+    TaskKind, TextTokenizer, UnlabelledText, WhichText, Window, WindowInput, WindowSettings, encode_windows,
+    examine_language, load_language, sentence_pairs,
 };
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
@@ -47,8 +47,11 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
         masking: Masking::of(request.tokenizer, settings, request.record.as_ref())?,
         next_sentence: next_sentence(request.record.as_ref(), settings.next_sentence),
     };
-    let asked =
-        LanguageRequest { task: Kind::MaskedLanguageModeling, rows: request.dataset.clone(), template: None };
+    let asked = LanguageRequest {
+        task: TaskKind::MaskedLanguageModeling,
+        rows: request.dataset.clone(),
+        template: None,
+    };
     let LanguageData { mut rows, is_running } = load_language(request.hub, &asked)?;
     request.drop_unwanted(&mut rows);
     let mut notices = Vec::new();
@@ -81,8 +84,11 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
 /// # Errors
 /// What concerns no single row.
 pub(super) fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, DataError> {
-    let asked =
-        LanguageRequest { task: Kind::MaskedLanguageModeling, rows: request.dataset.clone(), template: None };
+    let asked = LanguageRequest {
+        task: TaskKind::MaskedLanguageModeling,
+        rows: request.dataset.clone(),
+        template: None,
+    };
     examine_language(request.hub, &asked, request.measure)
 }
 
@@ -188,8 +194,8 @@ pub fn add_mask_token(record: &mut Map<String, Value>, tokenizer: &TextTokenizer
 }
 
 impl Task for MaskedLanguageModeling {
-    fn kind(&self) -> Kind {
-        Kind::MaskedLanguageModeling
+    fn kind(&self) -> TaskKind {
+        TaskKind::MaskedLanguageModeling
     }
 
     fn inputs(&self) -> Inputs {

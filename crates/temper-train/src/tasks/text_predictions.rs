@@ -112,7 +112,7 @@ impl TextPredictions {
             support: prevalence.iter().sum(),
         };
         let rows = scores.by_label().into_iter().zip(&self.outputs.labels);
-        let row = |(of, label): (temper_metrics::Scores, &String)| {
+        let row = |(of, label): (temper_metrics::PrecisionRecall, &String)| {
             (label.clone(), vec![of.precision, of.recall, of.f1, of.support as f64])
         };
         let metrics = [

@@ -319,7 +319,7 @@ mod tests {
     struct Drawing(TextClassification);
 
     impl Task for Drawing {
-        fn kind(&self) -> temper_data::Task {
+        fn kind(&self) -> temper_data::TaskKind {
             self.0.kind()
         }
 

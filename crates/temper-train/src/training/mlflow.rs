@@ -26,7 +26,7 @@ pub(super) struct MlflowRun {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct MlflowRecord {
     address: String,
     run_id: String,
 }
@@ -67,7 +67,7 @@ impl MlflowRun {
             let params: Vec<Value> = chunk.iter().map(written).collect();
             server.post("runs/log-batch", json!({"run_id": id, "params": params}))?;
         }
-        let record = Record { address, run_id: id.clone() };
+        let record = MlflowRecord { address, run_id: id.clone() };
         let text = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
         temper_files::write(&folder.join(RECORD), text.as_bytes())?;
         Ok(Self { server, id })
@@ -77,7 +77,7 @@ impl MlflowRun {
     fn recorded(folder: &Path) -> Result<Option<Self>, TrainError> {
         let path = folder.join(RECORD);
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
-        let Record { address, run_id } =
+        let MlflowRecord { address, run_id } =
             serde_json::from_str(&text).map_err(|error| TrainError::content(&path, error))?;
         Ok(Some(Self { server: Server::at(&address)?, id: run_id }))
     }

@@ -18,7 +18,7 @@ use super::Encoded;
 use crate::panics::caught;
 use crate::{DataError, TextTokenizer};
 use layout::Layout;
-use tokens::Tokens;
+use tokens::PlacedTokens;
 use words::Spaces;
 
 /// Bytes of a text at most: places are 32 bits wide.
@@ -175,7 +175,7 @@ pub fn encode_windows(
         Some(example) => Spaces::of(tokenizer).map_err(|reason| DataError::Encode { example, reason })?,
         None => Spaces::Own,
     };
-    let encoder = Encoder { tokenizer, settings, spaces };
+    let encoder = WindowEncoder { tokenizer, settings, spaces };
     let results: Vec<Result<Vec<Window>, DataError>> =
         inputs.par_iter().enumerate().map(|(place, input)| encoder.windows(place, input)).collect();
     let windows = results.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -209,13 +209,13 @@ fn longest(input: &WindowInput<'_>) -> usize {
     }
 }
 
-struct Encoder<'a> {
+struct WindowEncoder<'a> {
     tokenizer: &'a TextTokenizer,
     settings: &'a WindowSettings,
     spaces: Spaces,
 }
 
-impl Encoder<'_> {
+impl WindowEncoder<'_> {
     fn windows(&self, place: usize, input: &WindowInput<'_>) -> Result<Vec<Window>, DataError> {
         let failed = |reason: String| DataError::Encode { example: place, reason };
         if longest(input) > LIMIT {
@@ -235,13 +235,13 @@ impl Encoder<'_> {
     }
 
     /// The tokens of an input's texts, without special tokens.
-    fn tokens(&self, input: &WindowInput<'_>) -> tokenizers::Result<(Tokens, Option<Tokens>)> {
-        let of = |text, segment| Tokens::of_text(self.tokenizer, text, segment);
+    fn tokens(&self, input: &WindowInput<'_>) -> tokenizers::Result<(PlacedTokens, Option<PlacedTokens>)> {
+        let of = |text, segment| PlacedTokens::of_text(self.tokenizer, text, segment);
         Ok(match input {
             WindowInput::Text(text) => (of(text, 0)?, None),
             WindowInput::Pair { first, second } => (of(first, 0)?, Some(of(second, 1)?)),
             WindowInput::Words(words) => {
-                (Tokens::of_words(self.tokenizer, words, self.spaces.are_added())?, None)
+                (PlacedTokens::of_words(self.tokenizer, words, self.spaces.are_added())?, None)
             }
         })
     }
@@ -251,12 +251,12 @@ impl Encoder<'_> {
         &self,
         input: usize,
         spread: WhichText,
-        first: &Tokens,
-        second: Option<&Tokens>,
+        first: &PlacedTokens,
+        second: Option<&PlacedTokens>,
     ) -> Result<Vec<Range<usize>>, WindowError> {
         let WindowSettings { max_length, stride, .. } = *self.settings;
         let special = self.tokenizer.special_count(second.is_some());
-        let lengths = [first.len(), second.map_or(0, Tokens::len)];
+        let lengths = [first.len(), second.map_or(0, PlacedTokens::len)];
         let [length, other] = if spread == WhichText::First { lengths } else { [lengths[1], lengths[0]] };
         let room = max_length.checked_sub(special + other);
         room.and_then(|room| ranges(length, room, stride)).ok_or(WindowError::NoRoom {

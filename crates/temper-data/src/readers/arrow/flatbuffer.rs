@@ -5,7 +5,7 @@
 
 /// A table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Table<'a> {
+pub(super) struct FlatTable<'a> {
     bytes: &'a [u8],
     /// Where it begins.
     at: usize,
@@ -16,7 +16,7 @@ pub(super) struct Table<'a> {
 /// Bytes of an offset, and of the length of a vector.
 const OFFSET: usize = 4;
 
-impl<'a> Table<'a> {
+impl<'a> FlatTable<'a> {
     /// The table that a flatbuffer holds.
     pub fn root(bytes: &'a [u8]) -> Option<Self> {
         Self::at(bytes, usize::try_from(u32_at(bytes, 0)?).ok()?)

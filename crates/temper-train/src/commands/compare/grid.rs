@@ -9,8 +9,8 @@ use temper_files::Owner;
 
 use super::child;
 use super::log;
-use super::outcome::{Failure, Outcome, Outcomes};
-use super::pace::Pace;
+use super::outcome::{FailedRun, FinishedRun, GridResults};
+use super::remaining_time::RemainingTime;
 use super::strategies::NamedStrategy;
 use crate::commands::differences::same_settings;
 use crate::run::folder::{OTHERS_BEGIN, this_process};
@@ -35,24 +35,24 @@ pub(in crate::commands) struct Grid {
 
 /// compare.toml.
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct GridRecord {
     temper: String,
     /// Its strategy is a placeholder, its seed is the first.
     request: RunRequest,
 }
 
 /// One run of the grid.
-struct Cell {
+struct GridRun {
     strategy: String,
     seed: u64,
     name: String,
-    run: RunFolder,
+    folder: RunFolder,
     request: RunRequest,
 }
 
 /// The progress of a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum RunState {
     Done,
     /// The step of its newest checkpoint, if it has one.
     Begun(Option<usize>),
@@ -67,7 +67,7 @@ enum Ended {
     Stopped(Stop),
 }
 
-impl State {
+impl RunState {
     fn words(self) -> String {
         match self {
             Self::Done => "is already finished".into(),
@@ -95,13 +95,13 @@ impl Grid {
         let first = request.settings.seed;
         let seeds = (0..u64::from(seeds)).map(|number| first.wrapping_add(number)).collect();
         let grid = Self { folder, request, strategies, seeds, replace, progress };
-        let cells = grid.cells();
+        let runs = grid.runs();
         let mut names = HashMap::new();
-        for cell in &cells {
-            if let Some(other) = names.insert(&cell.name, &cell.strategy) {
+        for run in &runs {
+            if let Some(other) = names.insert(&run.name, &run.strategy) {
                 return Err(TrainError::Usage(format!(
                     "{other} and {} would share the folder {}; write one of them otherwise",
-                    cell.strategy, cell.name
+                    run.strategy, run.name
                 )));
             }
         }
@@ -109,7 +109,7 @@ impl Grid {
             let record = grid.record()?;
             if !grid.replace {
                 same_settings(&grid.folder, &record.request, &grid.request)?;
-                cells.iter().try_for_each(|cell| grid.state(cell).map(drop))?;
+                runs.iter().try_for_each(|run| grid.state(run).map(drop))?;
             }
         }
         Ok(grid)
@@ -143,7 +143,7 @@ impl Grid {
 
     /// True if every run is finished.
     pub(in crate::commands) fn is_done(&self) -> bool {
-        !self.replace && self.cells().iter().all(|cell| matches!(self.state(cell), Ok(State::Done)))
+        !self.replace && self.runs().iter().all(|run| matches!(self.state(run), Ok(RunState::Done)))
     }
 
     /// Makes the folder, or empties it where it is replaced, and locks it: as long as the lock, or a
@@ -166,7 +166,7 @@ impl Grid {
         if self.folder.join(RECORD).exists() {
             return Ok(());
         }
-        let record = Record { temper: env!("CARGO_PKG_VERSION").into(), request: self.request.clone() };
+        let record = GridRecord { temper: env!("CARGO_PKG_VERSION").into(), request: self.request.clone() };
         RunFolder::existing(&self.folder).write_toml(&self.folder.join(RECORD), &record)
     }
 
@@ -174,27 +174,27 @@ impl Grid {
     /// time, also on other machines that share the folder.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] for a number that no run has; [`TrainError::CellsInterrupted`],
-    /// [`TrainError::CellFailed`].
+    /// [`TrainError::Usage`] for a number that no run has; [`TrainError::GridInterrupted`],
+    /// [`TrainError::GridRunFailed`].
     pub(in crate::commands) fn run_one(&self, number: usize) -> Result<(), TrainError> {
         let signals = signals::listen();
         let _handed_on = signals.hand_on();
-        let cells = self.cells();
-        let of = cells.len();
-        let cell = cells.get(number).ok_or_else(|| {
+        let runs = self.runs();
+        let of = runs.len();
+        let run = runs.get(number).ok_or_else(|| {
             TrainError::Usage(format!("--only {number}: there are {of} runs, 0 to {}", of.saturating_sub(1)))
         })?;
         self.write_record()?;
-        let state = self.state(cell)?;
-        self.progress.line(&format!("run {} of {of}: {} {}", number + 1, cell.name, state.words()));
-        if state == State::Done {
+        let state = self.state(run)?;
+        self.progress.line(&format!("run {} of {of}: {} {}", number + 1, run.name, state.words()));
+        if state == RunState::Done {
             return Ok(());
         }
-        match self.outcome_of(cell, state, None, signals)? {
+        match self.outcome_of(run, state, None, signals)? {
             Ended::Done => Ok(()),
-            Ended::Failed(code) => Err(TrainError::CellFailed { cell: cell.name.clone(), code }),
+            Ended::Failed(code) => Err(TrainError::GridRunFailed { run: run.name.clone(), code }),
             Ended::Stopped(stop) => {
-                Err(TrainError::CellsInterrupted { done: 0, of: 1, folder: self.folder.clone(), stop })
+                Err(TrainError::GridInterrupted { done: 0, of: 1, folder: self.folder.clone(), stop })
             }
         }
     }
@@ -202,15 +202,15 @@ impl Grid {
     /// Trains a run in its own process.
     fn outcome_of(
         &self,
-        cell: &Cell,
-        state: State,
+        run: &GridRun,
+        state: RunState,
         lock: Option<&Owner>,
         signals: &Signals,
     ) -> Result<Ended, TrainError> {
-        let mut command = self.command(cell, state, lock)?;
+        let mut command = self.command(run, state, lock)?;
         // The messages of a single run go to the stderr of this process.
         if lock.is_some() {
-            command.stderr(log::open(&self.log(cell), state != State::New)?);
+            command.stderr(log::open(&self.log(run), state != RunState::New)?);
         }
         let status = child::run(&mut command, signals)?;
         let stops = [Stop::Interrupt, Stop::Terminate];
@@ -226,37 +226,37 @@ impl Grid {
     /// of memory, the others still run.
     ///
     /// # Errors
-    /// [`TrainError::CellsInterrupted`] after a signal, [`TrainError::CellFailed`], and errors of reading the results.
-    pub(in crate::commands) fn run(&self, lock: &Owner) -> Result<Outcomes, TrainError> {
+    /// [`TrainError::GridInterrupted`] after a signal, [`TrainError::GridRunFailed`], and errors of reading the results.
+    pub(in crate::commands) fn run(&self, lock: &Owner) -> Result<GridResults, TrainError> {
         let signals = signals::listen();
         let _handed_on = signals.hand_on();
-        let cells = self.cells();
-        let mut outcomes = Outcomes::default();
-        let mut pace = Pace::begin(cells.iter().filter(|cell| !cell.run.results().exists()).count());
-        for (number, cell) in cells.iter().enumerate() {
-            let state = self.state(cell)?;
-            let of = cells.len();
-            self.progress.line(&format!("run {} of {of}: {} {}", number + 1, cell.name, state.words()));
-            if state != State::Done {
-                match self.outcome_of(cell, state, Some(lock), signals)? {
+        let runs = self.runs();
+        let mut outcomes = GridResults::default();
+        let mut pace = RemainingTime::begin(runs.iter().filter(|run| !run.folder.results().exists()).count());
+        for (number, run) in runs.iter().enumerate() {
+            let state = self.state(run)?;
+            let of = runs.len();
+            self.progress.line(&format!("run {} of {of}: {} {}", number + 1, run.name, state.words()));
+            if state != RunState::Done {
+                match self.outcome_of(run, state, Some(lock), signals)? {
                     Ended::Done => {}
                     Ended::Failed(code) => {
                         pace.ended();
-                        let log = self.log(cell);
+                        let log = self.log(run);
                         log::errors(&log).iter().for_each(|line| say(&format!("  {line}")));
                         self.progress.line(&format!("  its messages are in {}", log.display()));
-                        outcomes.failures.push(Failure::of(&cell.name, code)?);
+                        outcomes.failures.push(FailedRun::of(&run.name, code)?);
                         continue;
                     }
                     Ended::Stopped(stop) => {
-                        let done = number + usize::from(cell.run.results().exists());
+                        let done = number + usize::from(run.folder.results().exists());
                         let folder = self.folder.clone();
-                        return Err(TrainError::CellsInterrupted { done, of, folder, stop });
+                        return Err(TrainError::GridInterrupted { done, of, folder, stop });
                     }
                 }
             }
-            let outcome = Outcome::read(&cell.strategy, cell.seed, &cell.name, &cell.run)?;
-            if state != State::Done {
+            let outcome = FinishedRun::read(&run.strategy, run.seed, &run.name, &run.folder)?;
+            if state != RunState::Done {
                 self.progress.line(&format!("  {}{}", outcome.in_words(), pace.ended()));
             }
             outcomes.push(outcome)?;
@@ -265,12 +265,12 @@ impl Grid {
     }
 
     /// The file for what a run writes to stderr.
-    fn log(&self, cell: &Cell) -> PathBuf {
-        self.folder.join(format!("{}.log", cell.name))
+    fn log(&self, run: &GridRun) -> PathBuf {
+        self.folder.join(format!("{}.log", run.name))
     }
 
-    fn cells(&self) -> Vec<Cell> {
-        let cell = |named: &NamedStrategy, seed: u64| {
+    fn runs(&self) -> Vec<GridRun> {
+        let run = |named: &NamedStrategy, seed: u64| {
             let name = format!("{}-seed{seed}", as_file_name(&named.name));
             let mut request = self.request.clone();
             named.strategy.clone_into(&mut request.settings.strategy);
@@ -278,14 +278,14 @@ impl Grid {
                 request.settings.learning_rate = rate;
             }
             request.settings.seed = seed;
-            let run = RunFolder::existing(&self.folder.join(&name));
-            Cell { strategy: named.name.clone(), seed, name, run, request }
+            let folder = RunFolder::existing(&self.folder.join(&name));
+            GridRun { strategy: named.name.clone(), seed, name, folder, request }
         };
-        let of_seed = |&seed: &u64| self.strategies.iter().map(move |named| cell(named, seed));
+        let of_seed = |&seed: &u64| self.strategies.iter().map(move |named| run(named, seed));
         self.seeds.iter().flat_map(of_seed).collect()
     }
 
-    fn record(&self) -> Result<Record, TrainError> {
+    fn record(&self) -> Result<GridRecord, TrainError> {
         let path = self.folder.join(RECORD);
         let text = std::fs::read_to_string(&path).map_err(|error| {
             TrainError::Usage(format!("{}: {error}; is this a folder of compared runs?", path.display()))
@@ -293,28 +293,28 @@ impl Grid {
         toml::from_str(&text).map_err(|error| TrainError::content(&path, error))
     }
 
-    fn state(&self, cell: &Cell) -> Result<State, TrainError> {
-        if !cell.run.record().exists() {
-            return Ok(State::New);
+    fn state(&self, run: &GridRun) -> Result<RunState, TrainError> {
+        if !run.folder.record().exists() {
+            return Ok(RunState::New);
         }
-        let recorded = ResumedRecord::read(&cell.run.record())?;
-        same_settings(cell.run.path(), &recorded.request, &cell.request)?;
-        if cell.run.results().exists() {
-            return Ok(State::Done);
+        let recorded = ResumedRecord::read(&run.folder.record())?;
+        same_settings(run.folder.path(), &recorded.request, &run.request)?;
+        if run.folder.results().exists() {
+            return Ok(RunState::Done);
         }
-        Ok(State::Begun(Checkpoints::new(cell.run.checkpoints(), 1).newest_step()))
+        Ok(RunState::Begun(Checkpoints::new(run.folder.checkpoints(), 1).newest_step()))
     }
 
     /// The command `temper finetune` for a run.
-    fn command(&self, cell: &Cell, state: State, lock: Option<&Owner>) -> Result<Command, TrainError> {
-        let folder = cell.run.path();
+    fn command(&self, run: &GridRun, state: RunState, lock: Option<&Owner>) -> Result<Command, TrainError> {
+        let folder = run.folder.path();
         let failed = |error| TrainError::file(folder, error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.arg("--threads").arg(rayon::current_num_threads().to_string()).arg("finetune");
-        if state == State::New {
-            let request = toml::to_string(&cell.request).map_err(|error| TrainError::file(folder, error))?;
+        if state == RunState::New {
+            let request = toml::to_string(&run.request).map_err(|error| TrainError::file(folder, error))?;
             command.arg("--request").arg(request).arg("--output-dir").arg(&self.folder);
-            command.arg("--run-name").arg(&cell.name).arg("--overwrite-output-dir");
+            command.arg("--run-name").arg(&run.name).arg("--overwrite-output-dir");
         } else {
             command.arg("--resume").arg(folder);
         }

@@ -5,17 +5,17 @@ mod child;
 mod grid;
 mod log;
 mod outcome;
-mod pace;
 mod plot;
+mod remaining_time;
 mod strategies;
 mod summary;
 mod table;
 
 pub(super) use grid::Grid;
-pub(super) use outcome::{Failure, Outcomes};
+pub(super) use outcome::{FailedRun, GridResults};
 pub(super) use strategies::{NamedStrategy, split_strategies};
 pub use summary::{BaselineRow, ScoreDifference, StrategyComparison, StrategyRow};
-pub(super) use table::{Table, mean};
+pub(super) use table::{TextTable, mean};
 
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ pub struct CompareArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// See [`TrainError`]; [`TrainError::CellsInterrupted`] after Ctrl-C.
+/// See [`TrainError`]; [`TrainError::GridInterrupted`] after Ctrl-C.
 pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
     let progress = Progress::new(args.run.quiet);
     let strategies = split_strategies(&args.strategies)?;
@@ -125,10 +125,10 @@ fn text(comparison: &StrategyComparison) -> String {
     format!("{}\n{}\n", comparison.table().text(), comparison.notes())
 }
 
-fn write(folder: &Path, comparison: &StrategyComparison, failures: &[Failure]) -> Result<(), TrainError> {
+fn write(folder: &Path, comparison: &StrategyComparison, failures: &[FailedRun]) -> Result<(), TrainError> {
     let run = RunFolder::existing(folder);
     run.write_json(&folder.join("compare.json"), comparison)?;
-    let failed: String = failures.iter().map(|failure| format!("\n- {} failed", failure.cell)).collect();
+    let failed: String = failures.iter().map(|failure| format!("\n- {} failed", failure.name)).collect();
     let page = format!(
         "# {}\n\n{}\n{}\n{failed}\n![{} against training time](compare.svg)\n",
         comparison.title(),

@@ -9,43 +9,43 @@ use crate::{RunFolder, TrainError};
 
 /// The results of the runs of a grid.
 #[derive(Default)]
-pub(in crate::commands) struct Outcomes {
+pub(in crate::commands) struct GridResults {
     /// The runs that finished.
-    pub(in crate::commands) done: Vec<Outcome>,
+    pub(in crate::commands) done: Vec<FinishedRun>,
     /// The runs that failed.
-    pub(in crate::commands) failures: Vec<Failure>,
+    pub(in crate::commands) failures: Vec<FailedRun>,
 }
 
 /// A run that failed.
 #[derive(Clone)]
-pub(in crate::commands) struct Failure {
+pub(in crate::commands) struct FailedRun {
     /// The name of its folder.
-    pub(in crate::commands) cell: String,
+    pub(in crate::commands) name: String,
     code: u8,
 }
 
-impl Failure {
+impl FailedRun {
     /// A failure that concerns only this run: out of memory (5) or diverged (6).
     ///
     /// # Errors
-    /// [`TrainError::CellFailed`] for every other one: the next run would fail in the same way.
-    pub(super) fn of(cell: &str, code: u8) -> Result<Self, TrainError> {
-        let failure = Self { cell: cell.into(), code };
+    /// [`TrainError::GridRunFailed`] for every other one: the next run would fail in the same way.
+    pub(super) fn of(name: &str, code: u8) -> Result<Self, TrainError> {
+        let failure = Self { name: name.into(), code };
         if matches!(code, 5 | 6) { Ok(failure) } else { Err(failure.error()) }
     }
 
     /// The error that the whole command ends with.
     pub(in crate::commands) fn error(&self) -> TrainError {
-        TrainError::CellFailed { cell: self.cell.clone(), code: self.code }
+        TrainError::GridRunFailed { run: self.name.clone(), code: self.code }
     }
 }
 
 /// A run that finished.
-pub(in crate::commands) struct Outcome {
+pub(in crate::commands) struct FinishedRun {
     pub(in crate::commands) strategy: String,
     pub(in crate::commands) seed: u64,
     /// The name of its folder.
-    pub(in crate::commands) cell: String,
+    pub(in crate::commands) name: String,
     pub(in crate::commands) results: CellResults,
     /// The score of each test example, in the split's order; unknown for runs without predictions.jsonl.
     pub(in crate::commands) scores: Option<Vec<f64>>,
@@ -79,7 +79,7 @@ struct TestScores {
 }
 
 #[derive(Deserialize)]
-struct Prediction {
+struct ExampleScore {
     score: f64,
 }
 
@@ -105,7 +105,7 @@ impl CellResults {
     }
 }
 
-impl Outcome {
+impl FinishedRun {
     /// Its result, in one line.
     pub(super) fn in_words(&self) -> String {
         let results = &self.results;
@@ -117,29 +117,29 @@ impl Outcome {
     ///
     /// # Errors
     /// [`TrainError::File`].
-    pub(super) fn read(strategy: &str, seed: u64, cell: &str, run: &RunFolder) -> Result<Self, TrainError> {
+    pub(super) fn read(strategy: &str, seed: u64, name: &str, run: &RunFolder) -> Result<Self, TrainError> {
         let path = run.results();
         let text = std::fs::read_to_string(&path).map_err(|error| TrainError::file(&path, error))?;
         let results = serde_json::from_str(&text).map_err(|error| TrainError::content(&path, error))?;
         let record = ResumedRecord::read(&run.record())?;
-        Ok(Self { strategy: strategy.into(), seed, cell: cell.into(), results, scores: scores(run)?, record })
+        Ok(Self { strategy: strategy.into(), seed, name: name.into(), results, scores: scores(run)?, record })
     }
 }
 
 fn scores(run: &RunFolder) -> Result<Option<Vec<f64>>, TrainError> {
     let path = run.predictions();
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
-    let rows = text.lines().map(|line| serde_json::from_str(line).map(|row: Prediction| row.score));
+    let rows = text.lines().map(|line| serde_json::from_str(line).map(|row: ExampleScore| row.score));
     rows.collect::<Result<_, _>>().map(Some).map_err(|error| TrainError::content(&path, error))
 }
 
-impl Outcomes {
+impl GridResults {
     /// Adds a run.
     ///
     /// # Errors
     /// [`TrainError::Usage`] if it had another model or other data than the first run: what a name refers to may have
     /// changed between them.
-    pub(super) fn push(&mut self, outcome: Outcome) -> Result<(), TrainError> {
+    pub(super) fn push(&mut self, outcome: FinishedRun) -> Result<(), TrainError> {
         if let Some(first) = self.done.first() {
             let same = first.record.has_files_of(&outcome.record)
                 && first.results.model == outcome.results.model
@@ -148,7 +148,7 @@ impl Outcomes {
                 return Err(TrainError::Usage(format!(
                     "{} and {} did not have the same model and data: the files changed between them; give another \
                      --run-name, or --overwrite-output-dir to start again",
-                    first.cell, outcome.cell
+                    first.name, outcome.name
                 )));
             }
         }

@@ -19,7 +19,7 @@ const FOOT: f64 = 52.0;
 
 /// The figure as an SVG document. It is light or dark, as the reader's screen is.
 pub(super) fn draw(comparison: &StrategyComparison) -> String {
-    let names = Names::of(comparison);
+    let names = Legend::of(comparison);
     let (low, high) = heights(comparison);
     let longest = comparison.strategies.iter().map(|row| row.training_seconds.mean).fold(0.0, f64::max);
     let scale = |top: f64| Scale::rounded(low, high, 6, (top + PLOT.1, top));
@@ -107,13 +107,13 @@ fn of_baseline(number: usize) -> Line {
 }
 
 /// The legend. It is beside the plot, where it covers nothing.
-struct Names {
+struct Legend {
     /// Each name, split into lines, with its score; strategies first.
     each: Vec<Vec<String>>,
     strategies: usize,
 }
 
-impl Names {
+impl Legend {
     fn of(comparison: &StrategyComparison) -> Self {
         let lines = |name: &str, score: f64| {
             let mut lines = wrap(name, NAME);

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::grid::Grid;
-use super::outcome::{Outcome, Outcomes};
+use super::outcome::{FinishedRun, GridResults};
 use super::strategies::NamedStrategy;
-use super::table::{self, Table};
+use super::table::{self, TextTable};
 use crate::TrainError;
 use crate::commands::finetune::measure::duration;
 
@@ -106,17 +106,21 @@ impl StrategyComparison {
     /// Puts the runs of a grid side by side.
     ///
     /// # Errors
-    /// [`TrainError::CellFailed`] if no run finished.
-    pub(super) fn new(grid: &Grid, outcomes: &Outcomes, baselines: &[Baseline]) -> Result<Self, TrainError> {
+    /// [`TrainError::GridRunFailed`] if no run finished.
+    pub(super) fn new(
+        grid: &Grid,
+        outcomes: &GridResults,
+        baselines: &[Baseline],
+    ) -> Result<Self, TrainError> {
         let Some(first) = outcomes.done.first() else {
             // A grid has at least one run. If there is no result, all of them failed.
-            let failed = outcomes.failures.first().map(super::Failure::error);
+            let failed = outcomes.failures.first().map(super::FailedRun::error);
             return Err(failed.unwrap_or_else(|| TrainError::Usage("there is nothing to compare".into())));
         };
         let of = |strategy: &NamedStrategy| {
             outcomes.done.iter().filter(|outcome| outcome.strategy == strategy.name).collect::<Vec<_>>()
         };
-        let groups: Vec<Vec<&Outcome>> =
+        let groups: Vec<Vec<&FinishedRun>> =
             grid.strategies().iter().map(of).filter(|group| !group.is_empty()).collect();
         let mut rows: Vec<StrategyRow> = groups.iter().filter_map(|group| row(group)).collect();
         // Of equal means, the first.
@@ -158,7 +162,7 @@ impl StrategyComparison {
     }
 
     /// Strategies and baselines, a row each.
-    pub(super) fn table(&self) -> Table {
+    pub(super) fn table(&self) -> TextTable {
         let header = [
             "strategy",
             "trained parameters",
@@ -171,7 +175,7 @@ impl StrategyComparison {
             "peak memory",
             "cache hits",
         ];
-        let mut table = Table::new(&header);
+        let mut table = TextTable::new(&header);
         for row in &self.strategies {
             let mut cells =
                 vec![row.strategy.clone(), row.trainable_parameters.to_string(), table::mean(&row.test)];
@@ -224,10 +228,10 @@ fn difference_cells(difference: Option<&ScoreDifference>) -> [String; 3] {
 }
 
 /// None for a group without runs.
-fn row(group: &[&Outcome]) -> Option<StrategyRow> {
+fn row(group: &[&FinishedRun]) -> Option<StrategyRow> {
     let first = group.first()?;
     let sample =
-        |value: fn(&Outcome) -> f64| Sample::of(group.iter().map(|outcome| value(outcome)).collect());
+        |value: fn(&FinishedRun) -> f64| Sample::of(group.iter().map(|outcome| value(outcome)).collect());
     let validation: Option<Vec<f64>> =
         group.iter().map(|outcome| outcome.results.best_validation.map(|(score, _)| score)).collect();
     let hit_rates: Option<Vec<f64>> = group.iter().map(|outcome| outcome.results.hit_rate()).collect();
@@ -244,12 +248,12 @@ fn row(group: &[&Outcome]) -> Option<StrategyRow> {
         tokens_per_second: sample(|outcome| outcome.results.tokens_per_second)?.mean,
         peak_memory_bytes: group.iter().filter_map(|outcome| outcome.results.peak_memory_bytes).max(),
         trunk_cache_hit_rate: hit_rates.and_then(Sample::of).map(|rates| rates.mean),
-        runs: group.iter().map(|outcome| outcome.cell.clone()).collect(),
+        runs: group.iter().map(|outcome| outcome.name.clone()).collect(),
     })
 }
 
-fn by_seed<'a>(group: &[&'a Outcome]) -> BySeed<'a> {
-    let scored = |outcome: &&'a Outcome| {
+fn by_seed<'a>(group: &[&'a FinishedRun]) -> BySeed<'a> {
+    let scored = |outcome: &&'a FinishedRun| {
         (outcome.seed, Scored { score: outcome.results.score(), examples: outcome.scores.as_deref() })
     };
     group.iter().map(scored).collect()

@@ -6,11 +6,11 @@ use temper_metrics::Sample;
 pub(super) const DASH: &str = "-";
 
 /// Rows of text under a header; the first column is aligned left, the others right.
-pub(in crate::commands) struct Table {
+pub(in crate::commands) struct TextTable {
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     pub(in crate::commands) fn new(header: &[&str]) -> Self {
         Self { rows: vec![header.iter().map(|&name| name.to_owned()).collect()] }
     }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn columns_are_in_line_and_cells_stay_cells() {
-        let mut table = Table::new(&["strategy", "score"]);
+        let mut table = TextTable::new(&["strategy", "score"]);
         table.push(vec!["pattern:a|b".into(), "0.5 ± 0.1".into()]);
         table.push(vec!["all".into(), "1".into()]);
         assert_eq!(table.text(), "strategy         score\npattern:a|b  0.5 ± 0.1\nall                  1\n");

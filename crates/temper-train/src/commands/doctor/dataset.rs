@@ -1,8 +1,7 @@
 //! `temper doctor DATASET`.
 
 use temper_data::{
-    ColumnChoice, Diagnosis, Finding, FindingKind, Measure, RowsRequest, Severity, Task as Kind,
-    TextTokenizer,
+    ColumnChoice, Diagnosis, Finding, FindingKind, Measure, RowsRequest, Severity, TaskKind, TextTokenizer,
 };
 use temper_hub::Hub;
 use temper_models::ModelConfig;
@@ -26,7 +25,7 @@ pub struct DatasetOptions {
     pub max_seq_length: Option<usize>,
     /// The task, if neither card nor columns imply it: text-classification, token-classification or question-answering
     #[arg(long, value_parser = tasks::by_name)]
-    pub task: Option<Kind>,
+    pub task: Option<TaskKind>,
     /// Type of the labels, as for finetune
     #[arg(long, value_name = "TYPE", value_parser = settings::named::<ProblemType>)]
     pub problem_type: Option<ProblemType>,
@@ -48,14 +47,14 @@ pub struct DatasetOptions {
 }
 
 /// What is asked of a model.
-struct Reader {
+struct ExaminedModel {
     max_positions: usize,
     tokenizer: TextTokenizer,
     /// Its labels; none where it has only the names that transformers gives to those without.
     labels: Option<Vec<String>>,
 }
 
-impl Reader {
+impl ExaminedModel {
     fn find(hub: &Hub, name: &str) -> Result<Self, TrainError> {
         let local = LocalModel::find(hub, name)?;
         if let Some(notice) = local.resolved.notice() {
@@ -103,7 +102,7 @@ impl DatasetOptions {
     /// [`TrainError::Unsound`] where training would refuse it.
     pub(super) fn examine(&self, name: &str, json: bool) -> Result<(), TrainError> {
         let hub = self.sources.hub(false);
-        let reader = self.model.as_deref().map(|model| Reader::find(&hub, model)).transpose()?;
+        let reader = self.model.as_deref().map(|model| ExaminedModel::find(&hub, model)).transpose()?;
         let diagnosis = self.diagnose(name, &hub, reader.as_ref())?;
         if json {
             let text =
@@ -120,7 +119,12 @@ impl DatasetOptions {
         }
     }
 
-    fn diagnose(&self, name: &str, hub: &Hub, reader: Option<&Reader>) -> Result<Diagnosis, TrainError> {
+    fn diagnose(
+        &self,
+        name: &str,
+        hub: &Hub,
+        reader: Option<&ExaminedModel>,
+    ) -> Result<Diagnosis, TrainError> {
         let settings = Settings {
             problem_type: self.problem_type,
             label_separator: self.label_separator.clone(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use temper_data::Task as Kind;
+use temper_data::TaskKind;
 
 use crate::device::backend::Backend;
 use crate::headings::{DATA, DEVICE, RUN};
@@ -75,7 +75,7 @@ pub struct FinetuneArgs {
     pub budget: Option<Duration>,
     /// Task of the model; by default that of the dataset's card, or the one that its columns imply
     #[arg(long, help_heading = DATA, value_name = "TASK", value_parser = tasks::by_name)]
-    pub task: Option<Kind>,
+    pub task: Option<TaskKind>,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,

@@ -5,14 +5,14 @@
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::ptr::null_mut;
 
-use super::library::{Found, open, text};
+use super::library::{LoadedLibrary, open, text};
 
 const LIBRARIES: &[&str] =
     if cfg!(windows) { &["nvml.dll"] } else { &["libnvidia-ml.so.1", "libnvidia-ml.so"] };
 
 /// NVML, NVIDIA's library for observing GPUs. It comes with the driver, but a container may lack it;
 /// what it does not report stays unknown.
-pub(super) struct Management(Found);
+pub(super) struct Management(LoadedLibrary);
 
 /// nvmlMemory_t
 #[repr(C)]

@@ -1,21 +1,21 @@
-//! Texts in windows: enough texts to fill batches, never all of them. An input of any length is answered as it arrives,
+//! Texts in groups: enough texts to fill batches, never all of them. An input of any length is answered as it arrives,
 //! and memory does not grow.
 
 use temper_data::{
     DataError, EncodeSettings, Encoded, EncodedSet, TextInput, TextTokenizer, UnlabelledText, encode_all,
 };
 
-use super::texts::{Line, Next, Texts};
+use super::texts::{InputLine, Next, TextReader};
 use crate::TrainError;
 
 /// Texts that are encoded at once, in parallel.
 const CHUNK: usize = 64;
-/// Batches of a window of a file, which can be large because no user waits for each answer: in a larger window, texts
+/// Batches of a group of a file, which can be large because no user waits for each answer: in a larger group, texts
 /// of similar lengths can share a batch.
 const BATCHES: usize = 8;
 
 /// Encoded texts, in the order of the input.
-pub(super) struct Window {
+pub(super) struct TextGroup {
     pub(super) texts: Vec<UnlabelledText>,
     /// For each blank line, how many of the texts come before it.
     pub(super) blank: Vec<usize>,
@@ -35,24 +35,24 @@ impl Chunk {
     }
 }
 
-/// Makes windows of texts. Texts before an error are answered before the error is returned.
-pub(super) struct Windows<'a> {
-    texts: Texts,
+/// Makes groups of texts. Texts before an error are answered before the error is returned.
+pub(super) struct TextGroups<'a> {
+    texts: TextReader,
     tokenizer: &'a TextTokenizer,
     settings: EncodeSettings,
     /// The prompt before each text.
     prompt: String,
-    /// Minimum number of tokens of a window, unless the input pauses or ends.
+    /// Minimum number of tokens of a group, unless the input pauses or ends.
     tokens: usize,
     end: Option<Result<(), TrainError>>,
     seen: usize,
     cut: usize,
 }
 
-impl<'a> Windows<'a> {
-    /// Windows for batches of so many tokens.
+impl<'a> TextGroups<'a> {
+    /// Groups for batches of so many tokens.
     pub(super) fn new(
-        texts: Texts,
+        texts: TextReader,
         tokenizer: &'a TextTokenizer,
         settings: EncodeSettings,
         tokens_per_batch: usize,
@@ -81,8 +81,8 @@ impl<'a> Windows<'a> {
         let mut chunk = Chunk::default();
         while chunk.len() < CHUNK {
             match self.texts.next(wait && chunk.len() == 0) {
-                Ok(Next::Line(Line::Text(text))) => chunk.texts.push(text),
-                Ok(Next::Line(Line::Blank)) => chunk.blank.push(chunk.texts.len()),
+                Ok(Next::Line(InputLine::Text(text))) => chunk.texts.push(text),
+                Ok(Next::Line(InputLine::Blank)) => chunk.blank.push(chunk.texts.len()),
                 Ok(Next::Pause) => return (chunk, false),
                 Ok(Next::End) => {
                     self.end = Some(Ok(()));
@@ -137,12 +137,12 @@ fn encode(
     Ok(encode_all(tokenizer, &inputs, settings, None)?.items)
 }
 
-impl Iterator for Windows<'_> {
-    type Item = Result<Window, TrainError>;
+impl Iterator for TextGroups<'_> {
+    type Item = Result<TextGroup, TrainError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let (mut texts, mut blank, mut items) = (Vec::new(), Vec::new(), Vec::new());
-        // A blank line counts as a token, so that a window ends among blank lines, too.
+        // A blank line counts as a token, so that a group ends among blank lines, too.
         let mut tokens = 0;
         while self.end.is_none() && tokens < self.tokens {
             let is_first = texts.is_empty() && blank.is_empty();
@@ -166,6 +166,6 @@ impl Iterator for Windows<'_> {
         let encoded = EncodedSet::new(items, false);
         self.seen += texts.len();
         self.cut += encoded.truncated_examples;
-        Some(Ok(Window { texts, blank, encoded }))
+        Some(Ok(TextGroup { texts, blank, encoded }))
     }
 }

@@ -5,13 +5,13 @@ use std::time::Instant;
 use crate::commands::finetune::measure::duration;
 
 /// Estimates the remaining time from the runs that finished.
-pub(super) struct Pace {
+pub(super) struct RemainingTime {
     began: Instant,
     done: usize,
     left: usize,
 }
 
-impl Pace {
+impl RemainingTime {
     /// Starts the clock for so many runs.
     pub(super) fn begin(runs: usize) -> Self {
         Self { began: Instant::now(), done: 0, left: runs }
