@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::compare::TextTable;
-use super::differences::differences;
+use super::differences::{Difference, differences};
 use crate::run::record::ResumedRecord;
 use crate::terminal::{print, print_line, say};
 use crate::training::Checkpoints;
@@ -194,28 +194,43 @@ fn lines(metrics: Option<&Value>) -> String {
 }
 
 fn diff(first: &Path, second: &Path, json: bool) -> Result<(), TrainError> {
-    let ((before, old), (now, new)) = (opened(first)?, opened(second)?);
-    let settings = differences(&before.request, &now.request);
-    let metrics = |results: &Option<Value>| {
-        let found = results.as_ref().and_then(|results| results.pointer("/test/metrics").cloned());
-        found.unwrap_or_default()
-    };
-    let (old, new) = (metrics(&old), metrics(&new));
+    let [(left, left_results), (right, right_results)] = [opened(first)?, opened(second)?];
+    let settings = differences(&left.request, &right.request);
+    let scores = [left_results, right_results].map(|results| {
+        results.and_then(|results| results.pointer("/test/metrics").cloned()).unwrap_or_default()
+    });
+    let names = names_of([first, second]);
     if json {
-        let settings: Vec<Value> = settings.iter().map(|line| line.trim().into()).collect();
-        return print_line(&serde_json::json!({ "settings": settings, "test": [old, new] }).to_string());
+        let settings: Map<String, Value> =
+            settings.into_iter().map(|Difference { setting, values }| (setting, values[..].into())).collect();
+        let found = serde_json::json!({ "runs": names, "settings": settings, "test": scores });
+        return print_line(&found.to_string());
     }
-    let mut text: String = settings.iter().map(|line| format!("{}\n", line.trim())).collect();
+    let [left, right] = names;
+    let mut text = String::new();
     if settings.is_empty() {
         text = "the same settings\n".into();
     }
-    for (name, value) in old.as_object().into_iter().flatten() {
-        let other = new.get(name).and_then(Value::as_f64);
+    for Difference { setting, values: [first, second] } in settings {
+        text += &format!("{setting}: {first} in {left}, {second} in {right}\n");
+    }
+    let [scores, others] = scores;
+    for (name, value) in scores.as_object().into_iter().flatten() {
+        let other = others.get(name).and_then(Value::as_f64);
         if let (Some(value), Some(other)) = (value.as_f64(), other) {
-            text += &format!("test {name}: {value:.4}, {other:.4} ({:+.4})\n", other - value);
+            let difference = other - value;
+            text += &format!(
+                "test {name}: {value:.4} in {left}, {other:.4} in {right} (difference {difference:+.4})\n"
+            );
         }
     }
     print(&text)
+}
+
+/// The names of two runs; their paths where the names are the same.
+fn names_of(runs: [&Path; 2]) -> [String; 2] {
+    let names = runs.map(|run| run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned());
+    if names[0] == names[1] { runs.map(|run| run.display().to_string()) } else { names }
 }
 
 /// Only of finished runs, and of none that a process works in: nothing is lost that a run needs.
