@@ -3,6 +3,7 @@
 mod layers;
 mod model_defaults;
 mod splits;
+mod switch;
 mod values;
 
 pub use layers::{Preset, SettingFlags, resolve};
@@ -20,6 +21,7 @@ use temper_models::Pooling;
 
 use crate::headings::{DATA, DEVICE, LABELS, LOGGING, STRATEGY, TEXTS, TRAINING};
 use crate::{PrecisionSetting, TrainError};
+use switch::Switch;
 use values::{above_zero, above_zero_or_infinite, below_one, count, factor, not_negative, share, size};
 
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
@@ -116,8 +118,7 @@ pub struct Settings {
     #[arg(long, help_heading = STRATEGY, value_name = "pooler|cls", default_value = "pooler", value_parser = named::<Pooling>)]
     pub pooling: Pooling,
     /// Draw a new head where the model has one for the same task and labels; without it that head is kept
-    #[arg(long, help_heading = STRATEGY, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = STRATEGY, switch())]
     pub new_head: bool,
     /// Rate of dropout of hidden states, in place of the model's (hidden_dropout_prob and its like in config.json)
     #[arg(long, help_heading = TRAINING, value_name = "N", value_parser = below_one)]
@@ -145,12 +146,10 @@ pub struct Settings {
     #[arg(long, help_heading = DATA, value_name = "N", default_value_t = 42)]
     pub subset_seed: u64,
     /// Leave out rows that cannot be read; otherwise the first of them is an error. temper doctor DATASET lists them
-    #[arg(long, help_heading = DATA, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = DATA, switch())]
     pub force: bool,
     /// Refuse tags that cannot follow each other, such as I-person after O; without it they are counted and kept
-    #[arg(long, help_heading = DATA, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = DATA, switch())]
     pub strict_tags: bool,
     /// Separator of the labels in a text cell that has several
     #[arg(long, help_heading = DATA, value_name = "TEXT")]
@@ -178,12 +177,10 @@ pub struct Settings {
     #[arg(long, help_heading = TEXTS, value_name = "UNIT", default_value = "tokens", value_parser = named::<MaskingUnit>)]
     pub masking: MaskingUnit,
     /// Also train next-sentence prediction, as BERT was pretrained
-    #[arg(long, help_heading = TEXTS, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = TEXTS, switch())]
     pub next_sentence: bool,
     /// Train every token of a word on its label, not only the first
-    #[arg(long, help_heading = TEXTS, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = TEXTS, switch())]
     pub label_all_tokens: bool,
     /// Type of the labels: single_label_classification, multi_label_classification (a list, or text split at
     /// --label-separator) or regression (a number); by default lists are several labels and all else is one
@@ -203,15 +200,13 @@ pub struct Settings {
     #[arg(long, help_heading = LABELS, value_name = "N", default_value_t = 0.5, value_parser = probability)]
     pub label_threshold: f64,
     /// Some questions have no answer in their context, as in SQuAD 2.0
-    #[arg(long, help_heading = LABELS, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = LABELS, switch())]
     pub version_2_with_negative: bool,
     /// How much the score of "no answer" must exceed that of the best answer, where questions may have none
     #[arg(long, help_heading = LABELS, value_name = "N", default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
     pub null_score_diff_threshold: f64,
     /// Choose --label-threshold (by micro F1) or --null-score-diff-threshold (by F1) on the validation split after training
-    #[arg(long, help_heading = LABELS, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = LABELS, switch())]
     pub tune_threshold: bool,
     /// How the label of a word follows from its tokens: first, average or max, as in transformers' pipeline
     #[arg(long, help_heading = LABELS, value_name = "HOW", default_value = "first", value_parser = named::<Aggregation>)]
@@ -224,8 +219,7 @@ pub struct Settings {
     #[arg(long, help_heading = LOGGING, value_name = "WHERE", default_value = "none", value_parser = named::<ReportTo>)]
     pub report_to: ReportTo,
     /// Also log the first step
-    #[arg(long, help_heading = LOGGING, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = LOGGING, switch())]
     pub logging_first_step: bool,
     /// When the validation split is evaluated before the end: epoch, steps (every --eval-steps) or no
     #[arg(long, help_heading = LOGGING, value_name = "WHEN", value_parser = named::<Interval>)]
@@ -261,8 +255,7 @@ pub struct Settings {
     #[arg(long, help_heading = DEVICE, value_name = "N", value_parser = count)]
     pub max_tokens_per_batch: Option<usize>,
     /// Recompute layers in the backward pass: less memory, a third to a half more time
-    #[arg(long, help_heading = DEVICE, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = DEVICE, switch())]
     pub gradient_checkpointing: bool,
     /// Where the output of the frozen lowest layers is cached: auto, memory, file or off
     #[arg(long, help_heading = DEVICE, value_name = "WHERE", default_value = "auto", value_parser = named::<TrunkCacheMode>)]

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use temper_data::SplitChoice;
 
+use super::switch::Switch;
 use super::values::percentage;
 use crate::TrainError;
 use crate::headings::DATA;
@@ -29,8 +30,7 @@ pub struct SplitSettings {
     #[arg(long, help_heading = DATA, value_name = "N", value_parser = percentage)]
     pub test_split_percentage: Option<f64>,
     /// Hold out the same share of each label, for examples with one label
-    #[arg(long, help_heading = DATA, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = DATA, switch())]
     pub stratify: bool,
 }
 
