@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use temper_hub::Hub;
 
-use crate::card::{TaskKind, Unlabelled};
+use crate::card::Unlabelled;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::labels::{LabelPlace, Labels, entries, given_names, numbers};
 use crate::readers::Row;
 use crate::request::RowsRequest;
 use crate::rows::{DatasetRows, Record, TableReader, TableRows, load_rows};
-use crate::{DataError, DatasetTables, Table, TextInput, Value};
+use crate::{DataError, DatasetTables, Table, TaskKind, TextInput, Value};
 
 /// What the label of a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::card::Roles;
 use crate::readers::WantedColumns;
+use crate::task_kind::Roles;
 use crate::{DataError, DatasetCard, TaskKind};
 
 /// Names of columns by role, as the user and the model's training choose them. A role without a chosen name has its usual

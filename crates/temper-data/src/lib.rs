@@ -30,6 +30,7 @@ mod saved;
 mod split;
 mod split_choice;
 mod table;
+mod task_kind;
 mod task_of_files;
 mod text_to_text;
 mod token_labels;
@@ -41,7 +42,7 @@ pub use answers::{
     load_question_answering,
 };
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
-pub use card::{DatasetCard, SplitFiles, TaskKind, Unlabelled, card_names, cards, find_card};
+pub use card::{DatasetCard, SplitFiles, Unlabelled, card_names, cards, find_card};
 pub use chat::{ChatMessage, ChatTemplate, RenderedChat};
 pub use classification::{
     LabelKind, LabelRequest, LabelledText, TextClassificationData, TextLabel, examine_text_classification,
@@ -67,6 +68,7 @@ pub use rows::{DatasetRows, Doubt, DoubtKind, Record, TableReader, TableRows, Un
 pub use split::{HeldOut, RowSplit, unit_hash};
 pub use split_choice::{SplitChoice, SplitOrigin, SplitSource};
 pub use table::{Column, Table, Value};
+pub use task_kind::TaskKind;
 pub use task_of_files::task_of_files;
 pub use text_to_text::{TextPair, examine_text_to_text, load_text_to_text};
 pub use token_labels::{

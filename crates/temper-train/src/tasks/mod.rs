@@ -26,6 +26,7 @@ mod spans;
 mod text_classification;
 mod text_outputs;
 mod text_predictions;
+mod text_scores;
 mod text_to_text;
 mod token_classification;
 mod token_predictions;
