@@ -36,7 +36,7 @@ fn shares_are_said_and_recorded() {
         assert_succeeds(&output);
         stdout(&output).lines().next().unwrap().to_owned()
     };
-    assert_eq!(evaluated(&["reviews.csv"]), "20 examples");
+    assert_eq!(evaluated(&["reviews.csv", "--stratify"]), "20 examples");
     assert_eq!(evaluated(&["reviews.csv", "--test-split-percentage", "30", "--stratify"]), "60 examples");
     assert_eq!(evaluated(&["reviews.csv", "--test-file", "new.csv"]), "8 examples");
     assert_eq!(evaluated(&["--train-file", "reviews.csv", "--test-file", "new.csv"]), "8 examples");
