@@ -7,7 +7,7 @@ use temper_hub::Hub;
 
 use crate::card::Unlabelled;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
-use crate::labels::{LabelPlace, Labels, entries, given_names, numbers};
+use crate::labels::{LabelError, LabelPlace, Labels, entries, given_names, numbers};
 use crate::readers::Row;
 use crate::request::RowsRequest;
 use crate::rows::{DatasetRows, Record, TableReader, TableRows, load_rows};
@@ -195,11 +195,11 @@ impl LabelledTextReader {
             && kind == LabelKind::One
             && let Some(count) = labels.measurements()
         {
-            return Err(DataError::NumbersAsLabels {
+            return Err(DataError::from(LabelError::NumbersAsLabels {
                 dataset: dataset.name.clone(),
                 column: label.to_owned(),
                 count,
-            });
+            }));
         }
         let policy = dataset.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
         Ok(Self { columns, labels, kind, separator, policy })
@@ -272,12 +272,12 @@ impl LabelledTextReader {
             rows.push(LabelledText { text, pair, label: of_text, row });
         }
         match unlabelled.first() {
-            Some(first) if self.policy == Unlabelled::Error => Err(DataError::Unlabelled {
+            Some(first) if self.policy == Unlabelled::Error => Err(DataError::from(LabelError::Unlabelled {
                 file: table.file.clone(),
                 row: *first,
                 column: label.1,
                 count: unlabelled.len(),
-            }),
+            })),
             _ => Ok(rows),
         }
     }
@@ -301,8 +301,12 @@ impl TableReader for LabelledTextReader {
         let label = first.target(&self.labels.names);
         let dataset_name = dataset.name.clone();
         if train.len() < dataset.full_train_rows {
-            return Err(DataError::OneClassInSubset { dataset: dataset_name, label, rows: train.len() });
+            return Err(DataError::from(LabelError::OneClassInSubset {
+                dataset: dataset_name,
+                label,
+                rows: train.len(),
+            }));
         }
-        Err(DataError::OneClass { dataset: dataset_name, label })
+        Err(DataError::from(LabelError::OneClass { dataset: dataset_name, label }))
     }
 }

@@ -56,6 +56,7 @@ pub use encode::{
 };
 pub use error::DataError;
 pub use examine::{Diagnosis, Finding, FindingKind, Lengths, Measure, Severity, SplitOutline, Spot};
+pub use labels::LabelError;
 pub use language::{
     Document, LanguageData, LanguageRequest, LanguageSequence, LanguageSettings, SentencePair, SentencePairs,
     encode_documents, examine_language, load_language, sentence_pairs,

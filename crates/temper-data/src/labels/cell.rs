@@ -1,6 +1,6 @@
 //! What a label cell says.
 
-use super::LabelPlace;
+use super::{LabelError, LabelPlace};
 use crate::{DataError, Value};
 
 /// Hugging Face's mark for a label that is kept secret.
@@ -21,11 +21,13 @@ pub(super) enum LabelCell {
 
 /// Reads a cell.
 pub(super) fn read(value: &Value, place: &LabelPlace<'_>) -> Result<LabelCell, DataError> {
-    let bad = |found| DataError::BadLabel {
-        file: place.file.to_path_buf(),
-        row: place.row,
-        column: place.column.to_string(),
-        found,
+    let bad = |found| {
+        DataError::from(LabelError::BadLabel {
+            file: place.file.to_path_buf(),
+            row: place.row,
+            column: place.column.to_string(),
+            found,
+        })
     };
     let is_secret = |number: &str| number == SECRET;
     Ok(match value {

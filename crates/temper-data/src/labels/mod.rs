@@ -5,12 +5,15 @@
 //! written differently are different classes: `007` and `7` have two names.
 
 mod cell;
+mod error;
 pub(crate) mod numbers;
 mod observed;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
+
+pub use self::error::LabelError;
 
 use self::cell::{LabelCell, number_of, read};
 use self::observed::ObservedCells;
@@ -134,11 +137,13 @@ impl Labels {
                 (text, found)
             }
         };
-        let unknown = || DataError::LabelOutOfRange {
-            file: place.file.to_path_buf(),
-            row: place.row,
-            label: name,
-            names: self.names.clone(),
+        let unknown = || {
+            DataError::from(LabelError::LabelOutOfRange {
+                file: place.file.to_path_buf(),
+                row: place.row,
+                label: name,
+                names: self.names.clone(),
+            })
         };
         found.map(Some).ok_or_else(unknown)
     }
@@ -219,6 +224,13 @@ mod tests {
         }
     }
 
+    fn label_error(error: DataError) -> LabelError {
+        match error {
+            DataError::Labels(error) => *error,
+            other => panic!("{other}"),
+        }
+    }
+
     #[test]
     fn a_label_out_of_range_names_the_row_and_the_classes() {
         for value in [Value::Int(2), Value::Int(-2), text("positive")] {
@@ -226,8 +238,8 @@ mod tests {
             assert!(message.contains("row 7"), "{message}");
             assert!(message.contains("2 classes (`neg`, `pos`)"), "{message}");
         }
-        let error = id(&given(), Value::Float(0.5)).unwrap_err();
-        assert!(matches!(error, DataError::BadLabel { row: 7, .. }), "{error}");
+        let error = label_error(id(&given(), Value::Float(0.5)).unwrap_err());
+        assert!(matches!(error, LabelError::BadLabel { row: 7, .. }), "{error}");
     }
 
     #[test]
@@ -283,8 +295,8 @@ mod tests {
         for (left, right) in
             [(Value::Int(1), text("1")), (Value::Bool(true), Value::Int(1)), (text("a"), Value::Bool(true))]
         {
-            let error = observed(Column::plain("label"), vec![left, right]).unwrap_err();
-            assert!(matches!(error, DataError::MixedLabels { row: 2, first_row: 1, .. }), "{error}");
+            let error = label_error(observed(Column::plain("label"), vec![left, right]).unwrap_err());
+            assert!(matches!(error, LabelError::MixedLabels { row: 2, first_row: 1, .. }), "{error}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Label cells that are numbers.
 
-use super::LabelPlace;
+use super::{LabelError, LabelPlace};
 use crate::{DataError, Table, Value};
 
 /// Names of the numbers: the column's; of lists, with their place in it.
@@ -22,7 +22,7 @@ pub(crate) fn names(tables: &[Table], column: &str) -> Vec<String> {
 /// The numbers of a cell; `None` for a cell without any.
 ///
 /// # Errors
-/// [`DataError::BadNumber`] for what is not a number, or for another number of them.
+/// [`LabelError::BadNumber`] for what is not a number, or for another number of them.
 pub(crate) fn read(
     value: &Value,
     count: usize,
@@ -34,11 +34,13 @@ pub(crate) fn read(
         Value::List(entries) => entries.as_slice(),
         value => std::slice::from_ref(value),
     };
-    let bad = |found: String| DataError::BadNumber {
-        file: place.file.to_path_buf(),
-        row: place.row,
-        column: place.column.to_string(),
-        found,
+    let bad = |found: String| {
+        DataError::from(LabelError::BadNumber {
+            file: place.file.to_path_buf(),
+            row: place.row,
+            column: place.column.to_string(),
+            found,
+        })
     };
     if entries.len() != count {
         return Err(bad(format!("{} numbers where other rows have {count}", entries.len())));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cell::{LabelCell, number_of};
-use super::{LabelPlace, Labels, Naming};
+use super::{LabelError, LabelPlace, Labels, Naming};
 use crate::DataError;
 
 /// Groups of similar names that are reported.
@@ -31,14 +31,14 @@ impl ObservedCells {
         };
         let (first, first_row) = *self.first.get_or_insert((kind, place.row));
         if first != kind {
-            return Err(DataError::MixedLabels {
+            return Err(DataError::from(LabelError::MixedLabels {
                 file: place.file.to_path_buf(),
                 row: place.row,
                 column: place.column.to_string(),
                 found: kind,
                 first,
                 first_row,
-            });
+            }));
         }
         match cell {
             LabelCell::Unlabelled => false,

@@ -22,7 +22,7 @@ use self::names::Tags;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::request::RowsRequest;
 use crate::rows::{DatasetRows, Doubt, DoubtKind, Record, TableReader, TableRows, load_rows};
-use crate::{DataError, DatasetTables, Table, TaskKind, Unlabelled, Value};
+use crate::{DataError, DatasetTables, LabelError, Table, TaskKind, Unlabelled, Value};
 
 /// What to load.
 #[derive(Debug, Clone, Default)]
@@ -273,12 +273,12 @@ impl TableReader for TaggedTextReader {
             }
         }
         if let (Some(row), Unlabelled::Error) = (unlabelled.first(), self.policy) {
-            return Err(DataError::Unlabelled {
+            return Err(DataError::from(LabelError::Unlabelled {
                 file: table.file.clone(),
                 row: *row,
                 column: self.source.columns().1.to_string(),
                 count: unlabelled.len(),
-            });
+            }));
         }
         let doubts = self.check_scheme(&table, &rows)?;
         let passed_over = empty.first().map(|first| {

@@ -7,7 +7,7 @@ use super::scheme::Evidence;
 use super::{TagColumns, TagScheme, spans};
 use crate::labels::given_names;
 use crate::readers::split_tag;
-use crate::{DataError, DatasetTables, Table};
+use crate::{DataError, DatasetTables, LabelError, Table};
 
 /// Where names come from, in words for a message.
 const GIVEN: &str = "its card or its files name";
@@ -142,14 +142,14 @@ fn observed(tables: &[Table], column: &str) -> Result<BTreeSet<String>, DataErro
             for tag in tags {
                 let (kind, first_row) = *first.get_or_insert((tag.kind(), row));
                 if kind != tag.kind() {
-                    return Err(DataError::MixedLabels {
+                    return Err(DataError::from(LabelError::MixedLabels {
                         file: table.file.clone(),
                         row,
                         column: column.to_string(),
                         found: tag.kind(),
                         first: kind,
                         first_row,
-                    });
+                    }));
                 }
                 names.insert(tag.name());
             }

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use temper_data::{DataError, LabelRequest, RowsRequest, TextClassificationData, load_text_classification};
+use temper_data::{
+    DataError, LabelError, LabelRequest, RowsRequest, TextClassificationData, load_text_classification,
+};
 use temper_hub::{Hub, HubSettings};
 
 /// A hub that sees nothing but the folder's mirror.
@@ -69,4 +71,11 @@ pub fn write_card(root: &Path, name: &str, head: &str, hub_id: &str) {
 pub fn load_card(root: &Path, name: &str) -> Result<TextClassificationData, DataError> {
     let request = RowsRequest { card_directories: vec![root.join("cards")], ..request(name) };
     load(&hub(root), &request)
+}
+
+pub fn label_error(error: DataError) -> LabelError {
+    match error {
+        DataError::Labels(error) => *error,
+        other => panic!("{other}"),
+    }
 }
