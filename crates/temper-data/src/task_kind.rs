@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskKind {
-    /// One label a text, or a pair of texts.
+    /// One label for each text or pair of texts.
     TextClassification,
-    /// One tag a word.
+    /// One tag for each word.
     TokenClassification,
     /// An answer as a span of a context.
     QuestionAnswering,
@@ -18,7 +18,7 @@ pub enum TaskKind {
     LanguageModeling,
     /// Text with masked tokens to fill in; the same data.
     MaskedLanguageModeling,
-    /// A text for a text.
+    /// A target text for each source text.
     TextToText,
 }
 

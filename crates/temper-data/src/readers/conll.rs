@@ -1,4 +1,4 @@
-//! CoNLL files: a word and its tags a line, in columns, and blank lines between sentences (Tjong Kim Sang &
+//! CoNLL files: one word with its tags on each line, in columns, and blank lines between sentences (Tjong Kim Sang &
 //! De Meulder 2003).
 
 use std::path::{Path, PathBuf};

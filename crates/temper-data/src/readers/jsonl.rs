@@ -1,4 +1,4 @@
-//! JSON: one object a line, or one array of objects.
+//! JSON: one object on each line, or one array of objects.
 
 use std::fmt;
 use std::path::Path;
@@ -241,7 +241,7 @@ fn reason(line: &str, error: &serde_json::Error) -> String {
     let message = error.to_string().replace(&format!(" at line {} column ", error.line()), " at column ");
     let hint = match line.trim_start().chars().next() {
         Some('{') if error.is_eof() => {
-            "; if the file has objects of several lines, write one a line: jq -c . FILE > FILE.jsonl"
+            "; if the file has objects of several lines, write one on each line: jq -c . FILE > FILE.jsonl"
         }
         _ => "",
     };

@@ -48,15 +48,15 @@ pub enum Format {
     Csv,
     /// TAB-separated values with a header line.
     Tsv,
-    /// One JSON object a line, or a file that is one array of objects.
+    /// One JSON object on each line, or a file that is one array of objects.
     Jsonl,
     /// A folder a class, a .txt file an example, as in aclImdb.
     Folder,
     /// Rated snippets: id, mean rating, text, separated by TABs, no header.
     Snippets,
-    /// Plain text, a row a line.
+    /// Plain text, one row for each line.
     Text,
-    /// A word and its tags a line, blank lines between sentences.
+    /// One word with its tags on each line, blank lines between sentences.
     Conll,
     /// Articles of paragraphs with questions, as in SQuAD's own files.
     SquadJson,

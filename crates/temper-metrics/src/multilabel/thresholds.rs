@@ -17,7 +17,7 @@ pub struct Threshold {
 
 /// The threshold, the same for all labels, with the highest micro F1.
 ///
-/// `probabilities` and `truth` have a row an example, with a value a label. Of equally good thresholds it is the
+/// `probabilities` and `truth` have one row for each example, with one value for each label. Of equally good thresholds it is the
 /// highest. F1 is compared as a fraction of whole numbers, so that rounding decides nothing. None where no label is
 /// true: then every threshold has an F1 of 0.
 ///

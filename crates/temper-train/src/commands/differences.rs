@@ -88,6 +88,7 @@ mod tests {
             sources: SourceOptions::default(),
             settings: Settings::default(),
         };
+        let before = before.resolved().unwrap();
         let mut now = before.clone();
         now.sources.offline = true;
         assert_eq!(differences(&before, &now), Vec::new());

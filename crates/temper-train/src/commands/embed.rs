@@ -41,7 +41,7 @@ pub struct EmbedArgs {
     /// Name of such a text in config_sentence_transformers.json
     #[arg(long, value_name = "NAME", conflicts_with = "prompt")]
     pub prompt_name: Option<String>,
-    /// A .npy (f32, a row a text) or .jsonl file; without it, one JSON object a text on stdout
+    /// A .npy (f32, one row for each text) or .jsonl file; without it, one JSON object for each text on stdout
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// How texts are cut

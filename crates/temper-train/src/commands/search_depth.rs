@@ -61,9 +61,9 @@ pub struct DepthRow {
     pub strategy: String,
     /// Parameters that trained, in elements.
     pub trainable_parameters: usize,
-    /// The best validation score, a value a seed.
+    /// The best validation score, one value for each seed.
     pub validation: Sample,
-    /// The metric on the test split, a value a seed; it does not take part in the choice.
+    /// The metric on the test split, one value for each seed; it does not take part in the choice.
     pub test: Sample,
     /// Wall time in training steps.
     pub training_seconds: Sample,

@@ -37,7 +37,7 @@ pub struct TextClassification {
 }
 
 impl TextClassification {
-    /// One of these labels a text.
+    /// One of these labels for each text.
     pub fn new(labels: Vec<String>) -> Self {
         Self::of(labels, OutputMeaning::SingleLabel)
     }
@@ -245,8 +245,8 @@ impl Task for TextClassification {
 
     fn targets_in_words(&self) -> &'static str {
         match self.outputs.meaning {
-            OutputMeaning::SingleLabel => "one label a text",
-            OutputMeaning::MultiLabel => "any number of labels a text",
+            OutputMeaning::SingleLabel => "one label for each text",
+            OutputMeaning::MultiLabel => "any number of labels for each text",
             OutputMeaning::Regression => "numbers for a text",
         }
     }

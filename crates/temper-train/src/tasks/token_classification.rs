@@ -26,7 +26,7 @@ use crate::examples::{Features, Split, Target, full_train_tokens};
 use crate::settings::Aggregation;
 use crate::{Settings, TrainError};
 
-/// One of these labels a word.
+/// One of these labels for each word.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenClassification {
     /// Names of the labels, by id: tags such as B-person, or plain names.
@@ -39,7 +39,7 @@ pub struct TokenClassification {
 }
 
 impl TokenClassification {
-    /// One of these labels a word.
+    /// One of these labels for each word.
     pub fn new(labels: Vec<String>) -> Self {
         Self { labels, scheme: None, aggregation: Aggregation::default(), objective: Objective::default() }
     }
