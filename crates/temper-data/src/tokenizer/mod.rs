@@ -29,7 +29,7 @@ use tokenizers::{PostProcessor, Tokenizer};
 
 use crate::{ChatTemplate, DataError};
 use resolve::ResolvedTokenizer;
-use settings::Settings;
+use settings::TokenizerSettings;
 use source::TokenizerSource;
 
 /// A tokenizer with what a model needs to know of it.
@@ -48,7 +48,7 @@ pub struct TextTokenizer {
     boundaries: Option<Boundaries>,
     /// Its class and tokens, for saving.
     resolved: resolve::TokenizerOrigin,
-    settings: Settings,
+    settings: TokenizerSettings,
 }
 
 /// Loads the tokenizer of a checkpoint folder: `tokenizer.json`, else BERT's `vocab.txt`, else
@@ -63,7 +63,7 @@ pub struct TextTokenizer {
 /// # Errors
 /// [`DataError::NoTokenizer`], [`DataError::BadTokenizer`], [`DataError::TokenizerSetting`], [`DataError::Io`].
 pub fn load_tokenizer(dir: &Path) -> Result<TextTokenizer, DataError> {
-    let settings = Settings::read(dir)?;
+    let settings = TokenizerSettings::read(dir)?;
     let source = TokenizerSource::read(dir, &settings)?;
     let ResolvedTokenizer { inner, origin } = resolve::resolve(&source, &settings)?;
     let failed = |reason: String| DataError::damaged(&source.file, reason);

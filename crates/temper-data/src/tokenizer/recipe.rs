@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::class::Recipe;
-use super::settings::Settings;
+use super::settings::TokenizerSettings;
 use super::source::TokenizerSource;
 use super::tokens::{FileToken, FileTokens};
 use crate::DataError;
@@ -20,7 +20,7 @@ const SPACE: &str = "\u{2581}";
 /// Tokens that a class has where no file names others.
 pub(super) fn complete(
     recipe: Recipe,
-    settings: &Settings,
+    settings: &TokenizerSettings,
     tokens: &mut FileTokens,
 ) -> Result<(), DataError> {
     let marks: &[(&str, &str)] = &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")];
@@ -75,7 +75,7 @@ pub(super) fn complete(
 pub(super) fn definition(
     recipe: Recipe,
     source: &TokenizerSource,
-    settings: &Settings,
+    settings: &TokenizerSettings,
     tokens: &FileTokens,
 ) -> Result<Value, DataError> {
     let model = Model { recipe, source, settings, tokens };
@@ -143,7 +143,7 @@ fn openai_gpt(model: &Model<'_>) -> Result<[Value; 4], DataError> {
     Ok([model.of("BPE", parameters)?, bert_normalizer(true, None, true), words, decoder])
 }
 
-fn qwen2_words(settings: &Settings) -> Result<Value, DataError> {
+fn qwen2_words(settings: &TokenizerSettings) -> Result<Value, DataError> {
     let pattern = json!({"Regex": QWEN2_WORDS});
     let words = json!({"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false});
     let bytes = byte_level(settings.perhaps("add_prefix_space")?.unwrap_or(false), false);
@@ -154,7 +154,7 @@ fn qwen2_words(settings: &Settings) -> Result<Value, DataError> {
 pub(super) fn layout(
     recipe: Recipe,
     source: &TokenizerSource,
-    settings: &Settings,
+    settings: &TokenizerSettings,
     tokens: &FileTokens,
     tokenizer: &Tokenizer,
 ) -> Result<Option<Value>, DataError> {
@@ -221,7 +221,7 @@ fn template(open: &[TokenMark], close: &[TokenMark], second_open: &[TokenMark], 
 struct Model<'a> {
     recipe: Recipe,
     source: &'a TokenizerSource,
-    settings: &'a Settings,
+    settings: &'a TokenizerSettings,
     tokens: &'a FileTokens,
 }
 
@@ -309,7 +309,7 @@ fn words_and_spaces(scheme: &str) -> Value {
 }
 
 /// How LLaMA marks the beginning of a text, and its decoder.
-fn llama_spaces(settings: &Settings) -> Result<(&'static str, Value), DataError> {
+fn llama_spaces(settings: &TokenizerSettings) -> Result<(&'static str, Value), DataError> {
     let prefix = settings.perhaps("add_prefix_space")?.unwrap_or(true);
     let scheme = match (prefix, settings.perhaps("legacy")?.unwrap_or(false)) {
         (false, _) => "never",

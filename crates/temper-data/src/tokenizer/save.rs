@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tokenizers::NormalizerWrapper;
 
-use super::settings::Settings;
+use super::settings::TokenizerSettings;
 use super::source::TokenizerSource;
 use super::tokens::FileToken;
 use super::{TextTokenizer, class, resolve, tokens};
@@ -86,7 +86,7 @@ impl TextTokenizer {
 
     /// Whether these settings make this tokenizer of its own definition.
     fn is_made_of(&self, config: &Map<String, Value>) -> bool {
-        let settings: Settings = self.settings.with_config(config.clone());
+        let settings: TokenizerSettings = self.settings.with_config(config.clone());
         let file = self.settings.file("tokenizer.json");
         let source = TokenizerSource::of_definition(file, self.definition.clone(), &settings);
         let made = source.and_then(|source| resolve::resolve(&source, &settings));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Map, Value, json};
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::settings::Settings;
+use super::settings::TokenizerSettings;
 use crate::DataError;
 
 /// The tokens with a part of their own, in transformers' order.
@@ -52,7 +52,7 @@ impl FileTokens {
     ///
     /// With `added_tokens_decoder` in tokenizer_config.json only that list counts, else special_tokens_map.json,
     /// added_tokens.json and tokenizer.json do.
-    pub fn read(settings: &Settings, listed: &[Value]) -> Result<Self, DataError> {
+    pub fn read(settings: &TokenizerSettings, listed: &[Value]) -> Result<Self, DataError> {
         let mut values = settings.config.clone();
         move_extra(&mut values);
         let mut named = take_others(&mut values, Value::is_string);
@@ -131,7 +131,7 @@ impl FileTokens {
     ///
     /// # Errors
     /// Those of the library; a token that would get another id than its file gives it.
-    pub fn add_to(&self, tokenizer: &mut Tokenizer, settings: &Settings) -> Result<(), DataError> {
+    pub fn add_to(&self, tokenizer: &mut Tokenizer, settings: &TokenizerSettings) -> Result<(), DataError> {
         let present: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
         let mut new: Vec<FileToken> = self
             .added
@@ -161,14 +161,18 @@ impl FileTokens {
     }
 
     /// Adds all special tokens again, only by their texts.
-    pub fn restate_in(&self, tokenizer: &mut Tokenizer, settings: &Settings) -> Result<(), DataError> {
+    pub fn restate_in(
+        &self,
+        tokenizer: &mut Tokenizer,
+        settings: &TokenizerSettings,
+    ) -> Result<(), DataError> {
         let all = self.named().map(|named| named.1).chain(self.extra());
         let all: Vec<AddedToken> = all.map(|token| AddedToken::from(token.text(), true)).collect();
         let refused = |error: tokenizers::Error| settings.refused(EXTRA, &error.to_string());
         tokenizer.add_tokens(all).map_err(refused).map(|_| ())
     }
 
-    fn check_ids(&self, tokenizer: &Tokenizer, settings: &Settings) -> Result<(), DataError> {
+    fn check_ids(&self, tokenizer: &Tokenizer, settings: &TokenizerSettings) -> Result<(), DataError> {
         for (id, token) in &self.added {
             if let Some(given) = tokenizer.token_to_id(&token.content).filter(|given| given != id) {
                 let reason = format!(
@@ -190,7 +194,7 @@ const OLDER_EXTRA: &str = "additional_special_tokens";
 
 /// A token, which is matched as the list of added tokens says where that has it; none of null.
 fn read_part(
-    settings: &Settings,
+    settings: &TokenizerSettings,
     part: &str,
     value: &Value,
     added: &BTreeMap<u32, AddedToken>,
@@ -203,13 +207,16 @@ fn read_part(
     Ok(Some(known.map_or(named, FileToken::Full)))
 }
 
-fn read_token(settings: &Settings, key: &str, value: &Value) -> Result<FileToken, DataError> {
+fn read_token(settings: &TokenizerSettings, key: &str, value: &Value) -> Result<FileToken, DataError> {
     let reason = "a token is needed: a text, or an object with `__type` and `content`";
     token(value).ok_or_else(|| settings.refused_in("tokenizer_config.json", key, Some(value), reason))
 }
 
 /// The extra tokens. A list under the older name counts only where the newer name is missing altogether.
-fn read_extra(settings: &Settings, values: &Map<String, Value>) -> Result<Option<Vec<FileToken>>, DataError> {
+fn read_extra(
+    settings: &TokenizerSettings,
+    values: &Map<String, Value>,
+) -> Result<Option<Vec<FileToken>>, DataError> {
     let key = if values.contains_key(EXTRA) { EXTRA } else { OLDER_EXTRA };
     match values.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -255,7 +262,7 @@ fn take_named_extra(values: &mut Map<String, Value>) -> Vec<(String, Value)> {
 }
 
 /// special_tokens_map.json comes after tokenizer_config.json.
-fn merge_special(settings: &Settings, values: &mut Map<String, Value>) -> Result<(), DataError> {
+fn merge_special(settings: &TokenizerSettings, values: &mut Map<String, Value>) -> Result<(), DataError> {
     for (key, value) in &settings.special {
         let value = match value {
             Value::Object(_) if key != EXTRA => marked(value),
@@ -282,7 +289,7 @@ fn merge_special(settings: &Settings, values: &mut Map<String, Value>) -> Result
 
 /// `added_tokens_decoder`: ids with their tokens.
 fn read_decoder(
-    settings: &Settings,
+    settings: &TokenizerSettings,
     list: &Value,
     added: &mut BTreeMap<u32, AddedToken>,
 ) -> Result<(), DataError> {
@@ -303,7 +310,7 @@ fn read_decoder(
 
 /// added_tokens.json: texts with their ids.
 fn read_added(
-    settings: &Settings,
+    settings: &TokenizerSettings,
     values: &Map<String, Value>,
     added: &mut BTreeMap<u32, AddedToken>,
 ) -> Result<(), DataError> {

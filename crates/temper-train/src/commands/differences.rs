@@ -19,7 +19,7 @@ pub(super) fn same_settings(folder: &Path, before: &RunRequest, now: &RunRequest
     if differences.is_empty() {
         return Ok(());
     }
-    let in_words = |Difference { setting, values: [before, now] }: Difference| {
+    let in_words = |SettingDifference { setting, values: [before, now] }: SettingDifference| {
         format!("  {setting}: {before} then, {now} now")
     };
     let differences = differences.into_iter().map(in_words).collect();
@@ -28,7 +28,7 @@ pub(super) fn same_settings(folder: &Path, before: &RunRequest, now: &RunRequest
 
 /// A setting in which two requests differ.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Difference {
+pub(super) struct SettingDifference {
     /// Its name.
     pub(super) setting: String,
     /// Its value in each of the two.
@@ -36,7 +36,7 @@ pub(super) struct Difference {
 }
 
 /// The settings in which two requests differ. Where files come from does not count: files are compared by their hashes.
-pub(super) fn differences(first: &RunRequest, second: &RunRequest) -> Vec<Difference> {
+pub(super) fn differences(first: &RunRequest, second: &RunRequest) -> Vec<SettingDifference> {
     let (first, second) = (settings(first), settings(second));
     let shown = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "not given".to_owned(),
@@ -46,7 +46,7 @@ pub(super) fn differences(first: &RunRequest, second: &RunRequest) -> Vec<Differ
     let names = first.keys().chain(second.keys().filter(|name| !first.contains_key(*name)));
     names
         .filter(|name| first.get(*name) != second.get(*name))
-        .map(|name| Difference {
+        .map(|name| SettingDifference {
             setting: name.clone(),
             values: [shown(first.get(name)), shown(second.get(name))],
         })

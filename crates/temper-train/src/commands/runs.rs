@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::compare::TextTable;
-use super::differences::{Difference, differences};
+use super::differences::{SettingDifference, differences};
 use crate::run::record::ResumedRecord;
 use crate::terminal::{print, print_line, say};
 use crate::training::Checkpoints;
@@ -201,8 +201,10 @@ fn diff(first: &Path, second: &Path, json: bool) -> Result<(), TrainError> {
     });
     let names = names_of([first, second]);
     if json {
-        let settings: Map<String, Value> =
-            settings.into_iter().map(|Difference { setting, values }| (setting, values[..].into())).collect();
+        let settings: Map<String, Value> = settings
+            .into_iter()
+            .map(|SettingDifference { setting, values }| (setting, values[..].into()))
+            .collect();
         let found = serde_json::json!({ "runs": names, "settings": settings, "test": scores });
         return print_line(&found.to_string());
     }
@@ -211,7 +213,7 @@ fn diff(first: &Path, second: &Path, json: bool) -> Result<(), TrainError> {
     if settings.is_empty() {
         text = "the same settings\n".into();
     }
-    for Difference { setting, values: [first, second] } in settings {
+    for SettingDifference { setting, values: [first, second] } in settings {
         text += &format!("{setting}: {first} in {left}, {second} in {right}\n");
     }
     let [scores, others] = scores;
