@@ -79,7 +79,7 @@ fn ruff() -> Result<PathBuf> {
 }
 
 /// Licences, sources and forbidden crates. Advisories are in a repository of their own, which cargo-deny
-/// would fetch: no check for a machine that reaches a package registry alone.
+/// would fetch, so a machine that reaches only a package registry cannot check them.
 fn dependencies() -> Result<()> {
     let tools = target_dir().join("ci");
     let deny = tools.join("bin/cargo-deny");

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, root};
 
-/// What is built or run alone: by `cargo xtask`, and by the lines of examples/README.md.
+/// Packages that are built or run on their own: by `cargo xtask`, and by the lines of examples/README.md.
 const ALONE: [&str; 2] = ["temper-train", "temper-examples"];
 
 /// Compares the features of all crates.

@@ -89,7 +89,7 @@ fn describe(program: &Path, folder: &Path) -> Result<()> {
 fn pack(out: &Path, name: &str, archive: &str) -> Result<()> {
     let mut tar = Command::new("tar");
     tar.current_dir(out).args(["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"]);
-    // By gzip alone: that of tar puts the time into its header.
+    // A separate gzip: tar's own puts the time into its header.
     run(tar.args(["--use-compress-program", "gzip -n9", "-cf", archive, name]))?;
     let output = Command::new("sha256sum").current_dir(out).arg(archive).output().context("sha256sum")?;
     if !output.status.success() {

@@ -30,7 +30,7 @@ pub fn classify(model: &Model, batch: &TokenBatch, mode: Mode) -> Result<Tensor<
     model.classify(batch, mode).context("the checkpoint has no classification head")
 }
 
-/// The logits of a batch on the host, a vector a row.
+/// The logits of a batch on the host, one vector for each row.
 pub fn predict(model: &Model, batch: &TokenBatch) -> Result<Vec<Vec<f32>>> {
     let logits = classify(model, batch, Mode::Evaluate)?;
     let [_, labels] = logits.dims();

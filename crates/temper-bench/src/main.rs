@@ -58,7 +58,7 @@ trait Task: Sized {
 
 fn main() -> Result<ExitCode> {
     keep_freed_memory();
-    // A pack holds this program alone: temper would be nearly the same once more.
+    // A measurement pack has only this program: a second one, temper, would be nearly the same.
     let mut arguments = std::env::args_os().skip(1).peekable();
     if arguments.peek().is_some_and(|word| word == "temper") {
         return Ok(temper_train::cli::run(arguments));

@@ -1,13 +1,13 @@
-//! Dataset cards: what a dataset's name stands for, as TOML in `datasets/`.
+//! Dataset cards: what a dataset's name means, as TOML in `datasets/`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use temper_hub::{Replaced, Source, Wanted, catalogue, is_inner_path, near_names};
+use serde::Deserialize;
+use temper_hub::{Replaced, Source, WantedFile, catalogue, is_inner_path, near_names};
 
 use crate::pattern::files_of;
-use crate::{DataError, Format, HeldOut};
+use crate::{DataError, Format, HeldOut, TaskKind};
 
 /// The cards that are part of the program, by file name.
 const EMBEDDED: &[(&str, &str)] = &[
@@ -23,89 +23,6 @@ const EMBEDDED: &[(&str, &str)] = &[
 
 /// The largest card that is read; the built-in ones have about 1 KB.
 const MOST_BYTES: u64 = 1 << 20;
-
-/// What a dataset is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Task {
-    /// One label a text, or a pair of texts.
-    TextClassification,
-    /// One tag a word.
-    TokenClassification,
-    /// An answer as a span of a context.
-    QuestionAnswering,
-    /// Text to continue.
-    LanguageModeling,
-    /// Text with masked tokens to fill in; the same data.
-    MaskedLanguageModeling,
-    /// A text for a text.
-    TextToText,
-}
-
-impl Task {
-    /// The task's name as cards write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TextClassification => "text-classification",
-            Self::TokenClassification => "token-classification",
-            Self::QuestionAnswering => "question-answering",
-            Self::LanguageModeling => "language-modeling",
-            Self::MaskedLanguageModeling => "masked-language-modeling",
-            Self::TextToText => "text-to-text",
-        }
-    }
-
-    /// Whether data for another task serves this one, too: language models learn any text, whatever its labels.
-    pub(crate) fn reads(self, other: Self) -> bool {
-        let is_text = matches!(other, Self::LanguageModeling | Self::TextClassification);
-        self == other || is_text && matches!(self, Self::LanguageModeling | Self::MaskedLanguageModeling)
-    }
-
-    /// The roles that columns of the task's datasets have.
-    pub(crate) fn roles(self) -> Roles {
-        const OF_QUESTIONS: &[&str] = &["id", "title", "is_impossible", "answer_start"];
-        let (required, optional, if_there): (&[&[&str]], &[&str], &[&str]) = match self {
-            Self::TextClassification => (&[&["text", "label"]], &["text_pair"], &["text_pair"]),
-            Self::TokenClassification => (&[&["tokens", "tags"], &["text", "spans"]], &[], &[]),
-            Self::QuestionAnswering => (&[&["question", "context", "answers"]], OF_QUESTIONS, OF_QUESTIONS),
-            Self::LanguageModeling => (&[&["text"], &["prompt", "completion"], &["messages"]], &[], &[]),
-            Self::MaskedLanguageModeling => (&[&["text"]], &[], &[]),
-            Self::TextToText => (&[&["source", "target"]], &[], &[]),
-        };
-        Roles { required, optional, if_there }
-    }
-
-    /// What to do about a missing column, unless flags name it.
-    pub(crate) fn column_remedy(self) -> Option<&'static str> {
-        match self {
-            Self::TextClassification => None,
-            Self::TokenClassification => Some(
-                "name them `tokens` and `tags` (or `ner_tags`), or `text` and `spans` (or `entities`), or name \
-                 them in [columns] of a dataset card",
-            ),
-            _ => Some("rename it, or name another in [columns] of a dataset card"),
-        }
-    }
-}
-
-/// The roles of columns for a task.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Roles {
-    /// Sets of roles; a dataset fills one of them.
-    pub required: &'static [&'static [&'static str]],
-    /// Roles that may be filled.
-    pub optional: &'static [&'static str],
-    /// Those of them that are read where files have a column of that name.
-    pub if_there: &'static [&'static str],
-}
-
-impl Roles {
-    /// The set that these roles fill, or come nearest to.
-    fn nearest(self, given: &BTreeMap<String, String>) -> &'static [&'static str] {
-        let missing = |set: &&&[&str]| set.iter().filter(|role| !given.contains_key(**role)).count();
-        self.required.iter().min_by_key(missing).copied().unwrap_or_default()
-    }
-}
 
 /// The files of each split, by their names in the dataset's repository.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -130,7 +47,7 @@ pub enum Unlabelled {
     Error,
     /// They are left out.
     Drop,
-    /// They are questions that their context does not answer, as in SQuAD 2.0; for question answering alone.
+    /// They are questions that their context does not answer, as in SQuAD 2.0; only for question answering.
     Keep,
 }
 
@@ -147,7 +64,7 @@ pub struct DatasetCard {
     /// Its licence, or what is known instead.
     pub licence: String,
     /// What it is for.
-    pub task: Task,
+    pub task: TaskKind,
     /// How its files are written.
     pub format: Format,
     /// Names of the classes 0, 1, ..., where the files do not carry them.
@@ -200,7 +117,7 @@ impl DatasetCard {
     /// The files of a card without a source.
     ///
     /// # Errors
-    /// [`DataError::NoFile`] and [`DataError::Pattern`] for names on the card that stand for no file.
+    /// [`DataError::NoFile`] and [`DataError::Pattern`] for names on the card that no file has.
     pub fn local_paths(&self) -> Result<Vec<PathBuf>, DataError> {
         let Some(folder) = self.local_folder() else { return Ok(Vec::new()) };
         let mut paths = Vec::new();
@@ -211,7 +128,7 @@ impl DatasetCard {
     }
 
     /// All files of the card, in the hub's form.
-    pub fn wanted(&self) -> Vec<Wanted> {
+    pub fn wanted(&self) -> Vec<WantedFile> {
         let splits = &self.splits;
         let mut names: Vec<&String> = Vec::new();
         for name in [&splits.train, &splits.validation, &splits.test].into_iter().flatten() {
@@ -219,7 +136,7 @@ impl DatasetCard {
                 names.push(name);
             }
         }
-        names.into_iter().map(|name| Wanted::Required(name.clone())).collect()
+        names.into_iter().map(|name| WantedFile::Required(name.clone())).collect()
     }
 
     /// What serde cannot see.
@@ -242,7 +159,7 @@ impl DatasetCard {
                 return Err(format!("`{split}` has its own files and a share in [hold_out]"));
             }
         }
-        if self.unlabelled == Unlabelled::Keep && self.task != Task::QuestionAnswering {
+        if self.unlabelled == Unlabelled::Keep && self.task != TaskKind::QuestionAnswering {
             return Err("`unlabelled = \"keep\"` is for question-answering".into());
         }
         let (roles, task) = (self.task.roles(), self.task.name());
@@ -302,7 +219,7 @@ impl DatasetCard {
     }
 }
 
-/// Whether a name stands for a card or a model that is part of the program.
+/// True if the program itself has a card or a model of that name.
 fn is_built_in(name: &str) -> bool {
     let is_card = |card: &DatasetCard| card.name == name || card.source.hub.as_deref() == Some(name);
     catalogue().find(name).is_some() || cards().is_ok_and(|known| known.iter().any(is_card))

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use temper_hub::Hub;
 
-use crate::card::{Task, Unlabelled};
+use crate::card::Unlabelled;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
-use crate::labels::{Labels, Place, entries, given_names, numbers};
+use crate::labels::{LabelError, LabelPlace, Labels, entries, given_names, numbers};
 use crate::readers::Row;
 use crate::request::RowsRequest;
 use crate::rows::{DatasetRows, Record, TableReader, TableRows, load_rows};
-use crate::{DataError, DatasetTables, Table, TextInput, Value};
+use crate::{DataError, DatasetTables, Table, TaskKind, TextInput, Value};
 
 /// What the label of a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum TextLabel {
 pub struct LabelRequest {
     /// The dataset. Columns have the roles text, label and, for pairs, text_pair.
     pub rows: RowsRequest,
-    /// What labels are; where nobody says so, lists are any number of classes and all else is one.
+    /// What labels are. By default a list is any number of classes, and anything else is one class.
     pub kind: Option<LabelKind>,
     /// What is between several labels where a cell is text.
     pub separator: Option<String>,
@@ -104,7 +104,7 @@ pub fn load_text_classification(
     request: &LabelRequest,
 ) -> Result<TextClassificationData, DataError> {
     let new = |dataset: &DatasetTables| LabelledTextReader::new(dataset, request);
-    let (mut rows, reader) = load_rows(hub, &request.rows, Task::TextClassification, new)?;
+    let (mut rows, reader) = load_rows(hub, &request.rows, TaskKind::TextClassification, new)?;
     let LabelledTextReader { labels, kind, .. } = reader;
     rows.notices.splice(..0, labels.notices);
     Ok(TextClassificationData { rows, label_names: labels.names, kind })
@@ -120,7 +120,7 @@ pub fn examine_text_classification(
     measure: Option<Measure<'_>>,
 ) -> Result<Diagnosis, DataError> {
     let new = |dataset: &DatasetTables| LabelledTextReader::new(dataset, request);
-    examine_rows(hub, &request.rows, Task::TextClassification, measure, new)
+    examine_rows(hub, &request.rows, TaskKind::TextClassification, measure, new)
 }
 
 impl Examined for LabelledText {
@@ -195,18 +195,18 @@ impl LabelledTextReader {
             && kind == LabelKind::One
             && let Some(count) = labels.measurements()
         {
-            return Err(DataError::NumbersAsLabels {
+            return Err(DataError::from(LabelError::NumbersAsLabels {
                 dataset: dataset.name.clone(),
                 column: label.to_owned(),
                 count,
-            });
+            }));
         }
         let policy = dataset.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
         Ok(Self { columns, labels, kind, separator, policy })
     }
 
     /// The label of a cell; `None` for a cell without one.
-    fn label(&self, value: &Value, place: &Place<'_>) -> Result<Option<TextLabel>, DataError> {
+    fn label(&self, value: &Value, place: &LabelPlace<'_>) -> Result<Option<TextLabel>, DataError> {
         match self.kind {
             LabelKind::One => Ok(self.labels.id(value, place)?.map(TextLabel::One)),
             LabelKind::Number => {
@@ -262,7 +262,7 @@ impl LabelledTextReader {
         let mut unlabelled = Vec::new();
         for Row { number, cells } in &table.rows {
             let (file, row) = (&table.file, *number);
-            let place = Place { file, row, column: &label.1, typed };
+            let place = LabelPlace { file, row, column: &label.1, typed };
             let Some(of_text) = self.label(&cells[label.0], &place)? else {
                 unlabelled.push(row);
                 continue;
@@ -272,12 +272,12 @@ impl LabelledTextReader {
             rows.push(LabelledText { text, pair, label: of_text, row });
         }
         match unlabelled.first() {
-            Some(first) if self.policy == Unlabelled::Error => Err(DataError::Unlabelled {
+            Some(first) if self.policy == Unlabelled::Error => Err(DataError::from(LabelError::Unlabelled {
                 file: table.file.clone(),
                 row: *first,
                 column: label.1,
                 count: unlabelled.len(),
-            }),
+            })),
             _ => Ok(rows),
         }
     }
@@ -301,8 +301,12 @@ impl TableReader for LabelledTextReader {
         let label = first.target(&self.labels.names);
         let dataset_name = dataset.name.clone();
         if train.len() < dataset.full_train_rows {
-            return Err(DataError::OneClassInSubset { dataset: dataset_name, label, rows: train.len() });
+            return Err(DataError::from(LabelError::OneClassInSubset {
+                dataset: dataset_name,
+                label,
+                rows: train.len(),
+            }));
         }
-        Err(DataError::OneClass { dataset: dataset_name, label })
+        Err(DataError::from(LabelError::OneClass { dataset: dataset_name, label }))
     }
 }

@@ -2,31 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::card::Roles;
-use crate::readers::Wanted;
-use crate::{DataError, DatasetCard, Task};
+use crate::readers::WantedColumns;
+use crate::task_kind::Roles;
+use crate::{DataError, DatasetCard, TaskKind};
 
-/// Names of columns by role, from those who may choose them. What nobody chooses is called as
-/// usual: like its role, mostly.
+/// Names of columns by role, as the user and the model's training choose them. A role without a chosen name has its usual
+/// one, which is mostly the name of the role.
 #[derive(Debug, Clone, Default)]
 pub struct ColumnChoice {
-    /// The user's; they come before the card's.
+    /// Those of the user; they override the card's.
     pub asked: BTreeMap<String, String>,
-    /// Those of a model's training; they come after the card's, and only where the files have them.
+    /// Those of a model's training; the card's override them, and they count only if the files have them.
     pub trained: BTreeMap<String, String>,
 }
 
 /// The columns to read, by role.
 #[derive(Debug, Clone)]
-pub(crate) struct Columns {
-    task: Task,
+pub(crate) struct ColumnsToRead {
+    task: TaskKind,
     /// The card's and the user's.
     chosen: BTreeMap<String, String>,
     trained: BTreeMap<String, String>,
 }
 
-impl Columns {
-    pub fn new(task: Task, card: Option<&DatasetCard>, choice: &ColumnChoice) -> Self {
+impl ColumnsToRead {
+    pub fn new(task: TaskKind, card: Option<&DatasetCard>, choice: &ColumnChoice) -> Self {
         // A card may be for another task, which has more columns than this one reads.
         let Roles { required, optional, .. } = task.roles();
         let is_read =
@@ -43,7 +43,7 @@ impl Columns {
     /// Those of `read`; the first missing column where no names fit.
     pub fn read<T>(
         &self,
-        read: impl Fn(&Wanted<'_>) -> Result<T, DataError>,
+        read: impl Fn(&WantedColumns<'_>) -> Result<T, DataError>,
     ) -> Result<(T, BTreeMap<String, String>), DataError> {
         let mut missing = None;
         for usual in self.usual() {
@@ -57,8 +57,8 @@ impl Columns {
         Err(self.with_remedy(missing))
     }
 
-    /// The names that the task's roles may have where nobody chooses them: of each set of roles that the chosen
-    /// ones are part of, all combinations.
+    /// The usual names of the task's roles without a chosen name: all combinations, for each set of roles that includes
+    /// the chosen ones.
     fn usual(&self) -> Vec<BTreeMap<String, String>> {
         let Roles { required, .. } = self.task.roles();
         let is_of_a_set = |role: &&String| required.iter().any(|set| set.contains(&role.as_str()));
@@ -103,7 +103,7 @@ impl Columns {
     }
 }
 
-/// What a role's column is called where nobody names it.
+/// The usual names of a role's column.
 fn usual_names(role: &'static str) -> &'static [&'static str] {
     match role {
         "tags" => &["tags", "ner_tags"],
@@ -142,13 +142,13 @@ impl Names {
     /// Reads files; a column of a training that they do not have is given up.
     fn read<T>(
         mut self,
-        read: impl Fn(&Wanted<'_>) -> Result<T, DataError>,
+        read: impl Fn(&WantedColumns<'_>) -> Result<T, DataError>,
     ) -> Result<(T, BTreeMap<String, String>), DataError> {
         loop {
             let needed: Vec<&str> = self.names.values().map(String::as_str).collect();
             let is_free = |role: &&&str| !self.names.contains_key(**role) && !needed.contains(*role);
             let if_there = self.if_there.iter().filter(is_free).copied().collect();
-            match read(&Wanted { needed, if_there }) {
+            match read(&WantedColumns { needed, if_there }) {
                 Err(DataError::MissingColumn { column, .. }) if self.give_up(&column) => {}
                 result => return result.map(|found| (found, self.names)),
             }
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     /// Reads a file that has these columns.
-    fn read(columns: &Columns, has: &[&str]) -> Result<BTreeMap<String, String>, DataError> {
+    fn read(columns: &ColumnsToRead, has: &[&str]) -> Result<BTreeMap<String, String>, DataError> {
         let missing = |column: &str| DataError::MissingColumn {
             file: "a".into(),
             column: column.into(),
@@ -182,7 +182,7 @@ mod tests {
             near: Vec::new(),
             remedy: "",
         };
-        let read = |wanted: &Wanted<'_>| match wanted.needed.iter().find(|name| !has.contains(name)) {
+        let read = |wanted: &WantedColumns<'_>| match wanted.needed.iter().find(|name| !has.contains(name)) {
             Some(name) => Err(missing(name)),
             None => Ok(()),
         };
@@ -193,9 +193,9 @@ mod tests {
         names.iter().map(|(role, name)| (role.to_string(), name.to_string())).collect()
     }
 
-    fn tagged(asked: &[(&str, &str)], trained: &[(&str, &str)]) -> Columns {
+    fn tagged(asked: &[(&str, &str)], trained: &[(&str, &str)]) -> ColumnsToRead {
         let choice = ColumnChoice { asked: roles(asked), trained: roles(trained) };
-        Columns::new(Task::TokenClassification, None, &choice)
+        ColumnsToRead::new(TaskKind::TokenClassification, None, &choice)
     }
 
     #[test]

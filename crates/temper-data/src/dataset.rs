@@ -5,12 +5,12 @@ use std::path::{Component, Path, PathBuf};
 
 use temper_hub::{Hub, Replaced, RepoKind, Resolved};
 
-use crate::columns::Columns;
+use crate::columns::ColumnsToRead;
 use crate::local::{SplitTables, read_files, read_splits};
 use crate::pattern::{files_of, is_pattern};
-use crate::readers::{Wanted, is_other_data};
+use crate::readers::{WantedColumns, is_other_data};
 use crate::request::RowsRequest;
-use crate::{DataError, DatasetCard, Format, HeldOut, SplitChoice, Table, Task, find_card};
+use crate::{DataError, DatasetCard, Format, HeldOut, SplitChoice, Table, TaskKind, find_card};
 
 /// The tables behind a dataset's name.
 #[derive(Debug, Clone)]
@@ -37,13 +37,13 @@ pub struct DatasetTables {
 ///
 /// Of the files, only the columns of the choice and of the card are kept.
 ///
-/// A name that a card has (or its Hub id) means the card; anything that stands on disk or ends
-/// like a data file means the file or folder, and a pattern such as `data/train-*.csv` the files that fit it.
+/// A name that a card has (or its Hub id) means the card; anything that is on disk or has the ending of
+/// a data file means the file or folder, and a pattern such as `data/train-*.csv` the files that fit it.
 ///
 /// # Errors
 /// [`DataError::UnknownDataset`], [`DataError::WrongTask`] before anything is fetched,
 /// [`DataError::Hub`], [`DataError::Splits`], and those of the readers.
-pub fn load_tables(hub: &Hub, request: &RowsRequest, task: Task) -> Result<DatasetTables, DataError> {
+pub fn load_tables(hub: &Hub, request: &RowsRequest, task: TaskKind) -> Result<DatasetTables, DataError> {
     let name = &request.name_or_path;
     match find_card(name, &request.card_directories) {
         Ok(card) if !task.reads(card.task) => {
@@ -86,7 +86,7 @@ pub fn check_dataset(request: &RowsRequest) -> Result<(), DataError> {
     }
 }
 
-/// Whether a name that no card has is or can only be a path or a pattern.
+/// True if a name that no card has can only be a path or a pattern.
 fn is_path(name: &str) -> bool {
     let path = Path::new(name);
     let is_rooted = !matches!(path.components().next(), Some(Component::Normal(_)) | None);
@@ -107,9 +107,9 @@ fn is_path(name: &str) -> bool {
         || is_other_data(path)
 }
 
-fn load_path(request: &RowsRequest, task: Task) -> Result<DatasetTables, DataError> {
-    let columns = Columns::new(task, None, &request.columns);
-    let read = |wanted: &Wanted<'_>| read_splits(&request.name_or_path, wanted, &request.splits);
+fn load_path(request: &RowsRequest, task: TaskKind) -> Result<DatasetTables, DataError> {
+    let columns = ColumnsToRead::new(task, None, &request.columns);
+    let read = |wanted: &WantedColumns<'_>| read_splits(&request.name_or_path, wanted, &request.splits);
     let ((tables, held_out), mut columns) = columns.read(read)?;
     add_found(&mut columns, &tables, task);
     Ok(DatasetTables {
@@ -128,7 +128,7 @@ fn load_card(
     hub: &Hub,
     card: DatasetCard,
     request: &RowsRequest,
-    task: Task,
+    task: TaskKind,
 ) -> Result<DatasetTables, DataError> {
     let stand_in = match &card.stand_in {
         Some(name) => Some(find_card(name, &request.card_directories)?),
@@ -166,13 +166,10 @@ fn load_local_card(
     card: DatasetCard,
     folder: &Path,
     request: &RowsRequest,
-    task: Task,
+    task: TaskKind,
 ) -> Result<DatasetTables, DataError> {
     let notice = card.replaced.as_ref().map(|Replaced { built_in, by }| {
-        format!(
-            "{built_in} is a built-in name; the card {} is used instead of what it stands for",
-            by.display()
-        )
+        format!("{built_in} is a built-in name; the card {} is used instead", by.display())
     });
     let find = |name: &str| files_of(&folder.join(name).to_string_lossy());
     let dataset = read_card(&card, find, request, task)?;
@@ -184,10 +181,10 @@ fn read_card(
     card: &DatasetCard,
     find: impl Fn(&str) -> Result<Vec<PathBuf>, DataError>,
     request: &RowsRequest,
-    task: Task,
+    task: TaskKind,
 ) -> Result<DatasetTables, DataError> {
     let splits = &request.splits;
-    let (tables, mut columns) = Columns::new(task, Some(card), &request.columns).read(|wanted| {
+    let (tables, mut columns) = ColumnsToRead::new(task, Some(card), &request.columns).read(|wanted| {
         let read_named = |file: &String| read_files(file, wanted);
         let read = |names: &[String]| -> Result<Vec<Table>, DataError> {
             let mut tables = Vec::new();
@@ -223,7 +220,7 @@ fn read_card(
 }
 
 /// Adds the roles whose columns were read because some file has them.
-fn add_found(columns: &mut BTreeMap<String, String>, tables: &SplitTables, task: Task) {
+fn add_found(columns: &mut BTreeMap<String, String>, tables: &SplitTables, task: TaskKind) {
     let tables = [&tables.train, &tables.validation, &tables.test];
     for role in task.roles().if_there {
         let mut tables = tables.into_iter().flatten();

@@ -30,6 +30,7 @@ mod saved;
 mod split;
 mod split_choice;
 mod table;
+mod task_kind;
 mod task_of_files;
 mod text_to_text;
 mod token_labels;
@@ -41,7 +42,7 @@ pub use answers::{
     load_question_answering,
 };
 pub use batch::{Batch, BatchSettings, Step, collate, plan_epoch, plan_evaluation};
-pub use card::{DatasetCard, SplitFiles, Task, Unlabelled, card_names, cards, find_card};
+pub use card::{DatasetCard, SplitFiles, Unlabelled, card_names, cards, find_card};
 pub use chat::{ChatMessage, ChatTemplate, RenderedChat};
 pub use classification::{
     LabelKind, LabelRequest, LabelledText, TextClassificationData, TextLabel, examine_text_classification,
@@ -55,6 +56,7 @@ pub use encode::{
 };
 pub use error::DataError;
 pub use examine::{Diagnosis, Finding, FindingKind, Lengths, Measure, Severity, SplitOutline, Spot};
+pub use labels::LabelError;
 pub use language::{
     Document, LanguageData, LanguageRequest, LanguageSequence, LanguageSettings, SentencePair, SentencePairs,
     encode_documents, examine_language, load_language, sentence_pairs,
@@ -64,9 +66,10 @@ pub use readers::{FileReport, Format, split_tag};
 pub use report::{DataReport, SplitContent, SplitReport};
 pub use request::RowsRequest;
 pub use rows::{DatasetRows, Doubt, DoubtKind, Record, TableReader, TableRows, UnreadableRow, load_rows};
-pub use split::{HeldOut, Place, unit_hash};
+pub use split::{HeldOut, RowSplit, unit_hash};
 pub use split_choice::{SplitChoice, SplitOrigin, SplitSource};
 pub use table::{Column, Table, Value};
+pub use task_kind::TaskKind;
 pub use task_of_files::task_of_files;
 pub use text_to_text::{TextPair, examine_text_to_text, load_text_to_text};
 pub use token_labels::{

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::pattern::files_of;
 use crate::readers::folder::{has_classes, sorted_entries};
-use crate::readers::{Wanted, is_compressed, is_other_data};
+use crate::readers::{WantedColumns, is_compressed, is_other_data};
 use crate::saved;
 use crate::{DataError, Format, HeldOut, SplitChoice, Table};
 
@@ -36,14 +36,14 @@ pub struct SplitTables {
 /// [`DataError::NoTrainingFiles`] for a folder of something else; [`DataError::SplitFile`] for a
 /// split of which one file would be skipped; as the readers.
 pub fn read_local(path: &Path, wanted: &[&str]) -> Result<(SplitTables, HeldOut), DataError> {
-    let wanted = Wanted { needed: wanted.to_vec(), if_there: Vec::new() };
+    let wanted = WantedColumns { needed: wanted.to_vec(), if_there: Vec::new() };
     read_splits(&path.to_string_lossy(), &wanted, &SplitChoice::default())
 }
 
 /// [`read_local`], also of a pattern, with columns that are read where files have them and splits as they are asked for.
 pub(crate) fn read_splits(
     name: &str,
-    wanted: &Wanted<'_>,
+    wanted: &WantedColumns<'_>,
     choice: &SplitChoice,
 ) -> Result<(SplitTables, HeldOut), DataError> {
     let path = Path::new(name);
@@ -64,7 +64,7 @@ pub(crate) fn read_splits(
 }
 
 /// The tables of a file or of the files of a pattern, which have one format.
-pub(crate) fn read_files(name: &str, wanted: &Wanted<'_>) -> Result<Vec<Table>, DataError> {
+pub(crate) fn read_files(name: &str, wanted: &WantedColumns<'_>) -> Result<Vec<Table>, DataError> {
     let files = files_of(name)?;
     refuse_other_splits(name, &files)?;
     let mut formats: Vec<(PathBuf, Format)> = Vec::new();
@@ -126,7 +126,7 @@ fn no_training_files(path: &Path, entries: &[PathBuf]) -> DataError {
 }
 
 /// Reads the splits of a folder that `save_to_disk` wrote; the names of others are in the report of the first file.
-fn read_saved(path: &Path, wanted: &Wanted<'_>) -> Result<SplitTables, DataError> {
+fn read_saved(path: &Path, wanted: &WantedColumns<'_>) -> Result<SplitTables, DataError> {
     let mut tables = SplitTables::default();
     let (splits, mut left_out) = (saved::splits(path)?, Vec::new());
     for (name, files) in &splits {
@@ -157,7 +157,7 @@ fn no_saved_split(path: &Path, splits: &[(String, Vec<PathBuf>)]) -> DataError {
     }
 }
 
-fn read_folder(path: &Path, wanted: &Wanted<'_>) -> Result<SplitTables, DataError> {
+fn read_folder(path: &Path, wanted: &WantedColumns<'_>) -> Result<SplitTables, DataError> {
     if saved::is_saved(path) {
         return read_saved(path, wanted);
     }
@@ -206,7 +206,7 @@ fn refuse_other_format(before: &[(PathBuf, Format)], file: &Path, format: Format
     }
 }
 
-/// Whether the entry is called like a split or a shard of it: `train.csv`, `train-0.csv`, `train/`;
+/// True if the entry is named like a split or a shard of it: `train.csv`, `train-0.csv`, `train/`;
 /// also `train.csv.gz`, and data that cannot be read.
 fn is_of_split(entry: &Path, names: &[&str]) -> bool {
     let mut stem = if entry.is_dir() { entry.file_name() } else { entry.file_stem() };

@@ -18,7 +18,7 @@ impl DataError {
     }
 }
 
-/// Decoders quote the offending bytes in full; a message of a megabyte helps nobody.
+/// Cuts a reason that is too long for a message: decoders quote the offending bytes in full.
 pub(crate) fn shortened(reason: String) -> String {
     const LONGEST: usize = 300;
     match reason.char_indices().nth(LONGEST) {
@@ -37,7 +37,7 @@ pub(crate) fn quoted(names: &[String]) -> String {
     listed.join(", ")
 }
 
-/// Whether the folder of a missing file is missing, too.
+/// True if the folder of a missing file is missing, too.
 pub(crate) fn missing_folder(path: &Path) -> &'static str {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.exists()) { ", nor its folder" } else { "" }

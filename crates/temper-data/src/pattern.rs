@@ -1,10 +1,10 @@
-//! Names that stand for several files, such as `data/train-*.jsonl`.
+//! Patterns that match several files, such as `data/train-*.jsonl`.
 
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
 
-/// Whether a name stands for all files that fit it.
+/// True if a name is a pattern.
 pub(crate) fn is_pattern(name: &str) -> bool {
     !Path::new(name).exists() && name.contains(['*', '?', '['])
 }

@@ -83,7 +83,7 @@ impl SplitReport {
 pub struct DataReport {
     /// The dataset's name or path.
     pub dataset: String,
-    /// What was asked for, when this is only its stand-in.
+    /// The requested dataset, if this is only its stand-in.
     pub stand_in_for: Option<String>,
     /// Training rows before the subset.
     pub full_train_rows: usize,

@@ -10,8 +10,8 @@ use temper_hub::{Hub, Resolved};
 use crate::dataset::{DatasetTables, load_tables};
 use crate::readers::FileReport;
 use crate::request::RowsRequest;
-use crate::split::{Place, drop_leaked, keep_subset};
-use crate::{DataError, DatasetCard, HeldOut, SplitOrigin, SplitSource, Table, Task};
+use crate::split::{RowSplit, drop_leaked, keep_subset};
+use crate::{DataError, DatasetCard, HeldOut, SplitOrigin, SplitSource, Table, TaskKind};
 
 /// What to do where the files leave a split empty.
 const MORE_FILES: &str = "give it its own files, or more rows to hold out from";
@@ -204,7 +204,7 @@ impl<T: TableReader> TableReader for RowByRow<'_, T> {
 }
 
 /// Loads a dataset as records of a task. `reader` sees the tables of all splits before a row is read, for what
-/// is in none of them alone: the names of classes, a scheme of tags.
+/// only all splits together say: the names of classes, a scheme of tags.
 ///
 /// With [`RowsRequest::skip_unreadable`], rows that the reader refuses are left out and listed.
 ///
@@ -217,7 +217,7 @@ impl<T: TableReader> TableReader for RowByRow<'_, T> {
 pub fn load_rows<T: TableReader>(
     hub: &Hub,
     request: &RowsRequest,
-    task: Task,
+    task: TaskKind,
     reader: impl FnOnce(&DatasetTables) -> Result<T, DataError>,
 ) -> Result<(DatasetRows<T::Record>, T), DataError> {
     let dataset = load_tables(hub, request, task)?;
@@ -294,7 +294,7 @@ fn stratified_places<R: Record>(
     dataset: &str,
     train: &[R],
     held_out: HeldOut,
-) -> Result<Vec<Place>, DataError> {
+) -> Result<Vec<RowSplit>, DataError> {
     let labelled = |row| R::label(row).map(|label| (R::group(row), label));
     let labelled: Option<Vec<_>> = train.iter().map(labelled).collect();
     let labelled = labelled.ok_or_else(|| DataError::Splits {
@@ -356,12 +356,12 @@ impl<R: Record> DatasetRows<R> {
         }
     }
 
-    fn hold_out(&mut self, train: Vec<R>, places: &[Place]) {
+    fn hold_out(&mut self, train: Vec<R>, places: &[RowSplit]) {
         for (row, place) in train.into_iter().zip(places) {
             match place {
-                Place::Train => self.train.push(row),
-                Place::Validation => self.validation.push(row),
-                Place::Test => self.test.push(row),
+                RowSplit::Train => self.train.push(row),
+                RowSplit::Validation => self.validation.push(row),
+                RowSplit::Test => self.test.push(row),
             }
         }
     }

@@ -14,7 +14,7 @@ const FILES: &str = "state.json";
 /// The largest such file that is read.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// Whether a folder is one of these.
+/// True if a folder was written by `save_to_disk`.
 pub(crate) fn is_saved(folder: &Path) -> bool {
     folder.join(SPLITS).is_file() || folder.join(FILES).is_file()
 }

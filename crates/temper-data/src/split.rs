@@ -34,7 +34,7 @@ pub struct HeldOut {
 
 /// Where a row of a training file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum RowSplit {
     /// Stays in train.
     Train,
     /// Is held out for validation.
@@ -46,14 +46,14 @@ pub enum Place {
 impl HeldOut {
     /// The place of a text: the lowest hashes are the test, the next ones the validation split.
     /// Identical texts always share a place.
-    pub fn place(&self, text: &str) -> Place {
+    pub fn place(&self, text: &str) -> RowSplit {
         let u = unit_hash(text);
         if u < self.test {
-            Place::Test
+            RowSplit::Test
         } else if u < self.test + self.validation {
-            Place::Validation
+            RowSplit::Validation
         } else {
-            Place::Train
+            RowSplit::Train
         }
     }
 }
@@ -63,7 +63,7 @@ impl HeldOut {
     /// lowest hashes are the test, the next ones the validation split, each of so many rows as its share is, rounded.
     ///
     /// A row is its text and its label. Identical texts share a place; what counts is the label of the first.
-    pub(crate) fn stratified(&self, rows: &[(Cow<'_, str>, usize)]) -> Vec<Place> {
+    pub(crate) fn stratified(&self, rows: &[(Cow<'_, str>, usize)]) -> Vec<RowSplit> {
         struct Group<'a> {
             hash: f64,
             text: &'a str,
@@ -81,7 +81,7 @@ impl HeldOut {
                 group.rows += 1;
             }
         }
-        let mut places: HashMap<&str, Place> = HashMap::new();
+        let mut places: HashMap<&str, RowSplit> = HashMap::new();
         for groups in labels.values_mut() {
             groups.sort_by(|one, other| one.hash.total_cmp(&other.hash).then(one.text.cmp(other.text)));
             let total: usize = groups.iter().map(|group| group.rows).sum();
@@ -90,19 +90,19 @@ impl HeldOut {
             let mut before = 0;
             for group in groups {
                 let place = match before {
-                    rows if rows < test => Place::Test,
-                    rows if rows < both => Place::Validation,
-                    _ => Place::Train,
+                    rows if rows < test => RowSplit::Test,
+                    rows if rows < both => RowSplit::Validation,
+                    _ => RowSplit::Train,
                 };
                 places.insert(group.text, place);
                 before += group.rows;
             }
         }
-        rows.iter().map(|(text, _)| places.get(&**text).copied().unwrap_or(Place::Train)).collect()
+        rows.iter().map(|(text, _)| places.get(&**text).copied().unwrap_or(RowSplit::Train)).collect()
     }
 }
 
-/// Drops the rows whose text also stands in the test split; returns how many.
+/// Drops the rows whose text is also in the test split; returns how many.
 pub(crate) fn drop_leaked<T>(
     rows: &mut Vec<T>,
     test: &HashSet<Cow<'_, str>>,
@@ -156,12 +156,12 @@ mod tests {
     #[test]
     fn places_are_those_of_the_reference_script() {
         let held_out = HeldOut { test: 0.1, validation: 0.1 };
-        let with_place = |place: Place| -> Vec<usize> {
+        let with_place = |place: RowSplit| -> Vec<usize> {
             let text = |i: &usize| format!("text {i}");
             (0..40).filter(|i| held_out.place(&text(i)) == place).collect()
         };
-        assert_eq!(with_place(Place::Test), [12, 13, 19, 20, 26, 30]);
-        assert_eq!(with_place(Place::Validation), [6, 14, 17, 28, 34]);
+        assert_eq!(with_place(RowSplit::Test), [12, 13, 19, 20, 26, 30]);
+        assert_eq!(with_place(RowSplit::Validation), [6, 14, 17, 28, 34]);
     }
 
     /// Computed by Python: of the texts of each label, sorted by `(hash, text)`, the first `round(0.2 * n)` are the
@@ -174,16 +174,16 @@ mod tests {
         let rows: Vec<(Cow<'_, str>, usize)> =
             texts.iter().enumerate().map(|(i, text)| (Cow::from(text), usize::from(i % 6 == 5))).collect();
         let places = held_out.stratified(&rows);
-        let with = |place: Place, label: usize| -> Vec<usize> {
+        let with = |place: RowSplit, label: usize| -> Vec<usize> {
             (0..60).filter(|&i| places[i] == place && rows[i].1 == label).collect()
         };
-        assert_eq!(with(Place::Test, 0), [6, 12, 13, 19, 20, 26, 28, 30, 34, 43]);
-        assert_eq!(with(Place::Test, 1), [17, 47]);
-        assert_eq!(with(Place::Validation, 0), [7, 14, 21, 39, 57]);
-        assert_eq!(with(Place::Validation, 1), [41]);
+        assert_eq!(with(RowSplit::Test, 0), [6, 12, 13, 19, 20, 26, 28, 30, 34, 43]);
+        assert_eq!(with(RowSplit::Test, 1), [17, 47]);
+        assert_eq!(with(RowSplit::Validation, 0), [7, 14, 21, 39, 57]);
+        assert_eq!(with(RowSplit::Validation, 1), [41]);
         // The order of rows does not matter.
         let reversed: Vec<_> = rows.iter().rev().cloned().collect();
-        let backwards: Vec<Place> = held_out.stratified(&reversed).into_iter().rev().collect();
+        let backwards: Vec<RowSplit> = held_out.stratified(&reversed).into_iter().rev().collect();
         assert_eq!(backwards, places);
     }
 
@@ -203,8 +203,8 @@ mod tests {
     #[test]
     fn without_a_test_share_the_lowest_hashes_are_validation() {
         let held_out = HeldOut { test: 0.0, validation: 0.1 };
-        assert_eq!(held_out.place("text 12"), Place::Validation);
-        assert_eq!(held_out.place("text 6"), Place::Train);
+        assert_eq!(held_out.place("text 12"), RowSplit::Validation);
+        assert_eq!(held_out.place("text 6"), RowSplit::Train);
     }
 
     /// Computed by Python: `sorted(range(8), key=lambda i: (sha256(f"{seed}:{texts[i]}"), i))`.

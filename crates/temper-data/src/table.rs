@@ -73,7 +73,7 @@ impl Value {
     }
 }
 
-/// A column's name and what its cells stand for.
+/// A column's name and what its cells mean.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
     /// The column's name.
@@ -90,7 +90,7 @@ impl Column {
         Self { name: name.into(), class_names: None, typed: true }
     }
 
-    /// A column of which every cell is text, whatever it stands for.
+    /// A column whose cells are all text, whatever they mean.
     pub fn untyped(name: impl Into<String>) -> Self {
         Self { typed: false, ..Self::plain(name) }
     }

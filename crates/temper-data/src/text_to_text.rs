@@ -7,7 +7,7 @@ use temper_hub::Hub;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::request::RowsRequest;
 use crate::rows::{DatasetRows, Record, TableReader, TableRows, load_rows};
-use crate::{DataError, DatasetTables, Table, Task};
+use crate::{DataError, DatasetTables, Table, TaskKind};
 
 /// A source and its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Examined for TextPair {
 /// # Errors
 /// Everything that [`load_rows`] reports; an empty source or target.
 pub fn load_text_to_text(hub: &Hub, request: &RowsRequest) -> Result<DatasetRows<TextPair>, DataError> {
-    Ok(load_rows(hub, request, Task::TextToText, |dataset| Ok(PairReader::new(dataset)))?.0)
+    Ok(load_rows(hub, request, TaskKind::TextToText, |dataset| Ok(PairReader::new(dataset)))?.0)
 }
 
 /// Examines a dataset as pairs of source and target: what may be wrong with it.
@@ -66,7 +66,7 @@ pub fn examine_text_to_text(
     request: &RowsRequest,
     measure: Option<Measure<'_>>,
 ) -> Result<Diagnosis, DataError> {
-    examine_rows(hub, request, Task::TextToText, measure, |dataset| Ok(PairReader::new(dataset)))
+    examine_rows(hub, request, TaskKind::TextToText, measure, |dataset| Ok(PairReader::new(dataset)))
 }
 
 /// Reads pairs; the names of the columns of source and target.

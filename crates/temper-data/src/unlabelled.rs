@@ -105,7 +105,7 @@ fn words(cell: &Value) -> Option<Vec<String>> {
     items.iter().map(|item| item.as_text().map(String::from)).collect()
 }
 
-/// Opens a .txt file (a text a line, empty lines left out) or a column of a csv, tsv, jsonl or
+/// Opens a .txt file (one text on each line, empty lines left out) or a column of a csv, tsv, jsonl or
 /// parquet file (`text`, unless another is named). Memory holds a row, not the file. The cells of the columns
 /// `kept` come with each text.
 ///

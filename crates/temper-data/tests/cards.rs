@@ -1,6 +1,6 @@
 //! Cards of the user's: the names in them, and the names whose place they take.
 
-use temper_data::{DataError, DatasetCard, RowsRequest, Task, find_card, load_tables};
+use temper_data::{DataError, DatasetCard, RowsRequest, TaskKind, find_card, load_tables};
 use temper_hub::{Hub, HubSettings};
 
 const CARD: &str = r#"
@@ -96,7 +96,7 @@ fn who_loads_a_replaced_dataset_is_told() {
                 card_directories: vec![cards.clone()],
                 ..RowsRequest::default()
             },
-            Task::TextClassification,
+            TaskKind::TextClassification,
         )
         .unwrap();
         tables.resolved.unwrap().notice()

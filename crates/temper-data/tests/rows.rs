@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use temper_data::{
-    DataError, DatasetRows, DatasetTables, Record, RowsRequest, Table, TableReader, TableRows, Task,
+    DataError, DatasetRows, DatasetTables, Record, RowsRequest, Table, TableReader, TableRows, TaskKind,
     load_rows, unit_hash,
 };
 use temper_hub::{Hub, HubSettings};
@@ -81,7 +81,7 @@ fn load(
     });
     let name_or_path = root.join("verses").display().to_string();
     let request = RowsRequest { name_or_path, max_train_samples, seed: 42, ..RowsRequest::default() };
-    load_rows(&hub, &request, Task::TextToText, VerseReader::new)
+    load_rows(&hub, &request, TaskKind::TextToText, VerseReader::new)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use temper_data::{
-    DataError, Format, LabelRequest, RowsRequest, SplitChoice, SplitOrigin, TagRequest, Task, TextLabel,
+    DataError, Format, LabelRequest, RowsRequest, SplitChoice, SplitOrigin, TagRequest, TaskKind, TextLabel,
     Value, load_text_classification, load_token_classification, read_local, stream_unlabelled, task_of_files,
 };
 use temper_hub::{Hub, HubSettings};
@@ -104,7 +104,7 @@ fn labels_and_tags_have_the_names_that_were_saved() {
     assert_eq!(data.tag_names, ["O", "B-film"]);
     assert_eq!(
         task_of_files(&request("splits", None).name_or_path, &Default::default()),
-        Some(Task::TextClassification)
+        Some(TaskKind::TextClassification)
     );
 }
 

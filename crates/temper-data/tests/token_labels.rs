@@ -14,7 +14,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use temper_data::{
-    DataError, TagError, TagRequest, TagScheme, TaggedText, TokenClassificationData,
+    DataError, LabelError, TagError, TagRequest, TagScheme, TaggedText, TokenClassificationData,
     load_token_classification,
 };
 
@@ -45,6 +45,13 @@ fn refused(files: &[(&str, &str)], parts: &[&str]) -> DataError {
         assert!(message.contains(part), "{part} not in: {message}");
     }
     error
+}
+
+fn label_error(error: DataError) -> LabelError {
+    match error {
+        DataError::Labels(error) => *error,
+        other => panic!("{other}"),
+    }
 }
 
 fn tag_error(error: DataError) -> TagError {
@@ -244,7 +251,7 @@ fn spans_of_raw_text_become_words() {
     // Without a list nobody has looked for entities.
     write(root.path(), "d/test.jsonl", row("Rome", "[[0, 4, \"LOC\"]]") + "{\"text\": \"Oslo\"}\n");
     let error = load(root.path(), "d", true).unwrap_err();
-    assert!(matches!(error, DataError::Unlabelled { row: 2, count: 1, .. }), "{error}");
+    assert!(matches!(label_error(error), LabelError::Unlabelled { row: 2, count: 1, .. }));
 }
 
 #[test]
@@ -290,7 +297,7 @@ fn rows_that_cannot_be_tagged_are_named() {
 fn numbers_and_names_do_not_mix_and_a_table_of_text_has_no_lists() {
     let train = jsonl(0..4, |_| "[\"O\", \"B-X\"]".into()) + &jsonl(4..5, |_| "[0, 1]".into());
     let error = refused(&[("train.jsonl", &train)], &["row 5", "numbers here and names in row 1"]);
-    assert!(matches!(error, DataError::MixedLabels { row: 5, first_row: 1, .. }), "{error}");
+    assert!(matches!(label_error(error), LabelError::MixedLabels { row: 5, first_row: 1, .. }));
     let error = refused(&[("train.csv", "tokens,tags\na b,O O\n")], &["column `tags` holds text"]);
     assert!(matches!(tag_error(error), TagError::NotList { .. }));
     let error = refused(&[("train.csv", "word,tag\na,O\n")], &["`text` and `spans`", "`word`, `tag`"]);

@@ -110,7 +110,7 @@ pub fn remove_folder(folder: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Removes a file or a folder in one step: nobody sees half of it. A link is removed itself, not what it leads to.
+/// Removes a file or a folder in one step, so that no process sees half of it. Of a link, the link itself is removed, not its target.
 ///
 /// # Errors
 /// [`FileError::Io`].

@@ -30,7 +30,7 @@ pub fn use_until_exit(lock: &Path) {
     }
 }
 
-/// Whether a process holds this lock. A lock that cannot be asked counts as held.
+/// True if a process holds this lock, or if that cannot be found out.
 pub fn is_in_use(lock: &Path) -> bool {
     match File::open(lock) {
         Ok(file) => file.try_lock().is_err(),

@@ -4,7 +4,7 @@
 //! - [`publish`] makes a folder: everything in it is synced, then one rename puts it into its place. What was there
 //!   before is removed afterwards.
 //! - [`Owner`] is the one process that works in a folder.
-//! - [`use_until_exit`] says what a process reads, so that nobody removes it: [`lock_unused`] is asked before.
+//! - [`use_until_exit`] says what a process reads, so that no other process removes it: [`lock_unused`] refuses what is in use.
 //! - [`sweep`] removes temporary files and folders that a killed process left.
 //! - [`Checksums`] are the sha256 of a folder's files, which a later reader compares.
 //!

@@ -1,7 +1,7 @@
 //! Names of what is not finished yet, and what a killed process left of it.
 //!
 //! Whoever fills a temporary file or folder holds a lock on it (flock). The system releases the lock when the process
-//! ends, however it ends. So an unlocked one belongs to nobody.
+//! ends, however it ends. So no process uses an unlocked one.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};

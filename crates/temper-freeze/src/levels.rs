@@ -39,7 +39,7 @@ impl Stacks {
         Self { encoder: count("encoder."), upper: count("decoder.").max(count("")) }
     }
 
-    /// Layers of the encoder of an encoder-decoder model, or of an encoder alone under that name.
+    /// Layers of the encoder of an encoder-decoder model, or of a model that has only an encoder under that name.
     pub(crate) fn encoder_layers(self) -> usize {
         self.encoder
     }

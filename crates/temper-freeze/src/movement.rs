@@ -52,7 +52,7 @@ impl ParameterSample {
                     if before.len() != after.len() {
                         continue;
                     }
-                    // Each element of a sample stands for as many.
+                    // Each element of a sample represents the same number of elements.
                     let weight = row.count as f64 / before.len().max(1) as f64;
                     change +=
                         weight * squares(before.iter().zip(after).map(|(before, after)| after - before));

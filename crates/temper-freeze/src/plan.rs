@@ -23,7 +23,7 @@ pub struct PlanRow {
     pub trains: bool,
     /// The optimiser step, counted from 0, from which on it trains; `None` when it never does.
     pub unfreezes: Option<usize>,
-    /// Whether weight decay touches it: not biases, not norms.
+    /// True if weight decay applies to it: not for biases and norms.
     pub decays: bool,
     /// Factor on the learning rate.
     pub rate: f64,

@@ -14,7 +14,7 @@ use crate::path_regex::{anchored, unanchored};
 /// Which parameters train, and from when on.
 ///
 /// The head trains under every strategy but [`Strategy::Patterns`] and [`Strategy::Groups`], which are
-/// literal. Parameters that were initialised randomly train always: frozen noise helps nobody.
+/// literal. Parameters that were initialised randomly always train: frozen, they would stay random.
 #[derive(Clone, Debug)]
 pub enum Strategy {
     /// Every parameter.

@@ -20,7 +20,7 @@ fn limit(path: &str, stacks: Stacks) -> usize {
         return if is_of_decoder { stacks.encoder_layers() } else { 0 };
     }
     if path.starts_with("encoder.") && !path.starts_with("encoder.layers.") {
-        // The final norm: kept states of the encoder alone are those before it.
+        // The final norm: stored states of only the encoder are those before it.
         return stacks.encoder_layers();
     }
     stacks.level(path)

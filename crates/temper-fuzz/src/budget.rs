@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 /// How long or how many, and from which seed.
 pub(crate) struct Budget {
     pub(crate) seed: u64,
-    /// Inputs at most.
+    /// Maximum number of inputs.
     pub(crate) inputs: u64,
-    /// When to end, if time is what is asked for.
+    /// When to end, if the limit is a time.
     pub(crate) deadline: Option<Instant>,
 }
 

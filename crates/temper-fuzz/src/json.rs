@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::text::{NUMBERS, TROUBLE};
 use crate::{Random, text};
 
-/// Begins a text that stands for JSON which `Value` cannot hold, such as nesting without end.
+/// Begins a text that represents JSON which `Value` cannot hold, such as very deep nesting.
 const MARK: &str = "\u{e000}";
 
 /// A mutation of a JSON value; of the text where it is none.

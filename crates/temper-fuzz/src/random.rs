@@ -1,4 +1,4 @@
-//! Random choices that depend on a seed and a number alone.
+//! Random choices that depend only on a seed and a number.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

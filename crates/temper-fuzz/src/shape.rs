@@ -12,7 +12,7 @@ pub enum Shape {
     Text,
     /// One JSON value.
     Json,
-    /// A JSON value a line.
+    /// One JSON value on each line.
     JsonLines,
     /// TOML.
     Toml,

@@ -14,7 +14,7 @@ use url::{ParseError, Url};
 
 use crate::announced::{Announced, Unusable};
 use crate::error::with_causes;
-use crate::failure::{Failure, RETRIES, may_pass, refusal};
+use crate::failure::{RETRIES, RequestFailure, may_pass, refusal};
 
 /// The first of the growing waits between tries: 1.4 s in all.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -23,7 +23,7 @@ const MOST_REDIRECTIONS: usize = 10;
 
 /// Sends HEAD, whose answer has no body.
 pub(crate) struct Asking {
-    /// Does not follow redirections: their own headers say what is asked for.
+    /// Does not follow redirections: the headers of the redirection itself are needed.
     client: Client,
     token: Option<HeaderValue>,
     limit: Duration,
@@ -44,7 +44,7 @@ impl Asking {
     }
 
     /// What the Hub announces of the file at an address.
-    pub(crate) async fn ask(&self, mut address: Url, revision: &str) -> Result<Announced, Failure> {
+    pub(crate) async fn ask(&self, mut address: Url, revision: &str) -> Result<Announced, RequestFailure> {
         for _ in 0..=MOST_REDIRECTIONS {
             let answer = self.send(&address).await?;
             // Where a repository was renamed, the Hub leads to its new name on the same machine.
@@ -56,15 +56,17 @@ impl Asking {
                 accept(&answer)?;
             }
             return Announced::read(answer.headers(), revision).map_err(|unusable| match unusable {
-                Unusable::Wrong(reason) => Failure::Unusable(reason),
-                Unusable::NoHub(reason) => Failure::Away(format!("the server there is not a Hub: {reason}")),
+                Unusable::Wrong(reason) => RequestFailure::Unusable(reason),
+                Unusable::NoHub(reason) => {
+                    RequestFailure::Away(format!("the server there is not a Hub: {reason}"))
+                }
             });
         }
-        Err(Failure::Unusable(format!("it redirects more than {MOST_REDIRECTIONS} times")))
+        Err(RequestFailure::Unusable(format!("it redirects more than {MOST_REDIRECTIONS} times")))
     }
 
     /// Sends the request, again where the failure may pass. Silence is waited for once.
-    async fn send(&self, address: &Url) -> Result<Response, Failure> {
+    async fn send(&self, address: &Url) -> Result<Response, RequestFailure> {
         let mut wait = FIRST_WAIT;
         let mut attempt = 0;
         loop {
@@ -76,13 +78,16 @@ impl Asking {
                 Ok(answer) if !may_pass(answer.status()) => return Ok(answer),
                 Ok(answer) => format!("it answers {}", answer.status()),
                 Err(error) if error.is_timeout() => {
-                    return Err(Failure::Away(format!("no answer within {} s", self.limit.as_secs_f64())));
+                    return Err(RequestFailure::Away(format!(
+                        "no answer within {} s",
+                        self.limit.as_secs_f64()
+                    )));
                 }
-                Err(error) if error.is_builder() => return Err(Failure::Away(with_causes(&error))),
+                Err(error) if error.is_builder() => return Err(RequestFailure::Away(with_causes(&error))),
                 Err(error) => with_causes(&error),
             };
             if attempt == RETRIES {
-                return Err(Failure::Away(problem));
+                return Err(RequestFailure::Away(problem));
             }
             tracing::debug!(%problem, attempt, "asking again");
             sleep(wait).await;
@@ -105,7 +110,7 @@ fn moved(from: &Url, answer: &Response) -> Option<Url> {
 }
 
 /// Makes an error of a status that is none of success.
-fn accept(answer: &Response) -> Result<(), Failure> {
+fn accept(answer: &Response) -> Result<(), RequestFailure> {
     if answer.status().is_success() {
         return Ok(());
     }

@@ -64,7 +64,7 @@ impl<'a> Unpacker<'a> {
         };
         let file = File::open(self.archive).map_err(|error| HubError::io(self.archive, error))?;
         let reading =
-            Reading { archive: self.archive, member, most: self.most, members: self.limits.members };
+            MemberReader { archive: self.archive, member, most: self.most, members: self.limits.members };
         let left = self.most - self.taken;
         let mut copy = |content: &mut dyn Read| match inner {
             Some(inner) => {
@@ -84,14 +84,14 @@ impl<'a> Unpacker<'a> {
 type Take<'a> = dyn FnMut(&mut dyn Read) -> Result<u64, HubError> + 'a;
 
 /// The current archive and member.
-struct Reading<'a> {
+struct MemberReader<'a> {
     archive: &'a Path,
     member: &'a str,
     most: u64,
     members: usize,
 }
 
-impl Reading<'_> {
+impl MemberReader<'_> {
     fn zip_member(&self, file: File, name: &str, take: &mut Take<'_>) -> Result<u64, HubError> {
         let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|error| self.damaged(error))?;
         self.count(zip.len())?;
@@ -214,7 +214,7 @@ impl Reading<'_> {
     }
 }
 
-/// Whether an entry only says something of the next one, or of all.
+/// True for an entry that only describes the next one, or all of them.
 fn is_record(kind: EntryType) -> bool {
     kind.is_gnu_longname()
         || kind.is_gnu_longlink()

@@ -1,6 +1,6 @@
 //! What Temper's cache and the Hub's hold on this machine: sizes, last use, removal.
 //!
-//! A process that uses an entry holds a shared lock on a file that stands for it (`temper_files::use_until_exit`). The
+//! A process that uses an entry holds a shared lock on a file for that entry (`temper_files::use_until_exit`). The
 //! entries of the Hub's cache have theirs below `.locks`, where its Python client keeps its own, too. Links are neither
 //! followed nor removed by themselves.
 
@@ -70,7 +70,7 @@ pub struct CacheEntry {
     /// When it was last used, as far as the times of its files and of its lock say.
     #[serde(skip)]
     pub last_used: SystemTime,
-    /// Whether a process uses it, or cannot be asked.
+    /// True if a process uses it, or if that cannot be found out.
     pub in_use: bool,
     /// Locks that have to be free; the first is Temper's.
     #[serde(skip)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::{PackageSource, Source};
 
-/// The models known by a short name, and the names that stand for no public model.
+/// The models that have a short name, and the short names without a public model.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
@@ -34,7 +34,7 @@ pub struct CatalogueEntry {
     pub tasks: Vec<String>,
     /// The licence of its weights, an SPDX name where there is one.
     pub licence: String,
-    /// Whether the Hub gives it only to accounts that have accepted its terms.
+    /// True if the Hub gives it only to accounts that have accepted its terms.
     #[serde(default)]
     pub gated: bool,
     /// Short name of the model that may be in when this one cannot be reached.

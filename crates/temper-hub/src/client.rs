@@ -22,7 +22,7 @@ use crate::announced::Announced;
 use crate::announcing::Asking;
 use crate::environment;
 use crate::error::with_causes;
-use crate::failure::{Failure, RETRIES, refusal};
+use crate::failure::{RETRIES, RequestFailure, refusal};
 use crate::reach::probe;
 use crate::settings::HubSettings;
 use crate::source::{HubFile, RepoKind};
@@ -106,12 +106,16 @@ impl HubClient {
     }
 
     /// What the Hub announces of a file.
-    pub(crate) fn ask(&self, file: &HubFile) -> Result<Announced, Failure> {
+    pub(crate) fn ask(&self, file: &HubFile) -> Result<Announced, RequestFailure> {
         self.runtime.block_on(self.asking.ask(self.address(file), file.revision))
     }
 
     /// The content of a file, or a part of it where the server serves parts.
-    pub(crate) fn open(&self, file: &HubFile, part: Option<Range<u64>>) -> Result<Content<'_>, Failure> {
+    pub(crate) fn open(
+        &self,
+        file: &HubFile,
+        part: Option<Range<u64>>,
+    ) -> Result<Content<'_>, RequestFailure> {
         let (owner, name) = split_id(file.id);
         match file.kind {
             RepoKind::Model => self.stream(&self.hub.model(owner, name), file, part),
@@ -124,7 +128,7 @@ impl HubClient {
         repository: &HFRepository<T>,
         file: &HubFile,
         part: Option<Range<u64>>,
-    ) -> Result<Content<'_>, Failure> {
+    ) -> Result<Content<'_>, RequestFailure> {
         let request = repository.download_file_stream().filename(file.path).revision(file.revision);
         // hf-hub sends two requests: HEAD, and then GET.
         let limit = self.limit * 2;
@@ -132,7 +136,7 @@ impl HubClient {
         let opened = self
             .runtime
             .block_on(async { timeout(limit, self.watch.over(request.maybe_range(part).send())).await });
-        let silent = |_| Failure::Away(format!("no answer within {} s", limit.as_secs_f64()));
+        let silent = |_| RequestFailure::Away(format!("no answer within {} s", limit.as_secs_f64()));
         let (length, stream) = opened.map_err(silent)??.map_err(failure)?;
         Ok(Content { client: self, stream, length })
     }
@@ -174,10 +178,10 @@ impl Content<'_> {
     }
 }
 
-fn failure(error: HFError) -> Failure {
+fn failure(error: HFError) -> RequestFailure {
     match error {
         HFError::EntryNotFound { .. } | HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } => {
-            Failure::Missing
+            RequestFailure::Missing
         }
         HFError::AuthRequired { context }
         | HFError::Forbidden { context }
@@ -186,7 +190,7 @@ fn failure(error: HFError) -> Failure {
         | HFError::Http { context } => {
             refusal(context.status, context.error_code.as_deref(), context.server_message.as_deref())
         }
-        error => Failure::Away(with_causes(&error)),
+        error => RequestFailure::Away(with_causes(&error)),
     }
 }
 

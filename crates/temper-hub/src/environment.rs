@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-/// The Hub's address where nobody names another.
+/// The default address of the Hub.
 const ENDPOINT: &str = "https://huggingface.co";
 
 /// A variable's value, unless it is empty.

@@ -196,7 +196,7 @@ impl From<FileError> for HubError {
 }
 
 impl HubError {
-    /// Whether sources could not be reached (exit code 4), as opposed to having answered no.
+    /// True if sources could not be reached (exit code 4); false if they answered that they do not have it.
     pub fn is_unreachable(&self) -> bool {
         matches!(
             self,
@@ -204,7 +204,7 @@ impl HubError {
         )
     }
 
-    /// Whether the name itself is wrong (exit code 2).
+    /// True if the name itself is wrong (exit code 2).
     pub fn is_usage(&self) -> bool {
         matches!(
             self,

@@ -7,10 +7,10 @@ use reqwest::StatusCode;
 #[cfg(feature = "online")]
 pub(crate) const RETRIES: usize = 3;
 
-/// Why a request brought nothing.
+/// Why a request failed.
 #[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "online"), expect(dead_code, reason = "nobody is asked"))]
-pub(crate) enum Failure {
+#[cfg_attr(not(feature = "online"), expect(dead_code, reason = "only online requests use it"))]
+pub(crate) enum RequestFailure {
     /// There is no such file.
     Missing,
     /// The Hub answers, and says no.
@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     Away(String),
 }
 
-/// Whether a status says not now: a timeout, a rate limit, a fault of the server.
+/// True if a later try may succeed: after a timeout, a rate limit, a fault of the server.
 #[cfg(feature = "online")]
 pub(crate) fn may_pass(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
@@ -29,11 +29,11 @@ pub(crate) fn may_pass(status: StatusCode) -> bool {
 
 /// What a status other than success means. `code` and `message` are the Hub's, if it says any.
 #[cfg(feature = "online")]
-pub(crate) fn refusal(status: StatusCode, code: Option<&str>, message: Option<&str>) -> Failure {
-    let refused = |hint: String| Failure::Refused { status: status.as_u16(), hint };
+pub(crate) fn refusal(status: StatusCode, code: Option<&str>, message: Option<&str>) -> RequestFailure {
+    let refused = |hint: String| RequestFailure::Refused { status: status.as_u16(), hint };
     let token = "put a token of an account with access into HF_TOKEN";
     match (status, code) {
-        (StatusCode::NOT_FOUND, _) => Failure::Missing,
+        (StatusCode::NOT_FOUND, _) => RequestFailure::Missing,
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some("GatedRepo")) => {
             refused(format!("It is gated: accept its terms on its page on the Hub, then {token}"))
         }
@@ -44,6 +44,6 @@ pub(crate) fn refusal(status: StatusCode, code: Option<&str>, message: Option<&s
         _ if status.is_client_error() && !may_pass(status) => {
             refused(message.unwrap_or_default().to_string())
         }
-        _ => Failure::Away(format!("it answers {status}")),
+        _ => RequestFailure::Away(format!("it answers {status}")),
     }
 }

@@ -5,14 +5,14 @@ use std::sync::OnceLock;
 
 use crate::catalogue::{CatalogueEntry, catalogue};
 use crate::error::HubError;
+use crate::location::{Folder, collect};
 use crate::names::near_names;
 use crate::online::Connection;
 use crate::package::{PackageCopy, title};
-use crate::place::{Folder, collect};
 use crate::resolved::{Origin, Replaced, Resolved, ResolvedFile, is_gguf};
 use crate::rules::{is_hub_id, is_inner_path};
 use crate::settings::HubSettings;
-use crate::source::{PackageSource, RepoKind, Source, Wanted};
+use crate::source::{PackageSource, RepoKind, Source, WantedFile};
 
 /// Turns names into verified local files.
 pub struct Hub {
@@ -24,7 +24,7 @@ pub struct Hub {
 pub const GGUF: &str = "model.gguf";
 
 /// What a model's repository should give.
-fn model_files() -> Vec<Wanted> {
+fn model_files() -> Vec<WantedFile> {
     let weights = [
         "model.safetensors",
         "model.safetensors.index.json",
@@ -48,14 +48,16 @@ fn model_files() -> Vec<Wanted> {
         "sentence_bert_config.json",
         "config_sentence_transformers.json",
     ];
-    let mut wanted =
-        vec![Wanted::Required("config.json".into()), Wanted::FirstOf(weights.map(String::from).to_vec())];
-    wanted.extend(optional.map(|name| Wanted::Optional(name.into())));
+    let mut wanted = vec![
+        WantedFile::Required("config.json".into()),
+        WantedFile::FirstOf(weights.map(String::from).to_vec()),
+    ];
+    wanted.extend(optional.map(|name| WantedFile::Optional(name.into())));
     wanted
 }
 
 impl Hub {
-    /// Asks nobody yet.
+    /// A client; it does not connect yet.
     pub fn new(settings: HubSettings) -> Self {
         Self { settings, connection: OnceLock::new() }
     }
@@ -72,18 +74,18 @@ impl Hub {
         self.model_with(name, &model_files())
     }
 
-    /// As [`Hub::model`], of the files alone that say how its texts become tensors.
+    /// As [`Hub::model`], but only the files that say how its texts become tensors.
     ///
     /// # Errors
     /// As [`Hub::model`].
     pub fn model_settings(&self, name: &str) -> Result<Resolved, HubError> {
         let optional = ["tokenizer_config.json", "tokenizer.json", "temper.json"];
-        let mut wanted = vec![Wanted::Required("config.json".into())];
-        wanted.extend(optional.map(|name| Wanted::Optional(name.into())));
+        let mut wanted = vec![WantedFile::Required("config.json".into())];
+        wanted.extend(optional.map(|name| WantedFile::Optional(name.into())));
         self.model_with(name, &wanted)
     }
 
-    fn model_with(&self, name: &str, wanted: &[Wanted]) -> Result<Resolved, HubError> {
+    fn model_with(&self, name: &str, wanted: &[WantedFile]) -> Result<Resolved, HubError> {
         if let Some(entry) = catalogue().find(name).filter(|_| !is_folder_with_slash(name)) {
             return self.catalogued(name, entry, wanted);
         }
@@ -120,7 +122,7 @@ impl Hub {
         kind: RepoKind,
         name: &str,
         source: &Source,
-        wanted: &[Wanted],
+        wanted: &[WantedFile],
     ) -> Result<Resolved, HubError> {
         let mut search = Search { hub: self, kind, name, wanted, said: Vec::new() };
         search.run(source)
@@ -136,8 +138,8 @@ impl Hub {
         kind: RepoKind,
         name: &str,
         source: &Source,
-        wanted: &[Wanted],
-        stand_in: Option<(&str, &Source, &[Wanted])>,
+        wanted: &[WantedFile],
+        stand_in: Option<(&str, &Source, &[WantedFile])>,
     ) -> Result<Resolved, HubError> {
         let result = self.fetch(kind, name, source, wanted);
         let (mut tried, (other, other_source, other_wanted)) = match (result, stand_in) {
@@ -171,7 +173,7 @@ impl Hub {
         &self,
         name: &str,
         entry: &CatalogueEntry,
-        wanted: &[Wanted],
+        wanted: &[WantedFile],
     ) -> Result<Resolved, HubError> {
         let stand_in = entry
             .stand_in
@@ -197,7 +199,7 @@ struct Search<'a> {
     hub: &'a Hub,
     kind: RepoKind,
     name: &'a str,
-    wanted: &'a [Wanted],
+    wanted: &'a [WantedFile],
     said: Vec<String>,
 }
 
@@ -283,7 +285,7 @@ impl Search<'_> {
         match PackageCopy::open(package, &self.hub.settings) {
             Ok(copy) => {
                 // A package may have the whole model in one file of llama.cpp's format.
-                let whole = [Wanted::Required(GGUF.into())];
+                let whole = [WantedFile::Required(GGUF.into())];
                 let wanted = if package.files.contains_key(GGUF) { &whole } else { self.wanted };
                 let files = collect(&copy, wanted)?;
                 let id = source.hub.as_deref().unwrap_or(self.name);
@@ -321,11 +323,11 @@ impl Search<'_> {
 }
 
 /// A model's files in a folder that the user names.
-fn from_folder(name: &str, wanted: &[Wanted]) -> Result<Resolved, HubError> {
+fn from_folder(name: &str, wanted: &[WantedFile]) -> Result<Resolved, HubError> {
     let path = Path::new(name);
-    let whole = [Wanted::Required(file_name(path))];
+    let whole = [WantedFile::Required(file_name(path))];
     let (path, wanted) = match path.parent() {
-        // A model that is one file: its folder, and the file alone.
+        // A model that is one file: its folder, of which only the file is used.
         Some(folder) if is_gguf(path) && path.is_file() => (folder_of(folder), &whole[..]),
         _ => (path, wanted),
     };
@@ -364,7 +366,7 @@ fn replaced_by(path: &Path, name: &str) -> Option<Replaced> {
     Some(Replaced { built_in: entry.name.clone(), by: path.to_path_buf() })
 }
 
-/// Whether a name can only be meant as a path.
+/// True if a name can only be a path.
 fn looks_like_a_path(name: &str) -> bool {
     let path = Path::new(name);
     path.is_absolute()
@@ -374,7 +376,7 @@ fn looks_like_a_path(name: &str) -> bool {
         || name.matches('/').count() > 1
 }
 
-/// Whether a name of two parts begins with a folder that is here: `runs/bert-imdb` is not asked for at the Hub.
+/// True if a name of two parts begins with a local folder: the Hub is not asked for `runs/bert-imdb`.
 fn is_in_folder(name: &str) -> bool {
     name.split_once('/').is_some_and(|(folder, _)| Path::new(folder).is_dir())
 }

@@ -26,21 +26,21 @@ pub(crate) struct CachedFile {
     pub(crate) path: PathBuf,
     pub(crate) commit: String,
     /// `None` for a copy that is no link: where there are no links, nothing is known of the hash.
-    pub(crate) tag: Option<Tag>,
+    pub(crate) tag: Option<CachedName>,
 }
 
 /// What the name of a cached content says of it.
-pub(crate) enum Tag {
+pub(crate) enum CachedName {
     Hash(ContentHash),
     /// No hash: a server announced something else, and another program believed it.
     Other(String),
 }
 
 impl CachedFile {
-    /// Whether it is the announced one.
+    /// True if it has the announced hash.
     pub(crate) fn is(&self, announced: &Announced) -> bool {
         self.commit == announced.commit
-            && matches!(&self.tag, Some(Tag::Hash(hash)) if *hash == announced.hash)
+            && matches!(&self.tag, Some(CachedName::Hash(hash)) if *hash == announced.hash)
     }
 }
 
@@ -59,7 +59,8 @@ impl RepositoryCache {
         }
         let target = fs::read_link(&path).ok();
         let name = target.map(|target| target.file_name().unwrap_or_default().to_string_lossy().into_owned());
-        let tag = name.map(|name| ContentHash::parse(&name).map_or(Tag::Other(name), Tag::Hash));
+        let tag =
+            name.map(|name| ContentHash::parse(&name).map_or(CachedName::Other(name), CachedName::Hash));
         Some(CachedFile { path, commit, tag })
     }
 
@@ -161,7 +162,7 @@ mod tests {
         for revision in ["refs/pr/1", COMMIT] {
             let found = cache.find(revision, "sub/file").unwrap();
             assert_eq!((found.path, found.commit.as_str()), (path.clone(), COMMIT));
-            assert!(matches!(found.tag, Some(Tag::Hash(known)) if known == hash));
+            assert!(matches!(found.tag, Some(CachedName::Hash(known)) if known == hash));
         }
         assert!(cache.find("main", "sub/file").is_none());
         cache.discard(&hash, &path);

@@ -37,11 +37,11 @@ mod failure;
 mod files;
 mod hub;
 mod hub_cache;
+mod location;
 mod names;
 mod online;
 mod package;
 mod pip;
-mod place;
 mod progress;
 #[cfg(feature = "online")]
 mod reach;
@@ -62,4 +62,4 @@ pub use names::near_names;
 pub use resolved::{Origin, Replaced, Resolved, ResolvedFile};
 pub use rules::is_inner_path;
 pub use settings::HubSettings;
-pub use source::{Archive, PackageSource, RepoKind, Source, Wanted};
+pub use source::{Archive, PackageSource, RepoKind, Source, WantedFile};

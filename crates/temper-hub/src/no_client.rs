@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::announced::Announced;
 use crate::environment;
-use crate::failure::Failure;
+use crate::failure::RequestFailure;
 use crate::settings::HubSettings;
 use crate::source::HubFile;
 
@@ -40,12 +40,16 @@ impl HubClient {
         self.limit
     }
 
-    pub(crate) fn ask(&self, _file: &HubFile) -> Result<Announced, Failure> {
-        Err(Failure::Away(REASON.into()))
+    pub(crate) fn ask(&self, _file: &HubFile) -> Result<Announced, RequestFailure> {
+        Err(RequestFailure::Away(REASON.into()))
     }
 
-    pub(crate) fn open(&self, _file: &HubFile, _part: Option<Range<u64>>) -> Result<Content<'_>, Failure> {
-        Err(Failure::Away(REASON.into()))
+    pub(crate) fn open(
+        &self,
+        _file: &HubFile,
+        _part: Option<Range<u64>>,
+    ) -> Result<Content<'_>, RequestFailure> {
+        Err(RequestFailure::Away(REASON.into()))
     }
 }
 

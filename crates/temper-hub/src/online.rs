@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use crate::cached;
 use crate::client::HubClient;
 use crate::error::HubError;
-use crate::failure::Failure;
+use crate::failure::RequestFailure;
 use crate::files::wait_for;
-use crate::hub_cache::{CachedFile, RepositoryCache, Tag};
-use crate::place::{Place, measured};
+use crate::hub_cache::{CachedFile, CachedName, RepositoryCache};
+use crate::location::{Location, measured};
 use crate::progress::DownloadBar;
 use crate::resolved::ResolvedFile;
 use crate::rules::{is_commit, is_revision};
@@ -19,7 +19,7 @@ use crate::source::{HubFile, RepoKind};
 use crate::transfer::{Broken, Transfer};
 use crate::verify::{ContentHash, Mismatch};
 
-/// How often a file is asked for before its transfer counts as broken.
+/// How often a file is requested before its transfer counts as failed.
 const ATTEMPTS: usize = 3;
 
 /// The client, and what keeps it from the network.
@@ -39,7 +39,7 @@ impl Connection {
     pub(crate) fn open(settings: &HubSettings) -> Result<Self, String> {
         let client = HubClient::new(settings)?;
         let barrier = if settings.offline {
-            Some("offline is asked for, and it is not in the cache".to_string())
+            Some("offline mode is on, and it is not in the cache".to_string())
         } else {
             client.barrier()
         };
@@ -127,7 +127,7 @@ impl Repository<'_> {
         }
         match cached {
             // What a commit holds never changes.
-            Some(CachedFile { path, tag: Some(Tag::Hash(hash)), .. }) if is_commit(&revision) => {
+            Some(CachedFile { path, tag: Some(CachedName::Hash(hash)), .. }) if is_commit(&revision) => {
                 Ok(Some(Located { path, hash: Some(hash) }))
             }
             cached => self.download(file, &revision, cached),
@@ -138,9 +138,9 @@ impl Repository<'_> {
     /// has no hash; one under a name that is none has it from a server that sent nonsense.
     fn take_unasked(&self, cached: CachedFile) -> Result<Located, HubError> {
         let hash = match cached.tag {
-            Some(Tag::Hash(hash)) => Some(hash),
+            Some(CachedName::Hash(hash)) => Some(hash),
             None => None,
-            Some(Tag::Other(name)) => {
+            Some(CachedName::Other(name)) => {
                 return Err(HubError::Format {
                     what: cached.path.display().to_string(),
                     reason: format!(
@@ -169,9 +169,9 @@ impl Repository<'_> {
                 return Ok(Some(Located { path: cached.path, hash: Some(announced.hash) }));
             }
             (Ok(announced), _) => announced,
-            (Err(Failure::Missing), _) => return Ok(None),
+            (Err(RequestFailure::Missing), _) => return Ok(None),
             // A Hub that is away for a while does not take away what is here.
-            (Err(Failure::Away(reason)), Some(cached)) => {
+            (Err(RequestFailure::Away(reason)), Some(cached)) => {
                 tracing::info!(file, reason, "the Hub does not answer; taking the cache's file");
                 return self.take_unasked(cached).map(Some);
             }
@@ -191,21 +191,23 @@ impl Repository<'_> {
         Ok(Some(Located { path, hash: Some(announced.hash) }))
     }
 
-    fn explain(&self, file: &str, failure: Failure) -> HubError {
+    fn explain(&self, file: &str, failure: RequestFailure) -> HubError {
         let (id, file) = (self.id.clone(), file.to_string());
         match failure {
-            Failure::Missing => HubError::NotFound { id: self.id(), file, tried: Vec::new() },
-            Failure::Refused { status, hint } => HubError::Forbidden { id, status, hint },
-            Failure::Unusable(reason) => HubError::BadAnswer { id, file, reason },
-            Failure::Away(reason) => HubError::Unreachable { name: id, tried: vec![self.said(&reason)] },
+            RequestFailure::Missing => HubError::NotFound { id: self.id(), file, tried: Vec::new() },
+            RequestFailure::Refused { status, hint } => HubError::Forbidden { id, status, hint },
+            RequestFailure::Unusable(reason) => HubError::BadAnswer { id, file, reason },
+            RequestFailure::Away(reason) => {
+                HubError::Unreachable { name: id, tried: vec![self.said(&reason)] }
+            }
         }
     }
 
     fn explain_broken(&self, file: &str, broken: Broken) -> HubError {
         let cut = |reason| HubError::BrokenTransfer { id: self.id.clone(), file: file.to_string(), reason };
         match broken {
-            Broken::Server(Failure::Away(reason)) | Broken::Cut(reason) => cut(reason),
-            Broken::Server(Failure::Missing) => cut("it was announced, but is missing".into()),
+            Broken::Server(RequestFailure::Away(reason)) | Broken::Cut(reason) => cut(reason),
+            Broken::Server(RequestFailure::Missing) => cut("it was announced, but is missing".into()),
             Broken::Server(failure) => self.explain(file, failure),
             Broken::Wrong(mismatch) => self.wrong(file, mismatch),
             Broken::Disk(error) => error,
@@ -239,7 +241,7 @@ impl Repository<'_> {
     }
 }
 
-impl Place for Repository<'_> {
+impl Location for Repository<'_> {
     fn id(&self) -> String {
         match self.asked.as_str() {
             "main" => self.id.clone(),

@@ -11,8 +11,8 @@ use crate::archive::{LIMITS, Unpacker};
 use crate::cached::CacheKind;
 use crate::error::HubError;
 use crate::files::wait_for;
+use crate::location::{Location, measured, read_text};
 use crate::pip;
-use crate::place::{Place, measured, read_text};
 use crate::resolved::ResolvedFile;
 use crate::settings::HubSettings;
 use crate::source::PackageSource;
@@ -62,7 +62,7 @@ impl PackageCopy {
         if settings.offline {
             return Err(HubError::Unreachable {
                 name: title.clone(),
-                tried: vec![format!("package {title}: offline is asked for, and it is not in the cache")],
+                tried: vec![format!("package {title}: offline mode is on, and it is not in the cache")],
             });
         }
         let _lock = wait_for(packages.join(format!("{name}.lock")))?;
@@ -80,7 +80,7 @@ impl PackageCopy {
     }
 }
 
-impl Place for PackageCopy {
+impl Location for PackageCopy {
     fn id(&self) -> String {
         format!("the package {}", self.title)
     }

@@ -32,8 +32,7 @@ pub(crate) fn probe(endpoint: &str) -> Result<(), String> {
         return Ok(());
     }
     let (sender, receiver) = mpsc::channel();
-    // On a thread of its own, because looking up a name cannot be given a limit. When the limit
-    // is over, nobody receives its answer.
+    // In a second thread, because the lookup of a name has no time limit. After the limit its answer is ignored.
     thread::spawn(move || sender.send(connect(&url)));
     match receiver.recv_timeout(ALTOGETHER) {
         Ok(result) => result.map_err(|error| with_causes(&error as &dyn Error)),

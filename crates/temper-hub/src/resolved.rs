@@ -138,7 +138,7 @@ impl Resolved {
         ))
     }
 
-    /// A name that is known stands for what is known by it, though a folder of that name is here.
+    /// A known name means the model or dataset of that name, even if a local folder has the same name.
     fn folder_notice(&self) -> Option<String> {
         let name = &self.name;
         let is_name = self.kind == RepoKind::Model && self.origin != Origin::Path && !name.contains('/');

@@ -38,7 +38,7 @@ pub(crate) fn is_commit(text: &str) -> bool {
     text.len() == 40 && is_hexadecimal(text)
 }
 
-/// Whether `text` consists of hexadecimal digits alone.
+/// Whether `text` consists only of hexadecimal digits.
 pub(crate) fn is_hexadecimal(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

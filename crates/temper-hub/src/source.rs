@@ -25,7 +25,7 @@ impl RepoKind {
 }
 
 /// A file of a repository of the Hub at a revision. All names in it were checked before.
-#[cfg_attr(not(feature = "online"), expect(dead_code, reason = "nobody is asked"))]
+#[cfg_attr(not(feature = "online"), expect(dead_code, reason = "only online requests use it"))]
 pub(crate) struct HubFile<'a> {
     pub(crate) kind: RepoKind,
     pub(crate) id: &'a str,
@@ -72,7 +72,7 @@ pub enum Archive {
 
 /// A file that the caller wants, by its path in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedFile {
     /// Without it the source does not do.
     Required(String),
     /// Taken when there.

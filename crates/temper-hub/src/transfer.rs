@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::announced::Announced;
 use crate::client::{Content, HubClient};
 use crate::error::HubError;
-use crate::failure::Failure;
+use crate::failure::RequestFailure;
 use crate::progress::DownloadBar;
 use crate::source::HubFile;
 use crate::verify::{Hashing, Mismatch};
@@ -23,7 +23,7 @@ const LEAST: u64 = 1 << 10;
 /// Why a content is not there.
 pub(crate) enum Broken {
     /// The server failed or refused, before or within the content.
-    Server(Failure),
+    Server(RequestFailure),
     /// The content ended early, or nothing more came.
     Cut(String),
     /// Another content than the one announced.
@@ -51,7 +51,7 @@ impl Transfer<'_> {
         let began_before = self.left_over(&part)? > 0;
         match self.attempt(&part) {
             // The earlier part was of something else, or damaged: once from the start.
-            Err(Broken::Wrong(_) | Broken::Server(Failure::Unusable(_))) if began_before => {
+            Err(Broken::Wrong(_) | Broken::Server(RequestFailure::Unusable(_))) if began_before => {
                 tracing::debug!(part = %part.display(), "the download cannot be resumed; starting over");
                 self.attempt(&part)
             }
@@ -81,7 +81,7 @@ impl Transfer<'_> {
         read_in_pieces(part, |piece| hashing.update(piece)).map_err(|error| Broken::Disk(error.into()))?;
         let have = file.metadata().map_err(|error| disk(part, error))?.len();
         let result = self.fill(&mut file, have, hashing, part);
-        if matches!(result, Err(Broken::Wrong(_) | Broken::Server(Failure::Unusable(_)))) {
+        if matches!(result, Err(Broken::Wrong(_) | Broken::Server(RequestFailure::Unusable(_)))) {
             let _ = fs::remove_file(part);
         }
         result
@@ -116,7 +116,7 @@ impl Transfer<'_> {
         let size = self.announced.size;
         match self.client.open(self.file, Some(have..size)) {
             Ok(content) if content.length.is_none_or(|length| length == size - have) => Ok(Some(content)),
-            Ok(_) | Err(Failure::Refused { status: 416, .. }) => Ok(None),
+            Ok(_) | Err(RequestFailure::Refused { status: 416, .. }) => Ok(None),
             Err(failure) => Err(Broken::Server(failure)),
         }
     }
@@ -137,7 +137,7 @@ impl Transfer<'_> {
             return Err(self.unusable(format!("{size} bytes were announced, and {length} of them are sent")));
         }
         self.bar.start(size);
-        let mut pace = Pace::new(self.client.limit());
+        let mut pace = MinimumRate::new(self.client.limit());
         while let Some(piece) = content.next().map_err(Broken::Cut)? {
             let piece: &[u8] = piece.as_ref();
             have += piece.len() as u64;
@@ -156,7 +156,7 @@ impl Transfer<'_> {
     }
 
     fn unusable(&self, reason: String) -> Broken {
-        Broken::Server(Failure::Unusable(reason))
+        Broken::Server(RequestFailure::Unusable(reason))
     }
 }
 
@@ -165,13 +165,13 @@ fn disk(path: &Path, error: io::Error) -> Broken {
 }
 
 /// Sees a server that sends a byte now and then.
-struct Pace {
+struct MinimumRate {
     limit: Duration,
     since: Instant,
     bytes: u64,
 }
 
-impl Pace {
+impl MinimumRate {
     fn new(limit: Duration) -> Self {
         Self { limit, since: Instant::now(), bytes: 0 }
     }

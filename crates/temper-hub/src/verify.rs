@@ -60,7 +60,7 @@ impl ContentHash {
 /// The hash of a content that comes in pieces.
 pub(crate) enum Hashing {
     Sha256(Sha256),
-    /// As a git blob, and of the content alone: company mirrors of the Hub announce the latter.
+    /// Of the git blob and of the content: company mirrors of the Hub announce that of the content.
     Sha1 {
         blob: Sha1,
         plain: Sha1,
@@ -91,7 +91,7 @@ impl Hashing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::measured;
+    use crate::location::measured;
 
     /// `git hash-object`, `sha1sum` and `sha256sum` of the text `abc`.
     const ABC: [&str; 3] = [

@@ -14,7 +14,7 @@ use std::task::Poll;
 use reqwest::{Method, StatusCode, retry};
 use url::Url;
 
-use crate::failure::{Failure, RETRIES, may_pass, refusal};
+use crate::failure::{RETRIES, RequestFailure, may_pass, refusal};
 
 /// Looks at the answers to one client. Its clones see the same.
 #[derive(Clone, Default)]
@@ -24,7 +24,7 @@ pub(crate) struct Watch(Arc<Mutex<Seen>>);
 struct Seen {
     /// Answers to GET that may pass: hf-hub asks again, without reading them.
     passing: usize,
-    withheld: Option<Failure>,
+    withheld: Option<RequestFailure>,
 }
 
 impl Watch {
@@ -46,7 +46,8 @@ impl Watch {
     fn withholds(&self, method: &Method, is_store: bool, status: StatusCode) -> bool {
         let mut seen = self.seen();
         if is_store {
-            seen.withheld = Some(Failure::Unusable("it leads to a Xet store, which is not opened".into()));
+            seen.withheld =
+                Some(RequestFailure::Unusable("it leads to a Xet store, which is not opened".into()));
             return true;
         }
         // The answer to HEAD has no body.
@@ -62,7 +63,7 @@ impl Watch {
     }
 
     /// Waits for a call of hf-hub, up to the first answer that it must not see.
-    pub(crate) async fn over<F: Future>(&self, call: F) -> Result<F::Output, Failure> {
+    pub(crate) async fn over<F: Future>(&self, call: F) -> Result<F::Output, RequestFailure> {
         *self.seen() = Seen::default();
         let mut call = pin!(call);
         std::future::poll_fn(|context| {

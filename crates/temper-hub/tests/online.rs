@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 
 use common::{Answer, COMMIT, FakeHub, nobody, on_hub, required, settings, sha256};
-use temper_hub::{Hub, HubError, HubSettings, Origin, RepoKind, Wanted};
+use temper_hub::{Hub, HubError, HubSettings, Origin, RepoKind, WantedFile};
 
 const DATASET: RepoKind = RepoKind::Dataset;
 
@@ -282,7 +282,7 @@ fn an_optional_file_may_be_missing() {
     let server = FakeHub::start(&[("datasets/org/data/a", Answer::small("x"))]);
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::new(settings(folder.path(), &server.endpoint));
-    let wanted = [Wanted::Optional("b".into()), Wanted::Required("a".into())];
+    let wanted = [WantedFile::Optional("b".into()), WantedFile::Required("a".into())];
     let found = hub.fetch(DATASET, "data", &on_hub("org/data"), &wanted).unwrap();
     assert!(found.file("b").is_none() && found.file("a").is_some());
 }

@@ -18,7 +18,7 @@ pub struct Counts {
 /// Precision, recall and F1, each between 0 and 1. A quotient by zero is 0, as with `zero_division=0` in
 /// scikit-learn and seqeval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Scores {
+pub struct PrecisionRecall {
     /// Share of the predicted that is right.
     pub precision: f64,
     /// Share of the true that was predicted.
@@ -31,8 +31,8 @@ pub struct Scores {
 
 impl Counts {
     /// The scores of these counts.
-    pub fn scores(self) -> Scores {
-        Scores {
+    pub fn scores(self) -> PrecisionRecall {
+        PrecisionRecall {
             precision: share(self.correct, self.predicted),
             recall: share(self.correct, self.support),
             f1: share(2 * self.correct, self.predicted + self.support),
@@ -55,24 +55,24 @@ pub(crate) fn share(part: usize, of: usize) -> f64 {
 }
 
 /// Scores of all counts together.
-pub(crate) fn micro_average(counts: impl Iterator<Item = Counts>) -> Scores {
+pub(crate) fn micro_average(counts: impl Iterator<Item = Counts>) -> PrecisionRecall {
     let mut sum = Counts::default();
     counts.for_each(|counts| sum += counts);
     sum.scores()
 }
 
 /// Mean of the scores, each with the same weight; zeros of none at all.
-pub(crate) fn macro_average(counts: impl Iterator<Item = Counts>) -> Scores {
+pub(crate) fn macro_average(counts: impl Iterator<Item = Counts>) -> PrecisionRecall {
     average(counts.map(|counts| (counts, 1)))
 }
 
 /// Mean of the scores, weighted by support; zeros where nothing is true.
-pub(crate) fn weighted_average(counts: impl Iterator<Item = Counts>) -> Scores {
+pub(crate) fn weighted_average(counts: impl Iterator<Item = Counts>) -> PrecisionRecall {
     average(counts.map(|counts| (counts, counts.support)))
 }
 
-fn average(weighted: impl Iterator<Item = (Counts, usize)>) -> Scores {
-    let (mut sum, mut weights) = (Scores::default(), 0);
+fn average(weighted: impl Iterator<Item = (Counts, usize)>) -> PrecisionRecall {
+    let (mut sum, mut weights) = (PrecisionRecall::default(), 0);
     for (counts, weight) in weighted {
         let scores = counts.scores();
         sum.precision += weight as f64 * scores.precision;
@@ -82,7 +82,7 @@ fn average(weighted: impl Iterator<Item = (Counts, usize)>) -> Scores {
         weights += weight;
     }
     let divisor = weights.max(1) as f64;
-    Scores {
+    PrecisionRecall {
         precision: sum.precision / divisor,
         recall: sum.recall / divisor,
         f1: sum.f1 / divisor,

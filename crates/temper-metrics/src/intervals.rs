@@ -26,7 +26,7 @@ pub fn share_interval(right: usize, of: usize) -> [f64; 2] {
 }
 
 /// A 95 % interval of the mean of example scores, by Student's t. For metrics that are means over examples, such as
-/// F1 of answers; of scores that are 0 or 1 alone, [`share_interval`] is better.
+/// F1 of answers; for scores that are only 0 or 1, [`share_interval`] is better.
 ///
 /// Equals `scipy.stats.t.interval(0.95, n - 1, mean, sem)` of scipy 1.17; where all scores are equal it is a point,
 /// and scipy has NaN. None of fewer than two scores, and where one is not finite.
@@ -39,7 +39,7 @@ pub fn mean_interval(scores: &[f64]) -> Option<[f64; 2]> {
 ///
 /// `metric` gets the places of a resample's examples, each below `count`, and computes the metric of those
 /// examples. The ends are the 2.5th and the 97.5th percentile, between two values by linear interpolation, as
-/// `numpy.percentile` has them. Resamples depend on `seed` and `count` alone and are the same on every machine:
+/// `numpy.percentile` has them. Resamples depend only on `seed` and `count` and are the same on every machine:
 /// ChaCha with 8 rounds, one 64-bit draw a place, its high half times `count`.
 ///
 /// None of no examples, and where the metric is NaN in a resample.

@@ -11,6 +11,7 @@
 //! - [`texts`]: texts that were written, by ROUGE as rouge_score, by BLEU and chrF as sacrebleu
 //! - [`RegressionScores`]: numbers, as scikit-learn and scipy
 //! - [`mean_interval`], [`share_interval`], [`bootstrap_interval`]: how certain a score is
+//! - [`range`], [`lower_is_better`]: what is known of a metric by its name
 //! - [`paired_t_test`], [`sign_test`], [`wilcoxon_signed_rank`]: whether one model is better than another
 //!
 //! ```
@@ -33,8 +34,8 @@ mod counts;
 pub mod entities;
 mod error;
 mod intervals;
+mod known;
 pub mod multilabel;
-mod ranges;
 mod ranks;
 mod regression;
 mod statistics;
@@ -43,10 +44,10 @@ mod wilcoxon;
 
 pub use calibration::{CALIBRATION_BINS, Calibration, CalibrationBin};
 pub use confusion::{ConfusionMatrix, DENSE_LABELS};
-pub use counts::{Counts, Scores};
+pub use counts::{Counts, PrecisionRecall};
 pub use error::MetricError;
 pub use intervals::{RESAMPLES, bootstrap_interval, mean_interval, share_interval};
-pub use ranges::range;
+pub use known::{lower_is_better, range};
 pub use regression::{RegressionScores, pearson, spearman};
 pub use statistics::{Sample, paired_t_test, sign_test};
 pub use wilcoxon::wilcoxon_signed_rank;

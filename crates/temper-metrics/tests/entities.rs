@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use temper_metrics::Scores;
+use temper_metrics::PrecisionRecall;
 use temper_metrics::entities::{
     Entity, EntityScores, TagScheme, check_tags, lenient_entities, strict_entities,
 };
@@ -95,7 +95,7 @@ fn reports_are_seqeval_s() {
     }
 }
 
-fn is_close(ours: Scores, theirs: Row) -> bool {
+fn is_close(ours: PrecisionRecall, theirs: Row) -> bool {
     let pairs = [(ours.precision, theirs.0), (ours.recall, theirs.1), (ours.f1, theirs.2)];
     ours.support == theirs.3 && pairs.iter().all(|(ours, theirs)| (ours - theirs).abs() < 1e-9)
 }

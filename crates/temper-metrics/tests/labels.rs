@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use temper_metrics::multilabel::{MultiLabelScores, Threshold, label_thresholds, micro_threshold};
-use temper_metrics::{ConfusionMatrix, Scores};
+use temper_metrics::{ConfusionMatrix, PrecisionRecall};
 
 #[derive(Deserialize)]
 struct MultiLabel {
@@ -33,7 +33,7 @@ fn is_close(ours: f64, theirs: f64) -> bool {
     (ours - theirs).abs() < 1e-9
 }
 
-fn assert_scores(ours: Scores, theirs: [f64; 3], what: &str) {
+fn assert_scores(ours: PrecisionRecall, theirs: [f64; 3], what: &str) {
     for (ours, theirs) in [ours.precision, ours.recall, ours.f1].into_iter().zip(theirs) {
         assert!(is_close(ours, theirs), "{what}: {ours} {theirs}");
     }

@@ -25,7 +25,7 @@ Examples:
   temper finetune bert imdb --preset full --strategy lora
   temper finetune bert reviews.csv --text-column review --label-column stars
   temper finetune --from runs/bert-imdb tweet-sentiment  the same model, a new head
-  temper finetune --resume runs/bert-imdb                go on where Ctrl-C stopped
+  temper finetune --resume runs/bert-imdb                continue where Ctrl-C stopped
 
 temper datasets and temper models list the known names. A setting is a flag, a key of --config FILE, or an
 environment variable TEMPER_NAME.";

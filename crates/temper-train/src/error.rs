@@ -85,7 +85,7 @@ pub enum TrainError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
-        /// Whether its content is at fault (exit 3) or the system (exit 1).
+        /// True if the content is at fault (exit 3); false if the system is (exit 1).
         bad_data: bool,
     },
     /// A model in the file format of llama.cpp that is not read.
@@ -188,17 +188,17 @@ pub enum TrainError {
     },
     /// One of several runs failed, in a process of its own that said why.
     #[error(
-        "{cell} failed with exit code {code}; the other runs are kept, and the same command continues with them"
+        "{run} failed with exit code {code}; the other runs are kept, and the same command continues with them"
     )]
-    CellFailed {
+    GridRunFailed {
         /// The name of the run's folder.
-        cell: String,
+        run: String,
         /// Its exit code.
         code: u8,
     },
     /// A signal among several runs.
     #[error("stopped with {done} of {of} runs done in {}; the same command continues", folder.display())]
-    CellsInterrupted {
+    GridInterrupted {
         /// Runs that are done.
         done: usize,
         /// Runs in all.
@@ -279,8 +279,8 @@ impl TrainError {
             | Self::ProofFailed { .. }
             | Self::Verification { .. }
             | Self::Fixtures { .. } => 7,
-            Self::Interrupted { stop, .. } | Self::CellsInterrupted { stop, .. } => stop.exit_code(),
-            Self::CellFailed { code, .. } => *code,
+            Self::Interrupted { stop, .. } | Self::GridInterrupted { stop, .. } => stop.exit_code(),
+            Self::GridRunFailed { code, .. } => *code,
             Self::Child { code } => code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
             Self::Gpu(GpuError::NoSuchGpu { gpus, .. }) if !gpus.is_empty() => 2,
             Self::Gpu(_) | Self::Tracking { .. } => 4,

@@ -152,7 +152,7 @@ impl Features {
     }
 }
 
-/// Which rows a token budget keeps, evenly over the whole file: the first rows alone would miss a label if a file is
+/// Which rows a token budget keeps, evenly over the whole file: only the first rows would miss a label if a file is
 /// sorted by label. All of them without a budget, or with a large enough one.
 pub(crate) fn within_budget(tokens: usize, rows: usize, budget: Option<usize>) -> Vec<bool> {
     let Some(budget) = budget.filter(|&budget| budget < tokens) else { return vec![true; rows] };

@@ -20,7 +20,7 @@ pub(crate) fn say(text: &str) {
 /// Writes text on stdout, as it is but for control characters.
 ///
 /// # Errors
-/// [`TrainError::ReaderGone`] where nobody reads any more; [`TrainError::File`].
+/// [`TrainError::ReaderGone`] if the reader of the output has closed it; [`TrainError::File`].
 pub(crate) fn print(text: &str) -> Result<(), TrainError> {
     let mut stdout = std::io::stdout().lock();
     written(stdout.write_all(clean(text).as_bytes()).and_then(|()| stdout.flush()))

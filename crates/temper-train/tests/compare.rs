@@ -84,7 +84,7 @@ fn strategies_and_seeds_are_ordinary_runs_side_by_side() {
         let mean = row["test"]["mean"].as_f64().unwrap();
         assert!(0.0 <= low && low <= mean && mean <= high && high <= 1.0, "{row}");
     }
-    // What each run says is in a file of its own; here is what it came to.
+    // What each run says is in a file of its own; here is its result.
     assert!(!text.contains("grad norm"), "{text}");
     assert!(bench.read(&format!("{folder}/all-seed42.log")).contains("grad norm"));
     assert!(
@@ -115,7 +115,7 @@ fn strategies_and_seeds_are_ordinary_runs_side_by_side() {
     let again = compare(&bench, &flags);
     assert_succeeds(&again);
     assert_eq!(stdout(&again), stdout(&first));
-    assert_eq!(stderr(&again).matches("is there already").count(), 4, "{}", stderr(&again));
+    assert_eq!(stderr(&again).matches("is already finished").count(), 4, "{}", stderr(&again));
     let after = files(&bench.path(folder));
     let in_runs = |(path, _): &(&String, &(Vec<u8>, SystemTime))| path.contains("seed");
     assert!(before.iter().filter(in_runs).eq(after.iter().filter(in_runs)));
@@ -143,7 +143,7 @@ fn every_kind_of_strategy_can_be_compared() {
     assert_eq!(names[5..], [r"pattern:head\..*,pooler\..*", "slow.toml"]);
     let again = compare(&bench, &flags);
     assert_succeeds(&again);
-    assert_eq!(stderr(&again).matches("is there already").count(), 7);
+    assert_eq!(stderr(&again).matches("is already finished").count(), 7);
     // A strategy's file that says something else is another strategy.
     bench.write("slow.toml", "[[group]]\npattern = \"head\\\\..*\"\nrate = 0.25\n");
     assert_fails(
@@ -205,7 +205,7 @@ fn bad_flags_are_refused_before_anything_runs() {
     ] {
         assert_fails(&compare(&bench, flags), 2, words);
     }
-    assert_fails(&bench.run(&["compare", "--resume", "runs/x"]), 2, &["goes on with all"]);
+    assert_fails(&bench.run(&["compare", "--resume", "runs/x"]), 2, &["continues all"]);
     assert_fails(&bench.run(&["compare", "./model"]), 2, &["DATASET"]);
     for (flags, words) in [
         (&["--depths", "0,3"][..], &["--depths 3", "2 layers"][..]),
@@ -260,7 +260,7 @@ fn an_interrupted_comparison_goes_on() {
     assert_succeeds(&goes_on);
     let text = stderr(&goes_on);
     assert!(
-        text.contains("head-seed42 is there already") && text.contains("all-seed42 goes on after step"),
+        text.contains("head-seed42 is already finished") && text.contains("all-seed42 continues after step"),
         "{text}"
     );
     for run in ["head-seed42", "all-seed42"] {
@@ -336,7 +336,7 @@ fn the_search_names_the_smallest_depth_within_the_tolerance() {
     // Nothing is trained again for another tolerance: with any loss allowed, the head is enough.
     let again = search(&["--num-train-epochs", "4", "--tolerance", "1", "--json"]);
     assert_succeeds(&again);
-    assert_eq!(stderr(&again).matches("is there already").count(), 3);
+    assert_eq!(stderr(&again).matches("is already finished").count(), 3);
     assert_eq!(serde_json::from_str::<Value>(&stdout(&again)).unwrap()["depth"], 0);
 }
 
@@ -356,7 +356,7 @@ fn the_runs_of_a_job_array_are_those_of_one_call() {
     assert!(!bench.path("runs/array/compare.json").exists());
     let again = compare(&bench, &[&flags[..], &["--only", "1"]].concat());
     assert_succeeds(&again);
-    assert!(stderr(&again).contains("head-seed42 is there already"), "{}", stderr(&again));
+    assert!(stderr(&again).contains("head-seed42 is already finished"), "{}", stderr(&again));
     assert_fails(
         &compare(&bench, &[&flags[..], &["--only", "2"]].concat()),
         2,
@@ -365,7 +365,7 @@ fn the_runs_of_a_job_array_are_those_of_one_call() {
     // The same call without a number writes the table, and trains nothing.
     let all = compare(&bench, &flags);
     assert_succeeds(&all);
-    assert_eq!(stderr(&all).matches("is there already").count(), 2, "{}", stderr(&all));
+    assert_eq!(stderr(&all).matches("is already finished").count(), 2, "{}", stderr(&all));
     assert!(bench.path("runs/array/compare.json").exists());
 }
 

@@ -119,7 +119,7 @@ fn a_problem_type_that_transformers_refuses_is_refused() {
 fn models_for_other_outputs_are_not_scored_on_labels_and_can_be_trained_for_them() {
     let bench = Bench::new();
     for (problem_type, code, words) in [
-        ("multi_label_classification", 2, ["one label a text", "sigmoid"]),
+        ("multi_label_classification", 2, ["one label for each text", "sigmoid"]),
         // Labels that should be numbers are none.
         ("regression", 3, ["reviews.csv", "a number is needed"]),
     ] {

@@ -116,8 +116,8 @@ fn what_cannot_be_kept_is_refused() {
     bench.write("texts.txt", "good\n");
     let predict = |flags: &[&str]| bench.run(&[&["predict", "./model"], flags].concat());
     assert_fails(&predict(&["--file", "rows.csv", "--keep", "idd"]), 3, &["`idd`", "did you mean `id`"]);
-    assert_fails(&predict(&["--file", "texts.txt", "--keep", "id"]), 2, &["--keep", "lines have none"]);
-    assert_fails(&predict(&["--text", "good", "--keep", "id"]), 2, &["--keep", "lines have none"]);
+    assert_fails(&predict(&["--file", "texts.txt", "--keep", "id"]), 2, &["--keep", "lines and no columns"]);
+    assert_fails(&predict(&["--text", "good", "--keep", "id"]), 2, &["--keep", "lines and no columns"]);
     let taken = ["--file", "rows.csv", "--text-column", "body", "--keep", "text"];
     assert_fails(&predict(&taken), 2, &["--keep text", "rename"]);
     assert_succeeds(&predict(&["--file", "rows.csv", "--keep", "text,body,body", "--json"]));

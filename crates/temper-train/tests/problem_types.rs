@@ -101,7 +101,11 @@ fn a_text_has_any_number_of_labels() {
     assert_eq!(scores["metrics"], bench.json("runs/run/results.json")["test"]["metrics"]);
     // A model of one label a text is not scored on it.
     assert_succeeds(&bench.finetune("one", &["--max-steps", "3"]));
-    assert_fails(&bench.run(&["evaluate", "runs/one", "several.jsonl"]), 2, &["any number of labels a text"]);
+    assert_fails(
+        &bench.run(&["evaluate", "runs/one", "several.jsonl"]),
+        2,
+        &["any number of labels for each text"],
+    );
 }
 
 /// The threshold that validation chooses is recorded, decides the test, and is what evaluate and predict decide by.

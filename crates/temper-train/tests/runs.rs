@@ -43,8 +43,17 @@ fn runs_are_listed_shown_and_compared() {
     let shown = output(&bench, &["show", "runs/two"]);
     assert!(shown.contains("learning_rate = 0.0001") && shown.contains("accuracy = "), "{shown}");
     let differences = output(&bench, &["diff", "runs/one", "runs/two"]);
-    assert!(differences.contains("learning_rate: 0.005 then, 0.0001 now"), "{differences}");
+    assert!(differences.contains("learning_rate: 0.005 in one, 0.0001 in two"), "{differences}");
     assert!(differences.contains("test accuracy: ") && !differences.contains("seed"), "{differences}");
+    let json: serde_json::Value =
+        serde_json::from_str(&output(&bench, &["diff", "runs/one", "runs/two", "--json"])).unwrap();
+    assert_eq!(json["runs"], serde_json::json!(["one", "two"]));
+    assert_eq!(json["settings"], serde_json::json!({"learning_rate": ["0.005", "0.0001"]}));
+    // Runs of one name in two folders are told apart by their paths.
+    std::fs::create_dir_all(bench.path("old")).unwrap();
+    std::fs::rename(bench.path("runs/two"), bench.path("old/one")).unwrap();
+    let differences = output(&bench, &["diff", "runs/one", "old/one"]);
+    assert!(differences.contains("0.005 in runs/one, 0.0001 in old/one"), "{differences}");
     assert_fails(&bench.run(&["runs", "show", "runs/other"]), 2, &["no run.toml"]);
     assert_fails(&bench.run(&["runs", "--output-dir", "nowhere"]), 1, &["nowhere"]);
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Bench, assert_fails, assert_succeeds, reviews, stderr};
+use common::{Bench, assert_fails, assert_succeeds, reviews, stderr, stdout};
 use serde_json::json;
 
 #[test]
@@ -27,6 +27,21 @@ fn shares_are_said_and_recorded() {
     assert!(!said.contains("results will vary"), "{said}");
     // What a run is evaluated on are its own splits.
     assert_succeeds(&bench.run(&["evaluate", "runs/shares", "--split", "validation"]));
+    let own = bench.run(&["evaluate", "runs/shares", "--test-split-percentage", "5"]);
+    assert_fails(&own, 2, &["the splits of a run are those in its run.toml", "DATASET"]);
+    // Those of a dataset that is named are what the flags say.
+    bench.write("new.csv", &reviews(8));
+    let evaluated = |flags: &[&str]| {
+        let output = bench.run(&[&["evaluate", "runs/shares"], flags].concat());
+        assert_succeeds(&output);
+        stdout(&output).lines().next().unwrap().to_owned()
+    };
+    assert_eq!(evaluated(&["reviews.csv", "--stratify"]), "20 examples");
+    assert_eq!(evaluated(&["reviews.csv", "--test-split-percentage", "30", "--stratify"]), "60 examples");
+    assert_eq!(evaluated(&["reviews.csv", "--test-file", "new.csv"]), "8 examples");
+    assert_eq!(evaluated(&["--train-file", "reviews.csv", "--test-file", "new.csv"]), "8 examples");
+    let two = bench.run(&["evaluate", "runs/shares", "reviews.csv", "--train-file", "new.csv"]);
+    assert_fails(&two, 2, &["reviews.csv and --train-file new.csv both name"]);
 }
 
 #[test]
@@ -54,12 +69,35 @@ fn files_of_splits_are_read_recorded_and_compared() {
     let both = train("both", &["reviews.csv", "--train-file", "part-1.csv"]);
     // The dataset stands behind the flags here: `finetune ./model ... reviews.csv`.
     assert_fails(&both, 2, &["reviews.csv and --train-file part-1.csv both name"]);
+    let from = ["finetune", "--from", "runs/files", "--train-file", "part-1.csv", "--run-name", "next"];
+    assert_succeeds(&bench.run(&[&from[..], &["--max-seq-length", "16", "--max-steps", "1"]].concat()));
     assert_fails(&train("none", &["--train-file", "nosuch.csv"]), 2, &["nosuch.csv: no such file"]);
     assert_fails(&train("none", &["--train-file", "no-*.csv"]), 2, &["no-*.csv", "no file fits"]);
     let own = ["reviews.csv", "--test-file", "dev.csv", "--test-split-percentage", "5"];
     assert_fails(&train("none", &own), 2, &["a test split of its own", "--test-split-percentage"]);
     let all = ["reviews.csv", "--test-split-percentage", "100"];
     assert_fails(&train("none", &all), 2, &["test_split_percentage 100: it must be above 0 and below 100"]);
+}
+
+#[test]
+fn a_dataset_is_examined_in_the_splits_that_flags_say() {
+    let bench = Bench::new();
+    bench.write("new.csv", &reviews(8));
+    let rows = |arguments: &[&str]| {
+        let output = bench.run(&[&["doctor"], arguments, &["--json"]].concat());
+        assert_succeeds(&output);
+        let diagnosis: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        [0, 1, 2].map(|split| diagnosis["splits"][split]["rows"].as_u64().unwrap())
+    };
+    let shares = ["--validation-split-percentage", "20", "--test-split-percentage", "30", "--stratify"];
+    assert_eq!(rows(&[&["reviews.csv"], &shares[..]].concat()), [100, 40, 60]);
+    let [train, validation, test] = rows(&["--train-file", "reviews.csv", "--test-file", "new.csv"]);
+    assert_eq!((train + validation, test), (200, 8));
+    let all = bench.run(&["doctor", "reviews.csv", "--test-split-percentage", "100"]);
+    assert_fails(&all, 2, &["it must be above 0 and below 100"]);
+    let two = bench.run(&["doctor", "reviews.csv", "--train-file", "new.csv"]);
+    assert_fails(&two, 2, &["reviews.csv and --train-file new.csv both name"]);
+    assert_fails(&bench.run(&["doctor", "--test-file", "new.csv"]), 2, &["--machine"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 use serde_json::Value;
 use temper_models::{Precision, families};
-use temper_train::commands::{Bounds, FixtureOutcome, verify_fixtures};
+use temper_train::commands::{FixtureOutcome, VerifyBounds, verify_fixtures};
 
 fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -83,7 +83,7 @@ impl Changed {
 
 #[test]
 fn every_fixture_of_every_known_family_is_verified() {
-    let bounds = Bounds { precision: Precision::F32, tolerance: 1e-4 };
+    let bounds = VerifyBounds { precision: Precision::F32, tolerance: 1e-4 };
     let results = verify_fixtures(&zoo(), None, bounds, &Device::flex()).expect("compared");
     assert_eq!(results.len(), std::fs::read_dir(zoo()).expect("the zoo").count());
     let mut verified = 0;

@@ -39,7 +39,7 @@ pub struct Lab {
 pub struct Verdict {
     /// When the blow fell.
     pub phase: Phase,
-    /// Whether a run went on from a checkpoint.
+    /// True if a run resumed from a checkpoint.
     pub resumed: bool,
     /// What was lost, a line each.
     pub losses: Vec<String>,
@@ -94,7 +94,7 @@ impl Lab {
         let mut losses = baseline.expected.differences(&run_folder);
         if !was_finished && began.unwrap_or_default() < certain {
             let began = began.map_or("the beginning".into(), |step| format!("step {step}"));
-            losses.push(format!("it went on from {began}, though step {certain} was certain to be there"));
+            losses.push(format!("it resumed from {began}, although step {certain} was certain to be there"));
         }
         Ok((began.is_some(), losses))
     }
@@ -113,7 +113,7 @@ pub fn newest_checkpoint(run_folder: &Path) -> u64 {
     entries.filter_map(|entry| step_of(entry.file_name().to_str()?)).max().unwrap_or_default()
 }
 
-/// The step that a run went on from, as it says; the last one of all where only its end was missing.
+/// The step from which a run says that it resumed; the highest number if only its end was missing.
 fn began_after(stderr: &str) -> Option<u64> {
     let line = stderr.lines().find(|line| line.starts_with("resuming "))?;
     let (_, step) = line.rsplit_once(" after ")?;

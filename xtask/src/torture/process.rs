@@ -148,7 +148,7 @@ fn wait(child: &mut Child) -> Result<Option<ExitStatus>> {
         }
         sleep(Duration::from_millis(5));
     }
-    // The group: strace alone would leave the traced process running.
+    // The whole group: a signal only to strace would leave the traced process running.
     Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status()?;
     child.wait()?;
     Ok(None)

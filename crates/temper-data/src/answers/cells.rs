@@ -7,7 +7,7 @@ const START: [&str; 2] = ["answer_start", "start"];
 
 /// An answer as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Written {
+pub(super) struct WrittenAnswer {
     pub text: String,
     pub start: i64,
 }
@@ -16,7 +16,7 @@ pub(super) struct Written {
 ///
 /// They are an object with the lists `text` and `answer_start`, as on the Hub; an object with one of each; a list of such
 /// objects, as in SQuAD's own files; or text, with its offset in a column of its own.
-pub(super) fn answers(value: &Value, start: Option<&Value>) -> Result<Vec<Written>, String> {
+pub(super) fn answers(value: &Value, start: Option<&Value>) -> Result<Vec<WrittenAnswer>, String> {
     match value {
         Value::Null => Ok(Vec::new()),
         Value::Struct(_) => object(value),
@@ -36,12 +36,12 @@ pub(super) fn answers(value: &Value, start: Option<&Value>) -> Result<Vec<Writte
 }
 
 /// The answers of an object.
-fn object(value: &Value) -> Result<Vec<Written>, String> {
+fn object(value: &Value) -> Result<Vec<WrittenAnswer>, String> {
     pairs(value.part("text"), START.iter().find_map(|name| value.part(name)))
 }
 
 /// Texts with their offsets: two lists, or one of each.
-fn pairs(texts: Option<&Value>, starts: Option<&Value>) -> Result<Vec<Written>, String> {
+fn pairs(texts: Option<&Value>, starts: Option<&Value>) -> Result<Vec<WrittenAnswer>, String> {
     match (texts, starts) {
         (Some(Value::List(texts)), Some(Value::List(starts))) if texts.len() == starts.len() => {
             texts.iter().zip(starts).map(|(text, start)| pair(text, start)).collect()
@@ -57,10 +57,10 @@ fn pairs(texts: Option<&Value>, starts: Option<&Value>) -> Result<Vec<Written>, 
     }
 }
 
-fn pair(text: &Value, start: &Value) -> Result<Written, String> {
+fn pair(text: &Value, start: &Value) -> Result<WrittenAnswer, String> {
     match (text, start) {
         (Value::Text(text), _) if text.is_empty() => Err("an answer without characters".into()),
-        (Value::Text(text), Value::Int(start)) => Ok(Written { text: text.clone(), start: *start }),
+        (Value::Text(text), Value::Int(start)) => Ok(WrittenAnswer { text: text.clone(), start: *start }),
         (Value::Text(text), other) => Err(format!("the offset of the answer `{text}` is {}", other.kind())),
         (other, _) => Err(format!("{} in place of the text of an answer", other.kind())),
     }
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn answers_have_four_forms() {
-        let one = vec![Written { text: "Denver".into(), start: 3 }];
+        let one = vec![WrittenAnswer { text: "Denver".into(), start: 3 }];
         let single = object(&[("answer_start", Value::Int(3)), ("text", text("Denver"))]);
         let lists = object(&[("text", list(&[text("Denver")])), ("answer_start", list(&[Value::Int(3)]))]);
         let short = object(&[("text", text("Denver")), ("start", Value::Int(3))]);

@@ -16,7 +16,7 @@ use self::reader::QuestionReader;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::request::RowsRequest;
 use crate::rows::{DatasetRows, Record, load_rows};
-use crate::{DataError, DatasetTables, Task};
+use crate::{DataError, DatasetTables, TaskKind};
 
 /// What to load.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +24,7 @@ pub struct QuestionRequest {
     /// The dataset. Columns have the roles question, context and answers, and perhaps id, title, is_impossible
     /// and answer_start.
     pub rows: RowsRequest,
-    /// Whether questions without an answer, of which nothing else is said, are ones that their context does not
+    /// True if questions without an answer, about which the file says nothing else, are ones that their context does not
     /// answer, as in SQuAD 2.0 (`version_2_with_negative` of transformers' run_qa.py).
     pub unanswerable: bool,
 }
@@ -82,7 +82,7 @@ pub struct QuestionAnsweringData {
 
 /// Loads a dataset as questions with contexts and answers.
 ///
-/// An answer that its context does not have at its offset is taken from where it is if that is one place alone, with a
+/// An answer that its context does not have at its offset is taken from where it is if it occurs exactly once, with a
 /// notice; else it is an error, in any split.
 ///
 /// # Errors
@@ -92,7 +92,7 @@ pub fn load_question_answering(
     request: &QuestionRequest,
 ) -> Result<QuestionAnsweringData, DataError> {
     let prepare = |dataset: &DatasetTables| Ok(QuestionReader::new(dataset, request.unanswerable));
-    let (rows, reader) = load_rows(hub, &request.rows, Task::QuestionAnswering, prepare)?;
+    let (rows, reader) = load_rows(hub, &request.rows, TaskKind::QuestionAnswering, prepare)?;
     Ok(QuestionAnsweringData { rows, moved: reader.moved })
 }
 
@@ -106,7 +106,7 @@ pub fn examine_question_answering(
     measure: Option<Measure<'_>>,
 ) -> Result<Diagnosis, DataError> {
     let prepare = |dataset: &DatasetTables| Ok(QuestionReader::new(dataset, request.unanswerable));
-    examine_rows(hub, &request.rows, Task::QuestionAnswering, measure, prepare)
+    examine_rows(hub, &request.rows, TaskKind::QuestionAnswering, measure, prepare)
 }
 
 impl Examined for Question {

@@ -1,6 +1,6 @@
 //! Where an answer is in its context: offsets that are right, those that can be corrected, and all others.
 
-use super::cells::Written;
+use super::cells::WrittenAnswer;
 
 /// Characters of a text that a message quotes.
 const QUOTED: usize = 80;
@@ -13,14 +13,14 @@ pub(super) struct Miss {
     /// In how many places the context has the answer, and the first of them, in characters.
     pub places: usize,
     pub first: usize,
-    /// Whether the answer is there if the offset counts bytes of UTF-8.
+    /// True if the answer is at the offset when it counts bytes of UTF-8.
     pub is_bytes: bool,
-    /// Whether it does if the offset counts units of UTF-16.
+    /// True if the answer is at the offset when it counts units of UTF-16.
     pub is_utf16: bool,
 }
 
 /// The offset of an answer, in characters, if its context has it there.
-pub(super) fn find(context: &str, answer: &Written) -> Result<usize, Miss> {
+pub(super) fn find(context: &str, answer: &WrittenAnswer) -> Result<usize, Miss> {
     let start = usize::try_from(answer.start).ok();
     let byte = start.and_then(|start| byte_of_character(context, start));
     let stands = |byte: Option<usize>| {
@@ -100,8 +100,8 @@ fn occurrences(text: &str, part: &str) -> (usize, usize) {
 mod tests {
     use super::*;
 
-    fn answer(text: &str, start: i64) -> Written {
-        Written { text: text.into(), start }
+    fn answer(text: &str, start: i64) -> WrittenAnswer {
+        WrittenAnswer { text: text.into(), start }
     }
 
     #[test]

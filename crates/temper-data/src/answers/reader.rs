@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::settle::{Found, settle};
+use super::settle::{UnsettledQuestion, settle};
 use super::{AnswerError, Question, cells, offsets};
 use crate::readers::Row;
 use crate::rows::{DatasetRows, TableReader, TableRows};
@@ -30,13 +30,13 @@ pub(super) struct QuestionReader {
 }
 
 /// A row's cells by role.
-struct Cells<'a> {
+struct RoleCells<'a> {
     table: &'a Table,
     row: &'a Row,
     columns: &'a BTreeMap<String, String>,
 }
 
-impl<'a> Cells<'a> {
+impl<'a> RoleCells<'a> {
     fn name(&self, role: &'a str) -> &'a str {
         self.columns.get(role).map_or(role, String::as_str)
     }
@@ -88,8 +88,8 @@ impl QuestionReader {
     }
 
     /// A row's question and what is known of its answers; `None` for one that should have an answer.
-    fn row(&self, table: &Table, row: &Row) -> Result<Option<Found>, DataError> {
-        let cells = Cells { table, row, columns: &self.columns };
+    fn row(&self, table: &Table, row: &Row) -> Result<Option<UnsettledQuestion>, DataError> {
+        let cells = RoleCells { table, row, columns: &self.columns };
         let (question, context) = (cells.text("question")?, cells.text("context")?);
         let answers = cells.get("answers").unwrap_or(&Value::Null);
         let answers =
@@ -112,7 +112,7 @@ impl QuestionReader {
         let places = answers.iter().map(|answer| offsets::find(&context, answer)).collect();
         let question =
             Question { id, title, question, context, answers: Vec::new(), is_impossible, row: row.number };
-        Ok(Some(Found { question, answers, places }))
+        Ok(Some(UnsettledQuestion { question, answers, places }))
     }
 
     /// Refuses an id that another question of the split has.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::cells::Written;
+use super::cells::WrittenAnswer;
 use super::offsets::{Miss, common_unit, quoted};
 use super::{Answer, AnswerError, Question};
 use crate::DataError;
@@ -12,9 +12,9 @@ use crate::rows::{Doubt, DoubtKind};
 const TOLD: usize = 3;
 
 /// A question whose answers are not settled.
-pub(super) struct Found {
+pub(super) struct UnsettledQuestion {
     pub question: Question,
-    pub answers: Vec<Written>,
+    pub answers: Vec<WrittenAnswer>,
     /// Of each answer, its place, or what is wrong with it.
     pub places: Vec<Result<usize, Miss>>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Settled {
 }
 
 /// Takes answers from where they are, if that is one place.
-pub(super) fn settle(file: &Path, found: Vec<Found>) -> Result<Settled, DataError> {
+pub(super) fn settle(file: &Path, found: Vec<UnsettledQuestion>) -> Result<Settled, DataError> {
     let misses = found.iter().flat_map(|row| &row.places).filter_map(|place| place.as_ref().err());
     let unit = common_unit(misses.clone());
     let count = misses.count();
@@ -39,7 +39,7 @@ pub(super) fn settle(file: &Path, found: Vec<Found>) -> Result<Settled, DataErro
     let hint = hint.unwrap_or_default();
     let mut moved = Vec::new();
     let mut rows = Vec::with_capacity(found.len());
-    for Found { mut question, answers, places } in found {
+    for UnsettledQuestion { mut question, answers, places } in found {
         for (answer, place) in answers.into_iter().zip(places) {
             let start = match place {
                 Ok(start) => start,
@@ -67,7 +67,7 @@ pub(super) fn settle(file: &Path, found: Vec<Found>) -> Result<Settled, DataErro
     Ok(Settled { rows, moved, notice })
 }
 
-fn misplaced(file: &Path, row: usize, answer: &Written, miss: Miss, hint: String) -> DataError {
+fn misplaced(file: &Path, row: usize, answer: &WrittenAnswer, miss: Miss, hint: String) -> DataError {
     DataError::from(AnswerError::Misplaced {
         file: file.to_path_buf(),
         row,

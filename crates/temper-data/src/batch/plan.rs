@@ -10,7 +10,7 @@ pub struct BatchSettings {
     pub examples_per_step: usize,
     /// Tokens of a micro-batch at most; a single longer example still makes one.
     pub tokens_per_batch: usize,
-    /// Whether epochs differ in order.
+    /// True if the order differs between epochs.
     pub shuffle: bool,
 }
 

@@ -20,15 +20,15 @@ const SMALLEST: usize = 1 << 13;
 const MARGIN: usize = 8;
 
 /// The tokens of a text, or so many of them as are wanted.
-pub(super) struct Part {
+pub(super) struct PartialEncoding {
     pub encoding: Encoding,
     /// Tokens of the whole text: counted, or estimated where not all of it was tokenized.
     pub length: usize,
-    /// Whether only the wanted tokens are there.
+    /// True if only the wanted tokens were made.
     pub is_part: bool,
 }
 
-impl Part {
+impl PartialEncoding {
     /// A text that is tokenized whole.
     pub fn whole(encoding: Encoding) -> Self {
         Self { length: encoding.len(), encoding, is_part: false }
@@ -42,8 +42,8 @@ pub(super) fn part(
     text: &str,
     wanted: usize,
     truncation: Truncation,
-) -> tokenizers::Result<Option<Part>> {
-    let Some(text) = Text::new(tokenizer, text) else { return Ok(None) };
+) -> tokenizers::Result<Option<PartialEncoding>> {
+    let Some(text) = CutText::new(tokenizer, text) else { return Ok(None) };
     let head = truncation.head(wanted);
     let Some(first) = text.window(head, End::First)? else { return Ok(None) };
     let Some(last) = text.window(wanted - head, End::Last)? else { return Ok(None) };
@@ -51,7 +51,7 @@ pub(super) fn part(
     let tail = last.encoding.len() - (wanted - head);
     let encoding =
         truncate::joined([(&first.encoding, 0..head), (&last.encoding, tail..last.encoding.len())]);
-    Ok(Some(Part { encoding, length: length.max(wanted + 1), is_part: true }))
+    Ok(Some(PartialEncoding { encoding, length: length.max(wanted + 1), is_part: true }))
 }
 
 /// The tokens of a text that the tokenizers crate makes when asked to keep so many: it stops after the word that
@@ -63,12 +63,12 @@ pub(super) fn reached(
     truncation: Truncation,
 ) -> tokenizers::Result<usize> {
     let end = if truncation == Truncation::Tail { End::Last } else { End::First };
-    let long = Text::new(tokenizer, text).filter(|_| text.len() > LONG);
+    let long = CutText::new(tokenizer, text).filter(|_| text.len() > LONG);
     let window = match &long {
         Some(text) => text.window(limit, end)?,
         None => None,
     };
-    if let Some(Window { encoding, part, certain, .. }) = window {
+    if let Some(TextEnd { encoding, part, certain, .. }) = window {
         let tokens = words_up_to(tokenizer, part, &encoding, limit, end);
         if let Some(tokens) = tokens.filter(|&tokens| tokens <= certain) {
             return Ok(tokens);
@@ -110,7 +110,7 @@ enum End {
 }
 
 /// A text that may be cut.
-struct Text<'a> {
+struct CutText<'a> {
     tokenizer: &'a TextTokenizer,
     text: &'a str,
     cuts: Boundaries,
@@ -118,30 +118,30 @@ struct Text<'a> {
 
 /// An end of a text with its tokens.
 #[derive(Default)]
-struct Window<'a> {
+struct TextEnd<'a> {
     encoding: Encoding,
     part: &'a str,
     /// Tokens at the end that are those of the whole text.
     certain: usize,
-    /// Bytes that these stand for.
+    /// Bytes of their text.
     bytes: usize,
 }
 
-impl Window<'_> {
+impl TextEnd<'_> {
     fn density(&self) -> f64 {
         self.certain as f64 / self.bytes.max(1) as f64
     }
 }
 
-impl<'a> Text<'a> {
+impl<'a> CutText<'a> {
     fn new(tokenizer: &'a TextTokenizer, text: &'a str) -> Option<Self> {
         Some(Self { tokenizer, text, cuts: tokenizer.boundaries()? })
     }
 
     /// A window at an end that has so many tokens for certain; none where it would grow beyond half of the text.
-    fn window(&self, wanted: usize, end: End) -> tokenizers::Result<Option<Window<'a>>> {
+    fn window(&self, wanted: usize, end: End) -> tokenizers::Result<Option<TextEnd<'a>>> {
         if wanted == 0 {
-            return Ok(Some(Window::default()));
+            return Ok(Some(TextEnd::default()));
         }
         let mut size = SMALLEST.max(wanted.saturating_mul(BYTES_A_TOKEN));
         while size <= self.text.len() / 2 {
@@ -153,7 +153,7 @@ impl<'a> Text<'a> {
                 End::Last => offsets.iter().rev().take_while(|(from, _)| *from >= sure.start).count(),
             };
             if certain >= wanted {
-                return Ok(Some(Window { encoding, part, certain, bytes: sure.len() }));
+                return Ok(Some(TextEnd { encoding, part, certain, bytes: sure.len() }));
             }
             size = size.saturating_mul(4);
         }

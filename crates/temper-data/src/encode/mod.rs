@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::panics::caught;
 use crate::{DataError, TextTokenizer};
-use long::Part;
+use long::PartialEncoding;
 
 /// A text, and the second text of a pair.
 pub type TextInput<'a> = (&'a str, Option<&'a str>);
@@ -164,8 +164,8 @@ fn parts(
     (text, pair): &TextInput<'_>,
     room: usize,
     truncation: Truncation,
-) -> tokenizers::Result<(Part, Option<Part>)> {
-    let whole = |text: &str| tokenizer.inner().encode_fast(text, false).map(Part::whole);
+) -> tokenizers::Result<(PartialEncoding, Option<PartialEncoding>)> {
+    let whole = |text: &str| tokenizer.inner().encode_fast(text, false).map(PartialEncoding::whole);
     let is_long = |text: &str| text.len() > long::LONG;
     let part = |text: &str, wanted: usize| match is_long(text) {
         true => long::part(tokenizer, text, wanted, truncation)?.map_or_else(|| whole(text), Ok),
@@ -189,16 +189,16 @@ fn parts(
     Ok((first, Some(second)))
 }
 
-/// The lengths that decide what each text of a pair keeps: those of the texts, and where both alone are longer than an
-/// example those that the tokenizers crate compares.
+/// The lengths that decide what each text of a pair keeps: those of the texts, and if each of the two is
+/// longer than an example, those that the tokenizers crate compares.
 fn compared(
     tokenizer: &TextTokenizer,
     (text, pair): &TextInput<'_>,
-    (first, second): (&Part, Option<&Part>),
+    (first, second): (&PartialEncoding, Option<&PartialEncoding>),
     settings: &EncodeSettings,
 ) -> tokenizers::Result<(usize, usize)> {
     let EncodeSettings { max_length, truncation } = *settings;
-    let is_longer = |part: &Part| part.is_part || part.length >= max_length;
+    let is_longer = |part: &PartialEncoding| part.is_part || part.length >= max_length;
     match (pair, second) {
         (Some(pair), Some(second))
             if is_longer(first) && is_longer(second) && truncation != Truncation::HeadTail =>

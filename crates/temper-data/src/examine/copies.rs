@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::asked::Examined;
 use super::finding::{Finding, FindingKind, Spot};
-use super::placed::{Placed, Splits, all};
+use super::placed::{ExaminedSplits, Placed, all};
 
 /// The split that is reported, and the one that chooses.
 const TEST: usize = 2;
@@ -15,7 +15,7 @@ const VALIDATION: usize = 1;
 type Copies<'a, R> = Vec<(usize, &'a Placed<R>)>;
 
 /// Finds rows with the same text.
-pub(super) fn find<R: Examined>(splits: &Splits<'_, R>, labels: &[String]) -> Vec<Finding> {
+pub(super) fn find<R: Examined>(splits: &ExaminedSplits<'_, R>, labels: &[String]) -> Vec<Finding> {
     let mut by_text: HashMap<Cow<'_, str>, Copies<'_, R>> = HashMap::new();
     for (split, row) in all(splits) {
         by_text.entry(crate::Record::key(row)).or_default().push((split, row));

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::asked::Examined;
 use super::finding::{Finding, FindingKind};
-use super::placed::{Placed, Splits};
-use crate::Task;
+use super::placed::{ExaminedSplits, Placed};
+use crate::TaskKind;
 
 /// Lengths of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -34,7 +34,7 @@ pub(super) fn of_labels<R: Examined>(rows: &[Placed<R>], labels: usize) -> Vec<u
 
 /// Finds labels that are rare or missing. `counts` are those of train, validation and test.
 pub(super) fn find<R: Examined>(
-    splits: &Splits<'_, R>,
+    splits: &ExaminedSplits<'_, R>,
     counts: &[Vec<usize>; 3],
     names: &[String],
 ) -> Vec<Finding> {
@@ -67,10 +67,10 @@ fn imbalance<R: Examined>(rows: &[Placed<R>], counts: &[usize], names: &[String]
 
 /// Texts of more than `max_length` tokens.
 pub(super) fn too_long<R>(
-    splits: &Splits<'_, R>,
+    splits: &ExaminedSplits<'_, R>,
     lengths: &[Vec<usize>; 3],
     max_length: usize,
-    task: Task,
+    task: TaskKind,
 ) -> Option<Finding> {
     let mut rows = Vec::new();
     for (split, (of_split, lengths)) in splits.iter().zip(lengths).enumerate() {
@@ -78,7 +78,7 @@ pub(super) fn too_long<R>(
         rows.extend(long.map(|(row, length)| row.spot(split, Some(format!("{length} tokens")))));
     }
     let what = match task {
-        Task::TextClassification => "what is beyond that is cut off",
+        TaskKind::TextClassification => "what is beyond that is cut off",
         _ => "they are spread over windows",
     };
     let detail = format!("that is {max_length} tokens: {what}");

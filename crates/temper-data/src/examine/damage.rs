@@ -2,10 +2,10 @@
 
 use super::asked::Examined;
 use super::finding::{Finding, FindingKind};
-use super::placed::{Splits, all};
+use super::placed::{ExaminedSplits, all};
 
 /// Finds such texts.
-pub(super) fn find<R: Examined>(splits: &Splits<'_, R>) -> Vec<Finding> {
+pub(super) fn find<R: Examined>(splits: &ExaminedSplits<'_, R>) -> Vec<Finding> {
     let (mut empty, mut damaged, mut markup) = (Vec::new(), Vec::new(), Vec::new());
     for (split, row) in all(splits) {
         let texts = row.record.texts();

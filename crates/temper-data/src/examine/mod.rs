@@ -19,11 +19,11 @@ pub use self::finding::{Finding, FindingKind, Severity, Spot};
 
 use self::finding::SPLITS;
 
-use self::placed::{Placing, Splits, all};
+use self::placed::{ExaminedSplits, Placing, all};
 use crate::dataset::{DatasetTables, load_tables};
 use crate::request::RowsRequest;
 use crate::rows::{TableReader, place_rows};
-use crate::{DataError, EncodeSettings, FileReport, Task, TextTokenizer, Truncation, encode_all};
+use crate::{DataError, EncodeSettings, FileReport, TaskKind, TextTokenizer, Truncation, encode_all};
 
 /// How texts are measured in tokens.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,7 @@ pub struct SplitOutline {
 pub struct Diagnosis {
     /// The dataset's name or path.
     pub dataset: String,
-    /// What was asked for, when this is only its stand-in.
+    /// The requested dataset, if this is only its stand-in.
     pub stand_in_for: Option<String>,
     /// The task that it was read for.
     pub task: &'static str,
@@ -89,7 +89,7 @@ const LONGEST: usize = 1 << 30;
 pub(crate) fn examine_rows<T>(
     hub: &Hub,
     request: &RowsRequest,
-    task: Task,
+    task: TaskKind,
     measure: Option<Measure<'_>>,
     reader: impl FnOnce(&DatasetTables) -> Result<T, DataError>,
 ) -> Result<Diagnosis, DataError>
@@ -103,7 +103,7 @@ where
     let mut findings = placing.findings();
 
     let labels = reader.label_names().to_vec();
-    let splits: Splits<'_, T::Record> = [&data.train, &data.validation, &data.test];
+    let splits: ExaminedSplits<'_, T::Record> = [&data.train, &data.validation, &data.test];
     let counts = splits.map(|rows| counts::of_labels(rows, labels.len()));
     findings.extend(copies::find(&splits, &labels));
     findings.extend(near::find(&splits));
@@ -138,7 +138,7 @@ where
 
 /// How long the texts of each row are together, and in what.
 fn lengths<R: Examined>(
-    splits: &Splits<'_, R>,
+    splits: &ExaminedSplits<'_, R>,
     measure: Option<Measure<'_>>,
 ) -> Result<([Vec<usize>; 3], &'static str), DataError> {
     let Some(Measure { tokenizer, .. }) = measure else {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::asked::Examined;
 use super::finding::{Finding, FindingKind, Spot};
-use super::placed::{Placed, Splits, all};
+use super::placed::{ExaminedSplits, Placed, all};
 use crate::Record;
 
 /// Words of a shingle.
@@ -33,7 +33,7 @@ struct Item<'a, R> {
 }
 
 /// Finds rows that are almost the same, within splits and across them.
-pub(super) fn find<R: Examined + Sync>(splits: &Splits<'_, R>) -> Vec<Finding> {
+pub(super) fn find<R: Examined + Sync>(splits: &ExaminedSplits<'_, R>) -> Vec<Finding> {
     let items = items(splits);
     let mut groups = Groups::new(items.len());
     let mut leaks: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -70,7 +70,7 @@ fn with_test<R: Record>(items: &[Item<'_, R>], left: usize, right: usize) -> Opt
 }
 
 /// The different texts of each split that are long enough, with their shingles.
-fn items<'a, R: Examined + Sync>(splits: &Splits<'a, R>) -> Vec<Item<'a, R>> {
+fn items<'a, R: Examined + Sync>(splits: &ExaminedSplits<'a, R>) -> Vec<Item<'a, R>> {
     let mut places: HashMap<(usize, Cow<'_, str>), usize> = HashMap::new();
     let mut items: Vec<Item<'a, R>> = Vec::new();
     for (split, row) in all(splits) {

@@ -41,10 +41,10 @@ impl<R> Placed<R> {
 }
 
 /// The records of train, validation and test.
-pub(super) type Splits<'a, R> = [&'a [Placed<R>]; 3];
+pub(super) type ExaminedSplits<'a, R> = [&'a [Placed<R>]; 3];
 
 /// All records with the index of their split.
-pub(super) fn all<'a, R>(splits: &Splits<'a, R>) -> impl Iterator<Item = (usize, &'a Placed<R>)> {
+pub(super) fn all<'a, R>(splits: &ExaminedSplits<'a, R>) -> impl Iterator<Item = (usize, &'a Placed<R>)> {
     splits.iter().enumerate().flat_map(|(split, rows)| rows.iter().map(move |row| (split, row)))
 }
 

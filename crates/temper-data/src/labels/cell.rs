@@ -1,6 +1,6 @@
 //! What a label cell says.
 
-use super::Place;
+use super::{LabelError, LabelPlace};
 use crate::{DataError, Value};
 
 /// Hugging Face's mark for a label that is kept secret.
@@ -8,7 +8,7 @@ const SECRET: &str = "-1";
 
 /// A label cell, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cell {
+pub(super) enum LabelCell {
     Unlabelled,
     Truth(bool),
     /// A number, in its shortest form.
@@ -20,29 +20,31 @@ pub(super) enum Cell {
 }
 
 /// Reads a cell.
-pub(super) fn read(value: &Value, place: &Place<'_>) -> Result<Cell, DataError> {
-    let bad = |found| DataError::BadLabel {
-        file: place.file.to_path_buf(),
-        row: place.row,
-        column: place.column.to_string(),
-        found,
+pub(super) fn read(value: &Value, place: &LabelPlace<'_>) -> Result<LabelCell, DataError> {
+    let bad = |found| {
+        DataError::from(LabelError::BadLabel {
+            file: place.file.to_path_buf(),
+            row: place.row,
+            column: place.column.to_string(),
+            found,
+        })
     };
     let is_secret = |number: &str| number == SECRET;
     Ok(match value {
-        Value::Null => Cell::Unlabelled,
-        Value::Bool(truth) => Cell::Truth(*truth),
-        Value::Int(number) if is_secret(&number.to_string()) => Cell::Unlabelled,
-        Value::Int(number) => Cell::Number(number.to_string()),
+        Value::Null => LabelCell::Unlabelled,
+        Value::Bool(truth) => LabelCell::Truth(*truth),
+        Value::Int(number) if is_secret(&number.to_string()) => LabelCell::Unlabelled,
+        Value::Int(number) => LabelCell::Number(number.to_string()),
         Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
             return read(&Value::Int(*number as i64), place);
         }
         Value::Text(text)
             if text.trim().is_empty() || number_of(text).is_some_and(|number| is_secret(&number)) =>
         {
-            Cell::Unlabelled
+            LabelCell::Unlabelled
         }
-        Value::Text(text) if place.typed => Cell::Name(text.clone()),
-        Value::Text(text) => Cell::Written(text.clone()),
+        Value::Text(text) if place.typed => LabelCell::Name(text.clone()),
+        Value::Text(text) => LabelCell::Written(text.clone()),
         other => return Err(bad(other.kind())),
     })
 }

@@ -5,6 +5,7 @@
 //! written differently are different classes: `007` and `7` have two names.
 
 mod cell;
+mod error;
 pub(crate) mod numbers;
 mod observed;
 
@@ -12,8 +13,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use self::cell::{Cell, number_of, read};
-use self::observed::Found;
+pub use self::error::LabelError;
+
+use self::cell::{LabelCell, number_of, read};
+use self::observed::ObservedCells;
 use crate::{DataError, DatasetTables, Table, Value};
 
 /// The classes of a dataset.
@@ -23,13 +26,13 @@ pub(crate) struct Labels {
     pub names: Vec<String>,
     /// What the user should know of them.
     pub notices: Vec<String>,
-    kind: Kind,
+    kind: Naming,
     ids: HashMap<String, usize>,
 }
 
 /// What label cells are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Naming {
     /// Names that a card or a schema gives: a number that is no name is an id.
     Given,
     /// Numbers that occur: `1.0` is `1`.
@@ -39,7 +42,7 @@ enum Kind {
 }
 
 /// What a label cell cannot be, and what else its place needs for a message.
-pub(crate) struct Place<'a> {
+pub(crate) struct LabelPlace<'a> {
     pub file: &'a Path,
     pub row: usize,
     pub column: &'a str,
@@ -81,10 +84,10 @@ pub(crate) fn entries<'a>(value: &'a Value, separator: Option<&str>) -> Cow<'a, 
 impl Labels {
     /// Classes named by a card or by the files' schema.
     pub fn given(names: Vec<String>) -> Self {
-        Self::new(names, Vec::new(), Kind::Given)
+        Self::new(names, Vec::new(), Naming::Given)
     }
 
-    fn new(names: Vec<String>, notices: Vec<String>, kind: Kind) -> Self {
+    fn new(names: Vec<String>, notices: Vec<String>, kind: Naming) -> Self {
         // Of a name that was given twice, the first is meant.
         let ids = names.iter().cloned().enumerate().rev().map(|(id, name)| (name, id)).collect();
         Self { names, notices, kind, ids }
@@ -93,12 +96,12 @@ impl Labels {
     /// Classes as they occur in the label column: numbers in their order, else names in theirs. A list has a label in
     /// each entry.
     pub fn observed(tables: &[Table], column: &str, separator: Option<&str>) -> Result<Self, DataError> {
-        let mut found = Found::default();
+        let mut found = ObservedCells::default();
         for table in tables {
             let Some(index) = table.column(column) else { continue };
             let typed = table.columns[index].typed;
             for row in &table.rows {
-                let place = Place { file: &table.file, row: row.number, column, typed };
+                let place = LabelPlace { file: &table.file, row: row.number, column, typed };
                 for label in entries(&row.cells[index], separator).iter() {
                     found.add(read(label, &place)?, &place)?;
                 }
@@ -115,35 +118,37 @@ impl Labels {
         let has_fractions = self.names.iter().any(|name| name.contains('.'));
         let most = if has_fractions { MOST_FRACTIONS } else { MOST_CLASSES };
         let count = self.names.len();
-        (self.kind == Kind::Numbers && count > most).then_some(count)
+        (self.kind == Naming::Numbers && count > most).then_some(count)
     }
 
     /// The class id of a cell; `None` for a cell without a label.
-    pub fn id(&self, value: &Value, place: &Place<'_>) -> Result<Option<usize>, DataError> {
+    pub fn id(&self, value: &Value, place: &LabelPlace<'_>) -> Result<Option<usize>, DataError> {
         let (name, found) = match read(value, place)? {
-            Cell::Unlabelled => return Ok(None),
-            Cell::Truth(truth) => {
+            LabelCell::Unlabelled => return Ok(None),
+            LabelCell::Truth(truth) => {
                 (truth.to_string(), self.by_name(&truth.to_string()).or(self.by_id(i64::from(truth))))
             }
-            Cell::Number(number) => {
+            LabelCell::Number(number) => {
                 let found = self.by_name(&number).or_else(|| self.by_id(number.parse().ok()?));
                 (number, found)
             }
-            Cell::Name(text) | Cell::Written(text) => {
+            LabelCell::Name(text) | LabelCell::Written(text) => {
                 let found = self.by_name(&text).or_else(|| self.of_text(&text));
                 (text, found)
             }
         };
-        let unknown = || DataError::LabelOutOfRange {
-            file: place.file.to_path_buf(),
-            row: place.row,
-            label: name,
-            names: self.names.clone(),
+        let unknown = || {
+            DataError::from(LabelError::LabelOutOfRange {
+                file: place.file.to_path_buf(),
+                row: place.row,
+                label: name,
+                names: self.names.clone(),
+            })
         };
         found.map(Some).ok_or_else(unknown)
     }
 
-    /// Whether a text is how a label of these is written.
+    /// True if a text is the name of one of these labels.
     pub fn knows(&self, text: &str) -> bool {
         self.by_name(text).or_else(|| self.of_text(text)).is_some()
     }
@@ -153,15 +158,15 @@ impl Labels {
     }
 
     fn by_id(&self, number: i64) -> Option<usize> {
-        usize::try_from(number).ok().filter(|id| self.kind == Kind::Given && *id < self.names.len())
+        usize::try_from(number).ok().filter(|id| self.kind == Naming::Given && *id < self.names.len())
     }
 
     /// A text that is no name as it is: a number in another form, an id, a name with spaces.
     fn of_text(&self, text: &str) -> Option<usize> {
         match self.kind {
-            Kind::Names => None,
-            Kind::Numbers => self.by_name(&number_of(text)?),
-            Kind::Given => self.by_name(text.trim()).or_else(|| self.by_id(number_of(text)?.parse().ok()?)),
+            Naming::Names => None,
+            Naming::Numbers => self.by_name(&number_of(text)?),
+            Naming::Given => self.by_name(text.trim()).or_else(|| self.by_id(number_of(text)?.parse().ok()?)),
         }
     }
 }
@@ -192,7 +197,7 @@ mod tests {
     }
 
     fn id(labels: &Labels, value: Value) -> Result<Option<usize>, DataError> {
-        let place = Place { file: Path::new("rows.csv"), row: 7, column: "label", typed: false };
+        let place = LabelPlace { file: Path::new("rows.csv"), row: 7, column: "label", typed: false };
         labels.id(&value, &place)
     }
 
@@ -219,6 +224,13 @@ mod tests {
         }
     }
 
+    fn label_error(error: DataError) -> LabelError {
+        match error {
+            DataError::Labels(error) => *error,
+            other => panic!("{other}"),
+        }
+    }
+
     #[test]
     fn a_label_out_of_range_names_the_row_and_the_classes() {
         for value in [Value::Int(2), Value::Int(-2), text("positive")] {
@@ -226,8 +238,8 @@ mod tests {
             assert!(message.contains("row 7"), "{message}");
             assert!(message.contains("2 classes (`neg`, `pos`)"), "{message}");
         }
-        let error = id(&given(), Value::Float(0.5)).unwrap_err();
-        assert!(matches!(error, DataError::BadLabel { row: 7, .. }), "{error}");
+        let error = label_error(id(&given(), Value::Float(0.5)).unwrap_err());
+        assert!(matches!(error, LabelError::BadLabel { row: 7, .. }), "{error}");
     }
 
     #[test]
@@ -283,8 +295,8 @@ mod tests {
         for (left, right) in
             [(Value::Int(1), text("1")), (Value::Bool(true), Value::Int(1)), (text("a"), Value::Bool(true))]
         {
-            let error = observed(Column::plain("label"), vec![left, right]).unwrap_err();
-            assert!(matches!(error, DataError::MixedLabels { row: 2, first_row: 1, .. }), "{error}");
+            let error = label_error(observed(Column::plain("label"), vec![left, right]).unwrap_err());
+            assert!(matches!(error, LabelError::MixedLabels { row: 2, first_row: 1, .. }), "{error}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Label cells that are numbers.
 
-use super::Place;
+use super::{LabelError, LabelPlace};
 use crate::{DataError, Table, Value};
 
 /// Names of the numbers: the column's; of lists, with their place in it.
@@ -22,19 +22,25 @@ pub(crate) fn names(tables: &[Table], column: &str) -> Vec<String> {
 /// The numbers of a cell; `None` for a cell without any.
 ///
 /// # Errors
-/// [`DataError::BadNumber`] for what is not a number, or for another number of them.
-pub(crate) fn read(value: &Value, count: usize, place: &Place<'_>) -> Result<Option<Vec<f32>>, DataError> {
+/// [`LabelError::BadNumber`] for what is not a number, or for another number of them.
+pub(crate) fn read(
+    value: &Value,
+    count: usize,
+    place: &LabelPlace<'_>,
+) -> Result<Option<Vec<f32>>, DataError> {
     let entries = match value {
         Value::Null => return Ok(None),
         Value::Text(text) if text.trim().is_empty() => return Ok(None),
         Value::List(entries) => entries.as_slice(),
         value => std::slice::from_ref(value),
     };
-    let bad = |found: String| DataError::BadNumber {
-        file: place.file.to_path_buf(),
-        row: place.row,
-        column: place.column.to_string(),
-        found,
+    let bad = |found: String| {
+        DataError::from(LabelError::BadNumber {
+            file: place.file.to_path_buf(),
+            row: place.row,
+            column: place.column.to_string(),
+            found,
+        })
     };
     if entries.len() != count {
         return Err(bad(format!("{} numbers where other rows have {count}", entries.len())));

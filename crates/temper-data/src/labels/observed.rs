@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cell::{Cell, number_of};
-use super::{Kind, Labels, Place};
+use super::cell::{LabelCell, number_of};
+use super::{LabelError, LabelPlace, Labels, Naming};
 use crate::DataError;
 
 /// Groups of similar names that are reported.
@@ -11,7 +11,7 @@ const TOLD: usize = 5;
 
 /// The label cells of a dataset, as far as they were read.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct ObservedCells {
     numbers: BTreeSet<String>,
     names: BTreeSet<String>,
     written: BTreeSet<String>,
@@ -20,32 +20,32 @@ pub(super) struct Found {
     first: Option<(&'static str, usize)>,
 }
 
-impl Found {
-    pub fn add(&mut self, cell: Cell, place: &Place<'_>) -> Result<(), DataError> {
+impl ObservedCells {
+    pub fn add(&mut self, cell: LabelCell, place: &LabelPlace<'_>) -> Result<(), DataError> {
         let kind = match &cell {
-            Cell::Unlabelled => return Ok(()),
-            Cell::Truth(_) => "truth values",
-            Cell::Number(_) => "numbers",
-            Cell::Name(_) => "strings",
-            Cell::Written(_) => "text",
+            LabelCell::Unlabelled => return Ok(()),
+            LabelCell::Truth(_) => "truth values",
+            LabelCell::Number(_) => "numbers",
+            LabelCell::Name(_) => "strings",
+            LabelCell::Written(_) => "text",
         };
         let (first, first_row) = *self.first.get_or_insert((kind, place.row));
         if first != kind {
-            return Err(DataError::MixedLabels {
+            return Err(DataError::from(LabelError::MixedLabels {
                 file: place.file.to_path_buf(),
                 row: place.row,
                 column: place.column.to_string(),
                 found: kind,
                 first,
                 first_row,
-            });
+            }));
         }
         match cell {
-            Cell::Unlabelled => false,
-            Cell::Truth(truth) => self.truths.insert(truth),
-            Cell::Number(number) => self.numbers.insert(number),
-            Cell::Name(name) => self.names.insert(name),
-            Cell::Written(text) => self.written.insert(text),
+            LabelCell::Unlabelled => false,
+            LabelCell::Truth(truth) => self.truths.insert(truth),
+            LabelCell::Number(number) => self.numbers.insert(number),
+            LabelCell::Name(name) => self.names.insert(name),
+            LabelCell::Written(text) => self.written.insert(text),
         };
         Ok(())
     }
@@ -61,13 +61,13 @@ impl Found {
                     notices.push(format!("the labels are numbers: `{text}` is the class `{number}`"));
                 }
                 self.numbers.extend(numbers);
-                Kind::Numbers
+                Naming::Numbers
             }
-            _ => Kind::Names,
+            _ => Naming::Names,
         };
         let mut names: Vec<String> = self.truths.iter().map(bool::to_string).collect();
         match kind {
-            Kind::Numbers => names.extend(self.numbers),
+            Naming::Numbers => names.extend(self.numbers),
             _ => names.extend(self.names.into_iter().chain(self.written)),
         }
         let numbers: Option<Vec<f64>> = names.iter().map(|name| number_of(name)?.parse().ok()).collect();

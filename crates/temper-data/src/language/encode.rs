@@ -22,17 +22,17 @@ pub struct LanguageSequence {
     pub ids: Vec<u32>,
     /// Whether each token is to be predicted from those before it; never the first.
     pub is_predicted: Vec<bool>,
-    /// Bytes of the text that the predicted tokens stand for.
+    /// Bytes of the text of the predicted tokens.
     pub bytes: usize,
     /// Tokens that were left out, of a completion that is too long.
     pub tokens_lost: usize,
 }
 
 /// A token with the end of its text in bytes.
-struct Token {
+struct TokenWithEnd {
     id: u32,
     end: usize,
-    /// Whether it is of what is read and not learned, or of the layout before the text.
+    /// True if the token is only read and not learned: of a prompt, or of the layout before the text.
     is_given: bool,
 }
 
@@ -74,7 +74,11 @@ pub fn encode_documents(
 }
 
 /// The tokens of a document as the tokenizer lays it out, with the end of a sequence after it.
-fn tokens(tokenizer: &TextTokenizer, document: &Document, index: usize) -> Result<Vec<Token>, DataError> {
+fn tokens(
+    tokenizer: &TextTokenizer,
+    document: &Document,
+    index: usize,
+) -> Result<Vec<TokenWithEnd>, DataError> {
     let text = &document.text;
     let failed = |reason: String| DataError::Encode { example: index, reason };
     let encoding = caught(|| tokenizer.inner().encode(text.as_str(), true)).map_err(failed)?;
@@ -87,24 +91,24 @@ fn tokens(tokenizer: &TextTokenizer, document: &Document, index: usize) -> Resul
     let is_special = encoding.get_special_tokens_mask();
     let last_of_text = is_special.iter().rposition(|&special| special == 0);
     let mut end = 0;
-    let mut tokens: Vec<Token> = Vec::with_capacity(encoding.len() + 1);
+    let mut tokens: Vec<TokenWithEnd> = Vec::with_capacity(encoding.len() + 1);
     for (place, (&id, &(_, token_end))) in encoding.get_ids().iter().zip(encoding.get_offsets()).enumerate() {
         let is_before = last_of_text.is_some_and(|last| is_special[place] == 1 && place < last);
         let begin = end;
         end = end.max(token_end);
         let is_of_text = is_special[place] == 0 || begin < end;
-        tokens.push(Token { id, end, is_given: is_before || (is_of_text && !is_learned(begin..end)) });
+        tokens.push(TokenWithEnd { id, end, is_given: is_before || (is_of_text && !is_learned(begin..end)) });
     }
     if let Some(eos) = tokenizer.special().eos.filter(|_| !document.has_end)
         && tokens.last().is_none_or(|last| last.id != eos)
     {
-        tokens.push(Token { id: eos, end: text.len(), is_given: false });
+        tokens.push(TokenWithEnd { id: eos, end: text.len(), is_given: false });
     }
     Ok(tokens)
 }
 
 /// A sequence of tokens; nothing where none of them is predicted.
-fn sequence(tokens: &[Token], document: usize, tokens_lost: usize) -> Option<LanguageSequence> {
+fn sequence(tokens: &[TokenWithEnd], document: usize, tokens_lost: usize) -> Option<LanguageSequence> {
     let is_predicted: Vec<bool> =
         tokens.iter().enumerate().map(|(place, token)| place > 0 && !token.is_given).collect();
     if !is_predicted.contains(&true) {
@@ -121,14 +125,18 @@ fn sequence(tokens: &[Token], document: usize, tokens_lost: usize) -> Option<Lan
     Some(LanguageSequence { document, ids, is_predicted, bytes, tokens_lost })
 }
 
-fn one_sequence(mut tokens: Vec<Token>, document: usize, max_length: usize) -> Option<LanguageSequence> {
+fn one_sequence(
+    mut tokens: Vec<TokenWithEnd>,
+    document: usize,
+    max_length: usize,
+) -> Option<LanguageSequence> {
     let lost = tokens.len().saturating_sub(max_length);
     tokens.truncate(max_length);
     sequence(&tokens, document, lost)
 }
 
 /// Sequences that share a token with the previous one.
-fn chunks(tokens: &[Token], document: usize, max_length: usize) -> Vec<LanguageSequence> {
+fn chunks(tokens: &[TokenWithEnd], document: usize, max_length: usize) -> Vec<LanguageSequence> {
     let starts = (0..tokens.len().saturating_sub(1)).step_by(max_length - 1);
     let chunk = |start: usize| sequence(&tokens[start..(start + max_length).min(tokens.len())], document, 0);
     starts.filter_map(chunk).collect()
@@ -138,9 +146,9 @@ fn chunks(tokens: &[Token], document: usize, max_length: usize) -> Vec<LanguageS
 mod tests {
     use super::*;
 
-    fn tokens(count: usize, given: usize) -> Vec<Token> {
+    fn tokens(count: usize, given: usize) -> Vec<TokenWithEnd> {
         (0..count)
-            .map(|place| Token { id: place as u32, end: 3 * (place + 1), is_given: place < given })
+            .map(|place| TokenWithEnd { id: place as u32, end: 3 * (place + 1), is_given: place < given })
             .collect()
     }
 

@@ -18,7 +18,7 @@ use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::readers::Row;
 use crate::request::RowsRequest;
 use crate::rows::{DatasetRows, Record, TableReader, TableRows, rows_of};
-use crate::{DataError, DatasetTables, Table, Task, Value};
+use crate::{DataError, DatasetTables, Table, TaskKind, Value};
 
 /// A text, and what of it is learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Record for Document {
 /// What to load.
 #[derive(Debug, Clone)]
 pub struct LanguageRequest {
-    /// [`Task::LanguageModeling`] or [`Task::MaskedLanguageModeling`].
-    pub task: Task,
+    /// [`TaskKind::LanguageModeling`] or [`TaskKind::MaskedLanguageModeling`].
+    pub task: TaskKind,
     /// The dataset. Columns have the roles text; prompt and completion; or messages.
     pub rows: RowsRequest,
     /// What writes chats as texts: the tokenizer's.
@@ -128,7 +128,7 @@ impl Examined for Document {
 }
 
 /// Which columns hold what.
-enum Source {
+enum TextColumns {
     Documents { text: String },
     Completions { prompt: String, completion: String },
     Chats { messages: String, template: Option<ChatTemplate> },
@@ -136,16 +136,16 @@ enum Source {
 
 /// Reads documents.
 struct DocumentReader {
-    source: Source,
+    source: TextColumns,
 }
 
 /// A row of a table.
-struct Cells<'a> {
+struct RowCells<'a> {
     table: &'a Table,
     row: &'a Row,
 }
 
-impl Cells<'_> {
+impl RowCells<'_> {
     fn get(&self, name: &str) -> Result<&Value, DataError> {
         let place = self.table.column(name);
         place.map(|place| &self.row.cells[place]).ok_or_else(|| self.broken("a column is missing"))
@@ -164,29 +164,29 @@ impl DocumentReader {
     fn new(dataset: &DatasetTables, request: &LanguageRequest) -> Self {
         let name = |role: &str| dataset.columns.get(role).cloned();
         let source = match (name("messages"), name("prompt"), name("completion")) {
-            (Some(messages), ..) => Source::Chats { messages, template: request.template.clone() },
-            (_, Some(prompt), Some(completion)) => Source::Completions { prompt, completion },
-            _ => Source::Documents { text: name("text").unwrap_or_else(|| "text".into()) },
+            (Some(messages), ..) => TextColumns::Chats { messages, template: request.template.clone() },
+            (_, Some(prompt), Some(completion)) => TextColumns::Completions { prompt, completion },
+            _ => TextColumns::Documents { text: name("text").unwrap_or_else(|| "text".into()) },
         };
         Self { source }
     }
 
     /// The document of a row; none where it has no text.
-    fn document(&self, cells: &Cells<'_>) -> Result<Option<Document>, DataError> {
+    fn document(&self, cells: &RowCells<'_>) -> Result<Option<Document>, DataError> {
         let row = cells.row.number;
         match &self.source {
-            Source::Documents { text } => {
+            TextColumns::Documents { text } => {
                 let text = cells.text(text)?;
                 Ok((!text.trim().is_empty()).then(|| Document::whole(text, row)))
             }
-            Source::Completions { prompt, completion } => {
+            TextColumns::Completions { prompt, completion } => {
                 let (prompt, completion) = (cells.text(prompt)?, cells.text(completion)?);
                 match completion.trim().is_empty() {
                     true => Err(cells.broken("the completion is empty: fill or remove the row")),
                     false => Ok(Some(Document::completion(&prompt, &completion, row))),
                 }
             }
-            Source::Chats { messages, template } => {
+            TextColumns::Chats { messages, template } => {
                 let template = template.as_ref().ok_or_else(|| {
                     cells.broken(
                         "it is a chat, and the model's tokenizer has no chat_template in tokenizer_config.json to write \
@@ -240,7 +240,7 @@ impl TableReader for DocumentReader {
         let mut rows = Vec::with_capacity(table.rows.len());
         let mut empty = Vec::new();
         for row in &table.rows {
-            match self.document(&Cells { table: &table, row })? {
+            match self.document(&RowCells { table: &table, row })? {
                 Some(document) => rows.push(document),
                 None => empty.push(row.number),
             }

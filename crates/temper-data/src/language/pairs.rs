@@ -5,7 +5,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::Document;
 use crate::{DataError, TextTokenizer, unit_hash};
 
-/// Tokens that a pair has less than it may: joined sentences may have some more than each has alone.
+/// Tokens that are left free in a pair: joined sentences may have a few more tokens than they have separately.
 const SPARE: usize = 8;
 
 /// Two texts.
@@ -15,7 +15,7 @@ pub struct SentencePair {
     pub first: String,
     /// Those after them, or some of elsewhere.
     pub second: String,
-    /// Whether it is the former.
+    /// True if it follows.
     pub follows: bool,
 }
 
@@ -36,8 +36,8 @@ struct Passage<'a> {
 }
 
 /// Makes pairs of documents: passages of whole sentences with about `max_length` tokens, each cut between two sentences.
-/// In half of them, by `seed`, the second part is of another document, or of another passage where there is one document
-/// alone.
+/// In half of them, by `seed`, the second part is of another document, or of another passage if there is only one
+/// document.
 ///
 /// # Errors
 /// [`DataError::Encode`] for a text that cannot be encoded.

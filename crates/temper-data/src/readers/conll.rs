@@ -1,4 +1,4 @@
-//! CoNLL files: a word and its tags a line, in columns, and blank lines between sentences (Tjong Kim Sang &
+//! CoNLL files: one word with its tags on each line, in columns, and blank lines between sentences (Tjong Kim Sang &
 //! De Meulder 2003).
 
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use super::lines::Lines;
 use super::{FileReport, Row, RowReader, missing_column};
 use crate::{Column, DataError, Format, Value};
 
-/// What stands for a word where a document begins.
+/// The word of a line that begins a document.
 const DOCUMENT: &str = "-DOCSTART-";
-/// How a comment begins.
+/// The beginning of a comment.
 const COMMENT: &str = "# ";
 /// What separates columns; other white space may be part of a word.
 const BLANKS: [char; 2] = [' ', '\t'];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::records::{Record, Records, Spread};
+use super::records::{FieldRow, Records, Spread};
 use super::source::TextSource;
 use super::{FileReport, Row, RowReader, SwallowedLines, choose};
 use crate::{Column, DataError, Format, Value};
@@ -21,7 +21,7 @@ const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 /// Fields may be quoted with `"` and then contain separators and line breaks.
 pub(super) struct DelimitedRows {
     records: Records,
-    record: Record,
+    record: FieldRow,
     format: Format,
     /// How many fields the header has.
     width: usize,
@@ -61,7 +61,7 @@ impl DelimitedRows {
 
     fn open_with(path: &Path, format: Format, delimiter: u8, wanted: &[&str]) -> Result<Self, DataError> {
         let mut records = Records::new(TextSource::open(path)?, delimiter);
-        let mut record = Record::default();
+        let mut record = FieldRow::default();
         let mut fields = Vec::new();
         if records.read(&mut record)? {
             let names: Vec<String> = (0..record.len()).map(|index| record.text(index)).collect();

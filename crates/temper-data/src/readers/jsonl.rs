@@ -1,4 +1,4 @@
-//! JSON: one object a line, or one array of objects.
+//! JSON: one object on each line, or one array of objects.
 
 use std::fmt;
 use std::path::Path;
@@ -18,13 +18,13 @@ enum Objects {
     Lines(Lines),
     /// An array is parsed as a whole, so that a bad object anywhere is reported before a row is used.
     Array {
-        rows: std::iter::Enumerate<std::vec::IntoIter<Cells>>,
+        rows: std::iter::Enumerate<std::vec::IntoIter<ObjectValues>>,
         report: FileReport,
     },
 }
 
 /// Of each wanted key its value, where the object has it.
-type Cells = Vec<Option<Value>>;
+type ObjectValues = Vec<Option<Value>>;
 
 /// The rows of a file of JSON objects. Row n is line n, and blank lines are left out; where the file is one array, row n
 /// is the n-th object.
@@ -156,7 +156,7 @@ struct Array<'a> {
     /// The names of the first object's keys.
     names: &'a mut Vec<String>,
     /// The objects so far, also where one after them is bad.
-    rows: &'a mut Vec<Cells>,
+    rows: &'a mut Vec<ObjectValues>,
 }
 
 impl<'de> DeserializeSeed<'de> for Array<'_> {
@@ -195,21 +195,21 @@ struct Object<'a> {
 }
 
 impl<'de> DeserializeSeed<'de> for Object<'_> {
-    type Value = Cells;
+    type Value = ObjectValues;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Cells, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<ObjectValues, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Object<'_> {
-    type Value = Cells;
+    type Value = ObjectValues;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cells, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ObjectValues, A::Error> {
         let mut cells = vec![None; self.columns.len()];
         while let Some(key) = map.next_key::<String>()? {
             let mut wanted = (0..self.columns.len()).filter(|index| self.columns[*index].name == key);
@@ -241,7 +241,7 @@ fn reason(line: &str, error: &serde_json::Error) -> String {
     let message = error.to_string().replace(&format!(" at line {} column ", error.line()), " at column ");
     let hint = match line.trim_start().chars().next() {
         Some('{') if error.is_eof() => {
-            "; if the file has objects of several lines, write one a line: jq -c . FILE > FILE.jsonl"
+            "; if the file has objects of several lines, write one on each line: jq -c . FILE > FILE.jsonl"
         }
         _ => "",
     };

@@ -1,4 +1,4 @@
-//! A file's lines, and plain text as a table: one row a line, in a column named `text`.
+//! A file's lines, and plain text as a table: one row for each line, in a column named `text`.
 
 use std::path::Path;
 

@@ -30,10 +30,10 @@ use crate::{Column, DataError, Table, Value};
 /// Columns that a message may name, and characters of each.
 const NAMES: usize = 100;
 
-/// What to do about a file of a kind that nobody knows.
+/// What to do about a file of an unknown kind.
 const USE_ANOTHER: &str = "use a .csv, .tsv, .json, .jsonl, .parquet, .arrow, .conll or .txt file";
 
-/// What to do about a missing column where no task says more.
+/// What to do about a missing column if the task has no better advice.
 const NAME_ANOTHER: &str = "name another with --text-column, --text-pair-column or --label-column";
 
 /// How a dataset's files are written.
@@ -48,15 +48,15 @@ pub enum Format {
     Csv,
     /// TAB-separated values with a header line.
     Tsv,
-    /// One JSON object a line, or a file that is one array of objects.
+    /// One JSON object on each line, or a file that is one array of objects.
     Jsonl,
     /// A folder a class, a .txt file an example, as in aclImdb.
     Folder,
     /// Rated snippets: id, mean rating, text, separated by TABs, no header.
     Snippets,
-    /// Plain text, a row a line.
+    /// Plain text, one row for each line.
     Text,
-    /// A word and its tags a line, blank lines between sentences.
+    /// One word with its tags on each line, blank lines between sentences.
     Conll,
     /// Articles of paragraphs with questions, as in SQuAD's own files.
     SquadJson,
@@ -182,7 +182,7 @@ impl Format {
 
 /// The columns to read of a file.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct WantedColumns<'a> {
     /// Those that it must have.
     pub needed: Vec<&'a str>,
     /// Those that are read if it has them.
@@ -191,7 +191,7 @@ pub(crate) struct Wanted<'a> {
 
 impl Format {
     /// Reads the wanted columns of a file of this format; a table has no column for what is not there.
-    pub(crate) fn read_wanted(self, path: &Path, wanted: &Wanted<'_>) -> Result<Table, DataError> {
+    pub(crate) fn read_wanted(self, path: &Path, wanted: &WantedColumns<'_>) -> Result<Table, DataError> {
         let mut if_there = wanted.if_there.clone();
         loop {
             let columns: Vec<&str> = wanted.needed.iter().chain(&if_there).copied().collect();

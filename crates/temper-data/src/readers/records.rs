@@ -1,7 +1,7 @@
 //! Records of delimited text (RFC 4180), with the lines that they are on.
 //!
 //! The csv crate reads the same records, but does not say where a quote was left open, which
-//! fields hold line breaks, what stood after a closing quote and how many lines were blank.
+//! fields hold line breaks, what came after a closing quote and how many lines were blank.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::FileReport;
 use super::source::TextSource;
 use crate::{DataError, Format};
 
-/// The longest quoted field in bytes. What is longer is a quote that nobody closes.
+/// The longest quoted field in bytes. A longer one has a quote that is never closed.
 const LONGEST_FIELD: usize = 256 << 20;
 
 /// A quoted field with line breaks.
@@ -25,7 +25,7 @@ pub(super) struct Spread {
 
 /// A row of fields.
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(super) struct FieldRow {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     /// The line on which it begins, from 1.
@@ -34,7 +34,7 @@ pub(super) struct Record {
     pub spreads: Vec<Spread>,
 }
 
-impl Record {
+impl FieldRow {
     /// How many fields it has.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -55,7 +55,7 @@ impl Record {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ParseState {
     /// Before a field's first character.
     Start,
     /// In a field without quotes, or after a closing quote and more text. Quotes are text here.
@@ -77,7 +77,7 @@ impl Records {
         let parser = Parser {
             file: source.path().to_path_buf(),
             delimiter,
-            state: State::Start,
+            state: ParseState::Start,
             line: 1,
             after_return: false,
             opened: (0, 0),
@@ -110,7 +110,7 @@ impl Records {
     }
 
     /// Reads the next record that is not blank; false at the end of the file.
-    pub fn read(&mut self, record: &mut Record) -> Result<bool, DataError> {
+    pub fn read(&mut self, record: &mut FieldRow) -> Result<bool, DataError> {
         self.parser.begin(record);
         loop {
             let piece = self.source.piece()?;
@@ -132,7 +132,7 @@ impl Records {
 struct Parser {
     file: PathBuf,
     delimiter: u8,
-    state: State,
+    state: ParseState,
     /// The line of the next character.
     line: u64,
     after_return: bool,
@@ -145,24 +145,24 @@ struct Parser {
 }
 
 impl Parser {
-    fn begin(&mut self, record: &mut Record) {
+    fn begin(&mut self, record: &mut FieldRow) {
         record.clear(self.line);
-        self.state = State::Start;
+        self.state = ParseState::Start;
         self.has_quotes = false;
     }
 
     /// Takes a character; true if it completes a record.
-    fn step(&mut self, byte: u8, record: &mut Record) -> Result<bool, DataError> {
+    fn step(&mut self, byte: u8, record: &mut FieldRow) -> Result<bool, DataError> {
         let is_second_half = byte == b'\n' && std::mem::take(&mut self.after_return);
         let is_end = matches!(byte, b'\n' | b'\r');
         self.after_return = byte == b'\r';
         self.line += u64::from(is_end && !is_second_half);
         match self.state {
-            State::Quoted if byte == b'"' => {
-                self.state = State::Closed;
+            ParseState::Quoted if byte == b'"' => {
+                self.state = ParseState::Closed;
                 self.closed_line = self.line;
             }
-            State::Quoted => {
+            ParseState::Quoted => {
                 record.bytes.push(byte);
                 if record.bytes.len() - self.opened.1 > LONGEST_FIELD {
                     return Err(self.unclosed());
@@ -172,22 +172,22 @@ impl Parser {
             _ if is_second_half => {}
             _ if is_end => return Ok(self.end_record(record)),
             _ if byte == self.delimiter => self.end_field(record),
-            State::Start if byte == b'"' => {
+            ParseState::Start if byte == b'"' => {
                 self.opened = (self.line, record.bytes.len());
                 self.has_quotes = true;
-                self.state = State::Quoted;
+                self.state = ParseState::Quoted;
             }
-            State::Closed if byte == b'"' => {
+            ParseState::Closed if byte == b'"' => {
                 record.bytes.push(b'"');
-                self.state = State::Quoted;
+                self.state = ParseState::Quoted;
             }
-            State::Closed => {
+            ParseState::Closed => {
                 self.loosen()?;
                 record.bytes.push(byte);
             }
-            State::Start | State::Plain => {
+            ParseState::Start | ParseState::Plain => {
                 record.bytes.push(byte);
-                self.state = State::Plain;
+                self.state = ParseState::Plain;
             }
         }
         Ok(false)
@@ -200,22 +200,22 @@ impl Parser {
             return Err(DataError::StrayQuote { file: self.file.clone(), first_line, last_line: self.line });
         }
         self.loose_quotes += 1;
-        self.state = State::Plain;
+        self.state = ParseState::Plain;
         Ok(())
     }
 
-    fn end_field(&mut self, record: &mut Record) {
+    fn end_field(&mut self, record: &mut FieldRow) {
         let first_line = self.opened.0;
-        if self.state == State::Closed && self.closed_line > first_line {
+        if self.state == ParseState::Closed && self.closed_line > first_line {
             let last_line = self.closed_line;
             record.spreads.push(Spread { field: record.ends.len(), first_line, last_line });
         }
         record.ends.push(record.bytes.len());
-        self.state = State::Start;
+        self.state = ParseState::Start;
     }
 
     /// Ends a record; false for a blank line, which is none.
-    fn end_record(&mut self, record: &mut Record) -> bool {
+    fn end_record(&mut self, record: &mut FieldRow) -> bool {
         self.end_field(record);
         let is_blank =
             record.len() == 1 && !self.has_quotes && record.bytes.iter().all(u8::is_ascii_whitespace);
@@ -226,8 +226,8 @@ impl Parser {
         !is_blank
     }
 
-    fn finish(&mut self, record: &mut Record) -> Result<bool, DataError> {
-        if self.state == State::Quoted {
+    fn finish(&mut self, record: &mut FieldRow) -> Result<bool, DataError> {
+        if self.state == ParseState::Quoted {
             return Err(self.unclosed());
         }
         let is_empty = record.bytes.is_empty() && record.ends.is_empty() && !self.has_quotes;
@@ -253,7 +253,7 @@ mod tests {
         let path = folder.path().join("rows.csv");
         std::fs::write(&path, bytes).unwrap();
         let mut records = Records::new(TextSource::open(&path)?, b',');
-        let mut record = Record::default();
+        let mut record = FieldRow::default();
         let mut all = Vec::new();
         while records.read(&mut record)? {
             let fields = (0..record.len()).map(|index| record.text(index)).collect();
@@ -312,7 +312,7 @@ mod tests {
         let path = folder.path().join("rows.csv");
         std::fs::write(&path, "a,\"b\nc\"\n").unwrap();
         let mut records = Records::new(TextSource::open(&path).unwrap(), b',');
-        let mut record = Record::default();
+        let mut record = FieldRow::default();
         assert!(records.read(&mut record).unwrap());
         assert_eq!(record.spreads, [Spread { field: 1, first_line: 1, last_line: 2 }]);
     }

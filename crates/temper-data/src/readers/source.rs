@@ -134,7 +134,7 @@ impl TextSource {
                 return text_of(&self.path, bytes);
             }
             if bytes.len() + piece.len() > MOST_BYTES {
-                let reason = "it has more than 1 GiB of text; write one object a line into .jsonl files, which are read \
+                let reason = "it has more than 1 GiB of text; write one object on each line of .jsonl files, which are read \
                               line by line";
                 return Err(DataError::broken(&self.path, None, reason));
             }

@@ -37,20 +37,20 @@ struct Article {
 #[derive(Deserialize)]
 struct Paragraph {
     context: Option<String>,
-    qas: Vec<Question>,
+    qas: Vec<SquadQuestion>,
 }
 
 #[derive(Deserialize)]
-struct Question {
+struct SquadQuestion {
     id: Option<serde_json::Value>,
     question: Option<String>,
     #[serde(default)]
-    answers: Vec<Answer>,
+    answers: Vec<SquadAnswer>,
     is_impossible: Option<bool>,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct SquadAnswer {
     text: String,
     answer_start: i64,
 }
@@ -67,7 +67,7 @@ pub(super) struct SquadRows {
     title: Option<String>,
     paragraphs: std::vec::IntoIter<Paragraph>,
     context: Option<String>,
-    questions: std::vec::IntoIter<Question>,
+    questions: std::vec::IntoIter<SquadQuestion>,
     fields: Vec<usize>,
     columns: Vec<Column>,
     /// Bytes that further rows may take.
@@ -103,7 +103,7 @@ impl SquadRows {
         })
     }
 
-    fn next_question(&mut self) -> Option<Question> {
+    fn next_question(&mut self) -> Option<SquadQuestion> {
         loop {
             if let Some(question) = self.questions.next() {
                 return Some(question);
@@ -119,7 +119,7 @@ impl SquadRows {
         }
     }
 
-    fn cell(&self, question: &Question, field: usize) -> Value {
+    fn cell(&self, question: &SquadQuestion, field: usize) -> Value {
         let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
         match COLUMNS[field] {
             "id" => match &question.id {
@@ -150,7 +150,7 @@ fn is_version_2(version: &serde_json::Value) -> bool {
     text.trim_start_matches(['v', 'V']).split('.').next() == Some("2")
 }
 
-fn answers(answers: &[Answer]) -> Value {
+fn answers(answers: &[SquadAnswer]) -> Value {
     let texts = answers.iter().map(|answer| Value::Text(answer.text.clone())).collect();
     let starts = answers.iter().map(|answer| Value::Int(answer.answer_start)).collect();
     Value::Struct(vec![("text".into(), Value::List(texts)), ("answer_start".into(), Value::List(starts))])
@@ -188,18 +188,18 @@ pub(super) fn is_squad(path: &Path) -> bool {
     let mut found = false;
     let mut json = serde_json::Deserializer::from_reader(source.take(START));
     // The search ends in an error: after what was found, or where it cannot be.
-    let _ = Search { key: "data", inner: Some("paragraphs"), found: &mut found }.deserialize(&mut json);
+    let _ = DataSearch { key: "data", inner: Some("paragraphs"), found: &mut found }.deserialize(&mut json);
     found
 }
 
 /// Looks for a key of an object, and for another one in the first object of the list there.
-struct Search<'a> {
+struct DataSearch<'a> {
     key: &'static str,
     inner: Option<&'static str>,
     found: &'a mut bool,
 }
 
-impl<'de> DeserializeSeed<'de> for Search<'_> {
+impl<'de> DeserializeSeed<'de> for DataSearch<'_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -207,7 +207,7 @@ impl<'de> DeserializeSeed<'de> for Search<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Search<'_> {
+impl<'de> Visitor<'de> for DataSearch<'_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -252,7 +252,7 @@ impl<'de> Visitor<'de> for First<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        list.next_element_seed(Search { key: self.inner, inner: None, found: self.found })?;
+        list.next_element_seed(DataSearch { key: self.inner, inner: None, found: self.found })?;
         Err(serde::de::Error::custom("not found"))
     }
 }

@@ -7,19 +7,19 @@ use crate::{DataError, Value};
 
 /// Where a row is, for messages.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct FileRow<'a> {
     pub file: &'a Path,
     pub row: usize,
 }
 
 /// A tag as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Written<'a> {
+pub(super) enum WrittenTag<'a> {
     Id(i64),
     Name(&'a str),
 }
 
-impl Written<'_> {
+impl WrittenTag<'_> {
     /// What messages and observed names call it.
     pub fn name(&self) -> String {
         match self {
@@ -38,7 +38,7 @@ impl Written<'_> {
 }
 
 /// The entries of a list; nothing is an empty one.
-fn entries<'a>(value: &'a Value, place: Place<'_>, column: &str) -> Result<&'a [Value], DataError> {
+fn entries<'a>(value: &'a Value, place: FileRow<'_>, column: &str) -> Result<&'a [Value], DataError> {
     match value {
         Value::Null => Ok(&[]),
         Value::List(entries) => Ok(entries),
@@ -51,7 +51,7 @@ fn entries<'a>(value: &'a Value, place: Place<'_>, column: &str) -> Result<&'a [
     }
 }
 
-fn bad_entry(place: Place<'_>, column: &str, index: usize, found: &Value) -> DataError {
+fn bad_entry(place: FileRow<'_>, column: &str, index: usize, found: &Value) -> DataError {
     DataError::from(TagError::BadEntry {
         file: place.file.to_path_buf(),
         row: place.row,
@@ -62,7 +62,7 @@ fn bad_entry(place: Place<'_>, column: &str, index: usize, found: &Value) -> Dat
 }
 
 /// The words of a cell.
-pub(super) fn words(value: &Value, place: Place<'_>, column: &str) -> Result<Vec<String>, DataError> {
+pub(super) fn words(value: &Value, place: FileRow<'_>, column: &str) -> Result<Vec<String>, DataError> {
     let word = |(index, entry): (usize, &Value)| {
         entry.as_text().map(String::from).ok_or_else(|| bad_entry(place, column, index, entry))
     };
@@ -72,12 +72,12 @@ pub(super) fn words(value: &Value, place: Place<'_>, column: &str) -> Result<Vec
 /// The tags of a cell.
 pub(super) fn tags<'a>(
     value: &'a Value,
-    place: Place<'_>,
+    place: FileRow<'_>,
     column: &str,
-) -> Result<Vec<Written<'a>>, DataError> {
+) -> Result<Vec<WrittenTag<'a>>, DataError> {
     let tag = |(index, entry): (usize, &'a Value)| match entry {
-        Value::Int(id) => Ok(Written::Id(*id)),
-        Value::Text(name) => Ok(Written::Name(name)),
+        Value::Int(id) => Ok(WrittenTag::Id(*id)),
+        Value::Text(name) => Ok(WrittenTag::Name(name)),
         other => Err(bad_entry(place, column, index, other)),
     };
     entries(value, place, column)?.iter().enumerate().map(tag).collect()
@@ -87,7 +87,7 @@ pub(super) fn tags<'a>(
 mod tests {
     use super::*;
 
-    const PLACE: fn() -> Place<'static> = || Place { file: Path::new("a.jsonl"), row: 7 };
+    const PLACE: fn() -> FileRow<'static> = || FileRow { file: Path::new("a.jsonl"), row: 7 };
 
     fn text(text: &str) -> Value {
         Value::Text(text.into())
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(words(&list, PLACE(), "tokens").unwrap(), ["a", ""]);
         assert_eq!(words(&Value::Null, PLACE(), "tokens").unwrap(), [""; 0]);
         let list = Value::List(vec![Value::Int(2), text("O")]);
-        assert_eq!(tags(&list, PLACE(), "tags").unwrap(), [Written::Id(2), Written::Name("O")]);
+        assert_eq!(tags(&list, PLACE(), "tags").unwrap(), [WrittenTag::Id(2), WrittenTag::Name("O")]);
     }
 
     #[test]

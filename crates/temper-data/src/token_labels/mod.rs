@@ -16,13 +16,13 @@ pub use self::error::TagError;
 pub use self::scheme::TagScheme;
 pub use self::spans::split_words;
 
-use self::entries::{Place, Written};
+use self::entries::{FileRow, WrittenTag};
 use self::faults::Faults;
 use self::names::Tags;
 use crate::examine::{Diagnosis, Examined, KnowsLabels, Measure, examine_rows};
 use crate::request::RowsRequest;
 use crate::rows::{DatasetRows, Doubt, DoubtKind, Record, TableReader, TableRows, load_rows};
-use crate::{DataError, DatasetTables, Table, Task, Unlabelled, Value};
+use crate::{DataError, DatasetTables, LabelError, Table, TaskKind, Unlabelled, Value};
 
 /// What to load.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +84,7 @@ pub fn load_token_classification(
     request: &TagRequest,
 ) -> Result<TokenClassificationData, DataError> {
     let prepare = |dataset: &DatasetTables| TaggedTextReader::new(dataset, request.strict);
-    let (mut rows, reader) = load_rows(hub, &request.rows, Task::TokenClassification, prepare)?;
+    let (mut rows, reader) = load_rows(hub, &request.rows, TaskKind::TokenClassification, prepare)?;
     let TaggedTextReader { tags, faults, .. } = reader;
     rows.notices.splice(..0, tags.notices);
     rows.notices.extend(faults.notice(tags.scheme));
@@ -101,7 +101,7 @@ pub fn examine_token_classification(
     measure: Option<Measure<'_>>,
 ) -> Result<Diagnosis, DataError> {
     let prepare = |dataset: &DatasetTables| TaggedTextReader::new(dataset, request.strict);
-    examine_rows(hub, &request.rows, Task::TokenClassification, measure, prepare)
+    examine_rows(hub, &request.rows, TaskKind::TokenClassification, measure, prepare)
 }
 
 impl Examined for TaggedText {
@@ -132,14 +132,14 @@ impl KnowsLabels for TaggedTextReader {
 
 /// Where words and tags are, by column.
 #[derive(Debug)]
-enum Source {
+enum TagColumns {
     /// Lists of words and of tags.
     Lists { tokens: String, tags: String },
     /// Raw text and spans of it.
     Spans { text: String, spans: String },
 }
 
-impl Source {
+impl TagColumns {
     fn of(dataset: &DatasetTables) -> Self {
         let name = |role: &str| dataset.columns.get(role).cloned();
         match (name("text"), name("spans")) {
@@ -162,7 +162,7 @@ impl Source {
 
 /// Reads sentences.
 struct TaggedTextReader {
-    source: Source,
+    source: TagColumns,
     tags: Tags,
     policy: Unlabelled,
     strict: bool,
@@ -174,15 +174,15 @@ type ReadRow = Option<TaggedText>;
 
 impl TaggedTextReader {
     fn new(dataset: &DatasetTables, strict: bool) -> Result<Self, DataError> {
-        let source = Source::of(dataset);
+        let source = TagColumns::of(dataset);
         let tags = Tags::of(dataset, &source)?;
         let policy = dataset.card.as_ref().map_or(Unlabelled::Error, |card| card.unlabelled);
         Ok(Self { source, tags, policy, strict, faults: Faults::default() })
     }
 
-    fn row(&self, words: &Value, tags: &Value, place: Place<'_>) -> Result<ReadRow, DataError> {
+    fn row(&self, words: &Value, tags: &Value, place: FileRow<'_>) -> Result<ReadRow, DataError> {
         match &self.source {
-            Source::Lists { tokens, tags: column } => {
+            TagColumns::Lists { tokens, tags: column } => {
                 let words = entries::words(words, place, tokens)?;
                 let is_unlabelled = *tags == Value::Null && !words.is_empty();
                 let tags = entries::tags(tags, place, column)?;
@@ -191,11 +191,11 @@ impl TaggedTextReader {
                 }
                 self.of_lists(words, &tags, place).map(Some)
             }
-            Source::Spans { text: text_column, spans: column } => {
+            TagColumns::Spans { text: text_column, spans: column } => {
                 let text = words.to_text(place.file, place.row, text_column)?;
                 let Some(spans) = spans::read(tags, place, column)? else { return Ok(None) };
                 let (words, names) = spans::tagged(&text, &spans, place)?;
-                let written: Vec<Written<'_>> = names.iter().map(|name| Written::Name(name)).collect();
+                let written: Vec<WrittenTag<'_>> = names.iter().map(|name| WrittenTag::Name(name)).collect();
                 let row = self.of_lists(words, &written, place)?;
                 Ok(Some(TaggedText { text: Some(text), ..row }))
             }
@@ -205,8 +205,8 @@ impl TaggedTextReader {
     fn of_lists(
         &self,
         words: Vec<String>,
-        written: &[Written<'_>],
-        place: Place<'_>,
+        written: &[WrittenTag<'_>],
+        place: FileRow<'_>,
     ) -> Result<TaggedText, DataError> {
         let file = || place.file.to_path_buf();
         if words.len() != written.len() {
@@ -265,7 +265,7 @@ impl TableReader for TaggedTextReader {
         let mut rows = Vec::with_capacity(table.rows.len());
         let (mut unlabelled, mut empty) = (Vec::new(), Vec::new());
         for row in &table.rows {
-            let place = Place { file: &table.file, row: row.number };
+            let place = FileRow { file: &table.file, row: row.number };
             match self.row(&row.cells[words], &row.cells[tags], place)? {
                 Some(sentence) if sentence.words.is_empty() => empty.push(row.number),
                 Some(sentence) => rows.push(sentence),
@@ -273,12 +273,12 @@ impl TableReader for TaggedTextReader {
             }
         }
         if let (Some(row), Unlabelled::Error) = (unlabelled.first(), self.policy) {
-            return Err(DataError::Unlabelled {
+            return Err(DataError::from(LabelError::Unlabelled {
                 file: table.file.clone(),
                 row: *row,
                 column: self.source.columns().1.to_string(),
                 count: unlabelled.len(),
-            });
+            }));
         }
         let doubts = self.check_scheme(&table, &rows)?;
         let passed_over = empty.first().map(|first| {

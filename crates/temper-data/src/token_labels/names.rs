@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::entries::{self, Place, Written};
+use super::entries::{self, FileRow, WrittenTag};
 use super::scheme::Evidence;
-use super::{Source, TagScheme, spans};
+use super::{TagColumns, TagScheme, spans};
 use crate::labels::given_names;
 use crate::readers::split_tag;
-use crate::{DataError, DatasetTables, Table};
+use crate::{DataError, DatasetTables, LabelError, Table};
 
 /// Where names come from, in words for a message.
 const GIVEN: &str = "its card or its files name";
@@ -37,10 +37,10 @@ impl Tags {
     /// Of the latter, `O` comes first, then types in the order of their code points, each with all marks of the
     /// scheme: B, I, then E and S, or L and U. A mark that train does not have with a type may occur in test. Tags
     /// without a scheme are in the order of their code points, or numbers in theirs, after `O`.
-    pub fn of(dataset: &DatasetTables, source: &Source) -> Result<Self, DataError> {
+    pub fn of(dataset: &DatasetTables, source: &TagColumns) -> Result<Self, DataError> {
         match source {
-            Source::Lists { tags, .. } => Self::of_lists(dataset, tags),
-            Source::Spans { spans, .. } => Self::of_spans(dataset, spans),
+            TagColumns::Lists { tags, .. } => Self::of_lists(dataset, tags),
+            TagColumns::Spans { spans, .. } => Self::of_spans(dataset, spans),
         }
     }
 
@@ -61,8 +61,8 @@ impl Tags {
         given.iter().flatten().chain(&observed).for_each(|name| evidence.add_name(name));
         for table in [&tables.train, &tables.validation, &tables.test].into_iter().flatten() {
             each_row(table, column, |tags, _| {
-                let name = |tag: &Written<'_>| match (tag, &given) {
-                    (Written::Id(id), Some(names)) => {
+                let name = |tag: &WrittenTag<'_>| match (tag, &given) {
+                    (WrittenTag::Id(id), Some(names)) => {
                         usize::try_from(*id).ok().and_then(|id| names.get(id).cloned()).unwrap_or_default()
                     }
                     (tag, _) => tag.name(),
@@ -94,7 +94,7 @@ impl Tags {
         for table in &dataset.tables.train {
             let Some(index) = table.column(column) else { continue };
             for row in &table.rows {
-                let place = Place { file: &table.file, row: row.number };
+                let place = FileRow { file: &table.file, row: row.number };
                 let spans = spans::read(&row.cells[index], place, column)?.unwrap_or_default();
                 found.extend(spans.into_iter().map(|span| format!("B-{}", span.label)));
             }
@@ -103,13 +103,13 @@ impl Tags {
     }
 
     /// The id of a tag, if it is one of these.
-    pub fn id(&self, tag: &Written<'_>) -> Option<usize> {
+    pub fn id(&self, tag: &WrittenTag<'_>) -> Option<usize> {
         match tag {
-            Written::Name(name) => self.by_name(name),
-            Written::Id(id) if self.origin == GIVEN => {
+            WrittenTag::Name(name) => self.by_name(name),
+            WrittenTag::Id(id) if self.origin == GIVEN => {
                 usize::try_from(*id).ok().filter(|id| *id < self.names.len())
             }
-            Written::Id(id) => self.by_name(&id.to_string()),
+            WrittenTag::Id(id) => self.by_name(&id.to_string()),
         }
     }
 
@@ -123,11 +123,11 @@ impl Tags {
 fn each_row(
     table: &Table,
     column: &str,
-    mut show: impl FnMut(&[Written<'_>], usize) -> Result<(), DataError>,
+    mut show: impl FnMut(&[WrittenTag<'_>], usize) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let Some(index) = table.column(column) else { return Ok(()) };
     for row in &table.rows {
-        let place = Place { file: &table.file, row: row.number };
+        let place = FileRow { file: &table.file, row: row.number };
         show(&entries::tags(&row.cells[index], place, column)?, row.number)?;
     }
     Ok(())
@@ -142,14 +142,14 @@ fn observed(tables: &[Table], column: &str) -> Result<BTreeSet<String>, DataErro
             for tag in tags {
                 let (kind, first_row) = *first.get_or_insert((tag.kind(), row));
                 if kind != tag.kind() {
-                    return Err(DataError::MixedLabels {
+                    return Err(DataError::from(LabelError::MixedLabels {
                         file: table.file.clone(),
                         row,
                         column: column.to_string(),
                         found: tag.kind(),
                         first: kind,
                         first_row,
-                    });
+                    }));
                 }
                 names.insert(tag.name());
             }

@@ -5,13 +5,13 @@ use std::ops::Range;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-use super::entries::Place;
+use super::entries::FileRow;
 use super::{TagError, TaggedText};
 use crate::{DataError, Value};
 
 /// A labelled part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct EntitySpan {
     /// First character and the one after the last, in Unicode scalar values.
     characters: Range<usize>,
     pub label: String,
@@ -38,7 +38,11 @@ pub fn split_words(text: &str) -> Vec<Range<usize>> {
 /// The spans of a cell, in the order of the text; `None` for a cell without any list.
 ///
 /// Each is an object with `start`, `end` and `label`, or a list of these three.
-pub(super) fn read(value: &Value, place: Place<'_>, column: &str) -> Result<Option<Vec<Span>>, DataError> {
+pub(super) fn read(
+    value: &Value,
+    place: FileRow<'_>,
+    column: &str,
+) -> Result<Option<Vec<EntitySpan>>, DataError> {
     let list = match value {
         Value::Null => return Ok(None),
         Value::List(list) => list,
@@ -59,7 +63,7 @@ pub(super) fn read(value: &Value, place: Place<'_>, column: &str) -> Result<Opti
     Ok(Some(spans))
 }
 
-fn span(value: &Value) -> Result<Span, String> {
+fn span(value: &Value) -> Result<EntitySpan, String> {
     let parts = match value {
         Value::List(parts) if parts.len() == 3 => [Some(&parts[0]), Some(&parts[1]), Some(&parts[2])],
         Value::Struct(_) => ["start", "end", "label"].map(|name| value.part(name)),
@@ -74,14 +78,14 @@ fn span(value: &Value) -> Result<Span, String> {
     let (start, end) = (number(parts[0], "start")?, number(parts[1], "end")?);
     match parts[2] {
         Some(Value::Text(label)) if !label.trim().is_empty() => {
-            Ok(Span { characters: start..end, label: label.clone() })
+            Ok(EntitySpan { characters: start..end, label: label.clone() })
         }
         Some(Value::Text(_)) => Err("its label is empty".into()),
         other => Err(format!("its label is {}", other.map_or("missing", Value::kind))),
     }
 }
 
-fn failed(place: Place<'_>, reason: String) -> DataError {
+fn failed(place: FileRow<'_>, reason: String) -> DataError {
     DataError::from(TagError::Span { file: place.file.to_path_buf(), row: place.row, reason })
 }
 
@@ -89,8 +93,8 @@ fn failed(place: Place<'_>, reason: String) -> DataError {
 /// span is whole words.
 pub(super) fn tagged(
     text: &str,
-    spans: &[Span],
-    place: Place<'_>,
+    spans: &[EntitySpan],
+    place: FileRow<'_>,
 ) -> Result<(Vec<String>, Vec<String>), DataError> {
     let ranges = byte_ranges(text, spans).map_err(|reason| failed(place, reason))?;
     let mut words = Vec::new();
@@ -116,7 +120,7 @@ pub(super) fn tagged(
 }
 
 /// The spans in bytes, if they are in the text and do not overlap.
-fn byte_ranges(text: &str, spans: &[Span]) -> Result<Vec<Range<usize>>, String> {
+fn byte_ranges(text: &str, spans: &[EntitySpan]) -> Result<Vec<Range<usize>>, String> {
     let mut starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).collect();
     starts.push(text.len());
     for (index, span) in spans.iter().enumerate() {
@@ -138,7 +142,7 @@ fn byte_ranges(text: &str, spans: &[Span]) -> Result<Vec<Range<usize>>, String> 
     Ok(spans.iter().map(|span| starts[span.characters.start]..starts[span.characters.end]).collect())
 }
 
-fn named(span: &Span) -> String {
+fn named(span: &EntitySpan) -> String {
     format!("the span {} to {} (`{}`)", span.characters.start, span.characters.end, span.label)
 }
 
@@ -178,8 +182,8 @@ mod tests {
 
     use super::*;
 
-    fn place() -> Place<'static> {
-        Place { file: Path::new("a.jsonl"), row: 4 }
+    fn place() -> FileRow<'static> {
+        FileRow { file: Path::new("a.jsonl"), row: 4 }
     }
 
     fn list(start: i64, end: i64, label: &str) -> Value {

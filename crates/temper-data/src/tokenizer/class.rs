@@ -1,10 +1,10 @@
 //! Which of transformers' tokenizer classes a folder has.
 //!
 //! After transformers 5.23, models/auto/tokenization_auto.py. `TokenizersBackend` takes tokenizer.json as it is; a
-//! class with a constructor of its own takes the vocabulary and the post-processor alone and makes the rest from
+//! class with a constructor of its own takes only the vocabulary and the post-processor and makes the rest from
 //! its arguments, hence from tokenizer_config.json.
 
-use super::settings::Settings;
+use super::settings::TokenizerSettings;
 use crate::DataError;
 
 /// How a class makes its tokenizer.
@@ -182,7 +182,10 @@ const OF_MODELS: &[(&str, &str)] = &[
 /// The class that AutoTokenizer takes; none where neither the tokenizer's files nor the model's say.
 ///
 /// `definition` is the text of tokenizer.json.
-pub(super) fn choose(settings: &Settings, definition: Option<&str>) -> Result<Option<Class>, DataError> {
+pub(super) fn choose(
+    settings: &TokenizerSettings,
+    definition: Option<&str>,
+) -> Result<Option<Class>, DataError> {
     if settings.has_own_code() {
         let reason = "it names a tokenizer's own code, which is not run; save the tokenizer as one of \
                       transformers' classes";

@@ -1,8 +1,8 @@
 //! Whether a tokenizer reads a text word by word, so that a part of the text has the same tokens as within the whole.
 //!
 //! It does where its normalizer changes characters without regard to distant ones, and where its pre-tokenizer splits at
-//! white space first: what a piece becomes then depends on the piece alone. No added token may hold white space,
-//! for it would be found across the splits.
+//! white space first: what a piece becomes then depends only on the piece. No added token may contain white
+//! space, because it would be found across the splits.
 
 use serde_json::Value;
 use tokenizers::{ModelWrapper, NormalizedString, Normalizer, Tokenizer};
@@ -104,7 +104,7 @@ impl Boundaries {
     }
 }
 
-/// Whether this is LLaMA's kind: pairs of a whole text are merged, but spaces have a mark, which is at the beginning of
+/// True for LLaMA's kind of tokenizer: pairs of a whole text are merged, but spaces have a mark, which is at the beginning of
 /// a token alone, so that nothing is merged across the beginning of a word.
 fn marks_spaces(tokenizer: &Tokenizer) -> bool {
     let ModelWrapper::BPE(model) = tokenizer.get_model() else { return false };

@@ -28,9 +28,9 @@ use temper_files::hex;
 use tokenizers::{PostProcessor, Tokenizer};
 
 use crate::{ChatTemplate, DataError};
-use resolve::Resolved;
-use settings::Settings;
-use source::Source;
+use resolve::ResolvedTokenizer;
+use settings::TokenizerSettings;
+use source::TokenizerSource;
 
 /// A tokenizer with what a model needs to know of it.
 #[derive(Debug, Clone)]
@@ -47,8 +47,8 @@ pub struct TextTokenizer {
     /// Where texts may be cut before they are tokenized.
     boundaries: Option<Boundaries>,
     /// Its class and tokens, for saving.
-    resolved: resolve::Origin,
-    settings: Settings,
+    resolved: resolve::TokenizerOrigin,
+    settings: TokenizerSettings,
 }
 
 /// Loads the tokenizer of a checkpoint folder: `tokenizer.json`, else BERT's `vocab.txt`, else
@@ -63,9 +63,9 @@ pub struct TextTokenizer {
 /// # Errors
 /// [`DataError::NoTokenizer`], [`DataError::BadTokenizer`], [`DataError::TokenizerSetting`], [`DataError::Io`].
 pub fn load_tokenizer(dir: &Path) -> Result<TextTokenizer, DataError> {
-    let settings = Settings::read(dir)?;
-    let source = Source::read(dir, &settings)?;
-    let Resolved { inner, origin } = resolve::resolve(&source, &settings)?;
+    let settings = TokenizerSettings::read(dir)?;
+    let source = TokenizerSource::read(dir, &settings)?;
+    let ResolvedTokenizer { inner, origin } = resolve::resolve(&source, &settings)?;
     let failed = |reason: String| DataError::damaged(&source.file, reason);
     let definition = resolve::definition(&inner).map_err(failed)?;
     let highest = inner.get_vocab(true).into_values().max();
@@ -110,7 +110,7 @@ impl TextTokenizer {
         self.boundaries
     }
 
-    /// The id that stands for an empty text where the layout has no special tokens.
+    /// The id that an empty text gets if the layout has no special tokens.
     pub(crate) fn filler_id(&self) -> u32 {
         let special = &self.special;
         special.eos.or(special.sep).or(special.unk).unwrap_or(0)
@@ -127,7 +127,7 @@ impl TextTokenizer {
         self
     }
 
-    /// The ids that the layout alone gives: those of an empty text.
+    /// The ids that the layout adds: those of an empty text.
     pub fn layout_ids(&self) -> Vec<u32> {
         self.inner.encode_fast("", true).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
     }

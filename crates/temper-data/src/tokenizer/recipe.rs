@@ -6,19 +6,23 @@ use serde_json::{Value, json};
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::class::Recipe;
-use super::settings::Settings;
-use super::source::Source;
-use super::tokens::{Token, Tokens};
+use super::settings::TokenizerSettings;
+use super::source::TokenizerSource;
+use super::tokens::{FileToken, FileTokens};
 use crate::DataError;
 
 /// Words as Qwen2's tokenizer splits them.
 const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// What stands for a space in SentencePiece's vocabularies.
+/// The character for a space in SentencePiece's vocabularies.
 const SPACE: &str = "\u{2581}";
 
 /// Tokens that a class has where no file names others.
-pub(super) fn complete(recipe: Recipe, settings: &Settings, tokens: &mut Tokens) -> Result<(), DataError> {
+pub(super) fn complete(
+    recipe: Recipe,
+    settings: &TokenizerSettings,
+    tokens: &mut FileTokens,
+) -> Result<(), DataError> {
     let marks: &[(&str, &str)] = &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")];
     let more =
         [("sep_token", "</s>"), ("cls_token", "<s>"), ("pad_token", "<pad>"), ("mask_token", "<mask>")];
@@ -43,9 +47,9 @@ pub(super) fn complete(recipe: Recipe, settings: &Settings, tokens: &mut Tokens)
         Recipe::T5 => vec![("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "<pad>")],
     };
     for (part, text) in defaults {
-        tokens.or_default(part, Token::Text(text.into()));
+        tokens.or_default(part, FileToken::Text(text.into()));
     }
-    let texts = |texts: Vec<String>| texts.into_iter().map(Token::Text).collect();
+    let texts = |texts: Vec<String>| texts.into_iter().map(FileToken::Text).collect();
     match recipe {
         Recipe::T5 => {
             let count = match settings.config.get("extra_ids") {
@@ -70,9 +74,9 @@ pub(super) fn complete(recipe: Recipe, settings: &Settings, tokens: &mut Tokens)
 /// The definition, without added tokens.
 pub(super) fn definition(
     recipe: Recipe,
-    source: &Source,
-    settings: &Settings,
-    tokens: &Tokens,
+    source: &TokenizerSource,
+    settings: &TokenizerSettings,
+    tokens: &FileTokens,
 ) -> Result<Value, DataError> {
     let model = Model { recipe, source, settings, tokens };
     let prefix = |default| settings.flag("add_prefix_space", default);
@@ -129,7 +133,7 @@ fn bert(model: &Model<'_>) -> Result<[Value; 4], DataError> {
 fn openai_gpt(model: &Model<'_>) -> Result<[Value; 4], DataError> {
     let suffix = "</w>";
     let parameters = json!({
-        "unk_token": model.tokens.part("unk_token").map(Token::text),
+        "unk_token": model.tokens.part("unk_token").map(FileToken::text),
         "continuing_subword_prefix": "",
         "end_of_word_suffix": suffix,
         "fuse_unk": false,
@@ -139,7 +143,7 @@ fn openai_gpt(model: &Model<'_>) -> Result<[Value; 4], DataError> {
     Ok([model.of("BPE", parameters)?, bert_normalizer(true, None, true), words, decoder])
 }
 
-fn qwen2_words(settings: &Settings) -> Result<Value, DataError> {
+fn qwen2_words(settings: &TokenizerSettings) -> Result<Value, DataError> {
     let pattern = json!({"Regex": QWEN2_WORDS});
     let words = json!({"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false});
     let bytes = byte_level(settings.perhaps("add_prefix_space")?.unwrap_or(false), false);
@@ -149,9 +153,9 @@ fn qwen2_words(settings: &Settings) -> Result<Value, DataError> {
 /// The layout that a class gives a text, where it does not keep the file's.
 pub(super) fn layout(
     recipe: Recipe,
-    source: &Source,
-    settings: &Settings,
-    tokens: &Tokens,
+    source: &TokenizerSource,
+    settings: &TokenizerSettings,
+    tokens: &FileTokens,
     tokenizer: &Tokenizer,
 ) -> Result<Option<Value>, DataError> {
     let id = |part: &str| -> Result<(String, u32), DataError> {
@@ -189,11 +193,11 @@ pub(super) fn layout(
     })
 }
 
-type Mark = (String, u32);
+type TokenMark = (String, u32);
 
 /// A text between its marks, and a second one, which other marks may open, in a segment of its own or not.
-fn template(open: &[Mark], close: &[Mark], second_open: &[Mark], segment: u32) -> Value {
-    let marks = |marks: &[Mark], type_id: u32| -> Vec<Value> {
+fn template(open: &[TokenMark], close: &[TokenMark], second_open: &[TokenMark], segment: u32) -> Value {
+    let marks = |marks: &[TokenMark], type_id: u32| -> Vec<Value> {
         marks.iter().map(|(text, _)| json!({"SpecialToken": {"id": text, "type_id": type_id}})).collect()
     };
     let text = |name: &str, type_id: u32| vec![json!({"Sequence": {"id": name, "type_id": type_id}})];
@@ -216,9 +220,9 @@ fn template(open: &[Mark], close: &[Mark], second_open: &[Mark], segment: u32) -
 /// The model of a class from a source's vocabulary.
 struct Model<'a> {
     recipe: Recipe,
-    source: &'a Source,
-    settings: &'a Settings,
-    tokens: &'a Tokens,
+    source: &'a TokenizerSource,
+    settings: &'a TokenizerSettings,
+    tokens: &'a FileTokens,
 }
 
 impl Model<'_> {
@@ -250,7 +254,7 @@ impl Model<'_> {
 
     /// The token of a part, which must be in the vocabulary.
     fn of_vocabulary(&self, part: &str) -> Result<&str, DataError> {
-        let Some(token) = self.tokens.part(part).map(Token::text) else {
+        let Some(token) = self.tokens.part(part).map(FileToken::text) else {
             return Err(self.settings.refused(part, "this tokenizer class needs the token"));
         };
         if self.source.json["model"]["vocab"].get(token).is_none() {
@@ -262,7 +266,7 @@ impl Model<'_> {
 
     /// The position of a part's token in a list of tokens; 0 if it is not there.
     fn place_of(&self, part: &str) -> usize {
-        let token = self.tokens.part(part).map(Token::text);
+        let token = self.tokens.part(part).map(FileToken::text);
         let vocab = self.source.json["model"]["vocab"].as_array();
         vocab.and_then(|vocab| vocab.iter().position(|entry| entry[0].as_str() == token)).unwrap_or(0)
     }
@@ -305,7 +309,7 @@ fn words_and_spaces(scheme: &str) -> Value {
 }
 
 /// How LLaMA marks the beginning of a text, and its decoder.
-fn llama_spaces(settings: &Settings) -> Result<(&'static str, Value), DataError> {
+fn llama_spaces(settings: &TokenizerSettings) -> Result<(&'static str, Value), DataError> {
     let prefix = settings.perhaps("add_prefix_space")?.unwrap_or(true);
     let scheme = match (prefix, settings.perhaps("legacy")?.unwrap_or(false)) {
         (false, _) => "never",
@@ -324,7 +328,7 @@ fn llama_spaces(settings: &Settings) -> Result<(&'static str, Value), DataError>
 }
 
 /// SentencePiece's table of characters, from the file's normalizer.
-fn charsmap(source: &Source) -> Value {
+fn charsmap(source: &TokenizerSource) -> Value {
     let normalizer = &source.json["normalizer"];
     let parts = match normalizer["normalizers"].as_array() {
         Some(parts) if normalizer["type"] == "Sequence" => parts.as_slice(),

@@ -4,41 +4,44 @@ use serde_json::Value;
 use tokenizers::{Model, ModelWrapper, PostProcessorWrapper, Tokenizer};
 
 use super::class::{self, Class, Recipe};
-use super::settings::Settings;
-use super::source::Source;
-use super::tokens::{Token, Tokens};
+use super::settings::TokenizerSettings;
+use super::source::TokenizerSource;
+use super::tokens::{FileToken, FileTokens};
 use super::{layout, recipe};
 use crate::DataError;
 use crate::panics::caught;
 
 /// A tokenizer and where it comes from.
-pub(super) struct Resolved {
+pub(super) struct ResolvedTokenizer {
     pub inner: Tokenizer,
-    pub origin: Origin,
+    pub origin: TokenizerOrigin,
 }
 
 /// What decided a tokenizer.
 #[derive(Debug, Clone)]
-pub(super) struct Origin {
+pub(super) struct TokenizerOrigin {
     /// Its class, where the files say one.
     pub class: Option<Class>,
     /// Its tokens.
-    pub tokens: Tokens,
+    pub tokens: FileTokens,
 }
 
 /// Makes the tokenizer.
 ///
 /// # Errors
 /// [`DataError::BadTokenizer`], [`DataError::TokenizerSetting`].
-pub(super) fn resolve(source: &Source, settings: &Settings) -> Result<Resolved, DataError> {
+pub(super) fn resolve(
+    source: &TokenizerSource,
+    settings: &TokenizerSettings,
+) -> Result<ResolvedTokenizer, DataError> {
     let recipe = source.class.unwrap_or(class::AS_IS).recipe;
-    let mut tokens = Tokens::read(settings, source.listed())?;
+    let mut tokens = FileTokens::read(settings, source.listed())?;
     recipe::complete(recipe, settings, &mut tokens)?;
     // The padding that a tokenizer.json carries names the token, unless the class or a file does.
     if let Some(pad) = source.json["padding"]["pad_token"].as_str()
         && recipe != Recipe::Gpt2
     {
-        tokens.or_default("pad_token", Token::Text(pad.into()));
+        tokens.or_default("pad_token", FileToken::Text(pad.into()));
     }
     let definition = match (&source.text, recipe) {
         (Some(text), Recipe::AsIs) => text.clone(),
@@ -61,14 +64,14 @@ pub(super) fn resolve(source: &Source, settings: &Settings) -> Result<Resolved, 
         layout::check(&inner, false).map_err(damaged)?;
     }
     inner.set_encode_special_tokens(settings.flag("split_special_tokens", false)?);
-    Ok(Resolved { inner, origin: Origin { class: source.class, tokens } })
+    Ok(ResolvedTokenizer { inner, origin: TokenizerOrigin { class: source.class, tokens } })
 }
 
 fn add_tokens(
     recipe: Recipe,
-    tokens: &Tokens,
+    tokens: &FileTokens,
     tokenizer: &mut Tokenizer,
-    settings: &Settings,
+    settings: &TokenizerSettings,
 ) -> Result<(), DataError> {
     tokens.add_to(tokenizer, settings)?;
     if recipe == Recipe::Qwen2 { tokens.restate_in(tokenizer, settings) } else { Ok(()) }
@@ -76,7 +79,11 @@ fn add_tokens(
 
 /// Compares the ids that tokenizer.json lists for added tokens with those that they have. Where tokenizer_config.json
 /// has the list, this one does not count.
-fn check_listed(source: &Source, settings: &Settings, tokenizer: &Tokenizer) -> Result<(), String> {
+fn check_listed(
+    source: &TokenizerSource,
+    settings: &TokenizerSettings,
+    tokenizer: &Tokenizer,
+) -> Result<(), String> {
     if settings.config.contains_key("added_tokens_decoder") {
         return Ok(());
     }
@@ -112,7 +119,7 @@ pub(super) fn definition(tokenizer: &Tokenizer) -> Result<String, String> {
 }
 
 /// Whether the model is given segments: as `model_input_names` says, else as its class does.
-pub(super) fn has_segments(settings: &Settings, class: Option<Class>) -> Result<bool, DataError> {
+pub(super) fn has_segments(settings: &TokenizerSettings, class: Option<Class>) -> Result<bool, DataError> {
     match settings.config.get("model_input_names") {
         None | Some(Value::Null) => Ok(class.is_none_or(|class| class.segments)),
         Some(Value::Array(names)) => Ok(names.iter().any(|name| name == "token_type_ids")),
@@ -122,7 +129,7 @@ pub(super) fn has_segments(settings: &Settings, class: Option<Class>) -> Result<
 
 /// Whether decoded text loses its spaces before punctuation. Of BPE it would corrupt the text, and another setting must
 /// ask for it.
-pub(super) fn cleans_up(settings: &Settings, tokenizer: &Tokenizer) -> Result<bool, DataError> {
+pub(super) fn cleans_up(settings: &TokenizerSettings, tokenizer: &Tokenizer) -> Result<bool, DataError> {
     let key = "clean_up_tokenization_spaces";
     let is_bpe = matches!(tokenizer.get_model(), ModelWrapper::BPE(_));
     let forced = settings.flag(&format!("{key}_for_bpe_even_though_it_will_corrupt_output"), false)?;

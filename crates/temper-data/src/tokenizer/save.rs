@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tokenizers::NormalizerWrapper;
 
-use super::settings::Settings;
-use super::source::Source;
-use super::tokens::Token;
+use super::settings::TokenizerSettings;
+use super::source::TokenizerSource;
+use super::tokens::FileToken;
 use super::{TextTokenizer, class, resolve, tokens};
 use crate::{DataError, EncodeSettings};
 
@@ -78,7 +78,7 @@ impl TextTokenizer {
             }
         }
         if let Some(Value::Array(_)) = self.settings.special.get("additional_special_tokens") {
-            let extra: Vec<&str> = self.resolved.tokens.extra().iter().map(Token::text).collect();
+            let extra: Vec<&str> = self.resolved.tokens.extra().iter().map(FileToken::text).collect();
             config.entry("additional_special_tokens").or_insert(json!(extra));
         }
         config
@@ -86,9 +86,9 @@ impl TextTokenizer {
 
     /// Whether these settings make this tokenizer of its own definition.
     fn is_made_of(&self, config: &Map<String, Value>) -> bool {
-        let settings: Settings = self.settings.with_config(config.clone());
+        let settings: TokenizerSettings = self.settings.with_config(config.clone());
         let file = self.settings.file("tokenizer.json");
-        let source = Source::of_definition(file, self.definition.clone(), &settings);
+        let source = TokenizerSource::of_definition(file, self.definition.clone(), &settings);
         let made = source.and_then(|source| resolve::resolve(&source, &settings));
         made.is_ok_and(|made| resolve::definition(&made.inner).is_ok_and(|again| again == self.definition))
     }

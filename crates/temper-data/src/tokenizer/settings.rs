@@ -22,7 +22,7 @@ fn with_chat_template(mut config: Map<String, Value>, file: &Path) -> Result<Map
 
 /// The settings of one folder.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Settings {
+pub(super) struct TokenizerSettings {
     dir: PathBuf,
     /// tokenizer_config.json.
     pub config: Map<String, Value>,
@@ -34,7 +34,7 @@ pub(super) struct Settings {
     pub model: Map<String, Value>,
 }
 
-impl Settings {
+impl TokenizerSettings {
     /// Reads what a folder has.
     pub fn read(dir: &Path) -> Result<Self, DataError> {
         let object = |name: &str| {
@@ -68,7 +68,7 @@ impl Settings {
         for (key, reason) in [
             (
                 "fast_tokenizer_files",
-                "tokenizer.json of another version is not read; keep tokenizer.json alone",
+                "tokenizer.json of another version is not read; keep only tokenizer.json",
             ),
             (
                 "fix_mistral_regex",

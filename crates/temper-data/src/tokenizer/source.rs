@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::class::{self, Class, Recipe};
-use super::settings::Settings;
+use super::settings::TokenizerSettings;
 use super::{damage, read_object, read_text};
 use crate::DataError;
 
@@ -13,7 +13,7 @@ use crate::DataError;
 const ROBERTA_MARKS: [&str; 2] = ["<s>", "</s>"];
 
 /// What a tokenizer is made of.
-pub(super) struct Source {
+pub(super) struct TokenizerSource {
     /// The file.
     pub file: PathBuf,
     /// tokenizer.json, checked; of other files what it would say of the model.
@@ -24,9 +24,9 @@ pub(super) struct Source {
     pub class: Option<Class>,
 }
 
-impl Source {
+impl TokenizerSource {
     /// Reads a folder's.
-    pub fn read(dir: &Path, settings: &Settings) -> Result<Self, DataError> {
+    pub fn read(dir: &Path, settings: &TokenizerSettings) -> Result<Self, DataError> {
         let [definition, words, vocab, merges] =
             ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt"].map(|name| dir.join(name));
         if definition.is_file() {
@@ -56,7 +56,11 @@ impl Source {
     }
 
     /// The source that a tokenizer.json is.
-    pub fn of_definition(file: PathBuf, text: String, settings: &Settings) -> Result<Self, DataError> {
+    pub fn of_definition(
+        file: PathBuf,
+        text: String,
+        settings: &TokenizerSettings,
+    ) -> Result<Self, DataError> {
         let class = class::choose(settings, Some(&text))?;
         let json = serde_json::from_str(&text).map_err(|error| DataError::damaged(&file, error))?;
         Self { file, json, text: Some(text), class }.checked()

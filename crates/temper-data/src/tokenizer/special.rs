@@ -2,12 +2,12 @@
 
 use tokenizers::Tokenizer;
 
-use super::tokens::{Token, Tokens};
+use super::tokens::{FileToken, FileTokens};
 
 /// Ids of the special tokens that a tokenizer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SpecialTokens {
-    /// Opens a sequence and stands for it in classification.
+    /// Begins a sequence; its output represents the sequence in classification.
     pub cls: Option<u32>,
     /// Separates the texts of a pair.
     pub sep: Option<u32>,
@@ -38,9 +38,9 @@ impl SpecialTokens {
     }
 
     /// Finds the tokens: as the files name them or their class does, else by the names that the families use.
-    pub(super) fn find(tokenizer: &Tokenizer, tokens: &Tokens) -> Self {
+    pub(super) fn find(tokenizer: &Tokenizer, tokens: &FileTokens) -> Self {
         let named =
-            |part: &str| tokens.part(part).map(Token::text).and_then(|text| tokenizer.token_to_id(text));
+            |part: &str| tokens.part(part).map(FileToken::text).and_then(|text| tokenizer.token_to_id(text));
         let added = tokenizer.get_added_tokens_decoder();
         let added = |tokens: &[&str]| {
             tokens.iter().filter_map(|token| tokenizer.token_to_id(token)).find(|id| added.contains_key(id))

@@ -29,7 +29,7 @@ impl TextTokenizer {
         Ok(if self.cleans_up { cleaned(text) } else { text })
     }
 
-    /// The ids of a text alone, without what the layout puts around it: of one that has its special tokens in it.
+    /// The ids of a text without what the layout adds: for a text that contains its special tokens.
     ///
     /// # Errors
     /// [`DataError::Encode`] if the tokenizer rejects it.

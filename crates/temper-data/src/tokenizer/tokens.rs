@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Map, Value, json};
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::settings::Settings;
+use super::settings::TokenizerSettings;
 use crate::DataError;
 
 /// The tokens with a part of their own, in transformers' order.
@@ -17,14 +17,14 @@ const PARTS: [&str; 7] =
 
 /// A token as a file names it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Token {
-    /// By its text alone.
+pub(super) enum FileToken {
+    /// Only by its text.
     Text(String),
     /// With how it is matched.
     Full(AddedToken),
 }
 
-impl Token {
+impl FileToken {
     /// Its text.
     pub fn text(&self) -> &str {
         match self {
@@ -36,23 +36,23 @@ impl Token {
 
 /// All tokens of a folder's files.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tokens {
+pub(super) struct FileTokens {
     /// Tokens with a part; none where a file says that there is none.
-    parts: Vec<(String, Option<Token>)>,
+    parts: Vec<(String, Option<FileToken>)>,
     /// Tokens of other parts than the seven.
-    others: Vec<(String, Token)>,
+    others: Vec<(String, FileToken)>,
     /// Special tokens without a part, where a file has the list.
-    extra: Option<Vec<Token>>,
+    extra: Option<Vec<FileToken>>,
     /// Added tokens with the ids that their file gives them.
     added: BTreeMap<u32, AddedToken>,
 }
 
-impl Tokens {
+impl FileTokens {
     /// Reads the settings; `listed` are the added tokens of tokenizer.json.
     ///
-    /// With `added_tokens_decoder` in tokenizer_config.json that list alone counts, else special_tokens_map.json,
+    /// With `added_tokens_decoder` in tokenizer_config.json only that list counts, else special_tokens_map.json,
     /// added_tokens.json and tokenizer.json do.
-    pub fn read(settings: &Settings, listed: &[Value]) -> Result<Self, DataError> {
+    pub fn read(settings: &TokenizerSettings, listed: &[Value]) -> Result<Self, DataError> {
         let mut values = settings.config.clone();
         move_extra(&mut values);
         let mut named = take_others(&mut values, Value::is_string);
@@ -87,7 +87,7 @@ impl Tokens {
     }
 
     /// Names a token where no file says anything of its part.
-    pub fn or_default(&mut self, part: &str, token: Token) {
+    pub fn or_default(&mut self, part: &str, token: FileToken) {
         if !self.parts.iter().any(|(name, _)| name == part) {
             self.parts.push((part.into(), Some(token)));
             let place = |(name, _): &(String, _)| PARTS.iter().position(|part| part == name);
@@ -96,33 +96,33 @@ impl Tokens {
     }
 
     /// Names tokens without a part where no file has such a list.
-    pub fn or_extra(&mut self, tokens: Vec<Token>) {
+    pub fn or_extra(&mut self, tokens: Vec<FileToken>) {
         self.extra.get_or_insert(tokens);
     }
 
     /// The list of special tokens without a part.
-    pub fn extra(&self) -> &[Token] {
+    pub fn extra(&self) -> &[FileToken] {
         self.extra.as_deref().unwrap_or_default()
     }
 
     /// The token of a part.
-    pub fn part(&self, part: &str) -> Option<&Token> {
+    pub fn part(&self, part: &str) -> Option<&FileToken> {
         self.parts.iter().find(|(name, _)| name == part)?.1.as_ref()
     }
 
-    /// Replaces a token that is named by its text alone.
+    /// Replaces a token that is named only by its text.
     pub fn complete(&mut self, part: &str, complete: impl Fn(&str) -> AddedToken) {
         for (name, token) in &mut self.parts {
             if name == part
-                && let Some(Token::Text(text)) = token
+                && let Some(FileToken::Text(text)) = token
             {
-                *token = Some(Token::Full(complete(text)));
+                *token = Some(FileToken::Full(complete(text)));
             }
         }
     }
 
     /// All tokens with a part.
-    pub fn named(&self) -> impl Iterator<Item = (&str, &Token)> {
+    pub fn named(&self) -> impl Iterator<Item = (&str, &FileToken)> {
         let parts = self.parts.iter().filter_map(|(name, token)| Some((name.as_str(), token.as_ref()?)));
         parts.chain(self.others.iter().map(|(name, token)| (name.as_str(), token)))
     }
@@ -131,10 +131,15 @@ impl Tokens {
     ///
     /// # Errors
     /// Those of the library; a token that would get another id than its file gives it.
-    pub fn add_to(&self, tokenizer: &mut Tokenizer, settings: &Settings) -> Result<(), DataError> {
+    pub fn add_to(&self, tokenizer: &mut Tokenizer, settings: &TokenizerSettings) -> Result<(), DataError> {
         let present: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
-        let mut new: Vec<Token> =
-            self.added.values().filter(|token| !present.contains(token)).cloned().map(Token::Full).collect();
+        let mut new: Vec<FileToken> = self
+            .added
+            .values()
+            .filter(|token| !present.contains(token))
+            .cloned()
+            .map(FileToken::Full)
+            .collect();
         let mut known: HashSet<&str> = present.iter().map(|token| token.content.as_str()).collect();
         known.extend(self.added.values().map(|token| token.content.as_str()));
         for token in self.named().map(|named| named.1).chain(self.extra()) {
@@ -144,8 +149,8 @@ impl Tokens {
         }
         let names: HashSet<&str> = self.named().map(|named| named.1.text()).collect();
         let new = new.into_iter().map(|token| match token {
-            Token::Text(text) => AddedToken::from(text, true),
-            Token::Full(token) => {
+            FileToken::Text(text) => AddedToken::from(text, true),
+            FileToken::Full(token) => {
                 let special = token.special || names.contains(token.content.as_str());
                 token.special(special)
             }
@@ -155,15 +160,19 @@ impl Tokens {
         self.check_ids(tokenizer, settings)
     }
 
-    /// Adds all special tokens again, by their texts alone.
-    pub fn restate_in(&self, tokenizer: &mut Tokenizer, settings: &Settings) -> Result<(), DataError> {
+    /// Adds all special tokens again, only by their texts.
+    pub fn restate_in(
+        &self,
+        tokenizer: &mut Tokenizer,
+        settings: &TokenizerSettings,
+    ) -> Result<(), DataError> {
         let all = self.named().map(|named| named.1).chain(self.extra());
         let all: Vec<AddedToken> = all.map(|token| AddedToken::from(token.text(), true)).collect();
         let refused = |error: tokenizers::Error| settings.refused(EXTRA, &error.to_string());
         tokenizer.add_tokens(all).map_err(refused).map(|_| ())
     }
 
-    fn check_ids(&self, tokenizer: &Tokenizer, settings: &Settings) -> Result<(), DataError> {
+    fn check_ids(&self, tokenizer: &Tokenizer, settings: &TokenizerSettings) -> Result<(), DataError> {
         for (id, token) in &self.added {
             if let Some(given) = tokenizer.token_to_id(&token.content).filter(|given| given != id) {
                 let reason = format!(
@@ -185,26 +194,29 @@ const OLDER_EXTRA: &str = "additional_special_tokens";
 
 /// A token, which is matched as the list of added tokens says where that has it; none of null.
 fn read_part(
-    settings: &Settings,
+    settings: &TokenizerSettings,
     part: &str,
     value: &Value,
     added: &BTreeMap<u32, AddedToken>,
-) -> Result<Option<Token>, DataError> {
+) -> Result<Option<FileToken>, DataError> {
     if value.is_null() {
         return Ok(None);
     }
     let named = read_token(settings, part, value)?;
     let known = added.values().rev().find(|token| token.content == named.text()).cloned();
-    Ok(Some(known.map_or(named, Token::Full)))
+    Ok(Some(known.map_or(named, FileToken::Full)))
 }
 
-fn read_token(settings: &Settings, key: &str, value: &Value) -> Result<Token, DataError> {
+fn read_token(settings: &TokenizerSettings, key: &str, value: &Value) -> Result<FileToken, DataError> {
     let reason = "a token is needed: a text, or an object with `__type` and `content`";
     token(value).ok_or_else(|| settings.refused_in("tokenizer_config.json", key, Some(value), reason))
 }
 
 /// The extra tokens. A list under the older name counts only where the newer name is missing altogether.
-fn read_extra(settings: &Settings, values: &Map<String, Value>) -> Result<Option<Vec<Token>>, DataError> {
+fn read_extra(
+    settings: &TokenizerSettings,
+    values: &Map<String, Value>,
+) -> Result<Option<Vec<FileToken>>, DataError> {
     let key = if values.contains_key(EXTRA) { EXTRA } else { OLDER_EXTRA };
     match values.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -250,7 +262,7 @@ fn take_named_extra(values: &mut Map<String, Value>) -> Vec<(String, Value)> {
 }
 
 /// special_tokens_map.json comes after tokenizer_config.json.
-fn merge_special(settings: &Settings, values: &mut Map<String, Value>) -> Result<(), DataError> {
+fn merge_special(settings: &TokenizerSettings, values: &mut Map<String, Value>) -> Result<(), DataError> {
     for (key, value) in &settings.special {
         let value = match value {
             Value::Object(_) if key != EXTRA => marked(value),
@@ -277,7 +289,7 @@ fn merge_special(settings: &Settings, values: &mut Map<String, Value>) -> Result
 
 /// `added_tokens_decoder`: ids with their tokens.
 fn read_decoder(
-    settings: &Settings,
+    settings: &TokenizerSettings,
     list: &Value,
     added: &mut BTreeMap<u32, AddedToken>,
 ) -> Result<(), DataError> {
@@ -298,7 +310,7 @@ fn read_decoder(
 
 /// added_tokens.json: texts with their ids.
 fn read_added(
-    settings: &Settings,
+    settings: &TokenizerSettings,
     values: &Map<String, Value>,
     added: &mut BTreeMap<u32, AddedToken>,
 ) -> Result<(), DataError> {
@@ -330,10 +342,10 @@ fn is_marked(value: &Value) -> bool {
 }
 
 /// A text, or an object that is marked as a token.
-pub(super) fn token(value: &Value) -> Option<Token> {
+pub(super) fn token(value: &Value) -> Option<FileToken> {
     match value {
-        Value::String(text) => Some(Token::Text(text.clone())),
-        value if is_marked(value) => full(value).map(Token::Full),
+        Value::String(text) => Some(FileToken::Text(text.clone())),
+        value if is_marked(value) => full(value).map(FileToken::Full),
         _ => None,
     }
 }

@@ -36,7 +36,7 @@ fn colours(state: State) -> [(&'static str, &'static str); 4] {
 pub(super) struct StateBox<'a> {
     pub(super) frame: Frame,
     pub(super) tally: &'a Tally,
-    /// Path of what it stands for.
+    /// Path of what it shows.
     pub(super) path: &'a str,
     pub(super) lines: &'a [String],
     /// Round corners mark an adapter.

@@ -1,8 +1,8 @@
 //! A plan as a figure: what trains and what is frozen, layer by layer, as self-contained SVG.
 //!
-//! Drawn from the rows of a plan alone: their paths, counts, rates and steps. No fonts, scripts or
-//! style sheets, so that a figure can stand in a page as it is. Colours differ in lightness and by
-//! hatching, too, for print and for eyes that see fewer colours.
+//! Drawn only from the rows of a plan: their paths, counts, rates and steps. Without fonts, scripts and style sheets, so
+//! that a page can include a figure unchanged. Colours also differ in lightness and hatching, for print and for readers
+//! who cannot distinguish some colours.
 
 mod canvas;
 mod comparison;

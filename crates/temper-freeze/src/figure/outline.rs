@@ -68,7 +68,7 @@ impl Level {
         Tally::sum(self.parts.iter().map(|part| &part.own).chain(adapters))
     }
 
-    /// Whether what trains is in adapters alone.
+    /// True if only adapters train.
     pub(super) fn trains_by_adapters(&self) -> bool {
         let mut parts = self.parts.iter();
         self.tally().trained > 0 && parts.all(|part| part.own.trained == 0)

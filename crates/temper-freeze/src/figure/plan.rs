@@ -73,7 +73,7 @@ struct Row {
     place: Place,
     path: String,
     label: String,
-    /// Number of its parameters, and of its layers where it stands for several.
+    /// Number of its parameters, and of its layers if it shows several.
     size: String,
     layers: usize,
     parts: Vec<Part>,
@@ -105,7 +105,7 @@ impl Row {
         matches!(self.place, Place::Layer(_))
     }
 
-    /// Whether its box says already what its label would.
+    /// True if its box already says what its label would.
     fn is_its_only_part(&self) -> bool {
         matches!(&self.parts[..], [part] if readable(&part.name) == self.label)
     }

@@ -89,7 +89,7 @@ fn put_on<B: BackboneModule>(model: &mut Model<B>, mut factors: BTreeMap<String,
     });
 }
 
-/// Modules that are in the file or in the configuration alone.
+/// Modules that only the file or only the configuration has.
 fn unmatched(adapter: &PeftAdapter, modules: &BTreeMap<String, Module>) -> Vec<String> {
     let unknown = adapter.factors.keys().filter(|name| !modules.contains_key(*name));
     let mut lines: Vec<String> = unknown

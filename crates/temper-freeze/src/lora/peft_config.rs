@@ -34,13 +34,13 @@ pub struct PeftConfig {
     pub lora_alpha: f64,
     /// Dropout on the input of the path.
     pub lora_dropout: f64,
-    /// Whether alpha is divided by the square root of the rank.
+    /// True if alpha is divided by the square root of the rank.
     use_rslora: bool,
     /// In the file's order, of which the first that matches counts.
     rank_pattern: Vec<(Pattern, usize)>,
     alpha_pattern: Vec<(Pattern, f64)>,
     pub(super) bias: TrainedBias,
-    /// Whether a module that is stored whole takes with it those that are tied to it.
+    /// True if the modules that are tied to a completely stored module are stored, too.
     pub(super) keeps_ties: bool,
     /// Ends of names of modules that are stored whole.
     pub(super) modules_to_save: Vec<String>,

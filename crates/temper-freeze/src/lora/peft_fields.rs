@@ -33,7 +33,7 @@ impl Remedy {
                  with PEFT"
             }
             Self::None => {
-                "it acts on some tokens alone or on several adapters, so that no merged weights exist"
+                "it acts only on some tokens, or on several adapters, so that no merged weights exist"
             }
         }
     }
@@ -93,8 +93,7 @@ const FIELDS: &[(&str, Field)] = &[
     ("velora_config", Irrelevant),
 ];
 
-/// A line for each field that changes what is computed and is not honoured, also for those that nobody here
-/// knows.
+/// A line for each field that may change what is computed and is not supported; unknown fields are among them.
 pub(super) fn unsupported(raw: &Map<String, Value>) -> Vec<String> {
     let kind = raw.get("peft_type");
     if kind.is_none_or(|kind| kind != "LORA") {

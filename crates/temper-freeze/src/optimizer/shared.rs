@@ -76,7 +76,7 @@ impl ClipFactor {
             let mut shared = self.shared();
             (shared.factor.clone(), std::mem::take(&mut shared.round))
         };
-        let Round::Taking(tasks) = round else { unreachable!("nobody else changes the round") };
+        let Round::Taking(tasks) = round else { unreachable!("only this function changes the round") };
         self.shared().round = Round::Giving(adamw_steps(tasks, factor).into());
         let module = optimizer.step(rate, module, copies);
         self.shared().round = Round::Alone;

@@ -102,8 +102,8 @@ impl MappedFile {
     fn new(dir: &Path, bytes: u64) -> io::Result<Self> {
         let file = tempfile::tempfile_in(dir)?;
         file.set_len(bytes)?;
-        // SAFETY: a map is sound while nobody else changes or shortens its file. The file has no name, so
-        // that only this value can, and it writes through `&mut self`, when no slice of the map is alive.
+        // SAFETY: a map is sound while its file is neither changed nor shortened by others. The file has no name, so
+        // only this value can change it, and it writes through `&mut self`, when no slice of the map is alive.
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file)? };
         Ok(Self { file, map })

@@ -13,7 +13,7 @@ use super::Parts;
 use super::vocabulary::{Vocabulary, get, merges};
 use crate::metadata::{Metadata, Value};
 
-/// What stands for a space.
+/// The character for a space.
 const SPACE: &str = "▁";
 
 /// The parts of tokenizer.json.

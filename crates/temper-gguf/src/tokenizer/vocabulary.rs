@@ -12,7 +12,7 @@ pub(crate) const CONTROL: i64 = 3;
 pub(crate) const USER_DEFINED: i64 = 4;
 pub(crate) const UNUSED: i64 = 5;
 
-/// Tokens that stand for something: their names in tokenizer_config.json, and in a file after `tokenizer.ggml.`.
+/// Special tokens: their names in tokenizer_config.json, and in a file after `tokenizer.ggml.`.
 pub(crate) const NAMED: [(&str, &str); 4] = [
     ("bos_token", "bos_token_id"),
     ("eos_token", "eos_token_id"),

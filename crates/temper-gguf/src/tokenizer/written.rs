@@ -150,7 +150,7 @@ fn merges(merges: &Json) -> Result<Value, String> {
     texts.collect::<Result<Vec<Value>, String>>().map(Value::List)
 }
 
-/// The id of a token that stands for something: as tokenizer_config.json names it, else config.json.
+/// The id of a special token: as tokenizer_config.json names it, else config.json.
 fn named(source: SourceTokenizer<'_>, name: &str, tokens: &Tokens) -> Option<usize> {
     let value = source.config.get(name);
     let text = value.and_then(|value| value.as_str().or_else(|| value["content"].as_str()));
@@ -163,7 +163,7 @@ fn named(source: SourceTokenizer<'_>, name: &str, tokens: &Tokens) -> Option<usi
     })
 }
 
-/// The template of chats: of several that have names, the one that counts where nobody names one.
+/// The template of chats; of several named ones, the default.
 fn chat_template(config: &Map<String, Json>) -> Result<Option<String>, String> {
     match config.get("chat_template") {
         None | Some(Json::Null) => Ok(None),

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use temper_hub::{HubSettings, Source, Wanted};
+use temper_hub::{HubSettings, Source, WantedFile};
 
 /// The commit that the fake Hub's branch points to.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -303,6 +303,6 @@ pub fn on_hub(id: &str) -> Source {
     Source { hub: Some(id.to_string()), package: None }
 }
 
-pub fn required(file: &str) -> Vec<Wanted> {
-    vec![Wanted::Required(file.to_string())]
+pub fn required(file: &str) -> Vec<WantedFile> {
+    vec![WantedFile::Required(file.to_string())]
 }

@@ -9,7 +9,7 @@ use regex::{Captures, Regex};
 static WORD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{L}\p{N}_]+").expect("the pattern is constant and valid"));
 
-/// An answer in small letters, without punctuation (ASCII alone), without the articles "a", "an" and "the", and with
+/// An answer in small letters, without punctuation (only ASCII), without the articles "a", "an" and "the", and with
 /// single spaces between its words: `normalize_answer` of evaluate-v1.1.py and evaluate-v2.0.py.
 ///
 /// Text is handled as Python handles it. Characters that Unicode added or put into another category after version 14

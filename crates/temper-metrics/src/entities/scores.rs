@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::Entity;
-use crate::counts::{Counts, Scores, macro_average, micro_average, weighted_average};
+use crate::counts::{Counts, PrecisionRecall, macro_average, micro_average, weighted_average};
 
 /// Scores of entities, added up sentence by sentence. A predicted entity is right if one with the same kind and the
 /// same tokens is true.
@@ -22,13 +22,13 @@ pub struct EntityScores {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EntityReport {
     /// [`EntityScores::micro_average`]
-    pub micro: Scores,
+    pub micro: PrecisionRecall,
     /// [`EntityScores::macro_average`]
-    pub r#macro: Scores,
+    pub r#macro: PrecisionRecall,
     /// [`EntityScores::weighted_average`]
-    pub weighted: Scores,
+    pub weighted: PrecisionRecall,
     /// Scores of each kind that is true or predicted somewhere.
-    pub kinds: BTreeMap<String, Scores>,
+    pub kinds: BTreeMap<String, PrecisionRecall>,
 }
 
 impl EntityScores {
@@ -52,22 +52,22 @@ impl EntityScores {
     }
 
     /// Scores of each kind that is true or predicted somewhere.
-    pub fn by_kind(&self) -> BTreeMap<String, Scores> {
+    pub fn by_kind(&self) -> BTreeMap<String, PrecisionRecall> {
         self.kinds.iter().map(|(kind, counts)| (kind.clone(), counts.scores())).collect()
     }
 
     /// Scores of all entities together: what CoNLL-2003 counts.
-    pub fn micro_average(&self) -> Scores {
+    pub fn micro_average(&self) -> PrecisionRecall {
         micro_average(self.kinds.values().copied())
     }
 
     /// Mean of the kinds' scores.
-    pub fn macro_average(&self) -> Scores {
+    pub fn macro_average(&self) -> PrecisionRecall {
         macro_average(self.kinds.values().copied())
     }
 
     /// Mean of the kinds' scores, weighted by support.
-    pub fn weighted_average(&self) -> Scores {
+    pub fn weighted_average(&self) -> PrecisionRecall {
         weighted_average(self.kinds.values().copied())
     }
 

@@ -4,7 +4,7 @@ mod thresholds;
 
 use serde::Serialize;
 
-use crate::counts::{Counts, Scores, macro_average, micro_average, share, weighted_average};
+use crate::counts::{Counts, PrecisionRecall, macro_average, micro_average, share, weighted_average};
 use crate::error::MetricError;
 
 pub use thresholds::{Threshold, label_thresholds, micro_threshold};
@@ -21,7 +21,7 @@ pub struct MultiLabelScores {
     /// Labels that are wrong, over all examples.
     wrong: usize,
     /// Sums of the examples' scores.
-    samples: Scores,
+    samples: PrecisionRecall,
 }
 
 /// All scores, to be written.
@@ -30,25 +30,25 @@ pub struct MultiLabelReport {
     /// Examples.
     pub examples: usize,
     /// [`MultiLabelScores::micro_average`]
-    pub micro: Scores,
+    pub micro: PrecisionRecall,
     /// [`MultiLabelScores::macro_average`]
-    pub r#macro: Scores,
+    pub r#macro: PrecisionRecall,
     /// [`MultiLabelScores::weighted_average`]
-    pub weighted: Scores,
+    pub weighted: PrecisionRecall,
     /// [`MultiLabelScores::samples_average`]
-    pub samples: Scores,
+    pub samples: PrecisionRecall,
     /// [`MultiLabelScores::subset_accuracy`]
     pub subset_accuracy: f64,
     /// [`MultiLabelScores::hamming_loss`]
     pub hamming_loss: f64,
     /// Scores of each label.
-    pub labels: Vec<Scores>,
+    pub labels: Vec<PrecisionRecall>,
 }
 
 impl MultiLabelScores {
     /// No examples yet, of so many labels.
     pub fn new(labels: usize) -> Self {
-        let (labels, samples) = (vec![Counts::default(); labels], Scores::default());
+        let (labels, samples) = (vec![Counts::default(); labels], PrecisionRecall::default());
         Self { labels, examples: 0, exact: 0, wrong: 0, samples }
     }
 
@@ -83,30 +83,35 @@ impl MultiLabelScores {
     }
 
     /// Scores of each label.
-    pub fn by_label(&self) -> Vec<Scores> {
+    pub fn by_label(&self) -> Vec<PrecisionRecall> {
         self.labels.iter().map(|counts| counts.scores()).collect()
     }
 
     /// Scores of all decisions together (`average="micro"`).
-    pub fn micro_average(&self) -> Scores {
+    pub fn micro_average(&self) -> PrecisionRecall {
         micro_average(self.labels.iter().copied())
     }
 
     /// Mean of the labels' scores (`average="macro"`).
-    pub fn macro_average(&self) -> Scores {
+    pub fn macro_average(&self) -> PrecisionRecall {
         macro_average(self.labels.iter().copied())
     }
 
     /// Mean of the labels' scores, weighted by support (`average="weighted"`).
-    pub fn weighted_average(&self) -> Scores {
+    pub fn weighted_average(&self) -> PrecisionRecall {
         weighted_average(self.labels.iter().copied())
     }
 
     /// Mean of the examples' scores (`average="samples"`). An example that has no label and gets none counts as 0.
-    pub fn samples_average(&self) -> Scores {
+    pub fn samples_average(&self) -> PrecisionRecall {
         let examples = self.examples.max(1) as f64;
-        let Scores { precision, recall, f1, support } = self.samples;
-        Scores { precision: precision / examples, recall: recall / examples, f1: f1 / examples, support }
+        let PrecisionRecall { precision, recall, f1, support } = self.samples;
+        PrecisionRecall {
+            precision: precision / examples,
+            recall: recall / examples,
+            f1: f1 / examples,
+            support,
+        }
     }
 
     /// Share of examples with exactly the true labels (`accuracy_score`).
@@ -161,7 +166,7 @@ mod tests {
     fn no_examples_are_zeros() {
         let report = MultiLabelScores::new(3).report();
         assert_eq!((report.subset_accuracy, report.hamming_loss), (0.0, 0.0));
-        assert_eq!(report.samples, Scores::default());
+        assert_eq!(report.samples, PrecisionRecall::default());
         let written = serde_json::to_value(&report).unwrap();
         assert_eq!(written["macro"]["f1"], 0.0);
     }

@@ -17,7 +17,7 @@ pub struct Threshold {
 
 /// The threshold, the same for all labels, with the highest micro F1.
 ///
-/// `probabilities` and `truth` have a row an example, with a value a label. Of equally good thresholds it is the
+/// `probabilities` and `truth` have one row for each example, with one value for each label. Of equally good thresholds it is the
 /// highest. F1 is compared as a fraction of whole numbers, so that rounding decides nothing. None where no label is
 /// true: then every threshold has an F1 of 0.
 ///
@@ -46,13 +46,13 @@ pub fn label_thresholds(
 }
 
 /// A probability and whether the label is true.
-type Decision = (f64, bool);
+type LabelProbability = (f64, bool);
 
 /// The decisions of each label.
 fn columns(
     probabilities: &[impl AsRef<[f64]>],
     truth: &[impl AsRef<[bool]>],
-) -> Result<Vec<Vec<Decision>>, MetricError> {
+) -> Result<Vec<Vec<LabelProbability>>, MetricError> {
     if probabilities.len() != truth.len() {
         let (what, predicted) = ("examples".to_owned(), probabilities.len());
         return Err(MetricError::Lengths { what, truth: truth.len(), predicted });
@@ -75,7 +75,7 @@ fn columns(
 }
 
 /// The highest of the best thresholds.
-fn best(mut decisions: Vec<Decision>) -> Option<Threshold> {
+fn best(mut decisions: Vec<LabelProbability>) -> Option<Threshold> {
     // The sum is 0.0 of -0.0, too, which are equal but have an order.
     decisions.sort_by(|one, other| (other.0 + 0.0).total_cmp(&(one.0 + 0.0)));
     let support = decisions.iter().filter(|(_, truth)| *truth).count();

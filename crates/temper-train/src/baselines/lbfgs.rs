@@ -10,7 +10,7 @@ const ITERATIONS: usize = 2_000;
 const TOLERANCE: f64 = 1e-8;
 /// The share of the promised descent that a step must bring (Armijo).
 const SUFFICIENT: f64 = 1e-4;
-/// Halvings of a step. What is still not lower then differs by rounding alone.
+/// Maximum number of halvings of a step. A loss that is still not lower differs only by rounding.
 const HALVINGS: usize = 40;
 
 /// A step, the change of the gradient along it, and one over their product.

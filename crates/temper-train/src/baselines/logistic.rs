@@ -1,6 +1,6 @@
 //! Logistic regression as scikit-learn 1.9's `LogisticRegression()` has it by default: an L2
 //! penalty of half the squared weights added to the summed loss (C = 1), no penalty on the
-//! intercepts, one set of weights for two classes and one a class for more.
+//! intercepts, one set of weights for two classes, and one for each class if there are more.
 
 use super::{SparseRows, minimise};
 

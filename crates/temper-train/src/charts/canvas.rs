@@ -7,7 +7,7 @@ use super::palette::{Colour, GROUND, INK, MUTED};
 /// Size of most text, in the units of the figure.
 const TEXT: f64 = 12.0;
 
-/// Where a text stands to its point.
+/// Which part of a text is at its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -176,7 +176,7 @@ impl Canvas {
         };
     }
 
-    /// The figure as an element of a page; `attributes` are more of the outermost element's, as they stand.
+    /// The figure as an element of a page; `attributes` are added to the outermost element unchanged.
     pub(crate) fn element(self, title: &str, attributes: &str) -> String {
         self.outermost(title, attributes, "")
     }

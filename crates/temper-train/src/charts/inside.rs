@@ -1,4 +1,4 @@
-//! Whether everything in a figure is within its frame; for tests.
+//! A check that everything in a figure is within its frame; for tests.
 
 use svg::node::Attributes;
 use svg::node::element::tag::Type;
@@ -7,7 +7,7 @@ use svg::parser::Event;
 use super::text_width;
 
 /// A text that is being read: its place, size and anchor.
-struct Written {
+struct PlacedText {
     at: (f64, f64),
     size: f64,
     anchor: String,
@@ -32,7 +32,7 @@ pub(crate) fn assert_inside(figure: &str) {
                 let number = |name| text(&attributes, name).parse().unwrap();
                 let at = (number("x"), number("y"));
                 let (size, anchor) = (number("font-size"), text(&attributes, "text-anchor"));
-                written = Some(Written { at, size, anchor });
+                written = Some(PlacedText { at, size, anchor });
             }
             Event::Tag(name, Type::Start | Type::Empty, attributes) => {
                 corners(name, &attributes).into_iter().for_each(|corner| assert_within(corner, frame, name));
@@ -80,7 +80,7 @@ fn corners(name: &str, attributes: &Attributes) -> Vec<(f64, f64)> {
 }
 
 /// Two corners of a text; one that was moved reads upwards.
-fn text_corners(place: &Written, words: &str, moved: Option<&[f64]>) -> [(f64, f64); 2] {
+fn text_corners(place: &PlacedText, words: &str, moved: Option<&[f64]>) -> [(f64, f64); 2] {
     let width = text_width(words, place.size);
     let from = match place.anchor.as_str() {
         "middle" => place.at.0 - width / 2.0,

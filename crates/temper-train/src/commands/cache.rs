@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 use serde_json::{Value, json};
 use temper_hub::{CacheEntry, CacheKind, HubSettings};
 
-use super::compare::Table;
+use super::compare::TextTable;
 use crate::TrainError;
 use crate::terminal::{print, print_line, say};
 
@@ -20,14 +20,14 @@ const ABANDONED: Duration = Duration::from_secs(60 * 60);
 #[derive(Clone, Debug, clap::Args)]
 pub struct CacheArgs {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<CacheAction>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Clone, Debug, clap::Subcommand)]
-enum Action {
+enum CacheAction {
     /// List what the caches hold, with sizes (the default)
     List,
     /// Remove what has not been used for some time; it is fetched or computed again when it is needed
@@ -54,8 +54,8 @@ struct PruneArgs {
 pub fn cache(args: &CacheArgs) -> Result<(), TrainError> {
     let settings = HubSettings::from_environment();
     match &args.action {
-        None | Some(Action::List) => list(&settings, args.json),
-        Some(Action::Prune(prune_args)) => prune(&settings, prune_args, args.json),
+        None | Some(CacheAction::List) => list(&settings, args.json),
+        Some(CacheAction::Prune(prune_args)) => prune(&settings, prune_args, args.json),
     }
 }
 
@@ -92,16 +92,16 @@ fn list(settings: &HubSettings, json: bool) -> Result<(), TrainError> {
     ))
 }
 
-/// An entry as JSON has it.
+/// An entry as JSON.
 fn described(entry: &CacheEntry, now: SystemTime) -> Value {
     let mut value = serde_json::to_value(entry).unwrap_or_default();
     value["unused_days"] = days(entry, now).into();
     value
 }
 
-/// A line an entry. Encoded texts are named by hashes that tell nobody anything: they are one line.
+/// One line for each entry. Encoded texts are one line together, because their names are hashes.
 fn table(entries: &[CacheEntry], now: SystemTime) -> String {
-    let mut table = Table::new(&["name", "kind", "files", "size", "last used"]);
+    let mut table = TextTable::new(&["name", "kind", "files", "size", "last used"]);
     let row = |name: &str, kind: CacheKind, files: u64, bytes: u64, used: String| {
         vec![name.into(), kind.folder().into(), files.to_string(), ByteSize(bytes).to_string(), used]
     };

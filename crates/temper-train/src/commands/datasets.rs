@@ -19,14 +19,14 @@ pub struct DatasetsArgs {
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct ListedDataset {
     name: String,
     task: &'static str,
     title: String,
     licence: String,
     /// Where its files come from, in the order of asking.
     sources: Vec<String>,
-    /// Whether all its files are here already: in the mirror or the cache.
+    /// True if all its files are in the mirror or the cache.
     is_here: bool,
 }
 
@@ -38,7 +38,7 @@ struct Listed {
 pub fn datasets(args: &DatasetsArgs) -> Result<(), TrainError> {
     let directories = args.sources.card_directories();
     let list = |name: String| Ok(listed(&name, &find_card(&name, &directories)?, &args.sources));
-    let listed: Vec<Listed> =
+    let listed: Vec<ListedDataset> =
         card_names(&directories).into_iter().map(list).collect::<Result<_, TrainError>>()?;
     if args.json {
         return print(&format!("{}\n", serde_json::json!({ "datasets": listed })));
@@ -50,8 +50,8 @@ pub fn datasets(args: &DatasetsArgs) -> Result<(), TrainError> {
     )
 }
 
-/// `name` is what a card is asked for by: that of its file.
-fn listed(name: &str, card: &DatasetCard, sources: &SourceOptions) -> Listed {
+/// `name` is the name by which a card is found: that of its file.
+fn listed(name: &str, card: &DatasetCard, sources: &SourceOptions) -> ListedDataset {
     let hub = SourceOptions { offline: true, no_stand_in: true, ..sources.clone() }.hub(true);
     let is_here = match card.local_folder() {
         Some(_) => card.local_paths().is_ok(),
@@ -61,7 +61,7 @@ fn listed(name: &str, card: &DatasetCard, sources: &SourceOptions) -> Listed {
     let of_hub = card.source.hub.as_ref().map(|id| format!("Hub {id}"));
     let package = card.source.package.as_ref().map(|package| format!("Python package {}", package.name));
     let stand_in = card.stand_in.as_ref().map(|name| format!("stand-in {name}"));
-    Listed {
+    ListedDataset {
         name: name.to_owned(),
         task: card.task.name(),
         title: card.title.clone(),
@@ -72,7 +72,7 @@ fn listed(name: &str, card: &DatasetCard, sources: &SourceOptions) -> Listed {
 }
 
 /// Two lines per dataset.
-fn block(Listed { name, task, title, sources, is_here, .. }: &Listed) -> String {
+fn block(ListedDataset { name, task, title, sources, is_here, .. }: &ListedDataset) -> String {
     let place = if *is_here { "on this machine".into() } else { sources.join(", else ") };
     format!("{name:<18} {task:<22} {place}\n{:<18} {title}\n", "")
 }

@@ -19,22 +19,37 @@ pub(super) fn same_settings(folder: &Path, before: &RunRequest, now: &RunRequest
     if differences.is_empty() {
         return Ok(());
     }
+    let in_words = |SettingDifference { setting, values: [before, now] }: SettingDifference| {
+        format!("  {setting}: {before} then, {now} now")
+    };
+    let differences = differences.into_iter().map(in_words).collect();
     Err(TrainError::OtherSettings { folder: folder.into(), differences })
 }
 
-/// What differs between two requests, a line each. Where files come from does not count: what they
-/// are is compared by their hashes.
-pub(super) fn differences(before: &RunRequest, now: &RunRequest) -> Vec<String> {
-    let (before, now) = (settings(before), settings(now));
+/// A setting in which two requests differ.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SettingDifference {
+    /// Its name.
+    pub(super) setting: String,
+    /// Its value in each of the two.
+    pub(super) values: [String; 2],
+}
+
+/// The settings in which two requests differ. Where files come from does not count: files are compared by their hashes.
+pub(super) fn differences(first: &RunRequest, second: &RunRequest) -> Vec<SettingDifference> {
+    let (first, second) = (settings(first), settings(second));
     let shown = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "not given".to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
     };
-    let names = before.keys().chain(now.keys().filter(|name| !before.contains_key(*name)));
+    let names = first.keys().chain(second.keys().filter(|name| !first.contains_key(*name)));
     names
-        .filter(|name| before.get(*name) != now.get(*name))
-        .map(|name| format!("  {name}: {} then, {} now", shown(before.get(name)), shown(now.get(name))))
+        .filter(|name| first.get(*name) != second.get(*name))
+        .map(|name| SettingDifference {
+            setting: name.clone(),
+            values: [shown(first.get(name)), shown(second.get(name))],
+        })
         .collect()
 }
 
@@ -73,15 +88,22 @@ mod tests {
             sources: SourceOptions::default(),
             settings: Settings::default(),
         };
+        let before = before.resolved().unwrap();
         let mut now = before.clone();
         now.sources.offline = true;
-        assert_eq!(differences(&before, &now), Vec::<String>::new());
+        assert_eq!(differences(&before, &now), Vec::new());
+        same_settings(Path::new("runs/one"), &before, &now).unwrap();
         now.settings.learning_rate = 0.5;
         now.settings.max_steps = Some(3);
         now.columns.text_column = Some("review".into());
         now.model = "minilm".into();
+        let Err(TrainError::OtherSettings { differences, .. }) =
+            same_settings(Path::new("runs/one"), &before, &now)
+        else {
+            panic!("the requests differ");
+        };
         assert_eq!(
-            differences(&before, &now),
+            differences,
             [
                 "  learning_rate: 0.00002 then, 0.5 now",
                 "  max_steps: not given then, 3 now",

@@ -11,8 +11,8 @@ use temper_data::{
 };
 use temper_models::{Backbone, HeadRequest, Model, TextPooling, TokenBatch, embed as pool};
 
-use super::texts::Pairs;
-use super::windows::{Window, Windows};
+use super::text_groups::{TextGroup, TextGroups};
+use super::texts::PairChoice;
 use super::{TextOptions, compute_on};
 use crate::device::backend::Backend;
 use crate::model::sentence::SentenceModel;
@@ -41,7 +41,7 @@ pub struct EmbedArgs {
     /// Name of such a text in config_sentence_transformers.json
     #[arg(long, value_name = "NAME", conflicts_with = "prompt")]
     pub prompt_name: Option<String>,
-    /// A .npy (f32, a row a text) or .jsonl file; without it, one JSON object a text on stdout
+    /// A .npy (f32, one row for each text) or .jsonl file; without it, one JSON object for each text on stdout
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// How texts are cut
@@ -63,14 +63,14 @@ pub struct EmbedArgs {
 
 /// How embeddings are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum EmbedFormat {
     Npy,
     Jsonl,
 }
 
 /// A line of a .jsonl file.
 #[derive(Serialize)]
-struct Row<'a> {
+struct EmbedLine<'a> {
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     text_pair: Option<&'a str>,
@@ -78,7 +78,7 @@ struct Row<'a> {
 }
 
 /// How a vector is made of a text.
-struct Recipe {
+struct EmbedRecipe {
     poolings: Vec<TextPooling>,
     normalize: bool,
     prompt: String,
@@ -104,7 +104,7 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
     if columns.is_some_and(|columns| columns.contains_key("text_pair")) {
         say("note: the model was trained on pairs of texts; the vectors are of what is given");
     }
-    let texts = args.texts.open(columns, Inputs::TEXTS, Pairs::Asked, &[])?;
+    let texts = args.texts.open(columns, Inputs::TEXTS, PairChoice::Asked, &[])?;
     let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, &device)?;
     let bounds = loaded.config.bounds();
     let of_sentences = sentence.as_ref().and_then(|sentence| sentence.max_seq_length);
@@ -122,11 +122,12 @@ pub fn embed(args: &EmbedArgs) -> Result<(), TrainError> {
         tokenizer = tokenizer.lowercasing()?;
     }
     let skipped = if recipe.include_prompt { 0 } else { prompt_tokens(&recipe.prompt, &tokenizer, &cut)? };
-    let windows = Windows::new(texts, &tokenizer, cut, args.max_tokens_per_batch).with_prompt(&recipe.prompt);
+    let groups =
+        TextGroups::new(texts, &tokenizer, cut, args.max_tokens_per_batch).with_prompt(&recipe.prompt);
     let model = loaded.model.with_precision(precision).packed();
     let embedder =
         Embedder { backbone: &model.backbone, recipe, skipped, tokens: args.max_tokens_per_batch, device };
-    embedder.write_all(windows, args.output.as_deref().zip(format))
+    embedder.write_all(groups, args.output.as_deref().zip(format))
 }
 
 /// What the folder says of sentences, unless the flags leave nothing of it to be asked.
@@ -141,7 +142,7 @@ fn sentence_model(args: &EmbedArgs, local: &LocalModel) -> Result<Option<Sentenc
 }
 
 /// The flags, else what the folder says, else a mean.
-fn recipe(args: &EmbedArgs, sentence: Option<&SentenceModel>) -> Result<Recipe, TrainError> {
+fn recipe(args: &EmbedArgs, sentence: Option<&SentenceModel>) -> Result<EmbedRecipe, TrainError> {
     let named = args.prompt_name.as_deref();
     let prompt = match (&args.prompt, sentence, named) {
         (Some(prompt), ..) => prompt.clone(),
@@ -154,7 +155,7 @@ fn recipe(args: &EmbedArgs, sentence: Option<&SentenceModel>) -> Result<Recipe, 
         (None, None, None) => String::new(),
     };
     let own = || sentence.map_or_else(|| vec![TextPooling::default()], |sentence| sentence.poolings.clone());
-    Ok(Recipe {
+    Ok(EmbedRecipe {
         poolings: args.pooling.map_or_else(own, |pooling| vec![pooling]),
         normalize: args.normalize.unwrap_or_else(|| sentence.is_some_and(|sentence| sentence.normalize)),
         prompt,
@@ -162,7 +163,7 @@ fn recipe(args: &EmbedArgs, sentence: Option<&SentenceModel>) -> Result<Recipe, 
     })
 }
 
-/// Tokens of a prompt before a text: those of the prompt alone, without a special token after it.
+/// Tokens of a prompt before a text: those of the prompt, without a special token after it.
 fn prompt_tokens(prompt: &str, tokenizer: &TextTokenizer, cut: &EncodeSettings) -> Result<usize, TrainError> {
     if prompt.is_empty() {
         return Ok(0);
@@ -176,7 +177,7 @@ fn prompt_tokens(prompt: &str, tokenizer: &TextTokenizer, cut: &EncodeSettings) 
 /// What makes vectors of texts.
 struct Embedder<'a, B> {
     backbone: &'a B,
-    recipe: Recipe,
+    recipe: EmbedRecipe,
     /// Tokens at the beginning of each text that are not pooled.
     skipped: usize,
     /// Tokens computed at once.
@@ -185,39 +186,43 @@ struct Embedder<'a, B> {
 }
 
 impl<B: Backbone> Embedder<'_, B> {
-    fn write_all(&self, mut windows: Windows<'_>, output: Option<(&Path, Format)>) -> Result<(), TrainError> {
+    fn write_all(
+        &self,
+        mut groups: TextGroups<'_>,
+        output: Option<(&Path, EmbedFormat)>,
+    ) -> Result<(), TrainError> {
         let result = match output {
-            None => windows.by_ref().try_for_each(|window| {
-                let (texts, embeddings, end) = self.vectors(window?);
+            None => groups.by_ref().try_for_each(|group| {
+                let (texts, embeddings, end) = self.vectors(group?);
                 print(&jsonl(&texts, &embeddings)?)?;
                 end
             }),
-            Some((path, Format::Jsonl)) => temper_files::fill(path, |file| {
-                windows.by_ref().try_for_each(|window| {
-                    let (texts, embeddings, end) = self.vectors(window?);
+            Some((path, EmbedFormat::Jsonl)) => temper_files::fill(path, |file| {
+                groups.by_ref().try_for_each(|group| {
+                    let (texts, embeddings, end) = self.vectors(group?);
                     let lines = jsonl(&texts, &embeddings)?;
                     file.write_all(lines.as_bytes()).map_err(|error| TrainError::file(path, error))?;
                     end
                 })
             }),
-            Some((path, Format::Npy)) => {
-                temper_files::fill(path, |file| self.write_npy(&mut windows, file.as_file_mut(), path))
+            Some((path, EmbedFormat::Npy)) => {
+                temper_files::fill(path, |file| self.write_npy(&mut groups, file.as_file_mut(), path))
             }
         };
-        if let Some(notice) = windows.notice() {
+        if let Some(notice) = groups.notice() {
             say(&notice);
         }
         result
     }
 
     /// The number of rows is in the header: it is written again at the end.
-    fn write_npy(&self, windows: &mut Windows<'_>, file: &mut File, path: &Path) -> Result<(), TrainError> {
+    fn write_npy(&self, groups: &mut TextGroups<'_>, file: &mut File, path: &Path) -> Result<(), TrainError> {
         let failed = |error: std::io::Error| TrainError::file(path, error);
         let width = self.recipe.poolings.len() * self.backbone.hidden_size();
         file.write_all(&npy_header(0, width)).map_err(failed)?;
         let mut rows = 0;
-        for window in windows {
-            let (_, embeddings, end) = self.vectors(window?);
+        for group in groups {
+            let (_, embeddings, end) = self.vectors(group?);
             let values = embeddings.iter().flatten().flat_map(|value| value.to_le_bytes());
             file.write_all(&values.collect::<Vec<u8>>()).map_err(failed)?;
             rows += embeddings.len();
@@ -227,10 +232,10 @@ impl<B: Backbone> Embedder<'_, B> {
         file.write_all(&npy_header(rows, width)).map_err(failed)
     }
 
-    /// The vectors of a window's texts, up to one that is not finite.
-    fn vectors(&self, window: Window) -> (Vec<UnlabelledText>, Vec<Vec<f32>>, Result<(), TrainError>) {
-        let Window { mut texts, encoded, .. } = window;
-        let Recipe { poolings, normalize, .. } = &self.recipe;
+    /// The vectors of a group's texts, up to one that is not finite.
+    fn vectors(&self, group: TextGroup) -> (Vec<UnlabelledText>, Vec<Vec<f32>>, Result<(), TrainError>) {
+        let TextGroup { mut texts, encoded, .. } = group;
+        let EmbedRecipe { poolings, normalize, .. } = &self.recipe;
         let pooling = Pooled { poolings, skipped: self.skipped };
         let mut embeddings = embeddings(self.backbone, &encoded, &pooling, self.tokens, &self.device);
         let bad = embeddings.iter().position(|embedding| embedding.iter().any(|value| !value.is_finite()));
@@ -289,10 +294,10 @@ fn normalize(embedding: &mut [f32]) {
     }
 }
 
-fn format_of(file: &Path) -> Result<Format, TrainError> {
+fn format_of(file: &Path) -> Result<EmbedFormat, TrainError> {
     match file.extension().and_then(|extension| extension.to_str()) {
-        Some("npy") => Ok(Format::Npy),
-        Some("jsonl") => Ok(Format::Jsonl),
+        Some("npy") => Ok(EmbedFormat::Npy),
+        Some("jsonl") => Ok(EmbedFormat::Jsonl),
         _ => {
             Err(TrainError::Usage(format!("--output {} ends neither in .npy nor in .jsonl", file.display())))
         }
@@ -302,7 +307,7 @@ fn format_of(file: &Path) -> Result<Format, TrainError> {
 fn jsonl(texts: &[UnlabelledText], embeddings: &[Vec<f32>]) -> Result<String, TrainError> {
     let mut lines = String::new();
     for (text, embedding) in texts.iter().zip(embeddings) {
-        let row = Row { text: &text.text, text_pair: text.pair.as_deref(), embedding };
+        let row = EmbedLine { text: &text.text, text_pair: text.pair.as_deref(), embedding };
         lines += &serde_json::to_string(&row).map_err(|error| TrainError::file("embeddings", error))?;
         lines.push('\n');
     }

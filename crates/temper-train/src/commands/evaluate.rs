@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::compare::Table;
+use super::compare::TextTable;
 use super::{Predictor, compute_on};
 use crate::device::backend::Backend;
 use crate::run::record::ResumedRecord;
-use crate::settings::{Preset, Settings};
+use crate::settings::{Preset, Settings, SplitSettings};
 use crate::sources::local_files;
 use crate::tasks::{self, DecisionOptions, LoadRequest, Scores};
 use crate::terminal::{print, print_line, say};
@@ -31,12 +31,15 @@ pub struct EvaluateArgs {
     /// How texts are cut
     #[command(flatten)]
     pub cut: CutOptions,
-    /// How predictions are made of outputs
+    /// How outputs become predictions
     #[command(flatten)]
     pub decide: DecisionOptions,
     /// Tokens in one forward pass
     #[arg(long, default_value_t = 4096)]
     pub max_tokens_per_batch: usize,
+    /// Where train, validation and test of DATASET come from
+    #[command(flatten)]
+    pub splits: SplitSettings,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,
@@ -64,8 +67,13 @@ pub struct EvaluateArgs {
 pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
     let on = compute_on(args.backend, args.precision)?;
     let predictor = Predictor::load(&args.model, &args.sources, on, (&args.cut, &args.decide), args.quiet)?;
-    let (request, recorded) = match &args.dataset {
+    let (request, recorded) = match args.splits.dataset(args.dataset.as_deref())? {
         Some(dataset) => (named(args, dataset, &predictor), None),
+        None if args.splits != SplitSettings::default() => {
+            return Err(TrainError::Usage(
+                "the splits of a run are those in its run.toml; name a DATASET to choose splits of it".into(),
+            ));
+        }
         None => {
             let recorded = ResumedRecord::read(&PathBuf::from(&args.model).join("run.toml"))?;
             (recorded.request.clone(), Some(recorded))
@@ -123,7 +131,7 @@ fn print_scores(count: usize, scores: &Scores) -> Result<(), TrainError> {
     }
     print_line(&format!("baseline   {:.4} ({})", scores.baseline, scores.baseline_name))?;
     for table in &scores.tables {
-        let mut shown = Table::new(&[&[table.title], &table.columns[..]].concat());
+        let mut shown = TextTable::new(&[&[table.title], &table.columns[..]].concat());
         for (part, values) in &table.rows {
             let values = values.iter().map(|value| format!("{value:.4}"));
             shown.push(std::iter::once(part.clone()).chain(values).collect());
@@ -146,7 +154,7 @@ fn named(args: &EvaluateArgs, dataset: &str, predictor: &Predictor) -> RunReques
         devices: Vec::new(),
         preset: Preset::Full,
         sources: args.sources.clone(),
-        settings: Settings::default(),
+        settings: Settings { splits: args.splits.clone(), ..Settings::default() },
     }
 }
 

@@ -211,7 +211,7 @@ fn prompts(args: &GenerateArgs) -> Result<Vec<String>, TrainError> {
     }
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        say("reading prompts from the terminal, one a line; end with Ctrl-D");
+        say("reading prompts from the terminal, one on each line; end with Ctrl-D");
     }
     let lines = stdin.lock().lines().collect::<Result<Vec<_>, _>>();
     let lines = lines.map_err(|error| TrainError::content("stdin", error))?;
@@ -251,7 +251,7 @@ struct Writer {
     settings: GenerateSettings,
     stop_texts: Vec<String>,
     chat: Option<Chat>,
-    /// Whether the text follows the prompt; else it is one of its own.
+    /// True if the text continues the prompt; false if it is a new one.
     continues: bool,
 }
 

@@ -6,7 +6,7 @@ use clap_mangen::Man;
 
 use crate::TrainError;
 
-/// Write pages for man, one a command: temper.1, temper-finetune.1, ...
+/// Write pages for man, one for each command: temper.1, temper-finetune.1, ...
 #[derive(Clone, Debug, clap::Args)]
 pub struct ManualArgs {
     /// Where they are written

@@ -52,7 +52,7 @@ struct AdapterOptions {
 /// # Errors
 /// See [`TrainError`]; [`TrainError::Verification`] where the merged model computes something else.
 pub fn merge(args: &MergeArgs) -> Result<(), TrainError> {
-    run(&args.model, &args.options, Direction::Into)
+    run(&args.model, &args.options, MergeDirection::Into)
 }
 
 /// Runs `temper unmerge`.
@@ -60,16 +60,16 @@ pub fn merge(args: &MergeArgs) -> Result<(), TrainError> {
 /// # Errors
 /// As [`merge`]. That the adapter is the one that was merged cannot be seen; that its maps fit can.
 pub fn unmerge(args: &UnmergeArgs) -> Result<(), TrainError> {
-    run(&args.model, &args.options, Direction::OutOf)
+    run(&args.model, &args.options, MergeDirection::OutOf)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
+enum MergeDirection {
     Into,
     OutOf,
 }
 
-impl Direction {
+impl MergeDirection {
     /// Two models that should compute the same, and the one to write.
     fn models(self, adapted: Model) -> [Model; 3] {
         match self {
@@ -86,7 +86,7 @@ impl Direction {
     }
 }
 
-fn run(model: &str, options: &AdapterOptions, direction: Direction) -> Result<(), TrainError> {
+fn run(model: &str, options: &AdapterOptions, direction: MergeDirection) -> Result<(), TrainError> {
     if options.out.exists() {
         return Err(TrainError::Usage(format!(
             "{} exists already; name a new folder",
@@ -98,7 +98,7 @@ fn run(model: &str, options: &AdapterOptions, direction: Direction) -> Result<()
     let device = backend(options.backend)?.device()?;
     let (adapted, config) = adapted(&local.dir, &options.adapter, &adapter, &device)?;
     let notices = [local.resolved.notice(), other_base(&adapter, &local)];
-    let kept = (direction == Direction::OutOf).then(|| not_taken_out(&adapted.replaced)).flatten();
+    let kept = (direction == MergeDirection::OutOf).then(|| not_taken_out(&adapted.replaced)).flatten();
     for notice in notices.into_iter().flatten().chain(kept) {
         say(&notice);
     }
@@ -178,7 +178,7 @@ fn other_base(adapter: &PeftAdapter, local: &LocalModel) -> Option<String> {
     ))
 }
 
-/// What to say of parameters that a merged model has from the adapter alone.
+/// The notice about parameters that a merged model has only from the adapter.
 fn not_taken_out(replaced: &[String]) -> Option<String> {
     (!replaced.is_empty()).then(|| {
         let mut paths: Vec<&str> = replaced.iter().map(String::as_str).collect();

@@ -22,9 +22,9 @@ mod predicted;
 mod replay;
 mod runs;
 mod search_depth;
+mod text_groups;
 mod texts;
 mod verify;
-mod windows;
 
 pub use cache::{CacheArgs, cache};
 pub use compare::{
@@ -50,8 +50,8 @@ pub use runs::{RunsArgs, runs};
 pub use search_depth::{DepthRow, DepthSearch, SearchDepthArgs, search_depth};
 pub use texts::TextOptions;
 pub use verify::{
-    Bounds, Comparison, Difference, FixtureOutcome, FixtureResult, Impossible, VerifyArgs, compare, verify,
-    verify_fixtures,
+    Comparison, Difference, FixtureOutcome, FixtureResult, Impossible, VerifyArgs, VerifyBounds, compare,
+    verify, verify_fixtures,
 };
 
 use std::sync::Arc;

@@ -17,21 +17,21 @@ pub struct ModelsArgs {
 
 /// A family and its models.
 #[derive(Serialize)]
-struct Family {
+struct ListedFamily {
     model_type: String,
     /// Class and task of each head; none where this version does not know the family.
-    heads: Vec<Head>,
-    models: Vec<Listed>,
+    heads: Vec<ListedHead>,
+    models: Vec<ListedModel>,
 }
 
 #[derive(Serialize)]
-struct Head {
+struct ListedHead {
     architecture: &'static str,
     task: &'static str,
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct ListedModel {
     #[serde(flatten)]
     entry: &'static CatalogueEntry,
     /// Where its weights come from, in the order of asking.
@@ -51,20 +51,20 @@ pub fn models(args: &ModelsArgs) -> Result<(), TrainError> {
     print(&(blocks + "Any other model of these families is given by its Hub id (org/name) or folder.\n"))
 }
 
-/// The registry's families with the catalogue's models, then families of the catalogue alone.
-fn list() -> Vec<Family> {
+/// The registry's families with the catalogue's models, then families that only the catalogue has.
+fn list() -> Vec<ListedFamily> {
     let models_of = |model_type: &str| {
         let entries = catalogue().models.iter().filter(|entry| entry.family == model_type);
-        entries.map(|entry| Listed { entry, sources: sources(entry) }).collect()
+        entries.map(|entry| ListedModel { entry, sources: sources(entry) }).collect()
     };
     let known = families();
-    let mut listed: Vec<Family> = known
+    let mut listed: Vec<ListedFamily> = known
         .iter()
-        .map(|KnownFamily { model_type, heads }| Family {
+        .map(|KnownFamily { model_type, heads }| ListedFamily {
             model_type: (*model_type).into(),
             heads: heads
                 .iter()
-                .map(|&(architecture, task)| Head { architecture, task: name(task) })
+                .map(|&(architecture, task)| ListedHead { architecture, task: name(task) })
                 .collect(),
             models: models_of(model_type),
         })
@@ -72,7 +72,7 @@ fn list() -> Vec<Family> {
     for entry in &catalogue().models {
         if listed.iter().all(|family| family.model_type != entry.family) {
             let models = models_of(&entry.family);
-            listed.push(Family { model_type: entry.family.clone(), heads: Vec::new(), models });
+            listed.push(ListedFamily { model_type: entry.family.clone(), heads: Vec::new(), models });
         }
     }
     listed
@@ -99,11 +99,11 @@ fn sources(entry: &CatalogueEntry) -> Vec<String> {
 }
 
 /// One line per family and two per model.
-fn block(family: &Family) -> String {
+fn block(family: &ListedFamily) -> String {
     let tasks: Vec<&str> = family.heads.iter().map(|head| head.task).collect();
     let tasks = if tasks.is_empty() { "not in this version".into() } else { tasks.join(", ") };
     let mut block = format!("{}: {tasks}\n", family.model_type);
-    for Listed { entry, sources } in &family.models {
+    for ListedModel { entry, sources } in &family.models {
         let CatalogueEntry { name, hub, licence, .. } = entry;
         let (size, sources) = (millions(entry.parameters), sources.join(", else "));
         block += &format!("  {name:<14} {hub:<42} {size:>6}  {licence:<26} {sources}\n");

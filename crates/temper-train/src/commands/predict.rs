@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use temper_data::EncodeSettings;
 
-use super::predicted::{PredictFormat, Rows};
-use super::texts::Pairs;
-use super::windows::{Window, Windows};
+use super::predicted::{PredictFormat, PredictionRows};
+use super::text_groups::{TextGroup, TextGroups};
+use super::texts::PairChoice;
 use super::{Predictor, TextOptions, compute_on};
 use crate::device::backend::Backend;
 use crate::tasks::DecisionOptions;
@@ -21,13 +21,13 @@ use crate::{CutOptions, PrecisionSetting, SourceOptions, TrainError};
 pub struct PredictArgs {
     /// A run folder or a model
     pub model: String,
-    /// Which texts
+    /// The texts
     #[command(flatten)]
     pub texts: TextOptions,
     /// How texts are cut
     #[command(flatten)]
     pub cut: CutOptions,
-    /// How predictions are made of outputs
+    /// How outputs become predictions
     #[command(flatten)]
     pub decide: DecisionOptions,
     /// Tokens in one forward pass
@@ -42,15 +42,16 @@ pub struct PredictArgs {
     /// Columns of --file to copy to the output, such as an id, separated by commas
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
     pub keep: Vec<String>,
-    /// How to write: tsv (the default; TABs and line breaks in texts are escaped), csv, or jsonl, one JSON object a
-    /// text; as the ending of --output says, if it is one of these
+    /// Format of the output: tsv (TABs and line breaks in texts are escaped), csv, or jsonl (one JSON object for each
+    /// text). The default is the ending of --output if it is one of these, else tsv
     #[arg(long, value_name = "tsv|csv|jsonl", hide_possible_values = true)]
     pub format: Option<PredictFormat>,
-    /// The same as --format jsonl: text, label, probabilities, logits; of models of other kinds labels or values, and
-    /// the function that made them of the logits; entities; or question, context and the answer with its place
+    /// The same as --format jsonl: text, label, probabilities and logits; for other kinds of models labels or values
+    /// with the function that computed them from the logits; entities; or question, context and the answer with its
+    /// position
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
-    /// The file to write, complete or not at all; stdout by default
+    /// The output file, written completely or not at all; stdout by default
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Where files may come from
@@ -59,7 +60,7 @@ pub struct PredictArgs {
 }
 
 impl PredictArgs {
-    /// As asked, else as the ending of the output says.
+    /// The format that is given, else that of the output's ending.
     fn format(&self) -> PredictFormat {
         let ending = self.output.as_deref().and_then(|path| path.extension()?.to_str());
         match (self.format, ending) {
@@ -92,57 +93,57 @@ pub fn predict(args: &PredictArgs) -> Result<(), TrainError> {
     let predictor = Predictor::load(&args.model, &args.sources, on, (&args.cut, &args.decide), false)?;
     let columns = predictor.encoding.columns();
     let inputs = predictor.task.inputs();
-    let (pairs, kept) = (Pairs::of(columns, inputs), args.kept());
+    let (pairs, kept) = (PairChoice::of(columns, inputs), args.kept());
     let texts = args.texts.open(columns, inputs, pairs, &kept)?;
-    // Predictions on a terminal show how far they are; and a bar would be drawn among them.
+    // Predictions on a terminal show the progress themselves, and a bar would be drawn between them.
     let shows =
         Progress::new(false).shows_bars() && (args.output.is_some() || !std::io::stdout().is_terminal());
     let count = if shows { args.texts.count(columns, inputs, pairs) } else { None };
-    // What is spread over windows is not cut.
+    // A text that is spread over windows is not cut.
     let whole = EncodeSettings { max_length: usize::MAX, ..predictor.cut };
     let cut = if predictor.task.is_spread() { whole } else { predictor.cut };
-    let windows = Windows::new(texts, &predictor.tokenizer, cut, args.max_tokens_per_batch);
-    let rows = Rows::new(args.format(), &kept, inputs);
-    Prediction { args, predictor: &predictor, rows, bar: Progress::new(false).predictions(count) }
-        .write(windows)
+    let groups = TextGroups::new(texts, &predictor.tokenizer, cut, args.max_tokens_per_batch);
+    let rows = PredictionRows::new(args.format(), &kept, inputs);
+    PredictionRun { args, predictor: &predictor, rows, bar: Progress::new(false).predictions(count) }
+        .write(groups)
 }
 
-/// A prediction on its way.
-struct Prediction<'a> {
+/// Predicts all texts and writes the predictions.
+struct PredictionRun<'a> {
     args: &'a PredictArgs,
     predictor: &'a Predictor,
-    rows: Rows<'a>,
+    rows: PredictionRows<'a>,
     bar: ProgressBar,
 }
 
-impl Prediction<'_> {
-    /// Predicts window by window, on stdout or into a file.
-    fn write(mut self, mut windows: Windows<'_>) -> Result<(), TrainError> {
+impl PredictionRun<'_> {
+    /// Predicts group by group; writes to stdout or to a file.
+    fn write(mut self, mut groups: TextGroups<'_>) -> Result<(), TrainError> {
         let is_csv = self.args.format() == PredictFormat::Csv;
         let result = match &self.args.output {
-            None => windows.by_ref().try_for_each(|window| {
-                let (rows, end) = self.answer(window?)?;
+            None => groups.by_ref().try_for_each(|group| {
+                let (rows, end) = self.answer(group?)?;
                 if is_csv { print_exactly(&rows) } else { print(&rows) }?;
                 end
             }),
             Some(path) => temper_files::fill(path, |file| {
-                windows.by_ref().try_for_each(|window| {
-                    let (rows, end) = self.answer(window?)?;
+                groups.by_ref().try_for_each(|group| {
+                    let (rows, end) = self.answer(group?)?;
                     file.write_all(rows.as_bytes()).map_err(|error| TrainError::file(path, error))?;
                     end
                 })
             }),
         };
         self.bar.finish_and_clear();
-        if let Some(notice) = windows.notice() {
+        if let Some(notice) = groups.notice() {
             say(&notice);
         }
         result
     }
 
-    /// The rows of a window, up to a prediction that is no number.
-    fn answer(&mut self, window: Window) -> Result<(String, Result<(), TrainError>), TrainError> {
-        let Window { texts, blank, encoded } = window;
+    /// The rows of a group, up to the first prediction with a logit that is not finite.
+    fn answer(&mut self, group: TextGroup) -> Result<(String, Result<(), TrainError>), TrainError> {
+        let TextGroup { texts, blank, encoded } = group;
         let (features, mut predictions) =
             self.predictor.task.begin(&texts, encoded, &self.predictor.encoder())?;
         let loader = EvaluationLoader::new(features, self.args.max_tokens_per_batch);

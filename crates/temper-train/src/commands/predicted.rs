@@ -12,17 +12,17 @@ use crate::terminal::field;
 pub enum PredictFormat {
     /// Columns with TABs between and without a header: those kept, the prediction, the texts.
     Tsv,
-    /// A header line, then rows; what has parts has a column for each, such as probabilities.positive.
+    /// A header line, then rows. An object has a column for each of its parts, such as probabilities.positive.
     Csv,
-    /// One JSON object a text.
+    /// One JSON object for each text.
     Jsonl,
 }
 
-/// What stands before a name of a prediction's part that a column which is kept has already.
+/// The prefix of a part of the prediction whose name is also that of a kept column.
 const PREDICTED: &str = "predicted_";
 
 /// Predictions as rows of text.
-pub(super) struct Rows<'a> {
+pub(super) struct PredictionRows<'a> {
     format: PredictFormat,
     kept: &'a [String],
     inputs: Inputs,
@@ -32,7 +32,7 @@ pub(super) struct Rows<'a> {
     waiting: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> PredictionRows<'a> {
     pub(super) fn new(format: PredictFormat, kept: &'a [String], inputs: Inputs) -> Self {
         Self { format, kept, inputs, header: None, waiting: 0 }
     }
@@ -66,7 +66,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The row of a blank line: there is one, so that rows stay beside the lines of the input.
+    /// The row of a blank line. Blank lines have rows so that the n-th row belongs to the n-th line of the input.
     ///
     /// # Errors
     /// As [`Self::text`].
@@ -85,7 +85,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The columns that are kept, the texts, and the parts of the prediction.
+    /// The kept columns, the texts, and the parts of the prediction.
     fn fields(&self, text: &UnlabelledText, decoded: Decoded) -> Map<String, Json> {
         let Inputs { first, second, .. } = self.inputs;
         let mut row: Map<String, Json> = self.kept.iter().cloned().zip(text.kept.iter().map(json)).collect();
@@ -109,7 +109,7 @@ fn tab_separated(text: &UnlabelledText, decoded: &Decoded) -> String {
     columns.join("\t") + "\n"
 }
 
-/// A cell as JSON has it.
+/// A cell as a JSON value.
 fn json(cell: &Value) -> Json {
     match cell {
         Value::Null | Value::Other(_) => Json::Null,
@@ -124,7 +124,7 @@ fn json(cell: &Value) -> Json {
     }
 }
 
-/// A value as the text of a cell: a list as JSON, nothing as nothing.
+/// A value as the text of a cell: a list as JSON, a missing value as an empty cell.
 fn in_a_cell(value: &Json) -> String {
     match value {
         Json::Null => String::new(),
@@ -133,7 +133,7 @@ fn in_a_cell(value: &Json) -> String {
     }
 }
 
-/// Named cells. What has parts has a column for each, with a dot between the names as in pandas' `json_normalize`.
+/// Named cells. An object has a cell for each of its parts, with a dot between the names as in pandas' `json_normalize`.
 fn flat(fields: Map<String, Json>) -> Vec<(String, String)> {
     let mut cells = Vec::new();
     for (name, value) in fields {
@@ -175,7 +175,7 @@ mod tests {
 
     fn written(format: PredictFormat) -> String {
         let kept = ["id", "label", "none"].map(String::from);
-        let mut rows = Rows::new(format, &kept, Inputs::TEXTS);
+        let mut rows = PredictionRows::new(format, &kept, Inputs::TEXTS);
         let all = [rows.blank(), rows.text(&text(), decoded()), rows.blank()];
         all.into_iter().map(Result::unwrap).collect()
     }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::compare::Table;
-use super::differences::differences;
+use super::compare::TextTable;
+use super::differences::{SettingDifference, differences};
 use crate::run::record::ResumedRecord;
 use crate::terminal::{print, print_line, say};
 use crate::training::Checkpoints;
@@ -17,7 +17,7 @@ use crate::{RunFolder, TrainError};
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunsArgs {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<RunsAction>,
     /// Where runs are kept
     #[arg(long, default_value = "runs", value_name = "DIR", global = true)]
     pub output_dir: PathBuf,
@@ -27,7 +27,7 @@ pub struct RunsArgs {
 }
 
 #[derive(Clone, Debug, clap::Subcommand)]
-enum Action {
+enum RunsAction {
     /// List the runs of a folder, the newest first (the default)
     List,
     /// Show what a run was asked to do, and its scores
@@ -57,7 +57,7 @@ struct Summary {
     model: String,
     dataset: String,
     strategy: String,
-    /// Whether it has come to its end.
+    /// True if it is finished.
     is_finished: bool,
     /// Optimiser steps: all of a finished run, those of the newest checkpoint of another.
     steps: Option<u64>,
@@ -77,10 +77,10 @@ struct Summary {
 /// [`TrainError::Usage`] for a folder that is no run; [`TrainError::File`].
 pub fn runs(args: &RunsArgs) -> Result<(), TrainError> {
     match &args.action {
-        None | Some(Action::List) => list(args),
-        Some(Action::Show { run }) => show(run, args.json),
-        Some(Action::Diff { first, second }) => diff(first, second, args.json),
-        Some(Action::Prune { yes }) => prune(args, *yes),
+        None | Some(RunsAction::List) => list(args),
+        Some(RunsAction::Show { run }) => show(run, args.json),
+        Some(RunsAction::Diff { first, second }) => diff(first, second, args.json),
+        Some(RunsAction::Prune { yes }) => prune(args, *yes),
     }
 }
 
@@ -106,7 +106,7 @@ fn list(args: &RunsArgs) -> Result<(), TrainError> {
     if args.json {
         return print_line(&serde_json::json!({ "runs": runs }).to_string());
     }
-    let mut table = Table::new(&["run", "model", "dataset", "strategy", "steps", "test", "training"]);
+    let mut table = TextTable::new(&["run", "model", "dataset", "strategy", "steps", "test", "training"]);
     for run in runs {
         let steps = run.steps.map_or("-".into(), |steps| steps.to_string());
         table.push(vec![
@@ -194,28 +194,45 @@ fn lines(metrics: Option<&Value>) -> String {
 }
 
 fn diff(first: &Path, second: &Path, json: bool) -> Result<(), TrainError> {
-    let ((before, old), (now, new)) = (opened(first)?, opened(second)?);
-    let settings = differences(&before.request, &now.request);
-    let metrics = |results: &Option<Value>| {
-        let found = results.as_ref().and_then(|results| results.pointer("/test/metrics").cloned());
-        found.unwrap_or_default()
-    };
-    let (old, new) = (metrics(&old), metrics(&new));
+    let [(left, left_results), (right, right_results)] = [opened(first)?, opened(second)?];
+    let settings = differences(&left.request, &right.request);
+    let scores = [left_results, right_results].map(|results| {
+        results.and_then(|results| results.pointer("/test/metrics").cloned()).unwrap_or_default()
+    });
+    let names = names_of([first, second]);
     if json {
-        let settings: Vec<Value> = settings.iter().map(|line| line.trim().into()).collect();
-        return print_line(&serde_json::json!({ "settings": settings, "test": [old, new] }).to_string());
+        let settings: Map<String, Value> = settings
+            .into_iter()
+            .map(|SettingDifference { setting, values }| (setting, values[..].into()))
+            .collect();
+        let found = serde_json::json!({ "runs": names, "settings": settings, "test": scores });
+        return print_line(&found.to_string());
     }
-    let mut text: String = settings.iter().map(|line| format!("{}\n", line.trim())).collect();
+    let [left, right] = names;
+    let mut text = String::new();
     if settings.is_empty() {
         text = "the same settings\n".into();
     }
-    for (name, value) in old.as_object().into_iter().flatten() {
-        let other = new.get(name).and_then(Value::as_f64);
+    for SettingDifference { setting, values: [first, second] } in settings {
+        text += &format!("{setting}: {first} in {left}, {second} in {right}\n");
+    }
+    let [scores, others] = scores;
+    for (name, value) in scores.as_object().into_iter().flatten() {
+        let other = others.get(name).and_then(Value::as_f64);
         if let (Some(value), Some(other)) = (value.as_f64(), other) {
-            text += &format!("test {name}: {value:.4}, {other:.4} ({:+.4})\n", other - value);
+            let difference = other - value;
+            text += &format!(
+                "test {name}: {value:.4} in {left}, {other:.4} in {right} (difference {difference:+.4})\n"
+            );
         }
     }
     print(&text)
+}
+
+/// The names of two runs; their paths where the names are the same.
+fn names_of(runs: [&Path; 2]) -> [String; 2] {
+    let names = runs.map(|run| run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned());
+    if names[0] == names[1] { runs.map(|run| run.display().to_string()) } else { names }
 }
 
 /// Only of finished runs, and of none that a process works in: nothing is lost that a run needs.

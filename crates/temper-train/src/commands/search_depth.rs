@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::FinetuneArgs;
-use super::compare::{Grid, NamedStrategy, Outcomes, Table, folder, mean, shared_request};
+use super::compare::{Grid, GridResults, NamedStrategy, TextTable, folder, mean, shared_request};
 use super::finetune::Prepared;
 use crate::run::record::RunRequest;
 use crate::terminal::print;
@@ -13,7 +13,7 @@ use temper_metrics::Sample;
 
 /// Find how few layers have to train for the best validation score
 ///
-/// Trains the head alone, then the last layer, the last two and so on to all, each from the same
+/// Trains only the head, then the last layer, the last two and so on to all, each from the same
 /// start, and names the smallest depth within a tolerance of the best. Called again, it continues where
 /// it stopped. depth.json and depth.md show the outcome.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub struct SearchDepthArgs {
     /// How far below the best validation score is good enough
     #[arg(long, default_value_t = 0.005)]
     pub tolerance: f64,
-    /// Numbers of trained layers, such as 0,1,2,6 (0: the head alone; every number by default)
+    /// Numbers of trained layers, such as 0,1,2,6 (0: only the head; every number by default)
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     pub depths: Vec<usize>,
     /// Runs per depth; their seeds are --seed and the numbers after it
@@ -55,15 +55,15 @@ pub struct DepthSearch {
 /// A number of trained layers and what it leads to.
 #[derive(Clone, Debug, Serialize)]
 pub struct DepthRow {
-    /// Layers that train; 0 is the head alone, all layers include the embeddings.
+    /// Layers that train; 0 is only the head, all layers include the embeddings.
     pub depth: usize,
     /// The same as a strategy.
     pub strategy: String,
     /// Parameters that trained, in elements.
     pub trainable_parameters: usize,
-    /// The best validation score, a value a seed.
+    /// The best validation score, one value for each seed.
     pub validation: Sample,
-    /// The metric on the test split, a value a seed; it does not take part in the choice.
+    /// The metric on the test split, one value for each seed; it does not take part in the choice.
     pub test: Sample,
     /// Wall time in training steps.
     pub training_seconds: Sample,
@@ -72,7 +72,7 @@ pub struct DepthRow {
 /// Runs the command.
 ///
 /// # Errors
-/// See [`TrainError`]; [`TrainError::CellsInterrupted`] after Ctrl-C.
+/// See [`TrainError`]; [`TrainError::GridInterrupted`] after Ctrl-C.
 pub fn search_depth(args: &SearchDepthArgs) -> Result<(), TrainError> {
     if !(args.tolerance.is_finite() && args.tolerance >= 0.0) {
         return Err(TrainError::Usage(format!("--tolerance {} must not be below 0", args.tolerance)));
@@ -141,7 +141,12 @@ fn strategy(depth: usize, layers: usize) -> String {
 }
 
 impl DepthSearch {
-    fn new(depths: &[usize], layers: usize, outcomes: &Outcomes, tolerance: f64) -> Result<Self, TrainError> {
+    fn new(
+        depths: &[usize],
+        layers: usize,
+        outcomes: &GridResults,
+        tolerance: f64,
+    ) -> Result<Self, TrainError> {
         let rows: Option<Vec<DepthRow>> =
             depths.iter().map(|&depth| DepthRow::new(depth, strategy(depth, layers), outcomes)).collect();
         let lower_is_better = outcomes.done.iter().any(|outcome| outcome.results.lower_is_better());
@@ -163,8 +168,8 @@ impl DepthSearch {
         Some(Self { depth: found.depth, strategy: found.strategy.clone(), best, tolerance, depths: rows })
     }
 
-    fn table(&self) -> Table {
-        let mut table = Table::new(&[
+    fn table(&self) -> TextTable {
+        let mut table = TextTable::new(&[
             "strategy",
             "trained layers",
             "trained parameters",
@@ -194,7 +199,7 @@ impl DepthSearch {
 }
 
 impl DepthRow {
-    fn new(depth: usize, strategy: String, outcomes: &Outcomes) -> Option<Self> {
+    fn new(depth: usize, strategy: String, outcomes: &GridResults) -> Option<Self> {
         let runs: Vec<_> = outcomes.done.iter().filter(|outcome| outcome.strategy == strategy).collect();
         let validation: Option<Vec<f64>> =
             runs.iter().map(|run| run.results.best_validation.map(|(score, _)| score)).collect();

@@ -1,4 +1,4 @@
-//! The texts that a command reads: given on the command line, from a file, or from stdin as they come.
+//! The texts that a command reads: from the command line, from a file, or from stdin as they arrive.
 
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use crate::tasks::{Inputs, Pairing};
 use crate::terminal::say;
 use crate::{Columns, TrainError};
 
-/// Lines of stdin that are read before they are needed.
+/// Maximum number of lines of stdin that are read ahead.
 const LINES_AHEAD: usize = 256;
-/// Nothing comes from stdin for so long: what is there is answered.
+/// After a pause of this length on stdin, the texts read so far are answered.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Which texts a command reads.
+/// The flags that say which texts a command reads.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct TextOptions {
     /// A text; may be given several times. Without it and --file, lines are read from stdin: one text each,
@@ -26,32 +26,32 @@ pub struct TextOptions {
     /// The second text of a pair; once for each --text
     #[arg(long, visible_alias = "context", requires = "text", value_name = "TEXT")]
     pub text_pair: Vec<String>,
-    /// A .txt (a text a line), .csv, .tsv, .jsonl or .parquet file
+    /// A .txt (one text on each line), .csv, .tsv, .jsonl or .parquet file
     #[arg(long, conflicts_with = "text", value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Column of the text in the file; the one of the training by default, else `text` or, for models that answer
-    /// questions, `question`
+    /// Column of the text in the file; by default the one that the model was trained on, else `text` or, for models that
+    /// answer questions, `question`
     #[arg(long)]
     pub text_column: Option<String>,
-    /// Column of a second text in the file; the one of the training by default, else `context` for models that answer
-    /// questions
+    /// Column of a second text in the file; by default the one that the model was trained on, else `context` for models
+    /// that answer questions
     #[arg(long)]
     pub text_pair_column: Option<String>,
 }
 
-/// Whether texts come in pairs.
+/// Which texts are pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pairs {
-    /// All of them: the model was trained so.
+pub(super) enum PairChoice {
+    /// All: the model was trained on pairs.
     Always,
-    /// None: the model was trained so.
+    /// None: the model was trained on single texts.
     Never,
-    /// Where the user says so.
+    /// Those that the user's flags make pairs.
     Asked,
 }
 
-impl Pairs {
-    /// As a model for such inputs was trained on these columns; `None` where that is not known.
+impl PairChoice {
+    /// What the columns of the training imply for a model with such inputs; `None` if the columns are unknown.
     pub(super) fn of(columns: Option<&Columns>, inputs: Inputs) -> Self {
         match (inputs.pairing, columns) {
             (Pairing::Always, _) => Self::Always,
@@ -64,30 +64,30 @@ impl Pairs {
 }
 
 /// A line of the input, or a row of a table.
-pub(super) enum Line {
+pub(super) enum InputLine {
     Text(UnlabelledText),
     /// A line without a text.
     Blank,
 }
 
 /// Lines, one at a time.
-pub(super) enum Texts {
-    /// There without waiting.
-    Ready(Box<dyn Iterator<Item = Result<Line, TrainError>>>),
-    /// Lines of stdin as they come.
-    Stdin(Receiver<Result<Line, TrainError>>),
+pub(super) enum TextReader {
+    /// Lines that can be read without waiting.
+    Ready(Box<dyn Iterator<Item = Result<InputLine, TrainError>>>),
+    /// Lines of stdin as they arrive.
+    Stdin(Receiver<Result<InputLine, TrainError>>),
 }
 
 /// The input of a command.
 pub(super) enum Next {
-    Line(Line),
+    Line(InputLine),
     /// Nothing yet.
     Pause,
     End,
 }
 
-impl Texts {
-    /// The next line; with `wait`, whenever it comes.
+impl TextReader {
+    /// The next line. With `wait`, waits for it without a limit.
     pub(super) fn next(&mut self, wait: bool) -> Result<Next, TrainError> {
         let line = match self {
             Self::Ready(lines) => lines.next(),
@@ -101,27 +101,27 @@ impl Texts {
         Ok(line.transpose()?.map_or(Next::End, Next::Line))
     }
 
-    /// Whether texts may come slowly.
+    /// True if the command may have to wait for texts.
     pub(super) fn is_live(&self) -> bool {
         matches!(self, Self::Stdin(_))
     }
 }
 
 impl TextOptions {
-    /// Opens the texts for a model that was trained on these columns, or on others that are not known. The cells of
-    /// the columns `kept` of a file come with its texts.
+    /// Opens the texts for a model that was trained on these columns (`None`: unknown). Each text of a file has the cells
+    /// of the columns `kept` with it.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] where the texts are single and should be pairs, or the other way round, as far
-    /// as it shows now, and where there are no columns to keep; [`TrainError::Data`].
+    /// [`TrainError::Usage`] for single texts where the model reads pairs, or the reverse, as far as this is known before
+    /// the texts are read, and for columns to keep of an input without columns; [`TrainError::Data`].
     pub(super) fn open(
         &self,
         columns: Option<&Columns>,
         inputs: Inputs,
-        pairs: Pairs,
+        pairs: PairChoice,
         kept: &[String],
-    ) -> Result<Texts, TrainError> {
-        if pairs == Pairs::Never && (self.text_pair_column.is_some() || !self.text_pair.is_empty()) {
+    ) -> Result<TextReader, TrainError> {
+        if pairs == PairChoice::Never && (self.text_pair_column.is_some() || !self.text_pair.is_empty()) {
             return Err(TrainError::Usage(
                 "the model was trained on single texts, not on pairs; leave --text-pair and --text-pair-column out"
                     .into(),
@@ -132,37 +132,42 @@ impl TextOptions {
                 return self.open_lines(file, pairs, kept);
             }
             let texts = noticing(self.open_table(file, (columns, inputs, pairs), kept)?);
-            return Ok(Texts::Ready(Box::new(texts.map(|text| text.map(Line::Text)))));
+            return Ok(TextReader::Ready(Box::new(texts.map(|text| text.map(InputLine::Text)))));
         }
         refuse_kept(kept)?;
         if !self.text.is_empty() {
             return self.given(pairs);
         }
-        Ok(Texts::Stdin(read_stdin(pairs)))
+        Ok(TextReader::Stdin(read_stdin(pairs)))
     }
 
-    /// How many lines or rows [`Self::open`] will give, as far as they can be read: what a progress bar goes up to.
-    /// `None` where they are not those of a file that can be read twice.
-    pub(super) fn count(&self, columns: Option<&Columns>, inputs: Inputs, pairs: Pairs) -> Option<usize> {
+    /// How many lines or rows [`Self::open`] will give, for a progress bar. `None` if the input is not a file that can be
+    /// read twice.
+    pub(super) fn count(
+        &self,
+        columns: Option<&Columns>,
+        inputs: Inputs,
+        pairs: PairChoice,
+    ) -> Option<usize> {
         let file = self.file.as_deref().filter(|file| file.is_file())?;
         if matches!(Format::of_path(file), Ok(Format::Text)) {
             return match self.open_lines(file, pairs, &[]).ok()? {
-                Texts::Ready(lines) => Some(lines.take_while(Result::is_ok).count()),
-                Texts::Stdin(_) => None,
+                TextReader::Ready(lines) => Some(lines.take_while(Result::is_ok).count()),
+                TextReader::Stdin(_) => None,
             };
         }
         let texts = self.open_table(file, (columns, inputs, pairs), &[]).ok()?;
         Some(texts.take_while(Result::is_ok).count())
     }
 
-    /// The lines of a text file. A row of it is a line, so that gaps between rows are blank lines.
-    fn open_lines(&self, file: &Path, pairs: Pairs, kept: &[String]) -> Result<Texts, TrainError> {
+    /// The lines of a text file. The number of a row is that of its line, so gaps between the numbers are blank lines.
+    fn open_lines(&self, file: &Path, pairs: PairChoice, kept: &[String]) -> Result<TextReader, TrainError> {
         refuse_kept(kept)?;
         let (text, pair) = (self.text_column.as_deref(), self.text_pair_column.as_deref());
         let mut texts = stream_unlabelled(file, text, pair, &[])?;
         let name = file.display().to_string();
         let (mut line, mut pending) = (0, None);
-        Ok(Texts::Ready(Box::new(std::iter::from_fn(move || {
+        Ok(TextReader::Ready(Box::new(std::iter::from_fn(move || {
             if pending.is_none() {
                 pending = texts.next();
             }
@@ -176,24 +181,25 @@ impl TextOptions {
             };
             line += 1;
             if line < row {
-                return Some(Ok(Line::Blank));
+                return Some(Ok(InputLine::Blank));
             }
             let text = pending.take()?.map_err(TrainError::from);
-            Some(text.and_then(|text| of_pairs(text, pairs, &name)).map(Line::Text))
+            Some(text.and_then(|text| of_pairs(text, pairs, &name)).map(InputLine::Text))
         }))))
     }
 
-    fn given(&self, pairs: Pairs) -> Result<Texts, TrainError> {
+    fn given(&self, pairs: PairChoice) -> Result<TextReader, TrainError> {
         let (texts, seconds) = (self.text.len(), self.text_pair.len());
-        if (pairs == Pairs::Always || seconds > 0) && texts != seconds {
-            let why = if pairs == Pairs::Always { "the model was trained on pairs of texts: " } else { "" };
+        if (pairs == PairChoice::Always || seconds > 0) && texts != seconds {
+            let why =
+                if pairs == PairChoice::Always { "the model was trained on pairs of texts: " } else { "" };
             return Err(TrainError::Usage(format!(
                 "{why}give --text-pair once for each --text ({texts} of --text, {seconds} of --text-pair)"
             )));
         }
         let mut seconds = self.text_pair.clone().into_iter();
         let text = |(index, text): (usize, String)| {
-            Ok(Line::Text(UnlabelledText {
+            Ok(InputLine::Text(UnlabelledText {
                 text,
                 pair: seconds.next(),
                 row: index + 1,
@@ -201,15 +207,15 @@ impl TextOptions {
             }))
         };
         let texts: Vec<_> = self.text.iter().cloned().enumerate().map(text).collect();
-        Ok(Texts::Ready(Box::new(texts.into_iter())))
+        Ok(TextReader::Ready(Box::new(texts.into_iter())))
     }
 
-    /// The columns that are named, else those of the training where the file has them, else those with the names of
-    /// the roles.
+    /// The columns that flags name, else those of the training if the file has them, else those that are named like the
+    /// roles.
     fn open_table<'a>(
         &'a self,
         file: &Path,
-        (columns, inputs, pairs): (Option<&'a Columns>, Inputs, Pairs),
+        (columns, inputs, pairs): (Option<&'a Columns>, Inputs, PairChoice),
         kept: &[String],
     ) -> Result<UnlabelledTexts, TrainError> {
         let trained = |role| columns.and_then(|columns: &'a Columns| columns.get(role)).map(String::as_str);
@@ -219,7 +225,7 @@ impl TextOptions {
             .into_iter()
             .find_map(|(first, second)| trained(first).map(|first| (first, second.and_then(trained))));
         let (first, second) = of_training.unzip();
-        // The next name is tried where the file lacks the previous one.
+        // If the file does not have a column, the next name is tried.
         let names =
             |named: &'a Option<String>, of_training: Option<&'a str>, role: Option<&'static str>| match named
             {
@@ -227,14 +233,14 @@ impl TextOptions {
                 None => of_training.into_iter().chain(role).collect(),
             };
         let mut texts = names(&self.text_column, first, Some(inputs.first));
-        let is_trained_pair = pairs == Pairs::Always || inputs.pairing == Pairing::AsGiven;
+        let is_trained_pair = pairs == PairChoice::Always || inputs.pairing == Pairing::AsGiven;
         let mut seconds = names(
             &self.text_pair_column,
             second.flatten().filter(|_| is_trained_pair),
             (inputs.pairing == Pairing::Always).then_some(inputs.second),
         );
-        // Of a model that reads pairs or single texts, a file need not have the second column of the training.
-        let fewest_seconds = usize::from(pairs == Pairs::Always || self.text_pair_column.is_some());
+        // For a model that reads single texts as well as pairs, the file may lack the second column of the training.
+        let fewest_seconds = usize::from(pairs == PairChoice::Always || self.text_pair_column.is_some());
         let opened = loop {
             let opened = stream_unlabelled(file, texts.first().copied(), seconds.first().copied(), kept);
             match [(&mut texts, 1), (&mut seconds, fewest_seconds)]
@@ -267,18 +273,18 @@ impl TextOptions {
     }
 }
 
-/// Columns are kept of files that have columns.
+/// Refuses columns to keep of an input without columns.
 fn refuse_kept(kept: &[String]) -> Result<(), TrainError> {
     if kept.is_empty() {
         return Ok(());
     }
     Err(TrainError::Usage(
-        "--keep copies columns of a .csv, .tsv, .jsonl or .parquet file, and lines have none; leave it out"
+        "--keep copies columns of a .csv, .tsv, .jsonl or .parquet file; this input has lines and no columns: leave --keep out"
             .into(),
     ))
 }
 
-/// The texts of a table; at its end, what the user should look at is said.
+/// The texts of a table; after the last one, the notice of its reader is printed.
 fn noticing(mut texts: UnlabelledTexts) -> impl Iterator<Item = Result<UnlabelledText, TrainError>> {
     std::iter::from_fn(move || {
         let next = texts.next();
@@ -293,25 +299,25 @@ fn is_missing(opened: &Result<UnlabelledTexts, DataError>, name: Option<&str>) -
     matches!(opened, Err(DataError::MissingColumn { column, .. }) if Some(column.as_str()) == name)
 }
 
-/// Reads stdin in a thread of its own, so that a pause shows.
-fn read_stdin(pairs: Pairs) -> Receiver<Result<Line, TrainError>> {
+/// Reads stdin in a second thread, so that a pause can be noticed.
+fn read_stdin(pairs: PairChoice) -> Receiver<Result<InputLine, TrainError>> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        say("reading texts from the terminal, one a line; end with Ctrl-D");
+        say("reading texts from the terminal, one on each line; end with Ctrl-D");
     }
     let (sender, receiver) = sync_channel(LINES_AHEAD);
     std::thread::spawn(move || {
         for (index, line) in stdin.lock().lines().enumerate() {
             let line = match line.map_err(|error| TrainError::content("stdin", error)) {
-                Ok(text) if text.trim().is_empty() => Ok(Line::Blank),
+                Ok(text) if text.trim().is_empty() => Ok(InputLine::Blank),
                 Ok(text) => {
                     let text = UnlabelledText { text, row: index + 1, ..Default::default() };
-                    of_pairs(text, pairs, "stdin").map(Line::Text)
+                    of_pairs(text, pairs, "stdin").map(InputLine::Text)
                 }
                 Err(error) => Err(error),
             };
             let is_last = line.is_err();
-            // The receiver is gone when the command has ended.
+            // The receiver is dropped when the command ends.
             if sender.send(line).is_err() || is_last {
                 break;
             }
@@ -320,9 +326,9 @@ fn read_stdin(pairs: Pairs) -> Receiver<Result<Line, TrainError>> {
     receiver
 }
 
-/// A line, as the two texts of a pair where the model reads pairs.
-fn of_pairs(line: UnlabelledText, pairs: Pairs, name: &str) -> Result<UnlabelledText, TrainError> {
-    if pairs == Pairs::Always { in_two(line, name) } else { Ok(line) }
+/// A line as a text, or as the two texts of a pair if the model reads pairs.
+fn of_pairs(line: UnlabelledText, pairs: PairChoice, name: &str) -> Result<UnlabelledText, TrainError> {
+    if pairs == PairChoice::Always { in_two(line, name) } else { Ok(line) }
 }
 
 fn in_two(line: UnlabelledText, name: &str) -> Result<UnlabelledText, TrainError> {
@@ -345,11 +351,11 @@ fn in_two(line: UnlabelledText, name: &str) -> Result<UnlabelledText, TrainError
 mod tests {
     use super::*;
 
-    fn all(texts: Texts) -> Result<Vec<(String, Option<String>)>, TrainError> {
+    fn all(texts: TextReader) -> Result<Vec<(String, Option<String>)>, TrainError> {
         let mut texts = texts;
         let mut read = Vec::new();
         while let Next::Line(line) = texts.next(true)? {
-            if let Line::Text(text) = line {
+            if let InputLine::Text(text) = line {
                 read.push((text.text, text.pair));
             }
         }
@@ -371,7 +377,7 @@ mod tests {
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
         let options = TextOptions { file: Some(path), ..options };
-        all(options.open(columns, Inputs::TEXTS, Pairs::of(columns, Inputs::TEXTS), &[])?)
+        all(options.open(columns, Inputs::TEXTS, PairChoice::of(columns, Inputs::TEXTS), &[])?)
     }
 
     fn pair(first: &str, second: &str) -> (String, Option<String>) {
@@ -408,7 +414,7 @@ mod tests {
         let given = |texts: &[&str], seconds: &[&str], columns: Option<&Columns>| {
             let strings = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect();
             let options = TextOptions { text: strings(texts), text_pair: strings(seconds), ..plain() };
-            all(options.open(columns, Inputs::TEXTS, Pairs::of(columns, Inputs::TEXTS), &[])?)
+            all(options.open(columns, Inputs::TEXTS, PairChoice::of(columns, Inputs::TEXTS), &[])?)
         };
         assert!(message(given(&["a"], &[], Some(&two))).contains("pairs"));
         assert!(message(given(&["a", "b"], &["c"], None)).contains("2 of --text, 1 of --text-pair"));

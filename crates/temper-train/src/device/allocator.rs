@@ -63,7 +63,7 @@ fn end(bytes: usize) -> ! {
         std::thread::sleep(Duration::from_secs(1));
         std::process::abort();
     }
-    // Whether anybody reads it does not matter any more.
+    // If nothing reads it any more, that does not matter.
     let mut stderr = std::io::stderr();
     let _ = match ADVICE.try_lock() {
         Ok(advice) => {

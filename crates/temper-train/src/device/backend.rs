@@ -116,8 +116,8 @@ impl FromStr for Backend {
     }
 }
 
-/// Everything that may be missing is asked for first: Burn panics where it is, at the first
-/// operation and in threads of its own.
+/// Looks first for everything that may be missing: Burn would panic instead, at the first operation and in its own
+/// threads.
 #[cfg(feature = "cuda")]
 fn cuda_device(index: usize) -> Result<Device, GpuError> {
     use burn::tensor::DeviceType;

@@ -8,8 +8,8 @@ use crate::device::nvidia;
 
 /// Bytes available for a run, those included that it `holds`; nothing where that is unknown.
 ///
-/// On a GPU: what nobody uses of its memory. On a CPU: memory that no process needs, within the limits of a
-/// container (cgroup) and of the address space (`ulimit -v`).
+/// On a GPU: its free memory. On a CPU: memory that no process needs, within the limits of a container (cgroup) and of
+/// the address space (`ulimit -v`).
 pub fn available(backend: Backend, holds: u64) -> Option<u64> {
     match backend {
         Backend::Cuda(index) => {

@@ -198,7 +198,7 @@ impl ModelEncoding {
         })
     }
 
-    /// What a run that starts from this model takes from it where nobody says otherwise.
+    /// The defaults that a run takes from the model that it starts from.
     pub fn defaults(&self) -> ModelDefaults {
         match &self.recorded {
             Some(recorded) => ModelDefaults {

@@ -31,15 +31,15 @@ pub(crate) fn write_file(
         config: &config.saved(),
         tokenizer: &definition,
         tokenizer_config: &tokenizer_config,
-        tensors: &Weights(Checkpoint::open(&local.dir)?),
+        tensors: &GgufWeights(Checkpoint::open(&local.dir)?),
     };
     Ok(write(model, packing, out)?)
 }
 
 /// The weights of a folder.
-struct Weights(Checkpoint);
+struct GgufWeights(Checkpoint);
 
-impl Tensors for Weights {
+impl Tensors for GgufWeights {
     fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         self.0.entries().into_iter().map(|entry| (entry.name, entry.shape)).collect()
     }

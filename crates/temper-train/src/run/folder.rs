@@ -34,7 +34,7 @@ pub struct RunName<'a> {
 }
 
 impl RunName<'_> {
-    /// Whether the run may have its name, as far as can be said before it is made.
+    /// Refuses a name that the run cannot have, before the folder is made.
     ///
     /// # Errors
     /// [`TrainError::RunExists`].

@@ -1,6 +1,6 @@
 //! The model card: README.md next to a saved model, with the metadata that the Hugging Face Hub reads.
 
-use temper_data::{Task as Kind, Truncation, find_card};
+use temper_data::{TaskKind, Truncation, find_card};
 use temper_hub::{Resolved, catalogue};
 use temper_models::Pooling;
 
@@ -24,28 +24,28 @@ pub(crate) fn model_card(input: &CardInput<'_>) -> String {
 }
 
 /// The task's name on the Hub.
-fn pipeline_tag(kind: Kind) -> &'static str {
+fn pipeline_tag(kind: TaskKind) -> &'static str {
     match kind {
-        Kind::TextClassification => "text-classification",
-        Kind::TokenClassification => "token-classification",
-        Kind::QuestionAnswering => "question-answering",
-        Kind::LanguageModeling => "text-generation",
-        Kind::MaskedLanguageModeling => "fill-mask",
-        Kind::TextToText => "text2text-generation",
+        TaskKind::TextClassification => "text-classification",
+        TaskKind::TokenClassification => "token-classification",
+        TaskKind::QuestionAnswering => "question-answering",
+        TaskKind::LanguageModeling => "text-generation",
+        TaskKind::MaskedLanguageModeling => "fill-mask",
+        TaskKind::TextToText => "text2text-generation",
     }
 }
 
 /// The class of transformers that loads such a model.
-fn auto_class(kind: Kind, pooling: Pooling) -> &'static str {
+fn auto_class(kind: TaskKind, pooling: Pooling) -> &'static str {
     match kind {
         // The first token's label is the text's.
-        Kind::TextClassification if pooling == Pooling::Cls => "AutoModelForTokenClassification",
-        Kind::TextClassification => "AutoModelForSequenceClassification",
-        Kind::TokenClassification => "AutoModelForTokenClassification",
-        Kind::QuestionAnswering => "AutoModelForQuestionAnswering",
-        Kind::LanguageModeling => "AutoModelForCausalLM",
-        Kind::MaskedLanguageModeling => "AutoModelForMaskedLM",
-        Kind::TextToText => "AutoModelForSeq2SeqLM",
+        TaskKind::TextClassification if pooling == Pooling::Cls => "AutoModelForTokenClassification",
+        TaskKind::TextClassification => "AutoModelForSequenceClassification",
+        TaskKind::TokenClassification => "AutoModelForTokenClassification",
+        TaskKind::QuestionAnswering => "AutoModelForQuestionAnswering",
+        TaskKind::LanguageModeling => "AutoModelForCausalLM",
+        TaskKind::MaskedLanguageModeling => "AutoModelForMaskedLM",
+        TaskKind::TextToText => "AutoModelForSeq2SeqLM",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use temper_data::{ColumnChoice, RowsRequest, Task as Kind, TextTokenizer};
+use temper_data::{ColumnChoice, RowsRequest, TaskKind, TextTokenizer};
 use temper_hub::{CacheKind, Hub, Resolved};
 use temper_models::ModelConfig;
 
@@ -27,8 +27,8 @@ pub struct RunRequest {
     pub columns: ColumnOptions,
     /// The task, where it is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<Kind>,
-    /// Columns that the model was trained on, for a dataset whose columns nobody names.
+    pub task: Option<TaskKind>,
+    /// Columns that the model was trained on; used if neither flags nor a card name the columns of the dataset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_columns: Option<Columns>,
     /// flex, ndarray, cuda, cuda:N or wgpu.
@@ -54,7 +54,7 @@ impl RunRequest {
                 trained: self.trained_columns.clone().unwrap_or_default(),
             },
             card_directories: self.sources.card_directories(),
-            splits: self.settings.splits(),
+            splits: self.settings.splits.choice(),
             seed: self.settings.subset_seed,
             max_train_samples: self.settings.max_train_samples,
             max_eval_samples: self.settings.max_eval_samples,
@@ -85,7 +85,7 @@ impl RunRequest {
         }
     }
 
-    /// Refuses a dataset's name that nobody knows: before a model is downloaded for it.
+    /// Refuses an unknown dataset, before a model is downloaded for it.
     ///
     /// # Errors
     /// [`TrainError::Data`].

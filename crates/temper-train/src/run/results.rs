@@ -14,7 +14,7 @@ use crate::training::TrunkReports;
 pub struct Results {
     /// Id of the model that was fine-tuned.
     pub model: String,
-    /// What was asked for, when the model is only its stand-in.
+    /// The requested model, if the model is only its stand-in.
     pub model_stand_in_for: Option<String>,
     /// Strategy that decided what trained.
     pub strategy: String,
@@ -47,7 +47,7 @@ pub struct Results {
     /// Largest difference of the logits after saving and loading again.
     pub reload_difference: f64,
     /// Largest difference of the logits with separate and with merged adapters, as a part of the largest
-    /// logit; of the strategy `lora` alone.
+    /// logit; only for the strategy `lora`.
     pub merge_difference: Option<f64>,
     /// What was kept of frozen layers' output, and what that saved.
     pub trunk_cache: Option<TrunkReports>,

@@ -2,25 +2,27 @@
 
 mod layers;
 mod model_defaults;
+mod splits;
+mod switch;
 mod values;
 
 pub use layers::{Preset, SettingFlags, resolve};
 pub(crate) use layers::{check_environment, check_keys};
 pub use model_defaults::ModelDefaults;
+pub use splits::SplitSettings;
 pub use values::{Aggregation, Interval, MaskingUnit, ProblemType, ReportTo, TrunkCacheMode, bytes};
 pub(crate) use values::{default_stride, finite, named, probability};
 
 use serde::{Deserialize, Serialize};
-use temper_data::{SplitChoice, Truncation};
+use temper_data::Truncation;
 use temper_freeze::lora::LoraSettings;
 use temper_freeze::{OptimizerKind, OptimizerSettings, RateSchedule, RateShape};
 use temper_models::Pooling;
 
 use crate::headings::{DATA, DEVICE, LABELS, LOGGING, STRATEGY, TEXTS, TRAINING};
 use crate::{PrecisionSetting, TrainError};
-use values::{
-    above_zero, above_zero_or_infinite, below_one, count, factor, not_negative, percentage, share, size,
-};
+use switch::Switch;
+use values::{above_zero, above_zero_or_infinite, below_one, count, factor, not_negative, share, size};
 
 /// The settings of a fine-tuning run; names are Hugging Face's where it has one.
 ///
@@ -86,7 +88,7 @@ pub struct Settings {
     /// Seed of new parameters, the order of batches and dropout
     #[arg(long, help_heading = TRAINING, value_name = "N", default_value_t = 42)]
     pub seed: u64,
-    /// Seed of the order of batches alone (--seed by default)
+    /// Seed of only the order of batches (--seed by default)
     #[arg(long, help_heading = TRAINING, value_name = "N")]
     pub data_seed: Option<u64>,
     #[allow(rustdoc::broken_intra_doc_links)] // Help on a command line: the brackets are no links.
@@ -109,15 +111,14 @@ pub struct Settings {
     /// Linear layers with an adapter: ends of paths (query,ffn.inner), regexes over whole paths, or all-linear
     #[arg(long, help_heading = STRATEGY, value_name = "LAYERS", default_value_t = LoraSettings::default().target_modules.join(","))]
     pub lora_targets: String,
-    /// Whether frozen layers apply dropout in training, as in transformers: true or false
+    /// Apply dropout in frozen layers in training, as transformers does: true or false
     #[arg(long, help_heading = STRATEGY, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub frozen_dropout: bool,
     /// What the head reads: pooler, or cls as textbooks do
     #[arg(long, help_heading = STRATEGY, value_name = "pooler|cls", default_value = "pooler", value_parser = named::<Pooling>)]
     pub pooling: Pooling,
     /// Draw a new head where the model has one for the same task and labels; without it that head is kept
-    #[arg(long, help_heading = STRATEGY, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = STRATEGY, switch())]
     pub new_head: bool,
     /// Rate of dropout of hidden states, in place of the model's (hidden_dropout_prob and its like in config.json)
     #[arg(long, help_heading = TRAINING, value_name = "N", value_parser = below_one)]
@@ -125,26 +126,10 @@ pub struct Settings {
     /// Rate of dropout of attention weights, in place of the model's
     #[arg(long, help_heading = TRAINING, value_name = "N", value_parser = below_one)]
     pub attention_dropout: Option<f64>,
-    /// Files to train on, in place of DATASET: a file, or a pattern such as 'data/train-*.jsonl'
-    #[arg(long, help_heading = DATA, value_name = "FILE|PATTERN")]
-    pub train_file: Option<String>,
-    /// Files of the validation split, in place of the dataset's own
-    #[arg(long, help_heading = DATA, value_name = "FILE|PATTERN")]
-    pub validation_file: Option<String>,
-    /// Files of the test split, in place of the dataset's own
-    #[arg(long, help_heading = DATA, value_name = "FILE|PATTERN")]
-    pub test_file: Option<String>,
-    /// Percentage of train that becomes the validation split, of a dataset that has none (as its card says, 10 for files,
-    /// by default)
-    #[arg(long, help_heading = DATA, value_name = "N", value_parser = percentage)]
-    pub validation_split_percentage: Option<f64>,
-    /// The same for the test split
-    #[arg(long, help_heading = DATA, value_name = "N", value_parser = percentage)]
-    pub test_split_percentage: Option<f64>,
-    /// Hold out the same share of each label, for examples with one label
-    #[arg(long, help_heading = DATA, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
-    pub stratify: bool,
+    /// Where train, validation and test come from
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub splits: SplitSettings,
     /// Maximum number of training examples
     #[arg(long, help_heading = DATA, value_name = "N", value_parser = count)]
     pub max_train_samples: Option<usize>,
@@ -161,12 +146,10 @@ pub struct Settings {
     #[arg(long, help_heading = DATA, value_name = "N", default_value_t = 42)]
     pub subset_seed: u64,
     /// Leave out rows that cannot be read; otherwise the first of them is an error. temper doctor DATASET lists them
-    #[arg(long, help_heading = DATA, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = DATA, switch())]
     pub force: bool,
     /// Refuse tags that cannot follow each other, such as I-person after O; without it they are counted and kept
-    #[arg(long, help_heading = DATA, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = DATA, switch())]
     pub strict_tags: bool,
     /// Separator of the labels in a text cell that has several
     #[arg(long, help_heading = DATA, value_name = "TEXT")]
@@ -194,12 +177,10 @@ pub struct Settings {
     #[arg(long, help_heading = TEXTS, value_name = "UNIT", default_value = "tokens", value_parser = named::<MaskingUnit>)]
     pub masking: MaskingUnit,
     /// Also train next-sentence prediction, as BERT was pretrained
-    #[arg(long, help_heading = TEXTS, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = TEXTS, switch())]
     pub next_sentence: bool,
     /// Train every token of a word on its label, not only the first
-    #[arg(long, help_heading = TEXTS, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = TEXTS, switch())]
     pub label_all_tokens: bool,
     /// Type of the labels: single_label_classification, multi_label_classification (a list, or text split at
     /// --label-separator) or regression (a number); by default lists are several labels and all else is one
@@ -219,15 +200,13 @@ pub struct Settings {
     #[arg(long, help_heading = LABELS, value_name = "N", default_value_t = 0.5, value_parser = probability)]
     pub label_threshold: f64,
     /// Some questions have no answer in their context, as in SQuAD 2.0
-    #[arg(long, help_heading = LABELS, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = LABELS, switch())]
     pub version_2_with_negative: bool,
     /// How much the score of "no answer" must exceed that of the best answer, where questions may have none
     #[arg(long, help_heading = LABELS, value_name = "N", default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
     pub null_score_diff_threshold: f64,
     /// Choose --label-threshold (by micro F1) or --null-score-diff-threshold (by F1) on the validation split after training
-    #[arg(long, help_heading = LABELS, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = LABELS, switch())]
     pub tune_threshold: bool,
     /// How the label of a word follows from its tokens: first, average or max, as in transformers' pipeline
     #[arg(long, help_heading = LABELS, value_name = "HOW", default_value = "first", value_parser = named::<Aggregation>)]
@@ -240,8 +219,7 @@ pub struct Settings {
     #[arg(long, help_heading = LOGGING, value_name = "WHERE", default_value = "none", value_parser = named::<ReportTo>)]
     pub report_to: ReportTo,
     /// Also log the first step
-    #[arg(long, help_heading = LOGGING, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = LOGGING, switch())]
     pub logging_first_step: bool,
     /// When the validation split is evaluated before the end: epoch, steps (every --eval-steps) or no
     #[arg(long, help_heading = LOGGING, value_name = "WHEN", value_parser = named::<Interval>)]
@@ -255,7 +233,7 @@ pub struct Settings {
     /// Metric of the validation split that chooses the best model, such as loss (the task's first by default)
     #[arg(long, help_heading = LOGGING, value_name = "NAME")]
     pub metric_for_best_model: Option<String>,
-    /// Whether a higher value of that metric is better, true or false; known for the built-in metrics
+    /// true if a higher value of that metric is better, false if a lower one is; known for the built-in metrics
     #[arg(long, help_heading = LOGGING, value_name = "BOOL")]
     pub greater_is_better: Option<bool>,
     /// Evaluations in a row without an improvement after which training ends
@@ -277,8 +255,7 @@ pub struct Settings {
     #[arg(long, help_heading = DEVICE, value_name = "N", value_parser = count)]
     pub max_tokens_per_batch: Option<usize>,
     /// Recompute layers in the backward pass: less memory, a third to a half more time
-    #[arg(long, help_heading = DEVICE, num_args = 0..=1, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = DEVICE, switch())]
     pub gradient_checkpointing: bool,
     /// Where the output of the frozen lowest layers is cached: auto, memory, file or off
     #[arg(long, help_heading = DEVICE, value_name = "WHERE", default_value = "auto", value_parser = named::<TrunkCacheMode>)]
@@ -315,18 +292,6 @@ impl Settings {
             (Some(Interval::Epoch), _) | (None, None) => steps_per_epoch,
             (Some(Interval::Steps), steps) => steps.unwrap_or(self.logging_steps),
             (None, Some(steps)) => steps,
-        }
-    }
-
-    /// Where validation and test come from.
-    pub fn splits(&self) -> SplitChoice {
-        let share = |percentage: Option<f64>| percentage.map(|percentage| percentage / 100.0);
-        SplitChoice {
-            validation_file: self.validation_file.clone(),
-            test_file: self.test_file.clone(),
-            validation_share: share(self.validation_split_percentage),
-            test_share: share(self.test_split_percentage),
-            stratify: self.stratify,
         }
     }
 

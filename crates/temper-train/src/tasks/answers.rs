@@ -9,7 +9,7 @@ use temper_data::Question;
 use temper_metrics::answers::{AnswerScore, ScoredQuestion, SquadReport, SquadScores, normalize_answer};
 use temper_metrics::bootstrap_interval;
 
-use super::best_spans::{BestSpans, Span, softmax};
+use super::best_spans::{AnswerSpan, BestSpans, softmax};
 use super::decisions::NULL_THRESHOLD;
 use super::span_loss::span_loss_of;
 use super::spans::{ContextWindow, SplitQuestions, characters};
@@ -55,7 +55,7 @@ impl Answers {
     /// Answers all questions otherwise than by a model.
     pub(super) fn give(&mut self, answers: impl Iterator<Item = Range<usize>>) {
         for (found, bytes) in self.found.iter_mut().zip(answers) {
-            *found = BestSpans { spans: vec![Span { bytes, score: 0.0 }], null: Some(-1.0) };
+            *found = BestSpans { spans: vec![AnswerSpan { bytes, score: 0.0 }], null: Some(-1.0) };
         }
     }
 

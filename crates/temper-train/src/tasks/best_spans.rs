@@ -12,14 +12,14 @@ pub(super) const MAX_TOKENS: usize = 30;
 
 /// A part of a context that may be the answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Span {
+pub(super) struct AnswerSpan {
     /// In the context; never empty.
     pub(super) bytes: Range<usize>,
     /// Logit of its first token as a start and logit of its last as an end together.
     pub(super) score: f32,
 }
 
-impl Span {
+impl AnswerSpan {
     /// Better ones first; of equal ones the earlier, then the shorter.
     fn order(&self, other: &Self) -> Ordering {
         let place = |span: &Self| (span.bytes.start, span.bytes.end);
@@ -31,7 +31,7 @@ impl Span {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct BestSpans {
     /// The best first; a span that several windows have counts once, with its highest score.
-    pub(super) spans: Vec<Span>,
+    pub(super) spans: Vec<AnswerSpan>,
     /// The lowest score that a window gives to "no answer in here".
     pub(super) null: Option<f32>,
 }
@@ -39,8 +39,8 @@ pub(super) struct BestSpans {
 impl BestSpans {
     /// Takes what the model gives for a window. Windows may come in any order.
     ///
-    /// transformers' `postprocess_qa_predictions` (utils_qa.py, 5.23) looks among the best 20 starts and the best 20
-    /// ends alone; here each span of at most [`MAX_TOKENS`] tokens is looked at.
+    /// transformers' `postprocess_qa_predictions` (utils_qa.py, 5.23) looks only at the best 20 starts and the best
+    /// 20 ends; here each span of at most [`MAX_TOKENS`] tokens is looked at.
     ///
     /// # Shapes
     /// - logits: `[tokens of the window, 2]`
@@ -68,7 +68,7 @@ impl BestSpans {
     fn keep(&mut self, bytes: Range<usize>, score: f32, context: &str) {
         let Some(text) = context.get(bytes.clone()) else { return };
         let start = bytes.start + text.len() - text.trim_start().len();
-        let span = Span { bytes: start..start + text.trim().len(), score };
+        let span = AnswerSpan { bytes: start..start + text.trim().len(), score };
         if span.bytes.is_empty() {
             return;
         }
@@ -161,7 +161,7 @@ mod tests {
         let mut best = BestSpans::default();
         best.add(&window, &context, &logits(0.0, &ends));
         assert_eq!(best.spans.len(), KEPT);
-        let words = |span: &Span| context[span.bytes.clone()].split(' ').count();
+        let words = |span: &AnswerSpan| context[span.bytes.clone()].split(' ').count();
         assert_eq!((words(&best.spans[0]), best.spans[0].bytes.start), (MAX_TOKENS, 0));
         assert!(best.spans.iter().all(|span| words(span) <= MAX_TOKENS));
         assert!(best.spans.windows(2).all(|pair| pair[0].score >= pair[1].score));

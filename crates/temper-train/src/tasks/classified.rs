@@ -16,7 +16,7 @@ impl Classified {
         best.map_or(0, |(id, _)| id)
     }
 
-    /// Softmax of the logits, one a label.
+    /// Softmax of the logits, one for each label.
     pub fn probabilities(&self) -> Vec<f64> {
         let highest = self.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let powers: Vec<f64> = self.logits.iter().map(|&logit| f64::from(logit - highest).exp()).collect();
@@ -24,7 +24,7 @@ impl Classified {
         powers.into_iter().map(|power| power / sum).collect()
     }
 
-    /// Sigmoid of each logit, one a label.
+    /// Sigmoid of each logit, one for each label.
     pub fn independent_probabilities(&self) -> Vec<f64> {
         self.logits.iter().map(|&logit| 1.0 / (1.0 + (-f64::from(logit)).exp())).collect()
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use temper_data::{
-    DataReport, DatasetRows, Measure, RowsRequest, Task as Kind, TextTokenizer, Truncation, UnlabelledText,
+    DataReport, DatasetRows, Measure, RowsRequest, TaskKind, TextTokenizer, Truncation, UnlabelledText,
 };
 use temper_hub::{Hub, Resolved};
 use temper_models::ModelConfig;
@@ -37,7 +37,7 @@ pub struct LoadRequest<'a> {
     /// Which rows.
     pub dataset: RowsRequest,
     /// The task, where it is named.
-    pub task: Option<Kind>,
+    pub task: Option<TaskKind>,
     /// What encodes them.
     pub tokenizer: &'a TextTokenizer,
     /// The model's configuration.
@@ -59,7 +59,7 @@ pub struct ExamineRequest<'a> {
     /// Which rows.
     pub dataset: RowsRequest,
     /// The task, where it is named.
-    pub task: Option<Kind>,
+    pub task: Option<TaskKind>,
     /// How its rows are read.
     pub settings: &'a Settings,
     /// How texts are measured in tokens, if they are.

@@ -14,13 +14,13 @@ use crate::examples::Split;
 
 /// The labelled texts of a dataset.
 #[derive(Debug)]
-pub(super) struct Texts {
+pub(super) struct LabelledTexts {
     pub(super) outputs: TextOutputs,
     /// By split.
     pub(super) rows: [Vec<LabelledText>; 3],
 }
 
-impl Texts {
+impl LabelledTexts {
     fn split(&self, split: Split) -> &[LabelledText] {
         &self.rows[split as usize]
     }
@@ -42,7 +42,7 @@ fn in_words(row: &LabelledText) -> String {
     }
 }
 
-impl Examples for Texts {
+impl Examples for LabelledTexts {
     fn text(&self, split: Split, example: usize) -> String {
         in_words(&self.split(split)[example])
     }

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use serde_json::{Map, Value};
 use temper_data::{
     DataError, Diagnosis, Document, Encoded, EncodedSet, LanguageData, LanguageRequest, LanguageSequence,
-    LanguageSettings, Task as Kind, UnlabelledText, encode_documents, examine_language, load_language,
+    LanguageSettings, TaskKind, UnlabelledText, encode_documents, examine_language, load_language,
 };
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
@@ -37,7 +37,7 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     let settings = request.settings;
     Objective::refuse(settings, "language modeling", &["--label-smoothing"])?;
     let template = request.tokenizer.chat_template()?;
-    let asked = LanguageRequest { task: Kind::LanguageModeling, rows: request.dataset.clone(), template };
+    let asked = LanguageRequest { task: TaskKind::LanguageModeling, rows: request.dataset.clone(), template };
     let LanguageData { mut rows, is_running } = load_language(request.hub, &asked)?;
     request.drop_unwanted(&mut rows);
     let encoded =
@@ -62,7 +62,7 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
 /// What concerns no single row.
 pub(super) fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, DataError> {
     let template = request.measure.map(|measure| measure.tokenizer.chat_template()).transpose()?.flatten();
-    let asked = LanguageRequest { task: Kind::LanguageModeling, rows: request.dataset.clone(), template };
+    let asked = LanguageRequest { task: TaskKind::LanguageModeling, rows: request.dataset.clone(), template };
     examine_language(request.hub, &asked, request.measure)
 }
 
@@ -86,8 +86,8 @@ pub(super) fn of_model(_: &Model, config: &ModelConfig, _: &Map<String, Value>) 
 }
 
 impl Task for LanguageModeling {
-    fn kind(&self) -> Kind {
-        Kind::LanguageModeling
+    fn kind(&self) -> TaskKind {
+        TaskKind::LanguageModeling
     }
 
     fn inputs(&self) -> Inputs {

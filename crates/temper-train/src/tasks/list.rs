@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use temper_data::{DataError, Diagnosis, RowsRequest, Task as Kind, find_card, task_of_files};
+use temper_data::{DataError, Diagnosis, RowsRequest, TaskKind, find_card, task_of_files};
 use temper_models::{Model, ModelConfig};
 
 use super::{
@@ -15,7 +15,7 @@ use crate::{Columns, TrainError};
 
 /// How a task is reached.
 struct Entry {
-    kind: Kind,
+    kind: TaskKind,
     /// Roles of columns that no other task has.
     roles: &'static [&'static str],
     /// Reads and encodes a dataset for it; the data determines details of the task, such as its labels.
@@ -29,42 +29,42 @@ struct Entry {
 /// All tasks; the first is that of files whose columns imply none.
 const TASKS: &[Entry] = &[
     Entry {
-        kind: Kind::TextClassification,
+        kind: TaskKind::TextClassification,
         roles: &["label", "text_pair"],
         load: text_classification::load,
         examine: text_classification::examine,
         of_model: text_classification::of_model,
     },
     Entry {
-        kind: Kind::TokenClassification,
+        kind: TaskKind::TokenClassification,
         roles: &["tokens", "tags", "spans"],
         load: token_classification::load,
         examine: token_classification::examine,
         of_model: token_classification::of_model,
     },
     Entry {
-        kind: Kind::QuestionAnswering,
+        kind: TaskKind::QuestionAnswering,
         roles: &["question", "context", "answers"],
         load: question_answering::load,
         examine: question_answering::examine,
         of_model: question_answering::of_model,
     },
     Entry {
-        kind: Kind::LanguageModeling,
+        kind: TaskKind::LanguageModeling,
         roles: &["prompt", "completion", "messages"],
         load: language_modeling::load,
         examine: language_modeling::examine,
         of_model: language_modeling::of_model,
     },
     Entry {
-        kind: Kind::MaskedLanguageModeling,
+        kind: TaskKind::MaskedLanguageModeling,
         roles: &[],
         load: masked_language_modeling::load,
         examine: masked_language_modeling::examine,
         of_model: masked_language_modeling::of_model,
     },
     Entry {
-        kind: Kind::TextToText,
+        kind: TaskKind::TextToText,
         roles: &["source", "target"],
         load: text_to_text::load,
         examine: text_to_text::examine,
@@ -76,7 +76,7 @@ const TASKS: &[Entry] = &[
 ///
 /// # Errors
 /// The names that there are.
-pub fn by_name(name: &str) -> Result<Kind, String> {
+pub fn by_name(name: &str) -> Result<TaskKind, String> {
     let names = || TASKS.iter().map(|entry| entry.kind.name()).collect::<Vec<_>>().join(", ");
     let found = TASKS.iter().find(|entry| entry.kind.name() == name);
     found.map(|entry| entry.kind).ok_or_else(|| format!("it must be one of {}", names()))
@@ -118,7 +118,7 @@ pub fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, TrainError> {
 }
 
 /// The task that is named, or that a dataset's card names, or that its columns imply.
-fn entry(dataset: &RowsRequest, named: Option<Kind>) -> Result<&'static Entry, TrainError> {
+fn entry(dataset: &RowsRequest, named: Option<TaskKind>) -> Result<&'static Entry, TrainError> {
     let card = find_card(&dataset.name_or_path, &dataset.card_directories).ok();
     let kind = named.or(card.map(|card| card.task)).or_else(|| of_columns(&dataset.columns.asked));
     let kind = kind.or_else(|| task_of_files(&dataset.name_or_path, &dataset.columns));
@@ -132,8 +132,8 @@ fn entry(dataset: &RowsRequest, named: Option<Kind>) -> Result<&'static Entry, T
     })
 }
 
-/// The task whose data alone has these roles.
-fn of_columns(columns: &Columns) -> Option<Kind> {
+/// The task that is the only one with one of these roles.
+fn of_columns(columns: &Columns) -> Option<TaskKind> {
     let has_one = |entry: &&Entry| entry.roles.iter().any(|role| columns.contains_key(*role));
     TASKS.iter().find(has_one).map(|entry| entry.kind)
 }

@@ -49,7 +49,7 @@ impl Chosen {
     }
 }
 
-/// The label of each pair; none of a text alone.
+/// The label of each pair; none for single texts.
 fn pair_labels(targets: &[Target]) -> Option<Vec<i32>> {
     let label = |target: &Target| match target {
         Target::Masked(MaskedTarget { follows: Some(follows), .. }) => {

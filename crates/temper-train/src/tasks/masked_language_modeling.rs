@@ -8,8 +8,8 @@ use burn::tensor::Tensor;
 use serde_json::{Map, Value, json};
 use temper_data::{
     Batch, DataError, Diagnosis, Document, Encoded, EncodedSet, LanguageData, LanguageRequest, SentencePairs,
-    Task as Kind, TextTokenizer, UnlabelledText, WhichText, Window, WindowInput, WindowSettings,
-    encode_windows, examine_language, load_language, sentence_pairs,
+    TaskKind, TextTokenizer, UnlabelledText, WhichText, Window, WindowInput, WindowSettings, encode_windows,
+    examine_language, load_language, sentence_pairs,
 };
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
 
@@ -31,7 +31,7 @@ pub struct MaskedLanguageModeling {
     /// Share of a target that is spread evenly over the vocabulary.
     smoothing: f32,
     masking: Masking,
-    /// Whether the second of two texts may follow the first or not, which is predicted.
+    /// True if next-sentence prediction is trained, too: does the second of two texts follow the first?
     next_sentence: bool,
 }
 
@@ -47,8 +47,11 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
         masking: Masking::of(request.tokenizer, settings, request.record.as_ref())?,
         next_sentence: next_sentence(request.record.as_ref(), settings.next_sentence),
     };
-    let asked =
-        LanguageRequest { task: Kind::MaskedLanguageModeling, rows: request.dataset.clone(), template: None };
+    let asked = LanguageRequest {
+        task: TaskKind::MaskedLanguageModeling,
+        rows: request.dataset.clone(),
+        template: None,
+    };
     let LanguageData { mut rows, is_running } = load_language(request.hub, &asked)?;
     request.drop_unwanted(&mut rows);
     let mut notices = Vec::new();
@@ -81,8 +84,11 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
 /// # Errors
 /// What concerns no single row.
 pub(super) fn examine(request: &ExamineRequest<'_>) -> Result<Diagnosis, DataError> {
-    let asked =
-        LanguageRequest { task: Kind::MaskedLanguageModeling, rows: request.dataset.clone(), template: None };
+    let asked = LanguageRequest {
+        task: TaskKind::MaskedLanguageModeling,
+        rows: request.dataset.clone(),
+        template: None,
+    };
     examine_language(request.hub, &asked, request.measure)
 }
 
@@ -118,7 +124,7 @@ fn pairs(documents: &[Document], encoder: &Encoder<'_>, seed: u64) -> Result<Enc
 
 fn single_notice(single: usize) -> Option<String> {
     (single > 0).then(|| {
-        format!("{single} parts of documents have one sentence alone, and give no pair for --next-sentence")
+        format!("{single} parts of documents have only one sentence, and give no pair for --next-sentence")
     })
 }
 
@@ -188,8 +194,8 @@ pub fn add_mask_token(record: &mut Map<String, Value>, tokenizer: &TextTokenizer
 }
 
 impl Task for MaskedLanguageModeling {
-    fn kind(&self) -> Kind {
-        Kind::MaskedLanguageModeling
+    fn kind(&self) -> TaskKind {
+        TaskKind::MaskedLanguageModeling
     }
 
     fn inputs(&self) -> Inputs {
@@ -237,7 +243,7 @@ impl Task for MaskedLanguageModeling {
         masked::loss(model, tokens, targets, self.smoothing, mode)
     }
 
-    /// Of texts of which nobody knows what is masked, the best tokens for each mask with their probabilities.
+    /// If it is unknown what is masked, the best tokens for each mask with their probabilities.
     fn outputs(&self, model: &Model, tokens: &TokenBatch, targets: &[Target]) -> Vec<Output> {
         if targets.contains(&Target::Unknown) {
             return masked::best(model, tokens, self.masking.mask, BEST);

@@ -26,6 +26,7 @@ mod spans;
 mod text_classification;
 mod text_outputs;
 mod text_predictions;
+mod text_scores;
 mod text_to_text;
 mod token_classification;
 mod token_predictions;
@@ -63,7 +64,7 @@ type OfModel = Result<Option<Arc<dyn Task>>, TrainError>;
 /// What differs between tasks.
 pub trait Task: Debug + Send + Sync {
     /// Which task it is.
-    fn kind(&self) -> temper_data::Task;
+    fn kind(&self) -> temper_data::TaskKind;
 
     /// Names of the labels, by id; empty for a task without labels.
     fn labels(&self) -> &[String] {

@@ -84,7 +84,7 @@ impl Objective {
     /// of `torch.nn.CrossEntropyLoss` in PyTorch 2.15, the focus that of Lin et al. 2017 (arXiv 1708.02002).
     ///
     /// # Shapes
-    /// - logits: `[rows, labels]`, labels: one a row; output: `[1]`
+    /// - logits: `[rows, labels]`, labels: one for each row; output: `[1]`
     pub(super) fn of_one_label(&self, logits: Tensor<2>, labels: Vec<i32>) -> Tensor<1> {
         let ([rows, count], device) = (logits.dims(), logits.device());
         let ids = TensorData::new(labels.clone(), [rows]);

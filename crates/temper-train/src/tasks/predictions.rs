@@ -102,7 +102,7 @@ pub struct Scores {
     pub baseline_name: &'static str,
     /// Counts by true and predicted label, where an example has one label.
     pub confusion: Option<ConfusionMatrix>,
-    /// Whether probabilities agree with how often the label is right, where an example has one label.
+    /// Calibration: how well probabilities agree with how often the label is right; only if an example has one label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
     /// Scores of parts, such as of each type of entity.

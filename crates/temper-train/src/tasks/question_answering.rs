@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use serde_json::{Map, Value, json};
 use temper_data::{
-    DataError, DataReport, Diagnosis, EncodedSet, Question, QuestionRequest, SplitContent, Task as Kind,
+    DataError, DataReport, Diagnosis, EncodedSet, Question, QuestionRequest, SplitContent, TaskKind,
     UnlabelledText, examine_question_answering, load_question_answering,
 };
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
@@ -108,8 +108,8 @@ pub(super) fn of_model(_: &Model, config: &ModelConfig, record: &Map<String, Val
 }
 
 impl Task for QuestionAnswering {
-    fn kind(&self) -> Kind {
-        Kind::QuestionAnswering
+    fn kind(&self) -> TaskKind {
+        TaskKind::QuestionAnswering
     }
 
     fn inputs(&self) -> Inputs {

@@ -12,7 +12,7 @@ use crate::examples::{Features, Split, within_budget};
 #[derive(Debug)]
 pub(super) struct SplitSequences {
     pub(super) features: Features,
-    /// Bytes of the text that the predicted tokens of each stand for.
+    /// For each, the bytes of text of its predicted tokens.
     pub(super) bytes: Vec<usize>,
 }
 

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_nobody_knows_costs_nothing() {
+    fn an_unknown_target_costs_nothing() {
         let (loss, gradient) = of(&numbers(6), &[2, 1], &[Target::Unknown, Target::Unknown]);
         assert_eq!((loss, gradient), (0.0, vec![0.0; 6]));
         assert_eq!(span_loss_of(&numbers(6), &Target::Unknown), 0.0);

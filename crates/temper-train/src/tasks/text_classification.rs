@@ -6,14 +6,14 @@ use burn::tensor::{Tensor, TensorData};
 use serde_json::{Map, Value, json};
 use temper_data::{
     DataError, DataReport, Diagnosis, EncodeSettings, EncodedSet, LabelKind, LabelRequest, LabelledText,
-    RowsRequest, SplitContent, Task as Kind, TextClassificationData, TextInput, TextLabel, UnlabelledText,
+    RowsRequest, SplitContent, TaskKind, TextClassificationData, TextInput, TextLabel, UnlabelledText,
     encode_all, examine_text_classification, load_text_classification,
 };
 use temper_models::{Head, HeadRequest, HeadTask, Mode, Model, ModelConfig, OutputMeaning, TokenBatch};
 
 use super::OfModel;
 use super::decisions::LABEL_THRESHOLD;
-use super::labelled_texts::Texts;
+use super::labelled_texts::LabelledTexts;
 use super::objective::{LabelCounts, Objective};
 use super::text_outputs::TextOutputs;
 use super::text_predictions::TextPredictions;
@@ -37,7 +37,7 @@ pub struct TextClassification {
 }
 
 impl TextClassification {
-    /// One of these labels a text.
+    /// One of these labels for each text.
     pub fn new(labels: Vec<String>) -> Self {
         Self::of(labels, OutputMeaning::SingleLabel)
     }
@@ -94,7 +94,10 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
         train: features(&rows.train, train, &task),
         validation: features(&rows.validation, validation, &task),
         test: features(&rows.test, test, &task),
-        examples: Arc::new(Texts { outputs: task.outputs, rows: [rows.train, rows.validation, rows.test] }),
+        examples: Arc::new(LabelledTexts {
+            outputs: task.outputs,
+            rows: [rows.train, rows.validation, rows.test],
+        }),
         full_train_tokens,
         report,
     })
@@ -220,15 +223,16 @@ pub(super) fn of_model(model: &Model, config: &ModelConfig, record: &Map<String,
 }
 
 impl Task for TextClassification {
-    fn kind(&self) -> Kind {
-        Kind::TextClassification
+    fn kind(&self) -> TaskKind {
+        TaskKind::TextClassification
     }
 
     fn labels(&self) -> &[String] {
         &self.outputs.labels
     }
 
-    /// How labels are read where nobody says otherwise: numbers, and names between separators, are one label each.
+    /// How labels are read, where it differs from the default: without it, numbers are classes, and a cell of text is one
+    /// label.
     fn record(&self) -> Map<String, Value> {
         let number = (self.outputs.meaning == OutputMeaning::Regression)
             .then(|| json!(self.outputs.meaning.problem_type()));
@@ -241,8 +245,8 @@ impl Task for TextClassification {
 
     fn targets_in_words(&self) -> &'static str {
         match self.outputs.meaning {
-            OutputMeaning::SingleLabel => "one label a text",
-            OutputMeaning::MultiLabel => "any number of labels a text",
+            OutputMeaning::SingleLabel => "one label for each text",
+            OutputMeaning::MultiLabel => "any number of labels for each text",
             OutputMeaning::Regression => "numbers for a text",
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value, json};
 use temper_data::{
-    DataError, DataReport, Diagnosis, EncodeSettings, EncodedSet, SplitContent, Task as Kind, TextPair,
+    DataError, DataReport, Diagnosis, EncodeSettings, EncodedSet, SplitContent, TaskKind, TextPair,
     TextTokenizer, Truncation, UnlabelledText, encode_all, examine_text_to_text, load_text_to_text,
 };
 use temper_models::{
@@ -14,7 +14,7 @@ use temper_models::{
 
 use super::OfModel;
 use super::objective::Objective;
-use super::written::{Written, WrittenTexts};
+use super::written::{GeneratedText, WrittenTexts};
 use super::{
     Baseline, Encoder, ExamineRequest, Examples, Inputs, LoadRequest, Output, Predictions, ScoredPredictions,
     Splits, Task, new_head, vocabulary,
@@ -110,7 +110,7 @@ pub(super) fn load(request: &LoadRequest<'_>) -> Result<Splits, TrainError> {
     });
     let report = DataReport::new(&rows, &[], contents);
     let features = [train.clone(), validation.clone(), test.clone()];
-    let examples = Pairs {
+    let examples = TextPairs {
         tokenizer: request.tokenizer.clone(),
         rows: [rows.train, rows.validation, rows.test].map(Arc::from),
         features,
@@ -168,8 +168,8 @@ pub(super) fn of_model(_: &Model, config: &ModelConfig, record: &Map<String, Val
 }
 
 impl Task for TextToText {
-    fn kind(&self) -> Kind {
-        Kind::TextToText
+    fn kind(&self) -> TaskKind {
+        TaskKind::TextToText
     }
 
     fn record(&self) -> Map<String, Value> {
@@ -245,7 +245,7 @@ impl Task for TextToText {
 
 /// The pairs of a dataset.
 #[derive(Debug)]
-struct Pairs {
+struct TextPairs {
     tokenizer: TextTokenizer,
     /// By split.
     rows: [Arc<[TextPair]>; 3],
@@ -253,27 +253,27 @@ struct Pairs {
     features: [Features; 3],
 }
 
-impl Pairs {
+impl TextPairs {
     fn predictions(&self, split: Split) -> WrittenTexts {
         let rows = self.rows[split as usize].clone();
         WrittenTexts::new(self.tokenizer.clone(), rows, &self.features[split as usize])
     }
 }
 
-impl Examples for Pairs {
+impl Examples for TextPairs {
     fn text(&self, split: Split, example: usize) -> String {
         self.rows[split as usize][example].source.clone()
     }
 
     fn predictions(self: Arc<Self>, split: Split) -> Box<dyn ScoredPredictions> {
-        Box::new(Pairs::predictions(&self, split))
+        Box::new(TextPairs::predictions(&self, split))
     }
 
     /// The source as it is.
     fn baselines(&self) -> Vec<Baseline> {
-        let mut predictions = Pairs::predictions(self, Split::Test);
+        let mut predictions = TextPairs::predictions(self, Split::Test);
         for (example, row) in self.rows[Split::Test as usize].iter().enumerate() {
-            predictions.give(example, Written { text: row.source.clone(), ..Written::default() });
+            predictions.give(example, GeneratedText { text: row.source.clone(), ..GeneratedText::default() });
         }
         let scores = predictions.scores();
         vec![Baseline {

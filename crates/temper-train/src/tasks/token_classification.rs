@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use serde_json::{Map, Value, json};
 use temper_data::{
     DataError, DataReport, DatasetRows, Diagnosis, EncodedSet, SplitContent, TagRequest, TaggedText,
-    Task as Kind, UnlabelledText, examine_token_classification, load_token_classification,
+    TaskKind, UnlabelledText, examine_token_classification, load_token_classification,
 };
 use temper_metrics::entities::TagScheme;
 use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch};
@@ -16,8 +16,8 @@ use temper_models::{HeadRequest, HeadTask, Mode, Model, ModelConfig, TokenBatch}
 use super::OfModel;
 use super::decisions::AGGREGATION;
 use super::objective::{LabelCounts, Objective};
-use super::word_predictions::{Found, WordLabels, WordPredictions};
-use super::words::{Reading, Sentence, Words, encode};
+use super::word_predictions::{WordLabels, WordPrediction, WordPredictions};
+use super::words::{Sentence, WordTokens, Words, encode};
 use super::{
     Baseline, Encoder, ExamineRequest, Examples, Inputs, LoadRequest, Output, Predictions, ScoredPredictions,
     Splits, Task, new_head, per_token,
@@ -26,7 +26,7 @@ use crate::examples::{Features, Split, Target, full_train_tokens};
 use crate::settings::Aggregation;
 use crate::{Settings, TrainError};
 
-/// One of these labels a word.
+/// One of these labels for each word.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenClassification {
     /// Names of the labels, by id: tags such as B-person, or plain names.
@@ -39,7 +39,7 @@ pub struct TokenClassification {
 }
 
 impl TokenClassification {
-    /// One of these labels a word.
+    /// One of these labels for each word.
     pub fn new(labels: Vec<String>) -> Self {
         Self { labels, scheme: None, aggregation: Aggregation::default(), objective: Objective::default() }
     }
@@ -175,8 +175,8 @@ pub(super) fn of_model(_: &Model, config: &ModelConfig, record: &Map<String, Val
 }
 
 impl Task for TokenClassification {
-    fn kind(&self) -> Kind {
-        Kind::TokenClassification
+    fn kind(&self) -> TaskKind {
+        TaskKind::TokenClassification
     }
 
     fn labels(&self) -> &[String] {
@@ -233,7 +233,7 @@ impl Task for TokenClassification {
 #[derive(Debug)]
 struct SplitWords {
     rows: Vec<TaggedText>,
-    readings: Vec<Vec<Reading>>,
+    readings: Vec<Vec<WordTokens>>,
     features: Features,
 }
 
@@ -284,7 +284,7 @@ impl Examples for Sentences {
         for (row, found) in self.splits[Split::Test as usize].rows.iter().zip(&mut predictions.words) {
             for (word, found) in row.words.iter().zip(found) {
                 let label = known.get(word.as_str()).copied().unwrap_or(outside);
-                *found = Some(Found { label, probability: 1.0, loss: 0.0 });
+                *found = Some(WordPrediction { label, probability: 1.0, loss: 0.0 });
             }
         }
         let scores = predictions.scores();

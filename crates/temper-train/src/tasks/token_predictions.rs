@@ -19,7 +19,7 @@ struct Sum {
     /// Where the right token was the most probable one.
     hits: usize,
     tokens: usize,
-    /// Of the text that they stand for.
+    /// Of the text of the predicted tokens.
     bytes: usize,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct TokenPredictions {
 }
 
 impl TokenPredictions {
-    /// None yet, of features whose predicted tokens stand for so many bytes each.
+    /// No predictions yet, for features whose predicted tokens have so many bytes of text each.
     pub(super) fn new(
         features: &Features,
         bytes: &[usize],

@@ -9,7 +9,7 @@ use temper_metrics::{ConfusionMatrix, Counts, bootstrap_interval, share_interval
 
 use super::classified::{Classified, cross_entropy};
 use super::predictions::{Decoded, Output, Predictions, ScoreTable, ScoredPredictions, Scores};
-use super::words::{Reading, Sentence};
+use super::words::{Sentence, WordTokens};
 use crate::examples::Features;
 use crate::settings::Aggregation;
 use crate::terminal::field;
@@ -74,7 +74,7 @@ impl WordLabels {
 
 /// What a model says of a word.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Found {
+pub(super) struct WordPrediction {
     pub(super) label: usize,
     pub(super) probability: f64,
     /// Cross-entropy in nats, where the right label is known.
@@ -86,11 +86,11 @@ pub(super) struct WordPredictions {
     names: WordLabels,
     sentences: Vec<Sentence>,
     /// Of each feature.
-    readings: Vec<Vec<Reading>>,
+    readings: Vec<Vec<WordTokens>>,
     /// The sentence that each feature is of.
     examples: Arc<Vec<usize>>,
     /// By sentence and word; nothing for a word of which the tokenizer leaves nothing.
-    pub(super) words: Vec<Vec<Option<Found>>>,
+    pub(super) words: Vec<Vec<Option<WordPrediction>>>,
     /// The right labels by sentence; empty where they are not known.
     pub(super) truth: Vec<Vec<usize>>,
 }
@@ -99,7 +99,7 @@ impl WordPredictions {
     pub(super) fn new(
         names: WordLabels,
         sentences: Vec<Sentence>,
-        readings: Vec<Vec<Reading>>,
+        readings: Vec<Vec<WordTokens>>,
         features: &Features,
     ) -> Self {
         let words = sentences.iter().map(|sentence| vec![None; sentence.words.len()]).collect();
@@ -236,7 +236,7 @@ fn count(truth: &[Entity], predicted: &[Entity]) -> Counts {
 impl Predictions for WordPredictions {
     fn add(&mut self, feature: usize, output: Output) {
         let example = self.examples[feature];
-        for Reading { word, tokens } in &self.readings[feature] {
+        for WordTokens { word, tokens } in &self.readings[feature] {
             let rows = output.logits[tokens.start * output.columns..tokens.end * output.columns]
                 .chunks(output.columns);
             let probabilities = self.names.probabilities(rows.map(|row| Classified { logits: row.to_vec() }));
@@ -244,7 +244,7 @@ impl Predictions for WordPredictions {
             let Some((label, &probability)) = best else { continue };
             let loss =
                 self.truth.get(example).map_or(0.0, |truth| cross_entropy(probabilities[truth[*word]]));
-            self.words[example][*word] = Some(Found { label, probability, loss });
+            self.words[example][*word] = Some(WordPrediction { label, probability, loss });
         }
     }
 

@@ -67,7 +67,7 @@ impl Sentence {
 /// Which tokens of a feature stand for a word. A word that is in several windows is read in the one where it has the
 /// most context, as in the reference of question answering (google-research/bert, run_squad.py).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(super) struct WordTokens {
     /// The word, counted in its sentence.
     pub(super) word: usize,
     /// Its tokens in the feature; the first has the target.
@@ -79,7 +79,7 @@ pub(super) struct Reading {
 pub(super) struct Words {
     pub(super) features: Features,
     /// Of each feature.
-    pub(super) readings: Vec<Vec<Reading>>,
+    pub(super) readings: Vec<Vec<WordTokens>>,
 }
 
 /// Encodes sentences; `tags` are those of their words, where they are known. All tokens of a word get its tag where
@@ -103,7 +103,7 @@ pub(super) fn encode(
         Features::unlabelled(EncodedSet::new(windows.iter().map(Encoded::from).collect(), false));
     features.examples = windows.iter().map(|window| window.input).collect::<Vec<_>>().into();
     if let Some(tags) = tags {
-        let target = |(window, readings): (&Window, &Vec<Reading>)| {
+        let target = |(window, readings): (&Window, &Vec<WordTokens>)| {
             target(window.ids.len(), readings, tags[window.input], all_tokens)
         };
         let targets: Vec<Vec<i32>> = windows.iter().zip(&readings).map(target).collect();
@@ -114,9 +114,9 @@ pub(super) fn encode(
     Ok(Words { features, readings })
 }
 
-fn target(tokens: usize, readings: &[Reading], tags: &[usize], all_tokens: bool) -> Vec<i32> {
+fn target(tokens: usize, readings: &[WordTokens], tags: &[usize], all_tokens: bool) -> Vec<i32> {
     let mut ids = vec![NO_TARGET; tokens];
-    for Reading { word, tokens } in readings {
+    for WordTokens { word, tokens } in readings {
         let labelled = if all_tokens { tokens.clone() } else { tokens.start..tokens.start + 1 };
         ids[labelled].fill(tags[*word] as i32);
     }
@@ -124,7 +124,7 @@ fn target(tokens: usize, readings: &[Reading], tags: &[usize], all_tokens: bool)
 }
 
 /// The words that each window decides, by their first tokens.
-fn readings(windows: &[Window]) -> Vec<Vec<Reading>> {
+fn readings(windows: &[Window]) -> Vec<Vec<WordTokens>> {
     let decides = best_windows(windows);
     // Of each word of the input in hand, the first token, counted over the whole input.
     let mut first: Vec<Option<usize>> = Vec::new();
@@ -134,7 +134,7 @@ fn readings(windows: &[Window]) -> Vec<Vec<Reading>> {
         if input != Some(window.input) {
             (input, first) = (Some(window.input), Vec::new());
         }
-        let mut readings: Vec<Reading> = Vec::new();
+        let mut readings: Vec<WordTokens> = Vec::new();
         for token in window.spread.clone() {
             let Some(place) = window.places[token] else { continue };
             let (word, place) = (place.word as usize, window.from + token - window.spread.start);
@@ -144,7 +144,7 @@ fn readings(windows: &[Window]) -> Vec<Vec<Reading>> {
             match readings.last_mut().filter(|last| last.word == word) {
                 Some(last) => last.tokens.end = token + 1,
                 None if *first[word].get_or_insert(place) == place && decides[token] => {
-                    readings.push(Reading { word, tokens: token..token + 1 });
+                    readings.push(WordTokens { word, tokens: token..token + 1 });
                 }
                 None => {}
             }
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_first_token_of_a_word_or_all_have_its_tag() {
-        let readings = [Reading { word: 0, tokens: 1..3 }, Reading { word: 2, tokens: 4..5 }];
+        let readings = [WordTokens { word: 0, tokens: 1..3 }, WordTokens { word: 2, tokens: 4..5 }];
         assert_eq!(target(6, &readings, &[7, 8, 9], false), [-100, 7, -100, -100, 9, -100]);
         assert_eq!(target(6, &readings, &[7, 8, 9], true), [-100, 7, 7, -100, 9, -100]);
     }

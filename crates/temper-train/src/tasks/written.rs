@@ -16,7 +16,7 @@ const INTERVAL_SEED: u64 = 42;
 
 /// What a model generates for a source.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Written {
+pub(super) struct GeneratedText {
     /// The text.
     pub(super) text: String,
     /// Tokens of the right target, and their loss in nats after the right ones before.
@@ -30,18 +30,18 @@ pub(super) struct WrittenTexts {
     rows: Arc<[TextPair]>,
     /// The row that each feature is of.
     examples: Arc<Vec<usize>>,
-    written: Vec<Written>,
+    written: Vec<GeneratedText>,
 }
 
 impl WrittenTexts {
     /// None yet.
     pub(super) fn new(tokenizer: TextTokenizer, rows: Arc<[TextPair]>, features: &Features) -> Self {
-        let written = vec![Written::default(); rows.len()];
+        let written = vec![GeneratedText::default(); rows.len()];
         Self { tokenizer, rows, examples: features.examples.clone(), written }
     }
 
     /// Takes what was written otherwise than by a model.
-    pub(super) fn give(&mut self, example: usize, written: Written) {
+    pub(super) fn give(&mut self, example: usize, written: GeneratedText) {
         self.written[example] = written;
     }
 
@@ -57,7 +57,7 @@ impl WrittenTexts {
 impl Predictions for WrittenTexts {
     fn add(&mut self, feature: usize, output: Output) {
         let losses = output.logits.chunks(2).map(|row| f64::from(row[0]));
-        self.written[self.examples[feature]] = Written {
+        self.written[self.examples[feature]] = GeneratedText {
             text: self.tokenizer.decode(&output.written).unwrap_or_default(),
             tokens: output.logits.len() / 2,
             loss: losses.sum(),

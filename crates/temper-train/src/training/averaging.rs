@@ -41,7 +41,7 @@ impl WeightAverage {
     pub(super) fn update(self, trained: &Model, step: usize) -> Self {
         let step = step as f64;
         let decay = self.decay.min((1.0 + step) / (10.0 + step));
-        let mut weights = Weights { values: GradientsParams::new(), ids: self.averaged };
+        let mut weights = TrainedWeights { values: GradientsParams::new(), ids: self.averaged };
         trained.visit(&mut weights);
         let model = self.model.map(&mut Blend { weights: weights.values, decay });
         Self { decay: self.decay, model, averaged: weights.ids }
@@ -85,12 +85,12 @@ impl WeightAverage {
 }
 
 /// Collects the weights that train, outside of autodiff; Burn's container of gradients holds tensors of any rank.
-struct Weights {
+struct TrainedWeights {
     values: GradientsParams,
     ids: HashSet<ParamId>,
 }
 
-impl ModuleVisitor for Weights {
+impl ModuleVisitor for TrainedWeights {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if param.is_require_grad() {
             self.values.register(param.id, param.val().inner());

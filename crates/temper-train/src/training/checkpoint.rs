@@ -8,8 +8,8 @@ use temper_files::{Checksums, FileError, publish, remove_folder};
 use temper_models::{Model, ModelConfig};
 
 use super::averaging::WeightAverage;
+use super::log_sums::LogSums;
 use super::trunk::TrunkReports;
-use super::window::Window;
 use crate::device::allocator::release_freed_memory;
 use crate::device::panics::{Refusal, caught};
 use crate::{TrainError, model::adapters};
@@ -33,7 +33,7 @@ pub struct CheckpointState {
     /// Steps after which the training proof was checked.
     pub proofs: Vec<usize>,
     /// Sums since the last row of metrics.jsonl.
-    pub window: Window,
+    pub log_sums: LogSums,
     /// Hash of the losses of all steps so far, bit for bit.
     pub losses: String,
 }

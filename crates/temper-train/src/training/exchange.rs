@@ -10,10 +10,10 @@ use temper_freeze::{FreezePlan, GradientSquares};
 /// burn-train's Learner keeps its optimiser private; the step inside the model is the one place
 /// that sees it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct StepExchange(Arc<Mutex<Content>>);
+pub(super) struct StepExchange(Arc<Mutex<ExchangeContent>>);
 
 #[derive(Default)]
-struct Content {
+struct ExchangeContent {
     wants_record: bool,
     record: Option<OptimizerRecord>,
     squares: Option<GradientSquares>,
@@ -27,14 +27,14 @@ pub(super) struct Unfreezing {
     pub(super) step: usize,
 }
 
-impl std::fmt::Debug for Content {
+impl std::fmt::Debug for ExchangeContent {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Content").field("wants_record", &self.wants_record).finish_non_exhaustive()
     }
 }
 
 impl StepExchange {
-    fn content(&self) -> MutexGuard<'_, Content> {
+    fn content(&self) -> MutexGuard<'_, ExchangeContent> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 

@@ -1,4 +1,4 @@
-//! Whether parameters are finite.
+//! The check that parameters are finite.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -6,17 +6,17 @@ use temper_models::{Model, PathTracker};
 
 /// The path of the first parameter that trains and holds NaN or an infinite value.
 pub(super) fn first_not_finite(model: &Model) -> Option<String> {
-    let mut search = Search { path: PathTracker::default(), found: None };
+    let mut search = FiniteCheck { path: PathTracker::default(), found: None };
     model.visit(&mut search);
     search.found
 }
 
-struct Search {
+struct FiniteCheck {
     path: PathTracker,
     found: Option<String>,
 }
 
-impl ModuleVisitor for Search {
+impl ModuleVisitor for FiniteCheck {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
     }

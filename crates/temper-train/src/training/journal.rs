@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use temper_files::Checksums;
 
 use super::checkpoint::CheckpointState;
-use super::window::StepRow;
+use super::log_sums::StepRow;
 use crate::TrainError;
 
 /// One line of metrics.jsonl.

@@ -93,7 +93,7 @@ pub fn steps_per_epoch(features: usize, features_per_step: usize) -> usize {
     features.div_ceil(features_per_step)
 }
 
-/// Optimiser steps, epoch after epoch, planned from the seed alone.
+/// Optimiser steps, epoch after epoch, planned only from the seed.
 #[derive(Clone, Debug)]
 pub struct StepLoader {
     task: Arc<dyn Task>,
@@ -185,7 +185,7 @@ impl StepLoader {
         }
     }
 
-    /// Dropout depends on the seed and the step's number alone, so that a resumed run draws what
+    /// Dropout depends only on the seed and the step's number, so that a resumed run draws what
     /// an uninterrupted one would have drawn.
     fn dropout_seed(&self, number: usize) -> u64 {
         self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (number as u64).wrapping_mul(0xd1b5_4a32_d192_ed03)
@@ -319,7 +319,7 @@ mod tests {
     struct Drawing(TextClassification);
 
     impl Task for Drawing {
-        fn kind(&self) -> temper_data::Task {
+        fn kind(&self) -> temper_data::TaskKind {
             self.0.kind()
         }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::tracked::{RunParameters, RunStatus};
 use crate::TrainError;
 
-/// In the folder of a run: where it is in MLflow, for a run that goes on.
+/// The file in a run's folder that says which run of MLflow it is; a resumed run reads it.
 const RECORD: &str = "mlflow.json";
 /// What MLflow takes in one request.
 const MOST_PARAMETERS: usize = 100;
@@ -26,14 +26,14 @@ pub(super) struct MlflowRun {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct MlflowRecord {
     address: String,
     run_id: String,
 }
 
 impl MlflowRun {
     /// Begins a run on the server that `MLFLOW_TRACKING_URI` names, in the experiment `MLFLOW_EXPERIMENT_NAME`
-    /// (`Default` without it), or goes on with the one that the folder records.
+    /// (`Default` without it), or continues the one that the folder records.
     ///
     /// # Errors
     /// [`TrainError::Usage`] without an address; [`TrainError::Tracking`].
@@ -67,7 +67,7 @@ impl MlflowRun {
             let params: Vec<Value> = chunk.iter().map(written).collect();
             server.post("runs/log-batch", json!({"run_id": id, "params": params}))?;
         }
-        let record = Record { address, run_id: id.clone() };
+        let record = MlflowRecord { address, run_id: id.clone() };
         let text = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
         temper_files::write(&folder.join(RECORD), text.as_bytes())?;
         Ok(Self { server, id })
@@ -77,7 +77,7 @@ impl MlflowRun {
     fn recorded(folder: &Path) -> Result<Option<Self>, TrainError> {
         let path = folder.join(RECORD);
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
-        let Record { address, run_id } =
+        let MlflowRecord { address, run_id } =
             serde_json::from_str(&text).map_err(|error| TrainError::content(&path, error))?;
         Ok(Some(Self { server: Server::at(&address)?, id: run_id }))
     }

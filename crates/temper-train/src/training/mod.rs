@@ -10,6 +10,7 @@ mod finite;
 mod journal;
 mod learner;
 mod loader;
+mod log_sums;
 mod logs;
 #[cfg(feature = "online")]
 mod mlflow;
@@ -27,7 +28,6 @@ mod strategy;
 mod tensorboard;
 mod tracked;
 mod trunk;
-mod window;
 
 pub use averaging::WeightAverage;
 pub use checkpoint::{Checkpoint, CheckpointContent, CheckpointState, Checkpoints, Trained};
@@ -35,6 +35,7 @@ pub use evaluation::{Evaluation, evaluate, predict};
 pub use journal::{CheckpointRow, EvaluationRow, Journal, JournalRow, read_journal};
 pub use learner::{BatchOutputs, MicroBatch, StepOutput, TaskModel, TrainingStep};
 pub use loader::{EvaluationLoader, StepLoader, steps_per_epoch};
+pub use log_sums::{LogSums, StepRow};
 pub use logs::Logs;
 pub use mlflow::end_in_mlflow;
 pub use occlusion::{OcclusionLimits, Piece, occlusion};
@@ -44,4 +45,3 @@ pub use selection::Selection;
 pub use strategy::{Outcome, Stepwise, train};
 pub use tracked::{RunParameters, RunStatus};
 pub use trunk::{SplitTrunk, TrunkReport, TrunkReports, Trunks};
-pub use window::{StepRow, Window};

@@ -15,7 +15,7 @@ const MOST_PIECES: usize = 40;
 /// A part of a text: some words with the white space behind them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
-    /// The part as it stands.
+    /// The part as it is in the text.
     pub text: String,
     /// By how much the probability of the predicted label falls without it; none where that was not computed.
     pub effect: Option<f64>,
@@ -72,7 +72,7 @@ fn in_pieces(example: &UnlabelledText) -> Vec<Vec<Piece>> {
 /// A text in pieces of so many words; together they are the text.
 fn pieces(text: &str, size: usize) -> Vec<Piece> {
     let mut words: Vec<&str> = text.split_inclusive(char::is_whitespace).collect();
-    // White space alone belongs to the word before it.
+    // A piece of only white space belongs to the word before it.
     let mut pieces: Vec<Piece> = Vec::new();
     let mut count = 0;
     for word in words.drain(..) {

@@ -1,6 +1,6 @@
-//! One optimiser step on several devices: each computes its share of the batches on a copy of the model, and
-//! their gradients are added up on the first, which alone has an optimiser. The global batch, and so its loss,
-//! is that of one device.
+//! One optimiser step on several devices. Each computes its share of the batches on a copy of the model. Their
+//! gradients are added up on the first device, the only one with an optimiser. The global batch, and so its loss, is
+//! that of one device.
 //!
 //! Burn's data-parallel step does the work; its own loops count epochs and batches rather than optimiser steps.
 

@@ -19,7 +19,7 @@ impl Progress {
         Self { lines: !quiet, bars: !quiet && std::io::stderr().is_terminal() }
     }
 
-    /// Whether only errors are shown.
+    /// True if only errors are shown.
     pub fn is_quiet(&self) -> bool {
         !self.lines
     }
@@ -58,7 +58,7 @@ impl Progress {
         self.bar(total, "{bar:30} {pos}/{len} examples evaluated")
     }
 
-    /// The bar of predictions for so many lines; none where nobody knows how many.
+    /// The bar of predictions for so many lines; hidden if the number is unknown.
     pub fn predictions(&self, total: Option<usize>) -> ProgressBar {
         match total {
             Some(total) => self.bar(total, "{bar:30} {pos}/{len} predicted  {eta} left"),

@@ -16,7 +16,7 @@ struct Unread {
 }
 
 /// A step, as the host knows it.
-pub(super) struct Reading {
+pub(super) struct StepReading {
     /// Its number, counted from 1.
     pub(super) step: usize,
     /// Mean over the examples.
@@ -39,10 +39,10 @@ impl Unreads {
     }
 
     /// Waits for the device.
-    pub(super) fn read(&mut self) -> Vec<Reading> {
+    pub(super) fn read(&mut self) -> Vec<StepReading> {
         let read = |Unread { step, output, squares }| {
             let norms = squares.map(GradientSquares::read);
-            Reading {
+            StepReading {
                 step,
                 loss: f64::from(output.loss.into_scalar::<f32>()),
                 tokens: output.tokens,

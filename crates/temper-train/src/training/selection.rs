@@ -5,9 +5,6 @@ use crate::TrainError;
 use crate::settings::Settings;
 use crate::tasks::Scores;
 
-/// Ends of the names of metrics of which a lower value is better.
-const LOWER_IS_BETTER: [&str; 5] = ["loss", "perplexity", "bits_per_byte", "rmse", "mae"];
-
 /// How evaluations are compared; names and meaning are those of transformers' `TrainingArguments` and
 /// `EarlyStoppingCallback` (5.23).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,7 +30,7 @@ impl Selection {
         }
     }
 
-    /// Whether these scores are the best so far, noted in the state.
+    /// True if these scores are the best so far; the state is updated.
     ///
     /// # Errors
     /// [`TrainError::Usage`] for a metric that the task does not have.
@@ -69,7 +66,7 @@ impl Selection {
         };
         let by_name = match name == scores.headline_name() {
             true => scores.lower_is_better,
-            false => LOWER_IS_BETTER.iter().any(|end| name.ends_with(end)),
+            false => temper_metrics::lower_is_better(name),
         };
         Ok((*value, self.greater_is_better.map_or(by_name, |greater| !greater)))
     }

@@ -23,15 +23,15 @@ use super::finite::first_not_finite;
 use super::journal::{CheckpointRow, EvaluationRow, JournalRow};
 use super::learner::{TaskModel, TrainingStep};
 use super::loader::{EvaluationLoader, StepLoader};
+use super::log_sums::{LogSums, RowPlace, losses_with};
 use super::logs::Logs;
 use super::parallel::Workers;
 use super::progress::Progress;
-use super::readings::{Reading, Unreads};
+use super::readings::{StepReading, Unreads};
 use super::renderer::Silent;
 use super::schedule::{Due, Schedule};
 use super::selection::Selection;
 use super::trunk::Trunks;
-use super::window::{RowPlace, Window, losses_with};
 use crate::TrainError;
 use crate::examples::Split;
 use crate::signals::{Signals, Stop};
@@ -309,7 +309,7 @@ impl Stepwise {
         for reading in readings {
             self.check_finite(&reading)?;
             run.proof.observe(&reading.norms);
-            run.state.window.add(&reading);
+            run.state.log_sums.add(&reading);
             run.state.losses = losses_with(&run.state.losses, reading.loss);
         }
         Ok(())
@@ -323,7 +323,7 @@ impl Stepwise {
         }
     }
 
-    fn check_finite(&self, reading: &Reading) -> Result<(), TrainError> {
+    fn check_finite(&self, reading: &StepReading) -> Result<(), TrainError> {
         let step = reading.step;
         if !reading.loss.is_finite() {
             return Err(TrainError::Diverged { step, what: "the loss".into() });
@@ -395,9 +395,9 @@ impl Stepwise {
 
     fn log(&self, run: &mut Running, learning_rate: f64) -> Result<(), TrainError> {
         let (step, seconds) = (run.state.step, run.state.training_seconds);
-        let window = std::mem::replace(&mut run.state.window, Window::starting(seconds));
+        let sums = std::mem::replace(&mut run.state.log_sums, LogSums::starting(seconds));
         let row =
-            window.row(RowPlace { step, epoch: self.epoch(step), learning_rate }, seconds, &run.state.losses);
+            sums.row(RowPlace { step, epoch: self.epoch(step), learning_rate }, seconds, &run.state.losses);
         let text = format!(
             "loss {:.4}  lr {:.2e}  grad norm {:.2}  {:.0} tokens/s",
             row.loss, row.learning_rate, row.grad_norm, row.tokens_per_second

@@ -16,6 +16,6 @@ pub enum RunStatus {
     Finished,
     /// With an error.
     Failed,
-    /// By a signal; it may go on.
+    /// By a signal; it may be resumed.
     Killed,
 }

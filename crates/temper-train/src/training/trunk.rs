@@ -15,11 +15,11 @@ use crate::TrainError;
 pub struct SplitTrunk {
     /// Tokens of each example.
     lengths: Arc<Vec<u32>>,
-    content: Arc<Mutex<Content>>,
+    content: Arc<Mutex<CacheState>>,
 }
 
 #[derive(Debug, Default)]
-struct Content {
+struct CacheState {
     /// None as long as no layer is frozen.
     cache: Option<TrunkCache>,
     /// Depth, place and bytes when it was largest.
@@ -34,7 +34,7 @@ impl SplitTrunk {
         Self { lengths: Arc::new(lengths), content: Arc::default() }
     }
 
-    fn content(&self) -> MutexGuard<'_, Content> {
+    fn content(&self) -> MutexGuard<'_, CacheState> {
         self.content.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 

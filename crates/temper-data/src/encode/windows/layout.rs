@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tokenizers::{Encoding, PostProcessor, PostProcessorWrapper};
 
-use super::tokens::Tokens;
+use super::tokens::PlacedTokens;
 use super::words::Spaces;
 use super::{TokenPlace, WhichText, Window, WindowInput};
 use crate::TextTokenizer;
@@ -15,7 +15,7 @@ pub(super) struct Layout<'a> {
     tokenizer: &'a TextTokenizer,
     processor: Option<&'a PostProcessorWrapper>,
     /// The tokens of its texts.
-    texts: [Option<&'a Tokens>; 2],
+    texts: [Option<&'a PlacedTokens>; 2],
 }
 
 impl<'a> Layout<'a> {
@@ -23,7 +23,7 @@ impl<'a> Layout<'a> {
         tokenizer: &'a TextTokenizer,
         input: &WindowInput<'_>,
         spaces: &'a Spaces,
-        texts: [Option<&'a Tokens>; 2],
+        texts: [Option<&'a PlacedTokens>; 2],
     ) -> Self {
         let processor = match (input, spaces) {
             (WindowInput::Words(_), Spaces::Added(layout)) => layout.as_ref(),

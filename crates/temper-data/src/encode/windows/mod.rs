@@ -1,5 +1,5 @@
 //! Long texts in windows that overlap, each token with its word and its place in the text: for labels of words or of
-//! spans of characters, and for answers that stand in a long text.
+//! spans of characters, and for answers in a long text.
 
 mod context;
 mod errors;
@@ -18,7 +18,7 @@ use super::Encoded;
 use crate::panics::caught;
 use crate::{DataError, TextTokenizer};
 use layout::Layout;
-use tokens::Tokens;
+use tokens::PlacedTokens;
 use words::Spaces;
 
 /// Bytes of a text at most: places are 32 bits wide.
@@ -69,9 +69,9 @@ pub struct TokenPlace {
     /// Its word: of [`WindowInput::Words`] the index of the word; of a text the tokenizer's own count of what it splits
     /// the text into, which for BERT includes punctuation marks, and for some families is 0 throughout.
     pub word: u32,
-    /// First byte that it stands for, in its text or, of [`WindowInput::Words`], in its word.
+    /// First byte of its text: its place in the text or, of [`WindowInput::Words`], in its word.
     pub start: u32,
-    /// The byte after the last one; `start` where the token stands for nothing of the text.
+    /// The byte after the last one; `start` if the token has no text.
     pub end: u32,
 }
 
@@ -123,9 +123,9 @@ impl From<&Window> for Encoded {
 /// - Where a tokenizer distinguishes a word after a space from one at the beginning of a text (GPT-2, RoBERTa), all
 ///   words of [`WindowInput::Words`] are read as after a space. transformers does so after
 ///   `from_pretrained(..., add_prefix_space=True)`, which its example `run_ner.py` passes for such models; without it words
-///   are read as if nothing stood between them. Classes that take tokenizer.json as it is (Falcon's) do not heed that
+///   are read as if nothing were between them. Classes that take tokenizer.json as it is (Falcon's) do not heed that
 ///   argument. A tokenizer that reads a word by itself otherwise with such a space, too, is refused.
-/// - An input without tokens has a window of the layout's special tokens alone, or of the token that [`encode_all`]
+/// - An input without tokens has a window with only the layout's special tokens, or of the token that [`encode_all`]
 ///   puts where there are none.
 ///
 /// A word may have no token, for example one of control characters.
@@ -175,7 +175,7 @@ pub fn encode_windows(
         Some(example) => Spaces::of(tokenizer).map_err(|reason| DataError::Encode { example, reason })?,
         None => Spaces::Own,
     };
-    let encoder = Encoder { tokenizer, settings, spaces };
+    let encoder = WindowEncoder { tokenizer, settings, spaces };
     let results: Vec<Result<Vec<Window>, DataError>> =
         inputs.par_iter().enumerate().map(|(place, input)| encoder.windows(place, input)).collect();
     let windows = results.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -209,13 +209,13 @@ fn longest(input: &WindowInput<'_>) -> usize {
     }
 }
 
-struct Encoder<'a> {
+struct WindowEncoder<'a> {
     tokenizer: &'a TextTokenizer,
     settings: &'a WindowSettings,
     spaces: Spaces,
 }
 
-impl Encoder<'_> {
+impl WindowEncoder<'_> {
     fn windows(&self, place: usize, input: &WindowInput<'_>) -> Result<Vec<Window>, DataError> {
         let failed = |reason: String| DataError::Encode { example: place, reason };
         if longest(input) > LIMIT {
@@ -235,13 +235,13 @@ impl Encoder<'_> {
     }
 
     /// The tokens of an input's texts, without special tokens.
-    fn tokens(&self, input: &WindowInput<'_>) -> tokenizers::Result<(Tokens, Option<Tokens>)> {
-        let of = |text, segment| Tokens::of_text(self.tokenizer, text, segment);
+    fn tokens(&self, input: &WindowInput<'_>) -> tokenizers::Result<(PlacedTokens, Option<PlacedTokens>)> {
+        let of = |text, segment| PlacedTokens::of_text(self.tokenizer, text, segment);
         Ok(match input {
             WindowInput::Text(text) => (of(text, 0)?, None),
             WindowInput::Pair { first, second } => (of(first, 0)?, Some(of(second, 1)?)),
             WindowInput::Words(words) => {
-                (Tokens::of_words(self.tokenizer, words, self.spaces.are_added())?, None)
+                (PlacedTokens::of_words(self.tokenizer, words, self.spaces.are_added())?, None)
             }
         })
     }
@@ -251,12 +251,12 @@ impl Encoder<'_> {
         &self,
         input: usize,
         spread: WhichText,
-        first: &Tokens,
-        second: Option<&Tokens>,
+        first: &PlacedTokens,
+        second: Option<&PlacedTokens>,
     ) -> Result<Vec<Range<usize>>, WindowError> {
         let WindowSettings { max_length, stride, .. } = *self.settings;
         let special = self.tokenizer.special_count(second.is_some());
-        let lengths = [first.len(), second.map_or(0, Tokens::len)];
+        let lengths = [first.len(), second.map_or(0, PlacedTokens::len)];
         let [length, other] = if spread == WhichText::First { lengths } else { [lengths[1], lengths[0]] };
         let room = max_length.checked_sub(special + other);
         room.and_then(|room| ranges(length, room, stride)).ok_or(WindowError::NoRoom {

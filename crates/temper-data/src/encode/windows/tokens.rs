@@ -6,13 +6,13 @@ use crate::TextTokenizer;
 
 /// The tokens of a text or of words. Places are in characters, as transformers has them, for a layout may take characters
 /// away from a token's ends.
-pub(super) struct Tokens {
+pub(super) struct PlacedTokens {
     pub encoding: Encoding,
     /// The characters of the text, or of each word.
     characters: Vec<Characters>,
 }
 
-impl Tokens {
+impl PlacedTokens {
     /// The tokens of a text, which are of this segment.
     pub fn of_text(tokenizer: &TextTokenizer, text: &str, segment: u32) -> tokenizers::Result<Self> {
         let characters = Characters::of(text);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokenizers::PostProcessorWrapper;
 
-use super::tokens::Tokens;
+use super::tokens::PlacedTokens;
 use crate::TextTokenizer;
 use crate::panics::caught;
 
@@ -22,10 +22,10 @@ impl Spaces {
     /// Which of these a tokenizer needs: two words in a text must be the tokens of each word by itself.
     pub fn of(tokenizer: &TextTokenizer) -> Result<Self, String> {
         for word in PROBES {
-            let whole = ids(|| Tokens::of_text(tokenizer, &format!("{word} {word}"), 0))?;
-            let first = ids(|| Tokens::of_text(tokenizer, word, 0))?;
+            let whole = ids(|| PlacedTokens::of_text(tokenizer, &format!("{word} {word}"), 0))?;
+            let first = ids(|| PlacedTokens::of_text(tokenizer, word, 0))?;
             for is_spaced in [false, true] {
-                let alone = ids(|| Tokens::of_words(tokenizer, &[word.to_owned()], is_spaced))?;
+                let alone = ids(|| PlacedTokens::of_words(tokenizer, &[word.to_owned()], is_spaced))?;
                 if [&first[..], &alone].concat() == whole {
                     return if is_spaced { Self::added(tokenizer) } else { Ok(Self::Own) };
                 }
@@ -49,7 +49,7 @@ impl Spaces {
     }
 }
 
-fn ids(tokens: impl FnOnce() -> tokenizers::Result<Tokens>) -> Result<Vec<u32>, String> {
+fn ids(tokens: impl FnOnce() -> tokenizers::Result<PlacedTokens>) -> Result<Vec<u32>, String> {
     let tokens = caught(tokens)?.map_err(|error| error.to_string())?;
     Ok(tokens.encoding.get_ids().to_vec())
 }

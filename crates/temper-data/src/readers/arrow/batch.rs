@@ -3,26 +3,26 @@
 
 use std::ops::Range;
 
-use super::flatbuffer::Table;
-use super::schema::{DAMAGED, Field, Kind};
+use super::flatbuffer::FlatTable;
+use super::schema::{ArrowKind, DAMAGED, Field};
 use crate::Value;
 
 /// Some rows.
-pub(super) struct Batch {
+pub(super) struct ArrowBatch {
     body: Vec<u8>,
-    columns: Vec<Values>,
+    columns: Vec<ArrowValues>,
     pub rows: usize,
 }
 
 /// The values of a field in a batch.
-struct Values {
+struct ArrowValues {
     length: usize,
     /// A bit a value that says whether it is there; nothing where all are.
     valid: Range<usize>,
     /// Offsets, for texts and lists.
     offsets: Range<usize>,
     data: Range<usize>,
-    parts: Vec<Values>,
+    parts: Vec<ArrowValues>,
 }
 
 /// What of a batch's metadata is not used up yet.
@@ -41,26 +41,26 @@ impl Rest {
         (end <= self.body).then_some(start..end)
     }
 
-    fn values(&mut self, field: &Field) -> Option<Values> {
+    fn values(&mut self, field: &Field) -> Option<ArrowValues> {
         let [length, _nulls] = self.nodes.next()?;
-        let mut values = Values {
+        let mut values = ArrowValues {
             length: usize::try_from(length).ok()?,
             valid: 0..0,
             offsets: 0..0,
             data: 0..0,
             parts: Vec::new(),
         };
-        if field.kind != Kind::Null {
+        if field.kind != ArrowKind::Null {
             values.valid = self.buffer()?;
         }
         match field.kind {
-            Kind::Null | Kind::Struct | Kind::FixedList { .. } => {}
-            Kind::List { .. } | Kind::Map => values.offsets = self.buffer()?,
-            Kind::Bytes { .. } => {
+            ArrowKind::Null | ArrowKind::Struct | ArrowKind::FixedList { .. } => {}
+            ArrowKind::List { .. } | ArrowKind::Map => values.offsets = self.buffer()?,
+            ArrowKind::Bytes { .. } => {
                 values.offsets = self.buffer()?;
                 values.data = self.buffer()?;
             }
-            Kind::Bool | Kind::Int { .. } | Kind::Float { .. } | Kind::Other { .. } => {
+            ArrowKind::Bool | ArrowKind::Int { .. } | ArrowKind::Float { .. } | ArrowKind::Other { .. } => {
                 values.data = self.buffer()?;
             }
         }
@@ -69,9 +69,9 @@ impl Rest {
     }
 }
 
-impl Batch {
+impl ArrowBatch {
     /// The rows that a `RecordBatch` describes.
-    pub fn new(batch: Table<'_>, fields: &[Field], body: Vec<u8>) -> Result<Self, String> {
+    pub fn new(batch: FlatTable<'_>, fields: &[Field], body: Vec<u8>) -> Result<Self, String> {
         if batch.has(3) {
             return Err("its batches are compressed; write it without compression, or as Parquet".into());
         }
@@ -81,7 +81,8 @@ impl Batch {
                 buffers: batch.pairs(2)?.into_iter(),
                 body: body.len(),
             };
-            let columns = fields.iter().map(|field| rest.values(field)).collect::<Option<Vec<Values>>>()?;
+            let columns =
+                fields.iter().map(|field| rest.values(field)).collect::<Option<Vec<ArrowValues>>>()?;
             let rows = usize::try_from(batch.long(0)).ok()?;
             columns.iter().all(|column| column.length == rows).then_some((columns, rows))
         };
@@ -94,7 +95,13 @@ impl Batch {
         self.value(&fields[column], &self.columns[column], row, room)
     }
 
-    fn value(&self, field: &Field, values: &Values, index: usize, room: &mut u64) -> Result<Value, String> {
+    fn value(
+        &self,
+        field: &Field,
+        values: &ArrowValues,
+        index: usize,
+        room: &mut u64,
+    ) -> Result<Value, String> {
         *room = room.checked_sub(1).ok_or("its rows have far more values than its size allows")?;
         if index >= values.length {
             return Err(DAMAGED.into());
@@ -104,11 +111,11 @@ impl Batch {
         }
         let data = |bytes: usize| self.fixed(&values.data, index, bytes).ok_or(DAMAGED);
         Ok(match field.kind {
-            Kind::Null => Value::Null,
-            Kind::Bool => Value::Bool(self.bit(&values.data, index).ok_or(DAMAGED)?),
-            Kind::Int { bytes, is_signed } => whole_number(data(bytes)?, is_signed),
-            Kind::Float { bytes } => Value::Float(number(data(bytes)?)),
-            Kind::Bytes { is_text, is_large } => {
+            ArrowKind::Null => Value::Null,
+            ArrowKind::Bool => Value::Bool(self.bit(&values.data, index).ok_or(DAMAGED)?),
+            ArrowKind::Int { bytes, is_signed } => whole_number(data(bytes)?, is_signed),
+            ArrowKind::Float { bytes } => Value::Float(number(data(bytes)?)),
+            ArrowKind::Bytes { is_text, is_large } => {
                 let place = self.range(values, index, is_large).ok_or(DAMAGED)?;
                 let bytes = self.body[values.data.clone()].get(place).ok_or(DAMAGED)?;
                 match std::str::from_utf8(bytes) {
@@ -117,30 +124,30 @@ impl Batch {
                     Err(_) => Value::Other("bytes"),
                 }
             }
-            Kind::List { is_large } => {
+            ArrowKind::List { is_large } => {
                 let items = self.range(values, index, is_large).ok_or(DAMAGED)?;
                 self.list(field, values, items, room)?
             }
-            Kind::FixedList { length } => {
+            ArrowKind::FixedList { length } => {
                 let start = index.checked_mul(length).ok_or(DAMAGED)?;
                 self.list(field, values, start..start.checked_add(length).ok_or(DAMAGED)?, room)?
             }
-            Kind::Struct => {
+            ArrowKind::Struct => {
                 let parts = field.parts.iter().zip(&values.parts);
-                let part = |(part, values): (&Field, &Values)| {
+                let part = |(part, values): (&Field, &ArrowValues)| {
                     Ok((part.name.clone(), self.value(part, values, index, room)?))
                 };
                 Value::Struct(parts.map(part).collect::<Result<_, String>>()?)
             }
-            Kind::Map => Value::Other("a map"),
-            Kind::Other { what, .. } => Value::Other(what),
+            ArrowKind::Map => Value::Other("a map"),
+            ArrowKind::Other { what, .. } => Value::Other(what),
         })
     }
 
     fn list(
         &self,
         field: &Field,
-        values: &Values,
+        values: &ArrowValues,
         items: Range<usize>,
         room: &mut u64,
     ) -> Result<Value, String> {
@@ -159,7 +166,7 @@ impl Batch {
     }
 
     /// What belongs to a text or list, as its two offsets say.
-    fn range(&self, values: &Values, index: usize, is_large: bool) -> Option<Range<usize>> {
+    fn range(&self, values: &ArrowValues, index: usize, is_large: bool) -> Option<Range<usize>> {
         let offset = |index: usize| -> Option<usize> {
             let bytes = self.fixed(&values.offsets, index, if is_large { 8 } else { 4 })?;
             usize::try_from(signed(bytes)).ok()

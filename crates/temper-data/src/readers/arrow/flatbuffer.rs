@@ -5,7 +5,7 @@
 
 /// A table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Table<'a> {
+pub(super) struct FlatTable<'a> {
     bytes: &'a [u8],
     /// Where it begins.
     at: usize,
@@ -16,7 +16,7 @@ pub(super) struct Table<'a> {
 /// Bytes of an offset, and of the length of a vector.
 const OFFSET: usize = 4;
 
-impl<'a> Table<'a> {
+impl<'a> FlatTable<'a> {
     /// The table that a flatbuffer holds.
     pub fn root(bytes: &'a [u8]) -> Option<Self> {
         Self::at(bytes, usize::try_from(u32_at(bytes, 0)?).ok()?)
@@ -32,7 +32,7 @@ impl<'a> Table<'a> {
     /// Where a field's value lies; `None` for one that is not there.
     fn place(&self, field: usize) -> Option<usize> {
         let (fields, length) = self.fields;
-        // Before the fields stand the lengths of their list and of the table.
+        // The lengths of the list of fields and of the table come before the fields.
         let entry = 4 + 2 * field;
         let offset = if entry + 2 <= length { u16_at(self.bytes, fields + entry)? } else { 0 };
         (offset > 0).then(|| self.at + usize::from(offset))

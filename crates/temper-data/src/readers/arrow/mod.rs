@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use self::batch::Batch;
-use self::flatbuffer::Table;
+use self::batch::ArrowBatch;
+use self::flatbuffer::FlatTable;
 use self::schema::{DAMAGED, Field};
 use super::features::{self, FEATURES_KEY};
 use super::source::refuse_pointer;
@@ -19,7 +19,7 @@ use crate::{Column, DataError, Format, Value};
 
 /// How the file format begins; a stream follows.
 const MARK: &[u8; 8] = b"ARROW1\0\0";
-/// What stands before the length of each message.
+/// The marker before the length of each message.
 const CONTINUES: [u8; 4] = [0xff; 4];
 /// Numbers of the union `MessageHeader`.
 const SCHEMA: u8 = 1;
@@ -38,7 +38,7 @@ pub(super) struct ArrowRows {
     columns: Vec<Column>,
     /// Of each column, its place among the fields.
     places: Vec<usize>,
-    batch: Option<Batch>,
+    batch: Option<ArrowBatch>,
     /// Rows of the batch that were read.
     of_batch: usize,
     rows: usize,
@@ -53,7 +53,7 @@ impl ArrowRows {
         let Some(Message { metadata, .. }) = messages.next().map_err(broken)? else {
             return Err(broken("it ends before its schema".into()));
         };
-        let message = Table::root(&metadata).filter(|message| message.byte(1) == SCHEMA);
+        let message = FlatTable::root(&metadata).filter(|message| message.byte(1) == SCHEMA);
         let schema = message.and_then(|message| message.table(2));
         let schema =
             schema.ok_or_else(|| broken("not an Arrow stream: it begins without a schema".into()))?;
@@ -79,13 +79,13 @@ impl ArrowRows {
     }
 
     /// The next batch; `None` behind the last.
-    fn next_batch(&mut self) -> Result<Option<Batch>, String> {
+    fn next_batch(&mut self) -> Result<Option<ArrowBatch>, String> {
         let Some(Message { metadata, body }) = self.messages.next()? else {
             return Ok(None);
         };
-        let message = Table::root(&metadata).ok_or(DAMAGED)?;
+        let message = FlatTable::root(&metadata).ok_or(DAMAGED)?;
         match (message.byte(1), message.table(2)) {
-            (RECORD_BATCH, Some(batch)) => Batch::new(batch, &self.fields, body).map(Some),
+            (RECORD_BATCH, Some(batch)) => ArrowBatch::new(batch, &self.fields, body).map(Some),
             (number, _) => Err(format!("a message of kind {number} where rows are expected")),
         }
     }
@@ -175,7 +175,7 @@ impl Messages {
             return Ok(None);
         }
         let metadata = self.exactly(length.into())?;
-        let body = Table::root(&metadata).ok_or(DAMAGED)?.long(3);
+        let body = FlatTable::root(&metadata).ok_or(DAMAGED)?.long(3);
         let body = self.exactly(u64::try_from(body).map_err(|_| DAMAGED)?)?;
         Ok(Some(Message { metadata, body }))
     }

@@ -127,7 +127,7 @@ impl RowReader for ParquetRows {
     }
 }
 
-/// The schema of some fields alone, and the place of each in it.
+/// The schema of only some fields, and the index of each in it.
 fn projection(path: &Path, root: &Type, fields: &[usize]) -> Result<(SchemaDescPtr, Vec<usize>), DataError> {
     let mut order = fields.to_vec();
     order.sort_unstable();

@@ -16,7 +16,7 @@ const STRUCTURE: u8 = 12;
 
 /// Walks over any structure.
 pub(super) fn walk(source: impl Read, size: u64) -> Result<()> {
-    Walker { source, left: size, numbers: BTreeMap::new() }.structure(DEEPEST, Place::Anywhere)
+    Walker { source, left: size, numbers: BTreeMap::new() }.structure(DEEPEST, Structure::Anywhere)
 }
 
 /// The header of a page.
@@ -31,13 +31,13 @@ pub(super) struct PageHeader {
 /// Walks over the header of a page.
 pub(super) fn walk_page(source: impl Read, size: u64) -> Result<PageHeader> {
     let mut walker = Walker { source, left: size, numbers: BTreeMap::new() };
-    walker.structure(DEEPEST, Place::Page)?;
+    walker.structure(DEEPEST, Structure::Page)?;
     Ok(PageHeader { numbers: walker.numbers, length: size - walker.left })
 }
 
 /// Which structure it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Structure {
     Anywhere,
     /// A PageHeader (parquet.thrift).
     Page,
@@ -47,7 +47,7 @@ enum Place {
     InPage,
 }
 
-impl Place {
+impl Structure {
     /// Whether a field of this kind may be here. The crate does not ask: it would read a string
     /// as the structure that belongs there. No part of a page's header is a list.
     fn allows(self, id: i64, kind: u8) -> bool {
@@ -80,7 +80,7 @@ struct Walker<R> {
 }
 
 impl<R: Read> Walker<R> {
-    fn structure(&mut self, depth: usize, place: Place) -> Result<()> {
+    fn structure(&mut self, depth: usize, place: Structure) -> Result<()> {
         let mut id = 0;
         loop {
             let head = self.byte()?;
@@ -93,7 +93,7 @@ impl<R: Read> Walker<R> {
             };
             match head & 0xf {
                 kind if !place.allows(id, kind) => return Err(damaged("a field of another kind")),
-                I32 if place == Place::Page => {
+                I32 if place == Structure::Page => {
                     let number = zigzag(self.number()?);
                     self.numbers.insert(id, number);
                 }
@@ -102,7 +102,7 @@ impl<R: Read> Walker<R> {
         }
     }
 
-    fn value(&mut self, kind: u8, depth: usize, place: Place) -> Result<()> {
+    fn value(&mut self, kind: u8, depth: usize, place: Structure) -> Result<()> {
         let depth = depth.checked_sub(1).ok_or_else(|| damaged("structures nested too deep"))?;
         match kind {
             // A truth value is its own kind.
@@ -139,7 +139,7 @@ impl<R: Read> Walker<R> {
         // An empty list may have no kind.
         for _ in 0..count {
             for kind in kinds {
-                self.value(*kind, depth, Place::Anywhere)?;
+                self.value(*kind, depth, Structure::Anywhere)?;
             }
         }
         Ok(())

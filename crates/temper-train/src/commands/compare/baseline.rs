@@ -7,12 +7,12 @@ use crate::tasks::Baseline;
 use crate::training::Progress;
 use crate::{RunFolder, TrainError};
 
-/// Where they are kept: they depend on the data alone, not on strategy or seed.
+/// Where they are kept: they depend only on the data, not on strategy or seed.
 fn place(folder: &Path) -> PathBuf {
     folder.join("baselines.json")
 }
 
-/// Whether the baselines were computed in an earlier call.
+/// True if the baselines were computed in an earlier call.
 pub(super) fn are_written(folder: &Path) -> bool {
     place(folder).exists()
 }

@@ -1,9 +1,8 @@
-//! Runs in processes of their own.
+//! Each run of a comparison is a process of its own.
 //!
-//! The high-water mark of a process's memory belongs to all it ever did. Linux can reset it, but what
-//! freed memory the allocator keeps for the next step (`allocator.rs`) would still count for the
-//! next run, and other systems cannot. In a process of its own a run's mark is the run's alone, and
-//! so are the pages that its first steps bring in.
+//! The peak memory of a process covers everything that the process did. Linux can reset it, other systems cannot. Even
+//! after a reset, the freed memory that the allocator keeps (`allocator.rs`) would count for the next run. In its own
+//! process, a run's peak memory and the page faults of its first steps belong to this run only.
 
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
@@ -11,8 +10,8 @@ use std::time::Duration;
 use crate::TrainError;
 use crate::signals::{Signals, Stop};
 
-/// Runs a command to its end and hands signals on to it: after the first Ctrl-C or SIGTERM it saves a checkpoint and
-/// ends, after a second Ctrl-C it stops at once; after SIGUSR1 it saves a checkpoint and goes on.
+/// Runs a command to its end and forwards signals to it. After the first Ctrl-C or SIGTERM it saves a checkpoint and
+/// ends; after a second Ctrl-C it stops at once; after SIGUSR1 it saves a checkpoint and continues.
 pub(super) fn run(command: &mut Command, signals: &Signals) -> Result<ExitStatus, TrainError> {
     let failed = |error| TrainError::file(command_name(), error);
     own_group(command);
@@ -37,18 +36,18 @@ fn command_name() -> String {
     std::env::current_exe().map_or_else(|_| "temper".into(), |path| path.display().to_string())
 }
 
-/// A terminal sends Ctrl-C to a whole group: the run would get it twice, and stop at once.
+/// A terminal sends Ctrl-C to a whole process group. The run would get it twice and stop at once.
 #[cfg(unix)]
 fn own_group(command: &mut Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);
 }
 
-/// The signal of a stop; without one, that for a checkpoint.
+/// The signal for a stop; without a stop, the signal for a checkpoint.
 #[cfg(unix)]
 fn hand_on(child: &Child, stop: Option<Stop>) {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
-    // The child is not waited for yet: the number is its own.
+    // Nothing has waited for the child yet, so the process id is still its own.
     let Ok(process) = i32::try_from(child.id()) else { return };
     let signal = match stop {
         Some(Stop::Interrupt) => Signal::SIGINT,
@@ -56,11 +55,11 @@ fn hand_on(child: &Child, stop: Option<Stop>) {
         None => Signal::SIGUSR1,
     };
     if let Err(error) = kill(Pid::from_raw(process), signal) {
-        tracing::warn!("{signal} could not be handed on to the run: {error}");
+        tracing::warn!("{signal} could not be sent to the run: {error}");
     }
 }
 
-/// Elsewhere the console hands Ctrl-C to the child itself.
+/// On other systems the console sends Ctrl-C to the child itself.
 #[cfg(not(unix))]
 fn own_group(_: &mut Command) {}
 

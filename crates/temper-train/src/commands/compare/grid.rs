@@ -1,4 +1,4 @@
-//! Many runs in one folder: which there are, and how each is started or gone on with.
+//! Several runs in one folder: which runs there are, and how each is started or continued.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use temper_files::Owner;
 
 use super::child;
 use super::log;
-use super::outcome::{Failure, Outcome, Outcomes};
-use super::pace::Pace;
+use super::outcome::{FailedRun, FinishedRun, GridResults};
+use super::remaining_time::RemainingTime;
 use super::strategies::NamedStrategy;
 use crate::commands::differences::same_settings;
 use crate::run::folder::{OTHERS_BEGIN, this_process};
@@ -35,26 +35,26 @@ pub(in crate::commands) struct Grid {
 
 /// compare.toml.
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct GridRecord {
     temper: String,
-    /// Its strategy is a place holder, its seed the first.
+    /// Its strategy is a placeholder, its seed is the first.
     request: RunRequest,
 }
 
 /// One run of the grid.
-struct Cell {
+struct GridRun {
     strategy: String,
     seed: u64,
     name: String,
-    run: RunFolder,
+    folder: RunFolder,
     request: RunRequest,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum RunState {
     Done,
-    /// With a checkpoint after that step, if there is one.
+    /// The step of its newest checkpoint, if it has one.
     Begun(Option<usize>),
     New,
 }
@@ -67,12 +67,12 @@ enum Ended {
     Stopped(Stop),
 }
 
-impl State {
+impl RunState {
     fn words(self) -> String {
         match self {
-            Self::Done => "is there already".into(),
-            Self::Begun(Some(step)) => format!("goes on after step {step}"),
-            Self::Begun(None) => "goes on".into(),
+            Self::Done => "is already finished".into(),
+            Self::Begun(Some(step)) => format!("continues after step {step}"),
+            Self::Begun(None) => "continues".into(),
             Self::New => "starts".into(),
         }
     }
@@ -95,13 +95,13 @@ impl Grid {
         let first = request.settings.seed;
         let seeds = (0..u64::from(seeds)).map(|number| first.wrapping_add(number)).collect();
         let grid = Self { folder, request, strategies, seeds, replace, progress };
-        let cells = grid.cells();
+        let runs = grid.runs();
         let mut names = HashMap::new();
-        for cell in &cells {
-            if let Some(other) = names.insert(&cell.name, &cell.strategy) {
+        for run in &runs {
+            if let Some(other) = names.insert(&run.name, &run.strategy) {
                 return Err(TrainError::Usage(format!(
                     "{other} and {} would share the folder {}; write one of them otherwise",
-                    cell.strategy, cell.name
+                    run.strategy, run.name
                 )));
             }
         }
@@ -109,13 +109,13 @@ impl Grid {
             let record = grid.record()?;
             if !grid.replace {
                 same_settings(&grid.folder, &record.request, &grid.request)?;
-                cells.iter().try_for_each(|cell| grid.state(cell).map(drop))?;
+                runs.iter().try_for_each(|run| grid.state(run).map(drop))?;
             }
         }
         Ok(grid)
     }
 
-    /// Whether the folder holds more than what a call that was killed as it began leaves.
+    /// True if the folder has files. Hidden ones do not count: an earlier call leaves them if it is killed as it begins.
     fn is_begun(&self) -> bool {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name()).any(|name| !name.to_string_lossy().starts_with('.'))
@@ -141,9 +141,9 @@ impl Grid {
         &self.seeds
     }
 
-    /// Whether every run is there already.
+    /// True if every run is finished.
     pub(in crate::commands) fn is_done(&self) -> bool {
-        !self.replace && self.cells().iter().all(|cell| matches!(self.state(cell), Ok(State::Done)))
+        !self.replace && self.runs().iter().all(|run| matches!(self.state(run), Ok(RunState::Done)))
     }
 
     /// Makes the folder, or empties it where it is replaced, and locks it: as long as the lock, or a
@@ -166,51 +166,51 @@ impl Grid {
         if self.folder.join(RECORD).exists() {
             return Ok(());
         }
-        let record = Record { temper: env!("CARGO_PKG_VERSION").into(), request: self.request.clone() };
+        let record = GridRecord { temper: env!("CARGO_PKG_VERSION").into(), request: self.request.clone() };
         RunFolder::existing(&self.folder).write_toml(&self.folder.join(RECORD), &record)
     }
 
-    /// Does one run, counted from 0 in the order of [`Grid::run`]. Others may be done at the same time by processes of
-    /// their own, also on other machines that share the folder.
+    /// Trains one run, counted from 0 in the order of [`Grid::run`]. Other processes may train other runs at the same
+    /// time, also on other machines that share the folder.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] for a number that no run has; [`TrainError::CellsInterrupted`],
-    /// [`TrainError::CellFailed`].
+    /// [`TrainError::Usage`] for a number that no run has; [`TrainError::GridInterrupted`],
+    /// [`TrainError::GridRunFailed`].
     pub(in crate::commands) fn run_one(&self, number: usize) -> Result<(), TrainError> {
         let signals = signals::listen();
         let _handed_on = signals.hand_on();
-        let cells = self.cells();
-        let of = cells.len();
-        let cell = cells.get(number).ok_or_else(|| {
+        let runs = self.runs();
+        let of = runs.len();
+        let run = runs.get(number).ok_or_else(|| {
             TrainError::Usage(format!("--only {number}: there are {of} runs, 0 to {}", of.saturating_sub(1)))
         })?;
         self.write_record()?;
-        let state = self.state(cell)?;
-        self.progress.line(&format!("run {} of {of}: {} {}", number + 1, cell.name, state.words()));
-        if state == State::Done {
+        let state = self.state(run)?;
+        self.progress.line(&format!("run {} of {of}: {} {}", number + 1, run.name, state.words()));
+        if state == RunState::Done {
             return Ok(());
         }
-        match self.outcome_of(cell, state, None, signals)? {
+        match self.outcome_of(run, state, None, signals)? {
             Ended::Done => Ok(()),
-            Ended::Failed(code) => Err(TrainError::CellFailed { cell: cell.name.clone(), code }),
+            Ended::Failed(code) => Err(TrainError::GridRunFailed { run: run.name.clone(), code }),
             Ended::Stopped(stop) => {
-                Err(TrainError::CellsInterrupted { done: 0, of: 1, folder: self.folder.clone(), stop })
+                Err(TrainError::GridInterrupted { done: 0, of: 1, folder: self.folder.clone(), stop })
             }
         }
     }
 
-    /// Does a run in a process of its own.
+    /// Trains a run in its own process.
     fn outcome_of(
         &self,
-        cell: &Cell,
-        state: State,
+        run: &GridRun,
+        state: RunState,
         lock: Option<&Owner>,
         signals: &Signals,
     ) -> Result<Ended, TrainError> {
-        let mut command = self.command(cell, state, lock)?;
-        // A run by itself says everything where this process does.
+        let mut command = self.command(run, state, lock)?;
+        // The messages of a single run go to the stderr of this process.
         if lock.is_some() {
-            command.stderr(log::open(&self.log(cell), state != State::New)?);
+            command.stderr(log::open(&self.log(run), state != RunState::New)?);
         }
         let status = child::run(&mut command, signals)?;
         let stops = [Stop::Interrupt, Stop::Terminate];
@@ -222,42 +222,41 @@ impl Grid {
         })
     }
 
-    /// Does what is missing, seed after seed, and reads every run's results. A run that diverges or
-    /// needs too much memory does not keep the others from running.
+    /// Trains the runs that are missing, seed after seed, and reads the results of all runs. If a run diverges or runs out
+    /// of memory, the others still run.
     ///
     /// # Errors
-    /// [`TrainError::CellsInterrupted`] after a signal, [`TrainError::CellFailed`], and what keeps
-    /// results from being read.
-    pub(in crate::commands) fn run(&self, lock: &Owner) -> Result<Outcomes, TrainError> {
+    /// [`TrainError::GridInterrupted`] after a signal, [`TrainError::GridRunFailed`], and errors of reading the results.
+    pub(in crate::commands) fn run(&self, lock: &Owner) -> Result<GridResults, TrainError> {
         let signals = signals::listen();
         let _handed_on = signals.hand_on();
-        let cells = self.cells();
-        let mut outcomes = Outcomes::default();
-        let mut pace = Pace::begin(cells.iter().filter(|cell| !cell.run.results().exists()).count());
-        for (number, cell) in cells.iter().enumerate() {
-            let state = self.state(cell)?;
-            let of = cells.len();
-            self.progress.line(&format!("run {} of {of}: {} {}", number + 1, cell.name, state.words()));
-            if state != State::Done {
-                match self.outcome_of(cell, state, Some(lock), signals)? {
+        let runs = self.runs();
+        let mut outcomes = GridResults::default();
+        let mut pace = RemainingTime::begin(runs.iter().filter(|run| !run.folder.results().exists()).count());
+        for (number, run) in runs.iter().enumerate() {
+            let state = self.state(run)?;
+            let of = runs.len();
+            self.progress.line(&format!("run {} of {of}: {} {}", number + 1, run.name, state.words()));
+            if state != RunState::Done {
+                match self.outcome_of(run, state, Some(lock), signals)? {
                     Ended::Done => {}
                     Ended::Failed(code) => {
                         pace.ended();
-                        let log = self.log(cell);
+                        let log = self.log(run);
                         log::errors(&log).iter().for_each(|line| say(&format!("  {line}")));
-                        self.progress.line(&format!("  what it said is in {}", log.display()));
-                        outcomes.failures.push(Failure::of(&cell.name, code)?);
+                        self.progress.line(&format!("  its messages are in {}", log.display()));
+                        outcomes.failures.push(FailedRun::of(&run.name, code)?);
                         continue;
                     }
                     Ended::Stopped(stop) => {
-                        let done = number + usize::from(cell.run.results().exists());
+                        let done = number + usize::from(run.folder.results().exists());
                         let folder = self.folder.clone();
-                        return Err(TrainError::CellsInterrupted { done, of, folder, stop });
+                        return Err(TrainError::GridInterrupted { done, of, folder, stop });
                     }
                 }
             }
-            let outcome = Outcome::read(&cell.strategy, cell.seed, &cell.name, &cell.run)?;
-            if state != State::Done {
+            let outcome = FinishedRun::read(&run.strategy, run.seed, &run.name, &run.folder)?;
+            if state != RunState::Done {
                 self.progress.line(&format!("  {}{}", outcome.in_words(), pace.ended()));
             }
             outcomes.push(outcome)?;
@@ -265,13 +264,13 @@ impl Grid {
         Ok(outcomes)
     }
 
-    /// What a run says on stderr: one of many has no terminal to itself.
-    fn log(&self, cell: &Cell) -> PathBuf {
-        self.folder.join(format!("{}.log", cell.name))
+    /// The file for what a run writes to stderr.
+    fn log(&self, run: &GridRun) -> PathBuf {
+        self.folder.join(format!("{}.log", run.name))
     }
 
-    fn cells(&self) -> Vec<Cell> {
-        let cell = |named: &NamedStrategy, seed: u64| {
+    fn runs(&self) -> Vec<GridRun> {
+        let run = |named: &NamedStrategy, seed: u64| {
             let name = format!("{}-seed{seed}", as_file_name(&named.name));
             let mut request = self.request.clone();
             named.strategy.clone_into(&mut request.settings.strategy);
@@ -279,14 +278,14 @@ impl Grid {
                 request.settings.learning_rate = rate;
             }
             request.settings.seed = seed;
-            let run = RunFolder::existing(&self.folder.join(&name));
-            Cell { strategy: named.name.clone(), seed, name, run, request }
+            let folder = RunFolder::existing(&self.folder.join(&name));
+            GridRun { strategy: named.name.clone(), seed, name, folder, request }
         };
-        let of_seed = |&seed: &u64| self.strategies.iter().map(move |named| cell(named, seed));
+        let of_seed = |&seed: &u64| self.strategies.iter().map(move |named| run(named, seed));
         self.seeds.iter().flat_map(of_seed).collect()
     }
 
-    fn record(&self) -> Result<Record, TrainError> {
+    fn record(&self) -> Result<GridRecord, TrainError> {
         let path = self.folder.join(RECORD);
         let text = std::fs::read_to_string(&path).map_err(|error| {
             TrainError::Usage(format!("{}: {error}; is this a folder of compared runs?", path.display()))
@@ -294,35 +293,35 @@ impl Grid {
         toml::from_str(&text).map_err(|error| TrainError::content(&path, error))
     }
 
-    fn state(&self, cell: &Cell) -> Result<State, TrainError> {
-        if !cell.run.record().exists() {
-            return Ok(State::New);
+    fn state(&self, run: &GridRun) -> Result<RunState, TrainError> {
+        if !run.folder.record().exists() {
+            return Ok(RunState::New);
         }
-        let recorded = ResumedRecord::read(&cell.run.record())?;
-        same_settings(cell.run.path(), &recorded.request, &cell.request)?;
-        if cell.run.results().exists() {
-            return Ok(State::Done);
+        let recorded = ResumedRecord::read(&run.folder.record())?;
+        same_settings(run.folder.path(), &recorded.request, &run.request)?;
+        if run.folder.results().exists() {
+            return Ok(RunState::Done);
         }
-        Ok(State::Begun(Checkpoints::new(cell.run.checkpoints(), 1).newest_step()))
+        Ok(RunState::Begun(Checkpoints::new(run.folder.checkpoints(), 1).newest_step()))
     }
 
-    /// The run as `temper finetune` in a process of its own.
-    fn command(&self, cell: &Cell, state: State, lock: Option<&Owner>) -> Result<Command, TrainError> {
-        let folder = cell.run.path();
+    /// The command `temper finetune` for a run.
+    fn command(&self, run: &GridRun, state: RunState, lock: Option<&Owner>) -> Result<Command, TrainError> {
+        let folder = run.folder.path();
         let failed = |error| TrainError::file(folder, error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.arg("--threads").arg(rayon::current_num_threads().to_string()).arg("finetune");
-        if state == State::New {
-            let request = toml::to_string(&cell.request).map_err(|error| TrainError::file(folder, error))?;
+        if state == RunState::New {
+            let request = toml::to_string(&run.request).map_err(|error| TrainError::file(folder, error))?;
             command.arg("--request").arg(request).arg("--output-dir").arg(&self.folder);
-            command.arg("--run-name").arg(&cell.name).arg("--overwrite-output-dir");
+            command.arg("--run-name").arg(&run.name).arg("--overwrite-output-dir");
         } else {
             command.arg("--resume").arg(folder);
         }
         if self.progress.is_quiet() && lock.is_none() {
             command.arg("--quiet");
         }
-        // A run reads no input; what it is given is the lock, which outlives this process with it.
+        // A run reads no input. Its stdin is the lock, which stays held as long as the run lives, even if this process ends.
         let input = lock.map(Owner::handle).transpose()?;
         command.stdin(input.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::null());
         Ok(command)
@@ -343,7 +342,7 @@ impl Grid {
     }
 }
 
-/// `last:2` becomes `last-2`; what no file system takes becomes `_`.
+/// `last:2` becomes `last-2`; characters that a file system may refuse become `_`.
 fn as_file_name(strategy: &str) -> String {
     let character = |character: char| match character {
         ':' => '-',

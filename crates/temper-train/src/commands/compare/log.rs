@@ -1,11 +1,11 @@
-//! What a run of several says: it goes into a file.
+//! The log file of each run of a comparison.
 
 use std::fs::File;
 use std::path::Path;
 
 use crate::TrainError;
 
-/// The file, emptied unless the run goes on.
+/// Opens the file; empties it unless the run continues.
 ///
 /// # Errors
 /// [`TrainError::File`].
@@ -15,7 +15,7 @@ pub(super) fn open(path: &Path, goes_on: bool) -> Result<File, TrainError> {
     options.open(path).map_err(|error| TrainError::file(path, error))
 }
 
-/// The lines from the last error on; none where there is none, and none of a file that cannot be read.
+/// The lines from the last error to the end; none if there is no error or the file cannot be read.
 pub(super) fn errors(path: &Path) -> Vec<String> {
     const MOST: usize = 20;
     let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -38,7 +38,7 @@ mod tests {
         std::fs::write(&path, "step 1\nerror: first\nstep 2\nerror: second\n  with more\n").unwrap();
         assert_eq!(errors(&path), ["error: second", "  with more"]);
         open(&path, true).unwrap();
-        assert_eq!(errors(&path).len(), 2, "a run that goes on appends");
+        assert_eq!(errors(&path).len(), 2, "a run that continues appends");
         open(&path, false).unwrap();
         assert!(errors(&path).is_empty());
     }

@@ -5,17 +5,17 @@ mod child;
 mod grid;
 mod log;
 mod outcome;
-mod pace;
 mod plot;
+mod remaining_time;
 mod strategies;
 mod summary;
 mod table;
 
 pub(super) use grid::Grid;
-pub(super) use outcome::{Failure, Outcomes};
+pub(super) use outcome::{FailedRun, GridResults};
 pub(super) use strategies::{NamedStrategy, split_strategies};
 pub use summary::{BaselineRow, ScoreDifference, StrategyComparison, StrategyRow};
-pub(super) use table::{Table, mean};
+pub(super) use table::{TextTable, mean};
 
 use std::path::{Path, PathBuf};
 
@@ -28,8 +28,8 @@ use crate::{RunFolder, TrainError};
 
 /// Fine-tune under several strategies and seeds, beside simple baselines
 ///
-/// Every strategy and seed is a run of its own in the folder of the comparison; called again, it goes
-/// on where it stopped. compare.json, compare.md and compare.svg show the outcome.
+/// Each strategy and seed is a run in the folder of the comparison. The same command again continues where
+/// it stopped. compare.json, compare.md and compare.svg have the results.
 #[derive(Clone, Debug, clap::Args)]
 #[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]
 #[command(mut_arg("budget", |arg| arg.hide(true)))]
@@ -43,8 +43,8 @@ pub struct CompareArgs {
     /// Runs per strategy; their seeds are --seed and the numbers after it
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub seeds: u16,
-    /// Do only that one of the runs, counted from 0, and write no table: for job arrays, whose jobs share the folder. A
-    /// call without it does what is missing and writes the table
+    /// Train only this run, counted from 0, and write no table: for job arrays, whose jobs share the folder. The same
+    /// command without it trains the missing runs and writes the table
     #[arg(long, value_name = "NUMBER", conflicts_with = "overwrite_output_dir")]
     pub only: Option<usize>,
     /// Options of every run
@@ -55,7 +55,7 @@ pub struct CompareArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// See [`TrainError`]; [`TrainError::CellsInterrupted`] after Ctrl-C.
+/// See [`TrainError`]; [`TrainError::GridInterrupted`] after Ctrl-C.
 pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
     let progress = Progress::new(args.run.quiet);
     let strategies = split_strategies(&args.strategies)?;
@@ -66,7 +66,7 @@ pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
     if let Some(number) = args.only {
         return grid.run_one(number);
     }
-    // With every run there is nothing to refuse and nothing to compute.
+    // If all runs are finished, there is nothing to check and nothing to compute.
     let mut prepared = None;
     if !grid.is_done() || !baseline::are_written(grid.folder()) {
         let mut refusing = Prepared::new(grid.request(), progress)?;
@@ -75,7 +75,7 @@ pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
     }
     let lock = grid.begin()?;
     let baselines = baseline::read_or_compute(grid.folder(), prepared.as_ref(), progress)?;
-    // The runs need the memory.
+    // The runs need this memory.
     drop(prepared);
     let outcomes = grid.run(&lock)?;
     let failures = outcomes.failures.clone();
@@ -87,11 +87,11 @@ pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
     failures.first().map_or(Ok(()), |failure| Err(failure.error()))
 }
 
-/// What all runs have in common; the strategy is a mere place holder.
+/// What all runs have in common; its strategy is only a placeholder.
 pub(super) fn shared_request(args: &FinetuneArgs, instead: &str) -> Result<RunRequest, TrainError> {
     if args.resume.is_some() {
         return Err(TrainError::Usage(
-            "--resume is for a single run; the same call as before goes on with all of them".into(),
+            "--resume is for a single run; the same command as before continues all of them".into(),
         ));
     }
     if args.budget.is_some() {
@@ -110,8 +110,7 @@ pub(super) fn shared_request(args: &FinetuneArgs, instead: &str) -> Result<RunRe
     Ok(request)
 }
 
-/// The folder of all runs: always the same one for a model and a dataset, so that the same call goes
-/// on.
+/// The folder of all runs. Its name depends only on model and dataset, so the same command finds it again and continues.
 pub(super) fn folder(args: &FinetuneArgs, request: &RunRequest, kind: &str) -> PathBuf {
     let default = || format!("{kind}-{}", default_name(request));
     args.output_dir.join(args.run_name.clone().unwrap_or_else(default))
@@ -126,10 +125,10 @@ fn text(comparison: &StrategyComparison) -> String {
     format!("{}\n{}\n", comparison.table().text(), comparison.notes())
 }
 
-fn write(folder: &Path, comparison: &StrategyComparison, failures: &[Failure]) -> Result<(), TrainError> {
+fn write(folder: &Path, comparison: &StrategyComparison, failures: &[FailedRun]) -> Result<(), TrainError> {
     let run = RunFolder::existing(folder);
     run.write_json(&folder.join("compare.json"), comparison)?;
-    let failed: String = failures.iter().map(|failure| format!("\n- {} failed", failure.cell)).collect();
+    let failed: String = failures.iter().map(|failure| format!("\n- {} failed", failure.name)).collect();
     let page = format!(
         "# {}\n\n{}\n{}\n{failed}\n![{} against training time](compare.svg)\n",
         comparison.title(),

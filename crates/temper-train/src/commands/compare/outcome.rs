@@ -1,4 +1,4 @@
-//! What the runs of a grid came to.
+//! The results of the runs of a grid.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,47 +7,47 @@ use crate::commands::finetune::measure::duration;
 use crate::run::record::ResumedRecord;
 use crate::{RunFolder, TrainError};
 
-/// What the runs of a grid came to.
+/// The results of the runs of a grid.
 #[derive(Default)]
-pub(in crate::commands) struct Outcomes {
-    /// The runs that are done.
-    pub(in crate::commands) done: Vec<Outcome>,
-    /// The others.
-    pub(in crate::commands) failures: Vec<Failure>,
+pub(in crate::commands) struct GridResults {
+    /// The runs that finished.
+    pub(in crate::commands) done: Vec<FinishedRun>,
+    /// The runs that failed.
+    pub(in crate::commands) failures: Vec<FailedRun>,
 }
 
-/// A run that came to nothing.
+/// A run that failed.
 #[derive(Clone)]
-pub(in crate::commands) struct Failure {
+pub(in crate::commands) struct FailedRun {
     /// The name of its folder.
-    pub(in crate::commands) cell: String,
+    pub(in crate::commands) name: String,
     code: u8,
 }
 
-impl Failure {
-    /// A failure that concerns this run alone: out of memory (5) or diverged (6).
+impl FailedRun {
+    /// A failure that concerns only this run: out of memory (5) or diverged (6).
     ///
     /// # Errors
-    /// [`TrainError::CellFailed`] for every other one: the next run would meet it, too.
-    pub(super) fn of(cell: &str, code: u8) -> Result<Self, TrainError> {
-        let failure = Self { cell: cell.into(), code };
+    /// [`TrainError::GridRunFailed`] for every other one: the next run would fail in the same way.
+    pub(super) fn of(name: &str, code: u8) -> Result<Self, TrainError> {
+        let failure = Self { name: name.into(), code };
         if matches!(code, 5 | 6) { Ok(failure) } else { Err(failure.error()) }
     }
 
-    /// The error that a whole command ends with.
+    /// The error that the whole command ends with.
     pub(in crate::commands) fn error(&self) -> TrainError {
-        TrainError::CellFailed { cell: self.cell.clone(), code: self.code }
+        TrainError::GridRunFailed { run: self.name.clone(), code: self.code }
     }
 }
 
-/// A run that is done.
-pub(in crate::commands) struct Outcome {
+/// A run that finished.
+pub(in crate::commands) struct FinishedRun {
     pub(in crate::commands) strategy: String,
     pub(in crate::commands) seed: u64,
     /// The name of its folder.
-    pub(in crate::commands) cell: String,
+    pub(in crate::commands) name: String,
     pub(in crate::commands) results: CellResults,
-    /// The score of each test example, in the split's order; not known of runs without predictions.jsonl.
+    /// The score of each test example, in the split's order; unknown for runs without predictions.jsonl.
     pub(in crate::commands) scores: Option<Vec<f64>>,
     record: ResumedRecord,
 }
@@ -79,17 +79,17 @@ struct TestScores {
 }
 
 #[derive(Deserialize)]
-struct Prediction {
+struct ExampleScore {
     score: f64,
 }
 
 impl CellResults {
-    /// The metric that counts, on the test split.
+    /// The value of the compared metric on the test split.
     pub(in crate::commands) fn score(&self) -> f64 {
         self.test.metrics.first().map_or(0.0, |&(_, value)| value)
     }
 
-    /// Whether a lower value of it is better.
+    /// True if a lower value of this metric is better.
     pub(in crate::commands) fn lower_is_better(&self) -> bool {
         self.test.lower_is_better
     }
@@ -99,47 +99,47 @@ impl CellResults {
         self.test.metrics.first().map_or("", |(name, _)| name)
     }
 
-    /// The share of examples whose lower layers were not computed again.
+    /// The share of examples whose lower layers came from the trunk cache.
     pub(in crate::commands) fn hit_rate(&self) -> Option<f64> {
         self.trunk_cache.as_ref()?.pointer("/training/hit_rate")?.as_f64()
     }
 }
 
-impl Outcome {
-    /// What it came to, in a line.
+impl FinishedRun {
+    /// Its result, in one line.
     pub(super) fn in_words(&self) -> String {
         let results = &self.results;
         let seconds = duration(results.training_seconds);
         format!("test {} {:.4}, trained in {seconds}", results.metric(), results.score())
     }
 
-    /// Reads a run that is done.
+    /// Reads a run that finished.
     ///
     /// # Errors
     /// [`TrainError::File`].
-    pub(super) fn read(strategy: &str, seed: u64, cell: &str, run: &RunFolder) -> Result<Self, TrainError> {
+    pub(super) fn read(strategy: &str, seed: u64, name: &str, run: &RunFolder) -> Result<Self, TrainError> {
         let path = run.results();
         let text = std::fs::read_to_string(&path).map_err(|error| TrainError::file(&path, error))?;
         let results = serde_json::from_str(&text).map_err(|error| TrainError::content(&path, error))?;
         let record = ResumedRecord::read(&run.record())?;
-        Ok(Self { strategy: strategy.into(), seed, cell: cell.into(), results, scores: scores(run)?, record })
+        Ok(Self { strategy: strategy.into(), seed, name: name.into(), results, scores: scores(run)?, record })
     }
 }
 
 fn scores(run: &RunFolder) -> Result<Option<Vec<f64>>, TrainError> {
     let path = run.predictions();
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
-    let rows = text.lines().map(|line| serde_json::from_str(line).map(|row: Prediction| row.score));
+    let rows = text.lines().map(|line| serde_json::from_str(line).map(|row: ExampleScore| row.score));
     rows.collect::<Result<_, _>>().map(Some).map_err(|error| TrainError::content(&path, error))
 }
 
-impl Outcomes {
+impl GridResults {
     /// Adds a run.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] where it had another model or other data than the first: a name may
-    /// lead elsewhere by now.
-    pub(super) fn push(&mut self, outcome: Outcome) -> Result<(), TrainError> {
+    /// [`TrainError::Usage`] if it had another model or other data than the first run: what a name refers to may have
+    /// changed between them.
+    pub(super) fn push(&mut self, outcome: FinishedRun) -> Result<(), TrainError> {
         if let Some(first) = self.done.first() {
             let same = first.record.has_files_of(&outcome.record)
                 && first.results.model == outcome.results.model
@@ -147,8 +147,8 @@ impl Outcomes {
             if !same {
                 return Err(TrainError::Usage(format!(
                     "{} and {} did not have the same model and data: the files changed between them; give another \
-                     --run-name, or --overwrite-output-dir to start anew",
-                    first.cell, outcome.cell
+                     --run-name, or --overwrite-output-dir to start again",
+                    first.name, outcome.name
                 )));
             }
         }

@@ -5,26 +5,26 @@ use crate::charts::{
     Anchor, Canvas, Colour, GRID, Label, Line, MUTED, SERIES, Scale, number_text, text_width, wrap,
 };
 
-/// Of the plot between its axes.
+/// Size of the plot between its axes.
 const PLOT: (f64, f64) = (600.0, 340.0);
 const MARGIN: f64 = 16.0;
 const TITLE: f64 = 16.0;
 const LEADING: f64 = 22.0;
-/// Characters of a name beside the plot, in each of its lines.
+/// Maximum number of characters in each line of a name beside the plot.
 const NAME: usize = 34;
 /// Dashes of the baselines' lines.
 const DASHES: [&str; 4] = ["10 6", "4 4", "12 4 3 4", "2 5"];
-/// Under the plot: the numbers of the axis, and what they are.
+/// Height under the plot, for the numbers and the name of the axis.
 const FOOT: f64 = 52.0;
 
-/// The figure as an SVG document, which follows the reader's screen in being light or dark.
+/// The figure as an SVG document. It is light or dark, as the reader's screen is.
 pub(super) fn draw(comparison: &StrategyComparison) -> String {
-    let names = Names::of(comparison);
+    let names = Legend::of(comparison);
     let (low, high) = heights(comparison);
     let longest = comparison.strategies.iter().map(|row| row.training_seconds.mean).fold(0.0, f64::max);
     let scale = |top: f64| Scale::rounded(low, high, 6, (top + PLOT.1, top));
     let widest = scale(0.0).ticks().iter().map(|(_, text)| text_width(text, 12.0)).fold(0.0, f64::max);
-    // Of the text that reads upwards, of the numbers, and of the space around them.
+    // Room for the vertical text, for the numbers, and for the space around them.
     let left = MARGIN + 20.0 + widest + 10.0;
     let width = left + PLOT.0 + 20.0 + names.width() + MARGIN;
     let title = comparison.title();
@@ -79,7 +79,7 @@ fn axes(canvas: &mut Canvas, comparison: &StrategyComparison, x: &Scale, y: &Sca
     canvas.upright(Label::new(MARGIN + 12.0, foot - PLOT.1 / 2.0, &metric));
 }
 
-/// A point, and the interval of its mean with a bar at both ends; nothing but the point of a single run.
+/// A point, with the interval of its mean as a line with a bar at both ends. A single run has only the point.
 fn strategy(canvas: &mut Canvas, row: &StrategyRow, number: usize, (x, y): (&Scale, &Scale)) {
     let (place, colour) = (x.place(row.training_seconds.mean), colour(number));
     if let Some(interval) = row.test.interval {
@@ -106,14 +106,14 @@ fn of_baseline(number: usize) -> Line {
     Line { dashes: DASHES[number % DASHES.len()], ..Line::new(MUTED, 1.5) }
 }
 
-/// What is what, beside the plot: there it covers nothing.
-struct Names {
-    /// Each name in lines, with its score; strategies first.
+/// The legend. It is beside the plot, where it covers nothing.
+struct Legend {
+    /// Each name, split into lines, with its score; strategies first.
     each: Vec<Vec<String>>,
     strategies: usize,
 }
 
-impl Names {
+impl Legend {
     fn of(comparison: &StrategyComparison) -> Self {
         let lines = |name: &str, score: f64| {
             let mut lines = wrap(name, NAME);
@@ -228,9 +228,9 @@ mod tests {
         found.model_stand_in_for = Some("google-bert/bert-base-uncased".into());
         found.strategies[2].strategy = format!("pattern:{}", "layers.*.attention.".repeat(8));
         let [low, high] = found.strategies[2].test.interval.unwrap();
-        assert!(low < -1.0 && high > 2.0, "of two seeds far apart");
+        assert!(low < -1.0 && high > 2.0, "the interval of two seeds that differ much is wide");
         assert_inside(&draw(&found));
-        // Equal scores, no time at all, large numbers: still a figure.
+        // Equal scores, zero seconds and large numbers still give a figure.
         for values in [vec![0.5, 0.5], vec![1e6, 2e6], vec![0.0]] {
             assert_inside(&draw(&comparison("m", vec![row("head", &values, 0.0)])));
         }

@@ -4,20 +4,20 @@ use temper_freeze::{FreezeError, Strategy};
 
 use crate::TrainError;
 
-/// A strategy of several.
+/// One of several strategies.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::commands) struct NamedStrategy {
-    /// As it was given: in tables and in the names of folders.
+    /// As the user wrote it; used in tables and in the names of folders.
     pub(in crate::commands) name: String,
-    /// As a run records it: what a file says rather than its path.
+    /// As a run records it: for a file its content, not its path.
     pub(in crate::commands) strategy: String,
     /// Its own learning rate.
     pub(in crate::commands) learning_rate: Option<f64>,
 }
 
 impl NamedStrategy {
-    /// Reads a strategy as `--strategy` of `temper finetune` has it, perhaps with a learning rate of its own
-    /// behind it: `head@1e-3`.
+    /// Reads a strategy as `--strategy` of `temper finetune` accepts it, with an optional learning rate after it:
+    /// `head@1e-3`.
     ///
     /// # Errors
     /// [`FreezeError::Strategy`] and [`FreezeError::File`].
@@ -37,7 +37,7 @@ fn rate_of(given: &str) -> Option<f64> {
 /// what comes after it is a strategy by itself.
 ///
 /// # Errors
-/// [`TrainError::Freeze`] for what is no strategy, [`TrainError::Usage`] for one that comes twice.
+/// [`TrainError::Freeze`] for an unknown strategy, [`TrainError::Usage`] for one that is listed twice.
 pub(in crate::commands) fn split_strategies(list: &str) -> Result<Vec<NamedStrategy>, TrainError> {
     let mut names: Vec<String> = Vec::new();
     for part in list.split(',') {

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::grid::Grid;
-use super::outcome::{Outcome, Outcomes};
+use super::outcome::{FinishedRun, GridResults};
 use super::strategies::NamedStrategy;
-use super::table::{self, Table};
+use super::table::{self, TextTable};
 use crate::TrainError;
 use crate::commands::finetune::measure::duration;
 
@@ -20,7 +20,7 @@ use temper_metrics::{Sample, paired_t_test, range, sign_test};
 pub struct StrategyComparison {
     /// Id of the model that was fine-tuned.
     pub model: String,
-    /// What was asked for, when the model is only its stand-in.
+    /// The requested model, if the model is only its stand-in.
     pub model_stand_in_for: Option<String>,
     /// The metric that is compared.
     pub metric: String,
@@ -28,11 +28,11 @@ pub struct StrategyComparison {
     pub seeds: Vec<u64>,
     /// The strategy with the highest mean on the test split.
     pub best: String,
-    /// One a strategy, in the order given.
+    /// One row for each strategy, in the order given.
     pub strategies: Vec<StrategyRow>,
-    /// What the strategies have to beat.
+    /// The baselines.
     pub baselines: Vec<BaselineRow>,
-    /// Wall time of training of all runs together, in seconds.
+    /// Sum of the training times of all runs, in seconds.
     pub training_seconds: f64,
     /// The dataset as the runs saw it.
     pub data: Value,
@@ -47,19 +47,19 @@ pub struct StrategyRow {
     pub trainable_parameters: usize,
     /// All parameters, in elements.
     pub total_parameters: usize,
-    /// The metric on the test split, a value a seed.
+    /// The metric on the test split, one value for each seed.
     pub test: Sample,
-    /// The best score on the validation split, a value a seed.
+    /// The best score on the validation split, one value for each seed.
     pub validation: Option<Sample>,
-    /// From the best strategy; none of the best itself.
+    /// Difference from the best strategy; none for the best itself.
     pub difference: Option<ScoreDifference>,
     /// Wall time in training steps.
     pub training_seconds: Sample,
     /// Trained tokens a second.
     pub tokens_per_second: f64,
-    /// The largest resident size of any of the runs, each in a process of its own.
+    /// The largest peak memory of its runs, each in its own process.
     pub peak_memory_bytes: Option<u64>,
-    /// Share of examples whose lower layers were not computed again; none without a trunk cache.
+    /// Share of examples whose lower layers came from the trunk cache; none without a cache.
     pub trunk_cache_hit_rate: Option<f64>,
     /// Names of the run folders.
     pub runs: Vec<String>,
@@ -75,25 +75,25 @@ pub struct BaselineRow {
     pub metrics: Vec<(String, f64)>,
     /// 95 % interval of the first metric over the test examples.
     pub interval: Option<[f64; 2]>,
-    /// From the best strategy.
+    /// Difference from the best strategy.
     pub difference: ScoreDifference,
     /// Wall time of training in seconds.
     pub training_seconds: f64,
 }
 
-/// How far the metric is from the best strategy's, and whether that is more than chance.
+/// The difference of the metric from the best strategy's, with tests of its significance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ScoreDifference {
     /// The mean over the seeds that both have; negative is worse than the best.
     pub mean: f64,
-    /// p of the paired t-test over those seeds; none of fewer than two.
+    /// p of the paired t-test over those seeds; none for fewer than two.
     pub seeds_p: Option<f64>,
-    /// p of the exact sign test over the test examples: each counts for the one with the higher score of it over all
-    /// seeds. Where an example is right or wrong and there is one seed, it is McNemar's test.
+    /// p of the exact sign test over the test examples: an example counts for the strategy that scores higher on it,
+    /// summed over all seeds. If each example is right or wrong and there is one seed, this is McNemar's test.
     pub examples_p: Option<f64>,
 }
 
-/// A score and the examples it is made of, under a seed.
+/// The score under one seed, and the scores of the examples that it is made of.
 #[derive(Clone, Copy)]
 struct Scored<'a> {
     score: f64,
@@ -106,20 +106,24 @@ impl StrategyComparison {
     /// Puts the runs of a grid side by side.
     ///
     /// # Errors
-    /// [`TrainError::CellFailed`] when no run came to its end.
-    pub(super) fn new(grid: &Grid, outcomes: &Outcomes, baselines: &[Baseline]) -> Result<Self, TrainError> {
+    /// [`TrainError::GridRunFailed`] if no run finished.
+    pub(super) fn new(
+        grid: &Grid,
+        outcomes: &GridResults,
+        baselines: &[Baseline],
+    ) -> Result<Self, TrainError> {
         let Some(first) = outcomes.done.first() else {
-            // A grid has runs; without a single result all of them failed.
-            let failed = outcomes.failures.first().map(super::Failure::error);
+            // A grid has at least one run. If there is no result, all of them failed.
+            let failed = outcomes.failures.first().map(super::FailedRun::error);
             return Err(failed.unwrap_or_else(|| TrainError::Usage("there is nothing to compare".into())));
         };
         let of = |strategy: &NamedStrategy| {
             outcomes.done.iter().filter(|outcome| outcome.strategy == strategy.name).collect::<Vec<_>>()
         };
-        let groups: Vec<Vec<&Outcome>> =
+        let groups: Vec<Vec<&FinishedRun>> =
             grid.strategies().iter().map(of).filter(|group| !group.is_empty()).collect();
         let mut rows: Vec<StrategyRow> = groups.iter().filter_map(|group| row(group)).collect();
-        // The first of equals.
+        // Of equal means, the first.
         let sign = if first.results.lower_is_better() { -1.0 } else { 1.0 };
         let value = |row: usize| sign * rows[row].test.mean;
         let better = |best: usize, next: usize| if value(next) > value(best) { next } else { best };
@@ -158,7 +162,7 @@ impl StrategyComparison {
     }
 
     /// Strategies and baselines, a row each.
-    pub(super) fn table(&self) -> Table {
+    pub(super) fn table(&self) -> TextTable {
         let header = [
             "strategy",
             "trained parameters",
@@ -171,7 +175,7 @@ impl StrategyComparison {
             "peak memory",
             "cache hits",
         ];
-        let mut table = Table::new(&header);
+        let mut table = TextTable::new(&header);
         for row in &self.strategies {
             let mut cells =
                 vec![row.strategy.clone(), row.trainable_parameters.to_string(), table::mean(&row.test)];
@@ -193,7 +197,7 @@ impl StrategyComparison {
         table
     }
 
-    /// How the table is to be read.
+    /// How to read the table.
     pub(super) fn notes(&self) -> String {
         let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
         let few = match seeds.len() {
@@ -224,10 +228,10 @@ fn difference_cells(difference: Option<&ScoreDifference>) -> [String; 3] {
 }
 
 /// None for a group without runs.
-fn row(group: &[&Outcome]) -> Option<StrategyRow> {
+fn row(group: &[&FinishedRun]) -> Option<StrategyRow> {
     let first = group.first()?;
     let sample =
-        |value: fn(&Outcome) -> f64| Sample::of(group.iter().map(|outcome| value(outcome)).collect());
+        |value: fn(&FinishedRun) -> f64| Sample::of(group.iter().map(|outcome| value(outcome)).collect());
     let validation: Option<Vec<f64>> =
         group.iter().map(|outcome| outcome.results.best_validation.map(|(score, _)| score)).collect();
     let hit_rates: Option<Vec<f64>> = group.iter().map(|outcome| outcome.results.hit_rate()).collect();
@@ -244,18 +248,18 @@ fn row(group: &[&Outcome]) -> Option<StrategyRow> {
         tokens_per_second: sample(|outcome| outcome.results.tokens_per_second)?.mean,
         peak_memory_bytes: group.iter().filter_map(|outcome| outcome.results.peak_memory_bytes).max(),
         trunk_cache_hit_rate: hit_rates.and_then(Sample::of).map(|rates| rates.mean),
-        runs: group.iter().map(|outcome| outcome.cell.clone()).collect(),
+        runs: group.iter().map(|outcome| outcome.name.clone()).collect(),
     })
 }
 
-fn by_seed<'a>(group: &[&'a Outcome]) -> BySeed<'a> {
-    let scored = |outcome: &&'a Outcome| {
+fn by_seed<'a>(group: &[&'a FinishedRun]) -> BySeed<'a> {
+    let scored = |outcome: &&'a FinishedRun| {
         (outcome.seed, Scored { score: outcome.results.score(), examples: outcome.scores.as_deref() })
     };
     group.iter().map(scored).collect()
 }
 
-/// A baseline knows no seed: it stands beside each of them.
+/// A baseline does not depend on the seed: it is compared under each of them.
 fn repeated<'a>(baseline: &'a Baseline, seeds: &BySeed<'_>) -> BySeed<'a> {
     let scored = Scored { score: baseline.headline(), examples: Some(&baseline.scores) };
     seeds.keys().map(|&seed| (seed, scored)).collect()

@@ -1,16 +1,16 @@
-//! compare.md.
+//! Tables, for a terminal and as Markdown.
 
 use temper_metrics::Sample;
 
-/// Stands for what there is not.
+/// The cell of a missing value.
 pub(super) const DASH: &str = "-";
 
-/// Rows of text under a header; the first column is on the left, the others on the right.
-pub(in crate::commands) struct Table {
+/// Rows of text under a header; the first column is aligned left, the others right.
+pub(in crate::commands) struct TextTable {
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     pub(in crate::commands) fn new(header: &[&str]) -> Self {
         Self { rows: vec![header.iter().map(|&name| name.to_owned()).collect()] }
     }
@@ -19,7 +19,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Columns in line, for a terminal.
+    /// Aligned columns, for a terminal.
     pub(in crate::commands) fn text(&self) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
@@ -36,9 +36,9 @@ impl Table {
         self.rows.iter().map(line).collect()
     }
 
-    /// As Markdown has it.
+    /// A table of Markdown.
     pub(in crate::commands) fn markdown(&self) -> String {
-        // A pattern may hold what ends a cell.
+        // A pattern may contain the character that ends a cell.
         let line = |row: &Vec<String>| {
             let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
             format!("| {} |\n", cells.join(" | "))
@@ -49,7 +49,7 @@ impl Table {
     }
 }
 
-/// A mean with half of its interval, or with its ends where a limit of the metric cuts it.
+/// A mean with half the width of its interval; with both ends if a limit of the metric cuts the interval.
 pub(in crate::commands) fn mean(sample: &Sample) -> String {
     match sample.interval {
         Some([low, high]) if ((low + high) / 2.0 - sample.mean).abs() > 1e-9 => {
@@ -60,7 +60,7 @@ pub(in crate::commands) fn mean(sample: &Sample) -> String {
     }
 }
 
-/// A value in words, or a dash.
+/// A value as text, or a dash.
 pub(in crate::commands) fn or_dash<V>(value: Option<V>, words: impl Fn(V) -> String) -> String {
     value.map_or_else(|| DASH.into(), words)
 }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn columns_are_in_line_and_cells_stay_cells() {
-        let mut table = Table::new(&["strategy", "score"]);
+        let mut table = TextTable::new(&["strategy", "score"]);
         table.push(vec!["pattern:a|b".into(), "0.5 ± 0.1".into()]);
         table.push(vec!["all".into(), "1".into()]);
         assert_eq!(table.text(), "strategy         score\npattern:a|b  0.5 ± 0.1\nall                  1\n");

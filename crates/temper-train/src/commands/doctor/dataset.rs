@@ -1,13 +1,12 @@
 //! `temper doctor DATASET`.
 
 use temper_data::{
-    ColumnChoice, Diagnosis, Finding, FindingKind, Measure, RowsRequest, Severity, Task as Kind,
-    TextTokenizer,
+    ColumnChoice, Diagnosis, Finding, FindingKind, Measure, RowsRequest, Severity, TaskKind, TextTokenizer,
 };
 use temper_hub::Hub;
 use temper_models::ModelConfig;
 
-use crate::settings::{self, ProblemType};
+use crate::settings::{self, ProblemType, SplitSettings};
 use crate::tasks::{self, ExamineRequest};
 use crate::terminal::{print, print_line, say};
 use crate::{ColumnOptions, LocalModel, Settings, SourceOptions, TrainError};
@@ -19,14 +18,14 @@ pub struct DatasetOptions {
     /// missing labels, damaged, empty and long texts, and rows that cannot be read
     pub dataset: Option<String>,
     /// The model to be trained on it: counts tokens, and compares the labels
-    #[arg(long, value_name = "MODEL", requires = "dataset")]
+    #[arg(long, value_name = "MODEL", conflicts_with = "machine")]
     pub model: Option<String>,
     /// Maximum length of an example in tokens (the model's own limit by default)
     #[arg(long, requires = "model", value_name = "N")]
     pub max_seq_length: Option<usize>,
     /// The task, if neither card nor columns imply it: text-classification, token-classification or question-answering
     #[arg(long, value_parser = tasks::by_name)]
-    pub task: Option<Kind>,
+    pub task: Option<TaskKind>,
     /// Type of the labels, as for finetune
     #[arg(long, value_name = "TYPE", value_parser = settings::named::<ProblemType>)]
     pub problem_type: Option<ProblemType>,
@@ -36,6 +35,9 @@ pub struct DatasetOptions {
     /// Some questions have no answer, as for finetune
     #[arg(long)]
     pub version_2_with_negative: bool,
+    /// Where train, validation and test come from
+    #[command(flatten)]
+    pub splits: SplitSettings,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,
@@ -45,14 +47,14 @@ pub struct DatasetOptions {
 }
 
 /// What is asked of a model.
-struct Reader {
+struct ExaminedModel {
     max_positions: usize,
     tokenizer: TextTokenizer,
     /// Its labels; none where it has only the names that transformers gives to those without.
     labels: Option<Vec<String>>,
 }
 
-impl Reader {
+impl ExaminedModel {
     fn find(hub: &Hub, name: &str) -> Result<Self, TrainError> {
         let local = LocalModel::find(hub, name)?;
         if let Some(notice) = local.resolved.notice() {
@@ -86,13 +88,21 @@ impl Reader {
 }
 
 impl DatasetOptions {
+    /// The dataset to examine; none where the command is about the machine.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] for two datasets.
+    pub(super) fn name(&self) -> Result<Option<&str>, TrainError> {
+        self.splits.dataset(self.dataset.as_deref())
+    }
+
     /// Examines the dataset of that name.
     ///
     /// # Errors
     /// [`TrainError::Unsound`] where training would refuse it.
     pub(super) fn examine(&self, name: &str, json: bool) -> Result<(), TrainError> {
         let hub = self.sources.hub(false);
-        let reader = self.model.as_deref().map(|model| Reader::find(&hub, model)).transpose()?;
+        let reader = self.model.as_deref().map(|model| ExaminedModel::find(&hub, model)).transpose()?;
         let diagnosis = self.diagnose(name, &hub, reader.as_ref())?;
         if json {
             let text =
@@ -109,7 +119,12 @@ impl DatasetOptions {
         }
     }
 
-    fn diagnose(&self, name: &str, hub: &Hub, reader: Option<&Reader>) -> Result<Diagnosis, TrainError> {
+    fn diagnose(
+        &self,
+        name: &str,
+        hub: &Hub,
+        reader: Option<&ExaminedModel>,
+    ) -> Result<Diagnosis, TrainError> {
         let settings = Settings {
             problem_type: self.problem_type,
             label_separator: self.label_separator.clone(),
@@ -123,6 +138,7 @@ impl DatasetOptions {
         let dataset = RowsRequest {
             name_or_path: name.to_owned(),
             card_directories: self.sources.card_directories(),
+            splits: self.splits.choice(),
             columns: ColumnChoice { asked: self.columns.by_role(), ..ColumnChoice::default() },
             ..RowsRequest::default()
         };

@@ -36,7 +36,7 @@ pub(super) fn examine_machine(backend: Option<Backend>, json: bool) -> Result<()
 #[derive(Serialize)]
 struct Machine {
     cpu: Cpu,
-    memory: Memory,
+    memory: MachineMemory,
     nvidia: Nvidia,
     backends: Vec<Condition>,
 }
@@ -54,7 +54,7 @@ struct Cpu {
 }
 
 #[derive(Serialize)]
-struct Memory {
+struct MachineMemory {
     bytes: u64,
     /// Within the limit of a container.
     free_bytes: u64,
@@ -63,21 +63,21 @@ struct Memory {
 /// What a GPU needs.
 #[derive(Serialize)]
 struct Nvidia {
-    driver: Part<Driver>,
-    nvrtc: Part<Nvrtc>,
-    headers: Part<PathBuf>,
-    libdevice: Part<PathBuf>,
+    driver: Presence<Driver>,
+    nvrtc: Presence<Nvrtc>,
+    headers: Presence<PathBuf>,
+    libdevice: Presence<PathBuf>,
 }
 
 /// Something that is there, or why it is not.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Part<T> {
+enum Presence<T> {
     Found(T),
     Missing(String),
 }
 
-impl<T> From<Result<T, GpuError>> for Part<T> {
+impl<T> From<Result<T, GpuError>> for Presence<T> {
     fn from(found: Result<T, GpuError>) -> Self {
         found.map_or_else(|error| Self::Missing(error.to_string()), Self::Found)
     }
@@ -111,7 +111,7 @@ impl Machine {
         Self {
             backends: Backend::ALL.map(|backend| condition(backend, &cpu)).into(),
             cpu,
-            memory: Memory { bytes: system.total_memory(), free_bytes: free_memory() },
+            memory: MachineMemory { bytes: system.total_memory(), free_bytes: free_memory() },
             nvidia: Nvidia {
                 driver: nvidia::driver().into(),
                 nvrtc: nvidia::nvrtc().into(),
@@ -139,8 +139,8 @@ impl Machine {
 impl Nvidia {
     fn lines(&self) -> Vec<String> {
         let mut lines = match &self.driver {
-            Part::Missing(reason) => vec![line("driver", reason)],
-            Part::Found(driver) => {
+            Presence::Missing(reason) => vec![line("driver", reason)],
+            Presence::Found(driver) => {
                 let release = driver.release.as_deref().unwrap_or("version unknown");
                 let text = format!("{release}, up to CUDA {} ({})", driver.cuda, driver.library);
                 [line("driver", &text)].into_iter().chain(driver.gpus.iter().map(gpu)).collect()
@@ -169,7 +169,7 @@ impl Condition {
     }
 }
 
-/// Whether a backend could be used, and what it would compute with.
+/// A backend: what it needs and this machine lacks, and what it would compute with.
 fn condition(backend: Backend, cpu: &Cpu) -> Condition {
     let compiled = backend.is_compiled();
     let uses = match (backend, Backend::KERNEL_COMPILER) {
@@ -204,10 +204,10 @@ fn gpu(gpu: &Gpu) -> String {
     line(&format!("cuda:{index}"), &text)
 }
 
-fn part<T>(name: &str, part: &Part<T>, text: impl Fn(&T) -> String) -> String {
+fn part<T>(name: &str, part: &Presence<T>, text: impl Fn(&T) -> String) -> String {
     match part {
-        Part::Found(found) => line(name, &text(found)),
-        Part::Missing(reason) => line(name, reason),
+        Presence::Found(found) => line(name, &text(found)),
+        Presence::Missing(reason) => line(name, reason),
     }
 }
 
@@ -239,10 +239,10 @@ mod tests {
             gpus: vec![gpu(0), gpu(1)],
         };
         Nvidia {
-            driver: Part::Found(driver),
-            nvrtc: Part::Missing("NVRTC is missing".into()),
-            headers: Part::Found("/usr/local/cuda/include".into()),
-            libdevice: Part::Missing("none".into()),
+            driver: Presence::Found(driver),
+            nvrtc: Presence::Missing("NVRTC is missing".into()),
+            headers: Presence::Found("/usr/local/cuda/include".into()),
+            libdevice: Presence::Missing("none".into()),
         }
     }
 

@@ -16,7 +16,7 @@ pub struct DoctorArgs {
     #[command(flatten)]
     pub dataset: DatasetOptions,
     /// Look at this machine: processor, memory, GPUs, driver, libraries, backends
-    #[arg(long, required_unless_present = "dataset", conflicts_with = "dataset")]
+    #[arg(long, required_unless_present_any = ["dataset", "train_file"], conflicts_with_all = ["dataset", "train_file"])]
     pub machine: bool,
     /// Compute something on this backend, and fail as a run on it would: flex, ndarray, cuda, cuda:N or wgpu
     #[arg(long, requires = "machine")]
@@ -32,7 +32,7 @@ pub struct DoctorArgs {
 /// [`TrainError::File`] where stdout cannot be written; for `--backend`, what a run on it would end with; of a dataset
 /// [`TrainError::Unsound`] where training would refuse it.
 pub fn doctor(args: &DoctorArgs) -> Result<(), TrainError> {
-    match &args.dataset.dataset {
+    match args.dataset.name()? {
         Some(name) => args.dataset.examine(name, args.json),
         None => examine_machine(args.backend, args.json),
     }

@@ -59,7 +59,7 @@ impl Job {
         }
     }
 
-    /// Whether a model that has a head for this task keeps it, and why not.
+    /// The notice for a model that has a head for this task: it is kept, or why it is not.
     fn head_notice(&self, loaded: &Loaded) -> Option<String> {
         let [own, used] = [self.config.head()?, loaded.config.head()?].map(|head| head.kind.task());
         if own != used || used.is_language_model() {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use temper_data::Task as Kind;
+use temper_data::TaskKind;
 
 use crate::device::backend::Backend;
 use crate::headings::{DATA, DEVICE, RUN};
@@ -30,7 +30,7 @@ impl From<String> for Resume {
 #[derive(Clone, Debug, clap::Args)]
 pub struct FinetuneArgs {
     /// Name (bert), Hub id (org/name), folder or run of a model; left out with --from
-    #[arg(required_unless_present_any = ["resume", "request"])]
+    #[arg(required_unless_present_any = ["resume", "request", "train_file", "config"])]
     pub model: Option<String>,
     /// Name of a dataset card (imdb), path of a file or folder, or a pattern of files ('data/train-*.jsonl')
     #[arg(required_unless_present_any = ["resume", "request", "from", "train_file", "config"])]
@@ -75,7 +75,7 @@ pub struct FinetuneArgs {
     pub budget: Option<Duration>,
     /// Task of the model; by default that of the dataset's card, or the one that its columns imply
     #[arg(long, help_heading = DATA, value_name = "TASK", value_parser = tasks::by_name)]
-    pub task: Option<Kind>,
+    pub task: Option<TaskKind>,
     /// Columns of the dataset
     #[command(flatten)]
     pub columns: ColumnOptions,

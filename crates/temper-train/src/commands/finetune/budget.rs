@@ -14,7 +14,7 @@ impl Job {
     /// time, and says why.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] when not even the head alone fits.
+    /// [`TrainError::Usage`] if not even training only the head fits.
     pub(super) fn choose_within(&mut self, budget: Duration) -> Result<(), TrainError> {
         let loaded = self.new_model()?;
         let candidates = candidates(&loaded.model);

@@ -91,7 +91,7 @@ impl Finish<'_> {
         evaluation.ok_or_else(|| TrainError::Learner("an evaluation came to no end".into()))
     }
 
-    /// The thresholds that decide best on the validation split, where that is asked for.
+    /// The best thresholds on the validation split, with `--tune-threshold`.
     fn tuned(&self, best: &TaskModel) -> Result<Map<String, Value>, TrainError> {
         if !self.request.settings.tune_threshold {
             return Ok(Map::new());
@@ -333,7 +333,7 @@ impl Finish<'_> {
     /// How texts are truncated, where transformers has no setting for it.
     fn truncation_elsewhere(&self) -> Option<&'static str> {
         (self.request.settings.truncation == Truncation::HeadTail).then_some(
-            "transformers cannot keep both ends of a text: its truncation_side is left, which keeps the end alone",
+            "transformers cannot keep both ends of a text: its truncation_side is left, which keeps only the end",
         )
     }
 }

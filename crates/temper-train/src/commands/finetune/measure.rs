@@ -42,7 +42,7 @@ impl Job {
     /// states are kept.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] for a trunk cache that is asked for but would not be sound.
+    /// [`TrainError::Usage`] if `--trunk-cache` demands a cache that would give wrong outputs.
     pub(in crate::commands) fn measure(
         &self,
         model: &TaskModel,
@@ -179,7 +179,7 @@ impl Job {
     }
 }
 
-/// The memory at the end of a run, where a forward pass alone took `forward`: the best model is there three times
+/// The memory at the end of a run, where a forward pass took `forward`: the best model is there three times
 /// more, loaded, as a file and loaded again.
 fn at_the_end(forward: u64, plan: &FreezePlan) -> u64 {
     forward + 3 * PARAMETER * plan.total() as u64

@@ -22,7 +22,7 @@ use super::backend;
 use super::differences::same_settings;
 use crate::model::refuse_other_folders;
 use crate::run::record::{ResumedRecord, RunRequest};
-use crate::settings::{self, Preset};
+use crate::settings::{self, Preset, SplitSettings};
 use crate::terminal::say;
 use crate::training::{Checkpoints, Progress};
 use crate::{LocalModel, ModelDefaults, RunFolder, RunName, Settings, TrainError, signals};
@@ -106,7 +106,7 @@ fn resume(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Lets `latest` lead to a run that nobody named: one that was given a name is found by it.
+/// Lets the link `latest` lead to a run with a default name. A run with a name of the user's is found by that name.
 fn mark_latest(run: &RunFolder, default: &str) {
     let name = run.path().file_name().unwrap_or_default().to_string_lossy();
     let is_number = |rest: &str| rest.strip_prefix('-').is_some_and(|number| number.parse::<u32>().is_ok());
@@ -115,7 +115,7 @@ fn mark_latest(run: &RunFolder, default: &str) {
     }
 }
 
-/// What is asked for. How texts become tensors is as the model was trained where nobody says otherwise.
+/// The request of a run. By default, texts become tensors as they did when the model was trained.
 pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequest, TrainError> {
     if let Some(request) = &args.request {
         return Ok(request.clone());
@@ -127,7 +127,7 @@ pub(super) fn request(args: &FinetuneArgs, progress: Progress) -> Result<RunRequ
         settings::resolve(preset, defaults, file, std::env::vars(), &args.settings)
     };
     let settings = resolve(&ModelDefaults::default())?;
-    let (model, dataset) = names(args, settings.train_file.as_ref())?;
+    let (model, dataset) = names(args, &settings.splits)?;
     let mut request = RunRequest {
         model,
         dataset,
@@ -166,34 +166,26 @@ pub(super) fn default_name(request: &RunRequest) -> String {
     format!("{}-{}", file_name(&request.model), file_name(&request.dataset))
 }
 
-/// Model and dataset as they were named; `--train-file` stands for the latter.
-fn names(args: &FinetuneArgs, train_file: Option<&String>) -> Result<(String, String), TrainError> {
-    let (model, dataset) = match (train_file, &args.from, args.model.clone(), args.dataset.clone()) {
-        (None, _, model, dataset) => (model, dataset),
-        (Some(file), Some(_), None, None) => (Some(file.clone()), None),
-        (Some(file), None, model, None) => (model, Some(file.clone())),
-        (Some(file), _, model, dataset) => {
-            let named = dataset.or(model).unwrap_or_default();
-            return Err(TrainError::Usage(format!(
-                "{named} and --train-file {file} both name what to train on; leave one of them out"
-            )));
-        }
+/// Model and dataset as they were named.
+fn names(args: &FinetuneArgs, splits: &SplitSettings) -> Result<(String, String), TrainError> {
+    // With --from, the only name is that of the dataset.
+    let (model, dataset) = match (&args.from, args.model.as_deref(), args.dataset.as_deref()) {
+        (Some(_), dataset, None) => (None, dataset),
+        (_, model, dataset) => (model, dataset),
     };
-    match (&args.from, model, dataset) {
+    match (&args.from, model, splits.dataset(dataset)?) {
         (None, Some(model), Some(dataset)) => {
-            refuse_swapped(&model, &dataset, &args.sources.card_directories())?;
-            Ok((model, dataset))
+            refuse_swapped(model, dataset, &args.sources.card_directories())?;
+            Ok((model.to_owned(), dataset.to_owned()))
         }
-        (Some(run), Some(dataset), None) if LocalModel::is_folder(run) => {
-            Ok((run.display().to_string(), dataset))
-        }
-        (Some(run), _, None) => {
+        (Some(run), None, _) if !LocalModel::is_folder(run) => {
             refuse_other_folders(run)?;
             Err(TrainError::Usage(format!(
                 "{} is not a run folder and contains no model; --from takes the folder of a finished run",
                 run.display()
             )))
         }
+        (Some(run), None, Some(dataset)) => Ok((run.display().to_string(), dataset.to_owned())),
         _ => Err(TrainError::Usage(
             "name a model and a dataset, or a run and a dataset: temper finetune --from RUN DATASET".into(),
         )),
@@ -214,7 +206,7 @@ fn refuse_swapped(model: &str, dataset: &str, cards: &[PathBuf]) -> Result<(), T
 fn file_name(name: &str) -> String {
     let path = Path::new(name.trim_end_matches('/'));
     let stem = path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned());
-    // Of a pattern, what stands before its first sign.
+    // Of a pattern, the part before its first special character.
     match stem.split_once(['*', '?', '[']) {
         Some((start, _)) => start.trim_end_matches(['-', '_', '.']).to_owned(),
         None => stem,

@@ -1,4 +1,4 @@
-//! Whether a run keeps the output of frozen layers for its examples, and how much room that may take.
+//! Decides if a run keeps the output of frozen layers for its examples, and how much space that may take.
 
 use std::path::Path;
 
@@ -18,7 +18,11 @@ impl Job {
     ///
     /// # Errors
     /// [`TrainError::Usage`] where that would not be sound.
-    pub(super) fn trunk_decision(&self, model: &Model, plan: &FreezePlan) -> Result<Decision, TrainError> {
+    pub(super) fn trunk_decision(
+        &self,
+        model: &Model,
+        plan: &FreezePlan,
+    ) -> Result<CacheDecision, TrainError> {
         let Schedule { total_steps, steps_per_epoch, eval_every, .. } = self.schedule;
         let longest = longest_stretch(plan, total_steps);
         let situation = Situation {
@@ -35,7 +39,7 @@ impl Job {
     ///
     /// # Errors
     /// [`TrainError::Usage`] for a size that cannot be read.
-    pub(super) fn trunks(&self, decision: &Decision, dir: &Path) -> Result<Trunks, TrainError> {
+    pub(super) fn trunks(&self, decision: &CacheDecision, dir: &Path) -> Result<Trunks, TrainError> {
         let cache = |wanted: bool, split: &Features| wanted.then(|| SplitTrunk::new(split.lengths()));
         Ok(Trunks {
             training: cache(decision.training, &self.splits.train),
@@ -50,13 +54,13 @@ impl Job {
 pub(super) struct Situation {
     /// Lowest layers that are frozen at first.
     pub(super) depth: usize,
-    /// Whether what the layers read is drawn again for each pass over the data.
+    /// True if the input of the layers is drawn again for each pass over the data.
     pub(super) redraws: bool,
-    /// Whether the model drops out in training.
+    /// True if the model applies dropout in training.
     pub(super) drops_out: bool,
-    /// Whether examples are trained on more than once while the same layers are frozen.
+    /// True if an example is trained on more than once while the same layers are frozen.
     pub(super) trains_again: bool,
-    /// Whether the validation split is evaluated more than once meanwhile.
+    /// True if the validation split is evaluated more than once during that time.
     pub(super) evaluates_again: bool,
 }
 
@@ -72,7 +76,7 @@ fn longest_stretch(plan: &FreezePlan, total_steps: usize) -> usize {
 
 /// Which splits get a cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Decision {
+pub(super) struct CacheDecision {
     pub(super) training: bool,
     pub(super) validation: bool,
     /// A hint for the user.
@@ -82,8 +86,8 @@ pub(super) struct Decision {
 /// Decides; nothing is kept where it would never be read again, unless it was asked for.
 ///
 /// # Errors
-/// [`TrainError::Usage`] when a cache is asked for, but frozen layers drop out.
-pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<Decision, TrainError> {
+/// [`TrainError::Usage`] if `--trunk-cache` demands a cache, but frozen layers apply dropout.
+pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<CacheDecision, TrainError> {
     let Situation { depth, redraws, drops_out, trains_again, evaluates_again } = situation;
     let (mode, drops_out) = (settings.trunk_cache, drops_out && settings.frozen_dropout);
     let is_asked_for = matches!(mode, TrunkCacheMode::Memory | TrunkCacheMode::File);
@@ -104,7 +108,7 @@ pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<Decisi
     if mode == TrunkCacheMode::Off || depth == 0 {
         let hint = is_asked_for
             .then(|| format!("trunk cache: off, strategy {} freezes no lowest layer", settings.strategy));
-        return Ok(Decision { hint, ..Decision::default() });
+        return Ok(CacheDecision { hint, ..CacheDecision::default() });
     }
     let hint = (drops_out && trains_again).then(|| {
         format!(
@@ -113,7 +117,7 @@ pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<Decisi
         )
     });
     let training = !drops_out && !redraws && (trains_again || is_asked_for);
-    Ok(Decision { training, validation: evaluates_again, hint })
+    Ok(CacheDecision { training, validation: evaluates_again, hint })
 }
 
 /// The room for caches: as set, else half of what is free.

@@ -105,8 +105,8 @@ fn groups<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     counts.into_iter().map(group).collect()
 }
 
-/// What the rows of an output stand for.
-enum Output {
+/// What the rows of an output are.
+enum ModelOutput {
     /// `[sequences, width]`
     Sequences(Tensor<2>),
     /// `[tokens, width]`, of the encoder, if there is a decoder
@@ -117,7 +117,7 @@ enum Output {
     Places(Tensor<2>),
 }
 
-/// The outputs of a model, each computed when it is asked for.
+/// The outputs of a model, each computed when it is needed.
 struct Computed<'a> {
     loaded: &'a Loaded,
     batch: &'a TokenBatch,
@@ -127,7 +127,7 @@ struct Computed<'a> {
 
 impl Computed<'_> {
     /// An output, or why this model has none of that name.
-    fn output(&self, name: &str) -> Result<Output, &'static str> {
+    fn output(&self, name: &str) -> Result<ModelOutput, &'static str> {
         let (backbone, batch, mode) = (&self.loaded.model.backbone, self.batch, Mode::Evaluate);
         match name {
             "encoder_last_hidden_state" if !has_decoder(self.loaded) => {
@@ -135,25 +135,25 @@ impl Computed<'_> {
             }
             "encoder_last_hidden_state" => backbone
                 .encode(batch, mode)
-                .map(Output::InputTokens)
+                .map(ModelOutput::InputTokens)
                 .ok_or("the model does not have an encoder and a decoder"),
-            "last_hidden_state" => Ok(Output::Tokens(backbone.forward(batch, Rows::All, mode))),
+            "last_hidden_state" => Ok(ModelOutput::Tokens(backbone.forward(batch, Rows::All, mode))),
             "pooler_output" => self.pooled(),
-            "prediction_logits" => Ok(Output::Tokens(self.pretraining()?[0].clone())),
-            "seq_relationship_logits" => Ok(Output::Sequences(self.pretraining()?[1].clone())),
+            "prediction_logits" => Ok(ModelOutput::Tokens(self.pretraining()?[0].clone())),
+            "seq_relationship_logits" => Ok(ModelOutput::Sequences(self.pretraining()?[1].clone())),
             "logits" => match self.task() {
-                Some(HeadTask::SequenceClassification) => Ok(Output::Sequences(self.logits()?)),
+                Some(HeadTask::SequenceClassification) => Ok(ModelOutput::Sequences(self.logits()?)),
                 Some(HeadTask::QuestionAnswering | HeadTask::Pretraining) => {
                     Err("the model's head has other outputs")
                 }
-                _ => Ok(Output::Tokens(self.logits()?)),
+                _ => Ok(ModelOutput::Tokens(self.logits()?)),
             },
             _ if self.task() != Some(HeadTask::QuestionAnswering) => {
                 Err("the model has no head for question answering")
             }
             // [tokens, 2] -> [tokens, 1]
-            "start_logits" => Ok(Output::Places(self.logits()?.narrow(1, 0, 1))),
-            _ => Ok(Output::Places(self.logits()?.narrow(1, 1, 1))),
+            "start_logits" => Ok(ModelOutput::Places(self.logits()?.narrow(1, 0, 1))),
+            _ => Ok(ModelOutput::Places(self.logits()?.narrow(1, 1, 1))),
         }
     }
 
@@ -174,7 +174,7 @@ impl Computed<'_> {
             .ok_or("the model has no head for BERT's pretraining")
     }
 
-    fn pooled(&self) -> Result<Output, &'static str> {
+    fn pooled(&self) -> Result<ModelOutput, &'static str> {
         let is_pooler = |path: &str| path.starts_with("pooler.");
         if self.loaded.new.iter().any(|path| is_pooler(path)) {
             return Err("the checkpoint has no pooler");
@@ -185,14 +185,14 @@ impl Computed<'_> {
         }
         let backbone = &self.loaded.model.backbone;
         let first = backbone.forward(self.batch, Rows::First, Mode::Evaluate);
-        Ok(Output::Sequences(backbone.pool(first, Mode::Evaluate)))
+        Ok(ModelOutput::Sequences(backbone.pool(first, Mode::Evaluate)))
     }
 }
 
 /// The largest difference between an output and its reference, or what is wrong with the latter.
 fn difference(
     name: &str,
-    ours: Output,
+    ours: ModelOutput,
     theirs: Stored<f64>,
     batch: &TokenBatch,
 ) -> Result<Difference, String> {
@@ -200,18 +200,18 @@ fn difference(
     let count = batch.sequences.count();
     let singles = Sequences::of_lengths(&vec![1; count]);
     let sequences = match ours {
-        Output::Sequences(_) => &singles,
-        Output::InputTokens(_) => &batch.sequences,
-        Output::Tokens(_) | Output::Places(_) => decoded,
+        ModelOutput::Sequences(_) => &singles,
+        ModelOutput::InputTokens(_) => &batch.sequences,
+        ModelOutput::Tokens(_) | ModelOutput::Places(_) => decoded,
     };
     // How far the rows are padded is the reference's to say: packed rows are not.
     let padded = theirs.shape.get(1).copied().unwrap_or(0).max(sequences.longest());
     let (ours, seq, shape) = match ours {
-        Output::Sequences(ours) => (ours.clone(), 1, vec![count, ours.dims()[1]]),
-        Output::InputTokens(ours) | Output::Tokens(ours) => {
+        ModelOutput::Sequences(ours) => (ours.clone(), 1, vec![count, ours.dims()[1]]),
+        ModelOutput::InputTokens(ours) | ModelOutput::Tokens(ours) => {
             (ours.clone(), padded, vec![count, padded, ours.dims()[1]])
         }
-        Output::Places(ours) => (ours, padded, vec![count, padded]),
+        ModelOutput::Places(ours) => (ours, padded, vec![count, padded]),
     };
     if theirs.shape != shape {
         return Err(format!("{name} is {:?}, the model gives {shape:?}", theirs.shape));

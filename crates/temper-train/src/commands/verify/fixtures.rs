@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use temper_models::{HeadRequest, Loaded, Model, ModelError};
 
-use super::Bounds;
+use super::VerifyBounds;
 use super::compare::{Impossible, compare};
 use crate::TrainError;
 
@@ -85,7 +85,7 @@ pub(super) fn folder(given: Option<&Path>) -> Result<PathBuf, TrainError> {
 pub fn verify_fixtures(
     folder: &Path,
     family: Option<&str>,
-    bounds: Bounds,
+    bounds: VerifyBounds,
     device: &Device,
 ) -> Result<Vec<FixtureResult>, TrainError> {
     let entries = std::fs::read_dir(folder).map_err(|error| TrainError::content(folder, error))?;
@@ -117,7 +117,7 @@ fn identity(dir: &Path) -> Result<(String, String), TrainError> {
     Ok((text(&config["model_type"]), text(&config["architectures"][0])))
 }
 
-fn outcome(dir: &Path, bounds: Bounds, device: &Device) -> FixtureOutcome {
+fn outcome(dir: &Path, bounds: VerifyBounds, device: &Device) -> FixtureOutcome {
     let loaded = match Model::load(dir, &HeadRequest::FromConfig, device) {
         Ok(loaded) => loaded,
         Err(ModelError::UnknownFamily { .. }) => return FixtureOutcome::UnknownFamily,

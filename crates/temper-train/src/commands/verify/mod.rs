@@ -60,7 +60,7 @@ pub struct VerifyArgs {
 pub fn verify(args: &VerifyArgs) -> Result<(), TrainError> {
     let (device, precision) = compute_on(args.backend, args.precision)?;
     let tolerance = args.tolerance.unwrap_or_else(|| default_tolerance(precision));
-    let bounds = Bounds { precision, tolerance };
+    let bounds = VerifyBounds { precision, tolerance };
     match (&args.model, &args.reference) {
         (Some(model), Some(reference)) => verify_model(args, model, reference, bounds, &device),
         (None, _) if !args.all => {
@@ -78,7 +78,7 @@ pub fn verify(args: &VerifyArgs) -> Result<(), TrainError> {
 
 /// What a model computes in, and how far it may be from its reference then.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct VerifyBounds {
     /// Of the model's products.
     pub precision: Precision,
     /// Largest absolute difference allowed.
@@ -99,10 +99,10 @@ fn verify_model(
     args: &VerifyArgs,
     model: &str,
     reference: &Path,
-    bounds: Bounds,
+    bounds: VerifyBounds,
     device: &Device,
 ) -> Result<(), TrainError> {
-    let Bounds { precision, tolerance } = bounds;
+    let VerifyBounds { precision, tolerance } = bounds;
     let local = LocalModel::find(&args.sources.hub(true), model)?;
     if let Some(notice) = local.resolved.notice() {
         say(&notice);
@@ -169,7 +169,7 @@ fn family_of(args: &VerifyArgs, model: &str) -> Result<String, TrainError> {
 
 fn report_fixtures(
     args: &VerifyArgs,
-    Bounds { precision, tolerance }: Bounds,
+    VerifyBounds { precision, tolerance }: VerifyBounds,
     results: &[FixtureResult],
 ) -> Result<(), TrainError> {
     let failed: Vec<String> = results

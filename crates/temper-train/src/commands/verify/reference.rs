@@ -230,7 +230,7 @@ pub(super) fn has_decoder(loaded: &Loaded) -> bool {
     any("encoder.") && any("decoder.")
 }
 
-/// Whether the decoder writes a text of its own.
+/// True if the decoder has a text of its own.
 fn generates(loaded: &Loaded) -> bool {
     loaded.config.head().is_none_or(|head| head.kind.task() == HeadTask::Seq2SeqLm)
 }

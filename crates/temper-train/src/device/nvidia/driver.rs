@@ -7,7 +7,7 @@ use std::ptr::null;
 
 use serde::Serialize;
 
-use super::library::{Found, open, text};
+use super::library::{LoadedLibrary, open, text};
 use super::{CudaVersion, GpuError, management};
 
 /// Names of the driver's library, those that Burn tries, too (cudarc 0.19.10).
@@ -39,7 +39,7 @@ pub struct Gpu {
     pub compute_capability: [i32; 2],
     /// Memory in all, in bytes.
     pub memory_bytes: u64,
-    /// Memory that nobody uses now, in bytes.
+    /// Free memory in bytes.
     pub free_bytes: Option<u64>,
 }
 
@@ -77,7 +77,7 @@ impl Driver {
 }
 
 /// The driver's functions.
-struct Calls(Found);
+struct Calls(LoadedLibrary);
 
 impl Calls {
     fn init(&self) -> Result<(), GpuError> {

@@ -9,7 +9,7 @@ use super::CudaVersion;
 pub enum GpuError {
     /// The driver's library is not there.
     #[error(
-        "no NVIDIA driver: none of {} can be loaded; install the driver (the toolkit alone has none), and start a container with access to the GPU (docker run --gpus all)",
+        "no NVIDIA driver: none of {} can be loaded; install the driver (the toolkit has none), and start a container with access to the GPU (docker run --gpus all)",
         tried.join(", ")
     )]
     NoDriver {

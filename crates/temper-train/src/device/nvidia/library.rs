@@ -9,23 +9,23 @@ use libloading::Library;
 use super::GpuError;
 
 /// A library that was found, and stays: what NVIDIA's libraries start is not ended by closing them.
-pub(super) struct Found {
+pub(super) struct LoadedLibrary {
     library: &'static Library,
     /// The name or path that it was opened by.
     pub(super) name: String,
 }
 
 /// The first of the names and paths that can be loaded.
-pub(super) fn open(names: &[String]) -> Option<Found> {
+pub(super) fn open(names: &[String]) -> Option<LoadedLibrary> {
     names.iter().find_map(|name| {
         // SAFETY: runs the library's initialisers. The names are those of NVIDIA's libraries, found where
         // the system looks for libraries or below the toolkit that the user named.
         let library = unsafe { Library::new(name.as_str()) }.ok()?;
-        Some(Found { library: Box::leak(Box::new(library)), name: name.clone() })
+        Some(LoadedLibrary { library: Box::leak(Box::new(library)), name: name.clone() })
     })
 }
 
-impl Found {
+impl LoadedLibrary {
     /// A function of the library.
     ///
     /// # Safety

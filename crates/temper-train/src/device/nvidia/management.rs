@@ -5,14 +5,14 @@
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::ptr::null_mut;
 
-use super::library::{Found, open, text};
+use super::library::{LoadedLibrary, open, text};
 
 const LIBRARIES: &[&str] =
     if cfg!(windows) { &["nvml.dll"] } else { &["libnvidia-ml.so.1", "libnvidia-ml.so"] };
 
 /// NVML, NVIDIA's library for observing GPUs. It comes with the driver, but a container may lack it;
 /// what it does not report stays unknown.
-pub(super) struct Management(Found);
+pub(super) struct Management(LoadedLibrary);
 
 /// nvmlMemory_t
 #[repr(C)]
@@ -45,7 +45,7 @@ impl Management {
         (code == 0).then(|| text(&buffer))
     }
 
-    /// Memory that nobody uses of the GPU on a bus. By its bus, for NVML counts GPUs in another order.
+    /// Free memory of the GPU on a bus. The bus identifies it, because NVML counts GPUs in another order.
     pub(super) fn free_bytes(&self, bus: &str) -> Option<u64> {
         type Find = unsafe extern "C" fn(*const c_char, *mut *mut c_void) -> c_int;
         type Ask = unsafe extern "C" fn(*mut c_void, *mut Memory) -> c_int;

@@ -49,7 +49,7 @@ fn grid(matrix: &ConfusionMatrix, shown: &[usize]) -> String {
     header += &heading("col", "examples");
     let rows = shown.iter().map(|&truth| {
         let support = matrix.counts_of(truth).support;
-        let cell = |predicted: usize| Cell {
+        let cell = |predicted: usize| MatrixCell {
             count: matrix.count(truth, predicted),
             support,
             is_right: truth == predicted,
@@ -58,7 +58,7 @@ fn grid(matrix: &ConfusionMatrix, shown: &[usize]) -> String {
         let mut cells: String = shown.iter().map(|&predicted| cell(predicted).markup()).collect();
         if is_part {
             let others = support - shown.iter().map(|&label| matrix.count(truth, label)).sum::<usize>();
-            cells += &Cell { count: others, is_right: false, ..cell(truth) }.markup();
+            cells += &MatrixCell { count: others, is_right: false, ..cell(truth) }.markup();
         }
         format!("<tr>{}{cells}<td>{}</td></tr>", heading("row", &matrix.labels[truth]), count(support))
     });
@@ -74,14 +74,14 @@ fn heading(scope: &str, label: &str) -> String {
     format!("<th scope=\"{scope}\" title=\"{label}\"><span>{label}</span></th>")
 }
 
-struct Cell {
+struct MatrixCell {
     count: usize,
     support: usize,
     is_right: bool,
     with_count: bool,
 }
 
-impl Cell {
+impl MatrixCell {
     /// The share of the row, on a ground as strong as that: blue where it is right, orange where it is wrong.
     fn markup(&self) -> String {
         let Self { count, support, is_right, with_count } = *self;

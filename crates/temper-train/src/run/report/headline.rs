@@ -40,7 +40,7 @@ fn measured(input: &ReportInput<'_>) -> String {
     )
 }
 
-/// Whether the model is better than the simplest guess, as far as the test examples tell.
+/// A sentence that says if the model is significantly better than the simplest guess on the test examples.
 fn against_baseline(test: &Scores) -> String {
     if !test.baseline.is_finite() {
         return String::new();

@@ -8,7 +8,7 @@ const WIDTH: f64 = 460.0;
 const LEFT: f64 = 54.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 34.0;
-/// Of the diagram; below it stands how many examples are in each bin.
+/// Side of the diagram; below it is the number of examples in each bin.
 const SQUARE: f64 = 250.0;
 const COUNTS: f64 = 54.0;
 const GAP: f64 = 18.0;

@@ -1,4 +1,4 @@
-//! A place that may hold a repository's files, and how the wanted ones are taken from it.
+//! A location that may hold the files of a repository, and how the wanted ones are taken from it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,17 +11,17 @@ use temper_files::sha256_of;
 use crate::error::HubError;
 use crate::resolved::ResolvedFile;
 use crate::rules::is_inner_path;
-use crate::source::Wanted;
+use crate::source::WantedFile;
 
 /// The largest index of shards that is read. Those of the largest models have some 10 MB.
 const MOST_JSON: u64 = 64 << 20;
 
 /// One source of one repository.
-pub(crate) trait Place {
+pub(crate) trait Location {
     /// What to call it in messages.
     fn id(&self) -> String;
 
-    /// The file on this machine, hashed and checked; `None` when the place does not have it.
+    /// The file on this machine, hashed and checked; `None` when the location does not have it.
     fn get(&self, file: &str) -> Result<Option<ResolvedFile>, HubError>;
 
     /// A file of sharded weights that it has, where its files can be listed.
@@ -31,13 +31,13 @@ pub(crate) trait Place {
 }
 
 /// Takes the wanted files, and the shards of any index among them.
-pub(crate) fn collect(place: &dyn Place, wanted: &[Wanted]) -> Result<Vec<ResolvedFile>, HubError> {
+pub(crate) fn collect(location: &dyn Location, wanted: &[WantedFile]) -> Result<Vec<ResolvedFile>, HubError> {
     let mut files = Vec::new();
     for wish in wanted {
         let found = match wish {
-            Wanted::Required(name) => Some(first_of(place, std::slice::from_ref(name))?),
-            Wanted::FirstOf(names) => Some(first_of(place, names)?),
-            Wanted::Optional(name) => get_inside(place, name)?,
+            WantedFile::Required(name) => Some(first_of(location, std::slice::from_ref(name))?),
+            WantedFile::FirstOf(names) => Some(first_of(location, names)?),
+            WantedFile::Optional(name) => get_inside(location, name)?,
         };
         let Some(found) = found else { continue };
         let shards = shards_of(&found)?;
@@ -45,25 +45,29 @@ pub(crate) fn collect(place: &dyn Place, wanted: &[Wanted]) -> Result<Vec<Resolv
         files.push(found);
         for shard in shards {
             let missing =
-                || HubError::MissingShard { id: place.id(), index: index.clone(), shard: shard.clone() };
-            files.push(get_inside(place, &shard)?.ok_or_else(missing)?);
+                || HubError::MissingShard { id: location.id(), index: index.clone(), shard: shard.clone() };
+            files.push(get_inside(location, &shard)?.ok_or_else(missing)?);
         }
     }
     Ok(files)
 }
 
-fn first_of(place: &dyn Place, names: &[String]) -> Result<ResolvedFile, HubError> {
+fn first_of(location: &dyn Location, names: &[String]) -> Result<ResolvedFile, HubError> {
     for name in names {
-        if let Some(file) = get_inside(place, name)? {
+        if let Some(file) = get_inside(location, name)? {
             return Ok(file);
         }
     }
     let takes_shards = names.iter().any(|name| name.ends_with(".index.json"));
-    let shard = if takes_shards { place.shard() } else { None };
+    let shard = if takes_shards { location.shard() } else { None };
     let tried = shard.map(|shard| {
         format!("it has {shard}, a part of sharded weights, but not their index; fetch it, too")
     });
-    Err(HubError::NotFound { id: place.id(), file: names.join(" or "), tried: tried.into_iter().collect() })
+    Err(HubError::NotFound {
+        id: location.id(),
+        file: names.join(" or "),
+        tried: tried.into_iter().collect(),
+    })
 }
 
 /// Whether a file is a part of sharded weights, such as `model-00001-of-00002.safetensors`.
@@ -74,14 +78,14 @@ fn is_shard(name: &str) -> bool {
     parts.is_some_and(|(part, of)| is_number(part) && is_number(of))
 }
 
-fn get_inside(place: &dyn Place, name: &str) -> Result<Option<ResolvedFile>, HubError> {
+fn get_inside(location: &dyn Location, name: &str) -> Result<Option<ResolvedFile>, HubError> {
     if !is_inner_path(name) {
         return Err(HubError::Card {
-            name: place.id(),
+            name: location.id(),
             reason: format!("the file name {name:?} leads out of the repository, or cannot be written"),
         });
     }
-    place.get(name)
+    location.get(name)
 }
 
 /// The files among which an index divides the weights; none for any other file.
@@ -160,7 +164,7 @@ impl Folder<'_> {
     }
 }
 
-impl Place for Folder<'_> {
+impl Location for Folder<'_> {
     fn id(&self) -> String {
         self.path.display().to_string()
     }
@@ -195,7 +199,7 @@ mod tests {
         folder
     }
 
-    fn collected(folder: &Path, wanted: &[Wanted]) -> Result<Vec<String>, HubError> {
+    fn collected(folder: &Path, wanted: &[WantedFile]) -> Result<Vec<String>, HubError> {
         let files = collect(&Folder { path: folder, mirror: None }, wanted)?;
         Ok(files.into_iter().map(|file| file.name).collect())
     }
@@ -207,7 +211,7 @@ mod tests {
             ("sub/1", ""),
             ("sub/2", ""),
         ]);
-        let wanted = [Wanted::Required("sub/a.safetensors.index.json".into())];
+        let wanted = [WantedFile::Required("sub/a.safetensors.index.json".into())];
         assert_eq!(
             collected(folder.path(), &wanted).unwrap(),
             ["sub/a.safetensors.index.json", "sub/1", "sub/2"]
@@ -221,12 +225,12 @@ mod tests {
     fn a_bad_index_is_an_error_and_reads_nothing_outside() {
         for text in ["", "[]", r#"{"weight_map": {}}"#, r#"{"weight_map": {"x": 1}}"#] {
             let folder = folder_with(&[("m.bin.index.json", text)]);
-            let wanted = [Wanted::Required("m.bin.index.json".into())];
+            let wanted = [WantedFile::Required("m.bin.index.json".into())];
             let error = collected(folder.path(), &wanted).unwrap_err();
             assert!(matches!(error, HubError::Format { .. }), "{text}: {error}");
         }
         let folder = folder_with(&[("m.bin.index.json", r#"{"weight_map": {"x": "../secret"}}"#)]);
-        let wanted = [Wanted::Required("m.bin.index.json".into())];
+        let wanted = [WantedFile::Required("m.bin.index.json".into())];
         let error = collected(folder.path(), &wanted).unwrap_err();
         assert!(matches!(error, HubError::Card { .. }), "{error}");
     }
@@ -236,21 +240,22 @@ mod tests {
         for shard in ["a\\u001b[2J", "a\\nb", "/etc/passwd", "a/../../b"] {
             let text = format!(r#"{{"weight_map": {{"x": "{shard}"}}}}"#);
             let folder = folder_with(&[("m.bin.index.json", &text)]);
-            let error = collected(folder.path(), &[Wanted::Required("m.bin.index.json".into())]).unwrap_err();
+            let error =
+                collected(folder.path(), &[WantedFile::Required("m.bin.index.json".into())]).unwrap_err();
             assert!(matches!(error, HubError::Card { .. }), "{shard}: {error}");
             assert!(!error.to_string().contains(char::is_control), "{error}");
         }
         let folder = folder_with(&[("m.bin.index.json", "")]);
         let index = File::options().write(true).open(folder.path().join("m.bin.index.json")).unwrap();
         index.set_len(MOST_JSON + 1).unwrap();
-        let error = collected(folder.path(), &[Wanted::Required("m.bin.index.json".into())]).unwrap_err();
+        let error = collected(folder.path(), &[WantedFile::Required("m.bin.index.json".into())]).unwrap_err();
         assert!(matches!(&error, HubError::Format { reason, .. } if reason.contains("more than")), "{error}");
     }
 
     #[test]
     fn parts_without_their_index_are_named() {
         let wanted =
-            [Wanted::FirstOf(vec!["model.safetensors".into(), "model.safetensors.index.json".into()])];
+            [WantedFile::FirstOf(vec!["model.safetensors".into(), "model.safetensors.index.json".into()])];
         let folder = folder_with(&[
             ("model-00002-of-00002.safetensors", ""),
             ("model-00001-of-00002.safetensors", ""),
@@ -266,9 +271,9 @@ mod tests {
     fn the_first_alternative_wins_and_optional_files_may_lack() {
         let folder = folder_with(&[("b", ""), ("c", "")]);
         let wanted =
-            [Wanted::Optional("z".into()), Wanted::FirstOf(vec!["a".into(), "b".into(), "c".into()])];
+            [WantedFile::Optional("z".into()), WantedFile::FirstOf(vec!["a".into(), "b".into(), "c".into()])];
         assert_eq!(collected(folder.path(), &wanted).unwrap(), ["b"]);
-        let none = [Wanted::FirstOf(vec!["x".into(), "y".into()])];
+        let none = [WantedFile::FirstOf(vec!["x".into(), "y".into()])];
         let error = collected(folder.path(), &none).unwrap_err();
         assert!(matches!(error, HubError::NotFound { file, .. } if file == "x or y"));
     }

@@ -1,22 +1,23 @@
-//! Texts in windows: so many that batches are full, never all of them. An input of any length is answered
-//! as it comes, in memory that does not grow.
+//! Texts in groups: enough texts to fill batches, never all of them. An input of any length is answered as it arrives,
+//! and memory does not grow.
 
 use temper_data::{
     DataError, EncodeSettings, Encoded, EncodedSet, TextInput, TextTokenizer, UnlabelledText, encode_all,
 };
 
-use super::texts::{Line, Next, Texts};
+use super::texts::{InputLine, Next, TextReader};
 use crate::TrainError;
 
 /// Texts that are encoded at once, in parallel.
 const CHUNK: usize = 64;
-/// Batches of a window where nobody waits for answers: among more texts, batches of like lengths are found.
+/// Batches of a group of a file, which can be large because no user waits for each answer: in a larger group, texts
+/// of similar lengths can share a batch.
 const BATCHES: usize = 8;
 
-/// Encoded texts, in the order in which they came.
-pub(super) struct Window {
+/// Encoded texts, in the order of the input.
+pub(super) struct TextGroup {
     pub(super) texts: Vec<UnlabelledText>,
-    /// Of each blank line, how many of the texts come before it.
+    /// For each blank line, how many of the texts come before it.
     pub(super) blank: Vec<usize>,
     pub(super) encoded: EncodedSet,
 }
@@ -34,24 +35,24 @@ impl Chunk {
     }
 }
 
-/// Makes windows of texts. Those that come before an error are answered before it is returned.
-pub(super) struct Windows<'a> {
-    texts: Texts,
+/// Makes groups of texts. Texts before an error are answered before the error is returned.
+pub(super) struct TextGroups<'a> {
+    texts: TextReader,
     tokenizer: &'a TextTokenizer,
     settings: EncodeSettings,
-    /// Put before each text.
+    /// The prompt before each text.
     prompt: String,
-    /// Tokens of a window at least, unless the input pauses or ends.
+    /// Minimum number of tokens of a group, unless the input pauses or ends.
     tokens: usize,
     end: Option<Result<(), TrainError>>,
     seen: usize,
     cut: usize,
 }
 
-impl<'a> Windows<'a> {
-    /// Windows for batches of so many tokens.
+impl<'a> TextGroups<'a> {
+    /// Groups for batches of so many tokens.
     pub(super) fn new(
-        texts: Texts,
+        texts: TextReader,
         tokenizer: &'a TextTokenizer,
         settings: EncodeSettings,
         tokens_per_batch: usize,
@@ -67,7 +68,7 @@ impl<'a> Windows<'a> {
         Self { prompt: prompt.into(), ..self }
     }
 
-    /// What to say of texts that were too long.
+    /// The message about texts that were too long.
     pub(super) fn notice(&self) -> Option<String> {
         let Self { seen, cut, settings, .. } = self;
         let EncodeSettings { max_length, truncation } = settings;
@@ -75,13 +76,13 @@ impl<'a> Windows<'a> {
             .then(|| format!("{cut} of {seen} texts were cut to {max_length} tokens ({truncation} kept)"))
     }
 
-    /// Some lines, and whether more may follow without a pause.
+    /// Some lines; and true if more may follow without a pause.
     fn chunk(&mut self, wait: bool) -> (Chunk, bool) {
         let mut chunk = Chunk::default();
         while chunk.len() < CHUNK {
             match self.texts.next(wait && chunk.len() == 0) {
-                Ok(Next::Line(Line::Text(text))) => chunk.texts.push(text),
-                Ok(Next::Line(Line::Blank)) => chunk.blank.push(chunk.texts.len()),
+                Ok(Next::Line(InputLine::Text(text))) => chunk.texts.push(text),
+                Ok(Next::Line(InputLine::Blank)) => chunk.blank.push(chunk.texts.len()),
                 Ok(Next::Pause) => return (chunk, false),
                 Ok(Next::End) => {
                     self.end = Some(Ok(()));
@@ -96,7 +97,7 @@ impl<'a> Windows<'a> {
         (chunk, true)
     }
 
-    /// Encodes texts; those from the first that cannot be encoded are dropped, and the error is kept.
+    /// Encodes texts. If one cannot be encoded, it and all after it are dropped, and the error is kept.
     fn encode(&mut self, texts: &mut Vec<UnlabelledText>) -> Vec<Encoded> {
         match encode(texts, &self.prompt, self.tokenizer, &self.settings) {
             Ok(encoded) => encoded,
@@ -136,18 +137,18 @@ fn encode(
     Ok(encode_all(tokenizer, &inputs, settings, None)?.items)
 }
 
-impl Iterator for Windows<'_> {
-    type Item = Result<Window, TrainError>;
+impl Iterator for TextGroups<'_> {
+    type Item = Result<TextGroup, TrainError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let (mut texts, mut blank, mut items) = (Vec::new(), Vec::new(), Vec::new());
-        // A blank line counts as a token, so that a window ends among blank lines, too.
+        // A blank line counts as a token, so that a group ends among blank lines, too.
         let mut tokens = 0;
         while self.end.is_none() && tokens < self.tokens {
             let is_first = texts.is_empty() && blank.is_empty();
             let (Chunk { texts: mut chunk, blank: blank_lines }, goes_on) = self.chunk(is_first);
             let encoded = self.encode(&mut chunk);
-            // Behind a text that cannot be encoded, nothing is answered.
+            // No text after one that cannot be encoded is answered.
             let answered = blank_lines.into_iter().filter(|before| *before <= chunk.len());
             let answered: Vec<usize> = answered.map(|before| texts.len() + before).collect();
             tokens += encoded.iter().map(|item| item.ids.len()).sum::<usize>() + answered.len();
@@ -159,12 +160,12 @@ impl Iterator for Windows<'_> {
             }
         }
         if texts.is_empty() && blank.is_empty() {
-            // An error comes once, after all that was before it.
+            // The error is returned once, after all texts before it.
             return self.end.replace(Ok(())).and_then(Result::err).map(Err);
         }
         let encoded = EncodedSet::new(items, false);
         self.seen += texts.len();
         self.cut += encoded.truncated_examples;
-        Some(Ok(Window { texts, blank, encoded }))
+        Some(Ok(TextGroup { texts, blank, encoded }))
     }
 }

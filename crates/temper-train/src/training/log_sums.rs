@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use temper_files::hex;
 
-use super::readings::Reading;
+use super::readings::StepReading;
 
 /// Means over the optimiser steps since the row before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct StepRow {
 
 /// Sums since the last logged row. A checkpoint keeps them, so that a resumed run logs the same rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Window {
+pub struct LogSums {
     steps: usize,
     loss: f64,
     grad_norm: f64,
@@ -37,13 +37,13 @@ pub struct Window {
     started_at: f64,
 }
 
-impl Window {
+impl LogSums {
     /// An empty one.
     pub(super) fn starting(training_seconds: f64) -> Self {
         Self { started_at: training_seconds, ..Self::default() }
     }
 
-    pub(super) fn add(&mut self, reading: &Reading) {
+    pub(super) fn add(&mut self, reading: &StepReading) {
         self.steps += 1;
         self.loss += reading.loss;
         self.grad_norm += f64::from(reading.norms.total);
@@ -97,9 +97,8 @@ mod tests {
 
     #[test]
     fn sums_pass_through_json_unchanged() {
-        let window =
-            Window { steps: 3, loss: 0.1 + 0.2, grad_norm: 1.0 / 3.0, tokens: 7, started_at: 1e-300 };
-        let text = serde_json::to_string(&window).unwrap();
-        assert_eq!(serde_json::from_str::<Window>(&text).unwrap(), window);
+        let sums = LogSums { steps: 3, loss: 0.1 + 0.2, grad_norm: 1.0 / 3.0, tokens: 7, started_at: 1e-300 };
+        let text = serde_json::to_string(&sums).unwrap();
+        assert_eq!(serde_json::from_str::<LogSums>(&text).unwrap(), sums);
     }
 }

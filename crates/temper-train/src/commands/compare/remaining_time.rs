@@ -1,23 +1,24 @@
-//! How long several runs take.
+//! How long the runs of a grid take.
 
 use std::time::Instant;
 
 use crate::commands::finetune::measure::duration;
 
-/// Estimates what is left from what is done.
-pub(super) struct Pace {
+/// Estimates the remaining time from the runs that finished.
+pub(super) struct RemainingTime {
     began: Instant,
     done: usize,
     left: usize,
 }
 
-impl Pace {
-    /// Before so many runs.
+impl RemainingTime {
+    /// Starts the clock for so many runs.
     pub(super) fn begin(runs: usize) -> Self {
         Self { began: Instant::now(), done: 0, left: runs }
     }
 
-    /// After a run: how long the others may take, to be appended to a line; nothing after the last one.
+    /// Call it after each run. Returns the estimated time of the remaining runs, to append to a line; after the last run,
+    /// the time of all.
     pub(super) fn ended(&mut self) -> String {
         self.done += 1;
         self.left = self.left.saturating_sub(1);
