@@ -39,6 +39,7 @@ mod model;
 mod parameters;
 mod problem_type;
 mod registry;
+mod save;
 mod saved_config;
 mod tape;
 mod trunk;

@@ -4,15 +4,13 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
-
 use temper_kernels::{VocabularyTargets, look_up, packs_weights};
 
 use crate::heads::Pretraining;
 use crate::initial::draw;
 use crate::loading::{ResolvedHead, fill_from, plan};
-use crate::parameters::is_adapter;
 use crate::registry::AnyBackbone;
-use crate::weights::{Checkpoint, write_tensors};
+use crate::weights::Checkpoint;
 use crate::{
     BackboneModule, Head, HeadRequest, Mode, ModelConfig, ModelError, ParameterTable, Precision, Rows,
     TokenBatch, TrunkRows, TrunkState,
@@ -277,20 +275,6 @@ impl<B: BackboneModule> Model<B> {
     /// Every parameter, with its path.
     pub fn parameters(&self) -> ParameterTable {
         ParameterTable::of(self)
-    }
-
-    /// Writes `config.json` and `model.safetensors` such that transformers loads the folder as it is;
-    /// adapters are left out.
-    ///
-    /// # Errors
-    /// [`ModelError::Write`] when a file cannot be written; files are complete or absent.
-    pub fn save(&self, config: &ModelConfig<B>, dir: &Path) -> Result<(), ModelError> {
-        let stored = self.stored(config, |path| !is_adapter(path))?;
-        write_tensors(&stored, &dir.join("model.safetensors"))?;
-        let path = dir.join("config.json");
-        let text = serde_json::to_string_pretty(&config.saved()).map_err(std::io::Error::other);
-        text.and_then(|text| std::fs::write(&path, text + "\n"))
-            .map_err(|error| ModelError::Write { path, reason: error.to_string() })
     }
 }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::pickle::refuse_calls;
+use super::quantized::{dequantized, scale_name};
 use crate::ModelError;
 use crate::files::{read_text, refuse_pointer};
 
@@ -80,9 +81,25 @@ impl Checkpoint {
         Ok(Self { path: path.into(), tensors: read(path)?, bytes: length(path) })
     }
 
-    /// Every stored tensor, sorted by name.
+    /// Every stored tensor, sorted by name. Integers with scales count as one tensor of floats.
     pub fn entries(&self) -> Vec<TensorEntry> {
-        self.tensors.iter().map(|(name, tensor)| entry(name, tensor)).collect()
+        let is_scale = |name: &str| {
+            name.strip_suffix("_scale")
+                .is_some_and(|of| self.tensors.contains_key(of) && self.is_quantized(of))
+        };
+        let entries = self.tensors.iter().filter(|(name, _)| !is_scale(name));
+        entries
+            .map(|(name, tensor)| TensorEntry {
+                is_float: is_float(tensor.dtype) || self.is_quantized(name),
+                ..entry(name, tensor)
+            })
+            .collect()
+    }
+
+    /// Whether a tensor is stored as integers of 8 bits with scales.
+    pub fn is_quantized(&self, name: &str) -> bool {
+        let is_int8 = self.tensors.get(name).is_some_and(|tensor| tensor.dtype == DType::I8);
+        is_int8 && self.tensors.get(&scale_name(name)).is_some_and(|scales| is_float(scales.dtype))
     }
 
     /// The values of a tensor as f32, whatever the stored type.
@@ -96,12 +113,34 @@ impl Checkpoint {
         if tensor.byte_len() as u64 > self.bytes {
             return Err(broken(format!("{name} has {:?} numbers, more than the file", tensor.shape)));
         }
+        if self.is_quantized(name) {
+            return self.dequantized(name, tensor);
+        }
         unpanicked(&self.path, || {
             let bytes = tensor.to_bytes().map_err(|error| broken(format!("{name}: {error}")))?;
             let data = TensorData::from_bytes(bytes, tensor.shape.clone(), tensor.dtype);
             Ok(data.convert_dtype(DType::F32))
         })
     }
+
+    fn dequantized(&self, name: &str, tensor: &StoredTensor) -> Result<TensorData, ModelError> {
+        let broken = |reason: String| ModelError::BrokenFile { path: self.path.clone(), reason };
+        let scales = self.values(&scale_name(name))?;
+        let of_scales = scales.shape().as_slice().to_vec();
+        let scales: Vec<f32> = scales.try_into_vec().map_err(|error| broken(format!("{name}: {error:?}")))?;
+        let shape = tensor.shape.as_slice().to_vec();
+        unpanicked(&self.path, || {
+            let bytes = tensor.to_bytes().map_err(|error| broken(format!("{name}: {error}")))?;
+            let values = dequantized(bytemuck::cast_slice(&bytes), &shape, &scales, &of_scales).ok_or_else(|| {
+                broken(format!("{name} has the shape {shape:?} and its scales {of_scales:?}; scales of rows or columns of a matrix are read"))
+            })?;
+            Ok(TensorData::new(values, shape.clone()))
+        })
+    }
+}
+
+fn is_float(dtype: DType) -> bool {
+    matches!(dtype, DType::F64 | DType::F32 | DType::F16 | DType::BF16)
 }
 
 /// Reads with a library of Burn's; a panic in it means that the file is damaged.
@@ -141,7 +180,7 @@ fn entry(name: &str, tensor: &StoredTensor) -> TensorEntry {
         name: name.into(),
         shape: tensor.shape.as_slice().to_vec(),
         dtype: format!("{:?}", tensor.dtype),
-        is_float: matches!(tensor.dtype, DType::F64 | DType::F32 | DType::F16 | DType::BF16),
+        is_float: is_float(tensor.dtype),
     }
 }
 

@@ -6,6 +6,7 @@ mod fusion;
 mod map;
 mod parts;
 mod pickle;
+mod quantized;
 mod write;
 
 pub use checkpoint::{Checkpoint, TensorEntry};
@@ -20,4 +21,5 @@ pub use write::{StoredTensor, StoredTensors, parameters_by_path, write_tensors};
 pub(crate) use fill::{Source, fill};
 pub(crate) use fusion::{join, split};
 pub(crate) use parts::{StoredParts, stored_shape};
+pub(crate) use quantized::{Outputs, description, scale_name};
 pub(crate) use write::stored_tensors;

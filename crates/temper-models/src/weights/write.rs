@@ -11,6 +11,7 @@ use safetensors::Dtype;
 use safetensors::tensor::View;
 use temper_files::FileError;
 
+use super::quantized::{self, Outputs};
 use super::{Layout, Place, join};
 use crate::ModelError;
 use crate::parameters::PathTracker;
@@ -20,6 +21,8 @@ use crate::parameters::PathTracker;
 pub struct StoredTensor {
     shape: Vec<usize>,
     read: ReadValues,
+    /// Of the outputs, where it is stored as integers of 8 bits.
+    quantized: Option<(Outputs, Arc<[f32]>)>,
 }
 
 /// Gives values in row-major order.
@@ -31,7 +34,15 @@ pub type StoredTensors = BTreeMap<String, StoredTensor>;
 impl StoredTensor {
     /// A tensor of these values in row-major order.
     pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Self {
-        Self { shape, read: Arc::new(move || values.clone()) }
+        Self { shape, read: Arc::new(move || values.clone()), quantized: None }
+    }
+
+    /// A matrix as integers, and their scales.
+    pub(crate) fn quantized(&self, outputs: Outputs) -> Option<[Self; 2]> {
+        let shape = <[usize; 2]>::try_from(&self.shape[..]).ok()?;
+        let scales = quantized::scales(&self.values(), shape, outputs);
+        let numbers = Self { quantized: Some((outputs, scales.as_slice().into())), ..self.clone() };
+        Some([numbers, Self::new(outputs.scales_shape(shape).into(), scales)])
     }
 
     /// Its shape.
@@ -45,10 +56,10 @@ impl StoredTensor {
     }
 }
 
-/// f32, little-endian.
+/// f32, little-endian, or integers of 8 bits.
 impl View for &StoredTensor {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        if self.quantized.is_some() { Dtype::I8 } else { Dtype::F32 }
     }
 
     fn shape(&self) -> &[usize] {
@@ -57,6 +68,10 @@ impl View for &StoredTensor {
 
     fn data(&self) -> Cow<'_, [u8]> {
         let values = self.values();
+        if let Some((outputs, scales)) = &self.quantized {
+            let numbers = quantized::quantized(&values, self.shape[1], scales, *outputs);
+            return Cow::Owned(bytemuck::cast_vec(numbers));
+        }
         Cow::Owned(if cfg!(target_endian = "little") {
             bytemuck::cast_slice(&values).to_vec()
         } else {
@@ -65,7 +80,8 @@ impl View for &StoredTensor {
     }
 
     fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * size_of::<f32>()
+        let size = if self.quantized.is_some() { size_of::<i8>() } else { size_of::<f32>() };
+        self.shape.iter().product::<usize>() * size
     }
 }
 
@@ -154,7 +170,7 @@ fn stored(parts: Vec<StoredTensor>, place: Place, groups: usize) -> StoredTensor
         }
         values
     };
-    StoredTensor { shape, read: Arc::new(read) }
+    StoredTensor { shape, read: Arc::new(read), quantized: None }
 }
 
 struct Collector<W> {
@@ -183,6 +199,6 @@ impl<W: Fn(&str) -> bool> ModuleVisitor for Collector<W> {
             let data = tensor.clone().into_data();
             data.try_into_vec::<f32>().expect("parameters are f32")
         };
-        self.tensors.insert(path, StoredTensor { shape, read: Arc::new(read) });
+        self.tensors.insert(path, StoredTensor { shape, read: Arc::new(read), quantized: None });
     }
 }
