@@ -47,6 +47,8 @@ pub struct Loaded<B: Module + ModuleDisplay = AnyBackbone> {
     pub new: Vec<String>,
     /// Names of stored tensors that this model has no use for.
     pub dropped: Vec<String>,
+    /// Whether weights are stored as integers of 8 bits: such a model is for use, and not for training.
+    pub is_quantized: bool,
 }
 
 impl Model {
@@ -86,11 +88,12 @@ impl<B: BackboneModule> Model<B> {
         let plan =
             plan(model.parameters().parameters, &checkpoint, config.facts(), &head).map_err(quantised)?;
         let dropped = plan.dropped.clone();
+        let is_quantized = checkpoint.entries().iter().any(|entry| checkpoint.is_quantized(&entry.name));
         // Parameters stay as long as the process: a GPU's allocator keeps them apart from what comes and goes.
         let (model, new) = device.memory_persistent_allocations((model, plan), |(model, plan)| {
             fill_from(model, plan, &checkpoint, config.facts(), &head)
         })?;
-        Ok(Loaded { model, config, new, dropped })
+        Ok(Loaded { model, config, new, dropped, is_quantized })
     }
 
     /// A model without a checkpoint, to be trained from scratch: with the head that `architectures` of its
@@ -117,7 +120,7 @@ impl<B: BackboneModule> Model<B> {
         let (config, head) = ResolvedHead::of(config, head)?;
         let model = draw(build(&config, &head, device)?, config.facts(), head.facts.as_ref(), head.seed())?;
         let new = model.parameters().parameters.into_iter().map(|parameter| parameter.path).collect();
-        Ok(Loaded { model, config, new, dropped: Vec::new() })
+        Ok(Loaded { model, config, new, dropped: Vec::new(), is_quantized: false })
     }
 
     /// The same model with products in this precision; new and loaded ones have [`Precision::F32`].

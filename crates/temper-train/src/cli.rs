@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 use crate::commands::{
     CacheArgs, CompareArgs, ConvertArgs, DatasetsArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs,
     FinetuneArgs, GenerateArgs, InspectArgs, ManualArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs,
-    ReplayArgs, RunsArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, cache, compare_strategies, convert,
-    datasets, doctor, embed, evaluate, fetch, finetune, generate, inspect, manual, merge, models, plan,
-    predict, replay, runs, search_depth, unmerge, verify,
+    QuantizeArgs, ReplayArgs, RunsArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, cache, compare_strategies,
+    convert, datasets, doctor, embed, evaluate, fetch, finetune, generate, inspect, manual, merge, models,
+    plan, predict, quantize, replay, runs, search_depth, unmerge, verify,
 };
 use crate::headings::DEVICE;
 use crate::settings::check_environment;
@@ -55,6 +55,7 @@ enum Command {
     Generate(Box<GenerateArgs>),
     Inspect(InspectArgs),
     Merge(MergeArgs),
+    Quantize(QuantizeArgs),
     Unmerge(UnmergeArgs),
     Verify(VerifyArgs),
     Convert(ConvertArgs),
@@ -139,6 +140,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Generate(args) => generate(&args),
         Command::Inspect(args) => inspect(&args),
         Command::Merge(args) => merge(&args),
+        Command::Quantize(args) => quantize(&args),
         Command::Unmerge(args) => unmerge(&args),
         Command::Verify(args) => verify(&args),
         Command::Convert(args) => convert(&args),

@@ -1,6 +1,6 @@
 //! `temper evaluate`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::compare::TextTable;
 use super::{Predictor, compute_on};
@@ -10,7 +10,7 @@ use crate::settings::{Preset, Settings, SplitSettings};
 use crate::sources::local_files;
 use crate::tasks::{self, DecisionOptions, LoadRequest, Scores};
 use crate::terminal::{print, print_line, say};
-use crate::training::{EvaluationLoader, Progress, evaluate as run};
+use crate::training::{EvaluationLoader, Progress, evaluate as evaluate_split};
 use crate::{
     ColumnOptions, Columns, CutOptions, PrecisionSetting, RunRequest, SourceOptions, Split, TrainError,
 };
@@ -65,6 +65,20 @@ pub struct EvaluateArgs {
 /// # Errors
 /// See [`TrainError`].
 pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
+    let (examples, scores) = score(args, &args.model)?;
+    if args.json {
+        let text = serde_json::to_string(&scores);
+        print_line(&text.map_err(|error| TrainError::file("stdout", error))?)
+    } else {
+        print_scores(examples, &scores)
+    }
+}
+
+/// The number of examples and the scores of a model; `run` is the folder whose data it is where no dataset is named.
+///
+/// # Errors
+/// See [`TrainError`].
+pub(super) fn score(args: &EvaluateArgs, run: &str) -> Result<(usize, Scores), TrainError> {
     let on = compute_on(args.backend, args.precision)?;
     let predictor = Predictor::load(&args.model, &args.sources, on, (&args.cut, &args.decide), args.quiet)?;
     let (request, recorded) = match args.splits.dataset(args.dataset.as_deref())? {
@@ -75,7 +89,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
             ));
         }
         None => {
-            let recorded = ResumedRecord::read(&PathBuf::from(&args.model).join("run.toml"))?;
+            let recorded = ResumedRecord::read(&Path::new(run).join("run.toml"))?;
             (recorded.request.clone(), Some(recorded))
         }
     };
@@ -96,16 +110,11 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), TrainError> {
     predictor.task.check_data(splits.task.as_ref())?;
     let loader = EvaluationLoader::new(splits.features(args.split).clone(), args.max_tokens_per_batch);
     let examples = (&splits.examples, args.split);
-    let evaluation = run(&predictor.model, &loader, examples, &Progress::new(args.quiet), || false)?;
+    let evaluation =
+        evaluate_split(&predictor.model, &loader, examples, &Progress::new(args.quiet), || false)?;
     // Nothing stops it.
-    let Some(evaluation) = evaluation else { return Ok(()) };
-    if args.json {
-        let text = serde_json::to_string(&evaluation.scores);
-        print_line(&text.map_err(|error| TrainError::file("stdout", error))?)?;
-    } else {
-        print_scores(loader.features().example_count(), &evaluation.scores)?;
-    }
-    Ok(())
+    let evaluation = evaluation.ok_or_else(|| TrainError::Learner("an evaluation came to no end".into()))?;
+    Ok((loader.features().example_count(), evaluation.scores))
 }
 
 /// Refuses single texts for a model of pairs, and pairs for one of single texts.

@@ -100,6 +100,13 @@ impl Job {
             Some(_) => Model::random_with(config, &head, device)?,
             None => Model::load_with(config, &self.local.dir, &head, device)?,
         };
+        if loaded.is_quantized {
+            return Err(TrainError::Usage(format!(
+                "the weights of {} have 8 bits and are for use only: training changes them by less than they can hold; \
+                 fine-tune the model that it was made of",
+                self.local.dir.display()
+            )));
+        }
         padding::check_end(&loaded.model, &self.tokenizer)?;
         let loaded = self.in_precision(adapters::with_adapters(loaded, &self.request.settings)?);
         devices::check_masks(&self.request, &loaded.model)?;
