@@ -45,11 +45,14 @@ impl<B: BackboneModule> Model<B> {
             }
         }
         write_tensors(&stored, &dir.join("model.safetensors"))?;
-        let places = others.iter().filter_map(|path| self.stored_place(config, path));
-        let modules: Vec<String> =
-            places.map(|place| place.name.trim_end_matches(".weight").to_owned()).collect();
+        let module = |path: &str| {
+            let name = self.stored_place(config, path)?.name;
+            Some(name.trim_end_matches(".weight").to_owned())
+        };
+        let others: Vec<String> = others.iter().filter_map(|path| module(path)).collect();
         let mut saved = config.saved();
-        saved.insert("quantization_config".into(), description(&modules));
+        let embedding = module(TOKEN_EMBEDDING).unwrap_or_default();
+        saved.insert("quantization_config".into(), description(&embedding, &others));
         write_config(&saved, dir)
     }
 

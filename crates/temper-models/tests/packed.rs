@@ -6,7 +6,7 @@ mod zoo;
 
 use burn::tensor::Device;
 use temper_kernels::VocabularyTargets;
-use temper_models::{Mode, Model, Precision};
+use temper_models::{HeadRequest, Mode, Model, ModelConfig, Precision};
 use zoo::{Case, case, cases, host};
 
 /// The norm of a difference relative to that of the reference.
@@ -73,4 +73,25 @@ fn sizes_are_known_and_packing_twice_changes_nothing() {
     model.each_linear_and_head(&mut |path, linear| after.push((path.to_owned(), linear.sizes())));
     assert_eq!(before, after);
     assert_eq!(logits(&model, &case), logits(&model.clone().packed(), &case));
+}
+
+/// A quantised folder is read like another, computes in int8 what its source does, and is a fourth of its size where matrices
+/// are large. Embeddings are rounded, too.
+#[test]
+fn quantised_folders_compute_what_their_sources_do() {
+    for case in cases() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let model = case.load(&Device::flex());
+        let config = ModelConfig::read(&case.dir).expect("a configuration");
+        model.save_quantized(&config, dir.path()).expect("a folder that can be written");
+        let loaded = Model::load(dir.path(), &HeadRequest::FromConfig, &Device::flex())
+            .unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        assert!(loaded.is_quantized && loaded.new.is_empty(), "{}", case.name);
+        let exact = logits(&model, &case);
+        let quantized = loaded.model.with_precision(Precision::Int8).packed();
+        let [of_source, of_copy] =
+            [packed(&case, Precision::Int8), quantized].map(|model| relative(&logits(&model, &case), &exact));
+        println!("{:<45} int8 {of_source:.1e}, of a quantised folder {of_copy:.1e}", case.name);
+        assert!(of_copy < 0.1, "{}: {of_copy:e} {of_source:e}", case.name);
+    }
 }

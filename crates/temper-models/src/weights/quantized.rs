@@ -77,8 +77,8 @@ pub(crate) fn dequantized(
 }
 
 /// What config.json says of such weights: integers of 8 bits by output, and inputs quantised by token when they are
-/// multiplied.
-pub(crate) fn description(unquantized: &[String]) -> Value {
+/// multiplied. `embedding` is the module of the quantised embedding, `unquantized` are those of other linear maps.
+pub(crate) fn description(embedding: &str, unquantized: &[String]) -> Value {
     let numbers = |strategy: &str, is_dynamic: bool| {
         json!({
             "num_bits": 8, "type": "int", "symmetric": true, "strategy": strategy, "dynamic": is_dynamic,
@@ -97,13 +97,15 @@ pub(crate) fn description(unquantized: &[String]) -> Value {
                 "output_activations": null,
             },
             "group_1": {
-                "targets": ["Embedding"],
+                "targets": [embedding],
                 "weights": numbers("channel", false),
                 "input_activations": null,
                 "output_activations": null,
             },
         },
         "ignore": unquantized,
+        // transformers then makes floats of them; it has no embeddings of integers.
+        "run_compressed": false,
         "kv_cache_scheme": null,
         "global_compression_ratio": null,
     })
