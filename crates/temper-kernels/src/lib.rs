@@ -53,7 +53,7 @@ pub use burn;
 pub use composed::widen;
 pub use cpu::{
     AdamW, AttentionHeads, AttentionPattern, Dropout, PackedWeight, RelativeBuckets, WeightFormat,
-    multiplies_bfloat16_fast,
+    multiplies_bfloat16_fast, on_pool,
 };
 pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;

@@ -126,6 +126,6 @@ pub trait Backbone {
 }
 
 /// A backbone that a model can hold: any that derives `Module`.
-pub trait BackboneModule: Backbone + Module + ModuleDisplay + 'static {}
+pub trait BackboneModule: Backbone + Module + ModuleDisplay + Sync + 'static {}
 
-impl<B: Backbone + Module + ModuleDisplay + 'static> BackboneModule for B {}
+impl<B: Backbone + Module + ModuleDisplay + Sync + 'static> BackboneModule for B {}

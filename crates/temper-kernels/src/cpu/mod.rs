@@ -44,6 +44,7 @@ pub use packed::{
     out_of_bfloat16,
 };
 pub use random::{Dropout, DropoutRow};
+pub use tasks::on_pool;
 pub use vectorized::vector_instructions;
 pub use vocabulary::{VocabularyLoss, VocabularyMap, WantedGradients, vocabulary_loss};
 

@@ -20,3 +20,10 @@ pub fn run_tasks<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync + Send) {
         tasks.into_par_iter().for_each(run);
     }
 }
+
+/// Calls `compute` on a thread of the current pool. Operations that are called there share their work with the other threads,
+/// which stay awake between them; from a thread outside, each operation wakes the pool and waits for it, which takes as long
+/// as a small operation.
+pub fn on_pool<R: Send>(compute: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| compute())
+}

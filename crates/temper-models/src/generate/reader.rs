@@ -1,6 +1,7 @@
 //! Lets a model read tokens, with a cache or without.
 
 use burn::tensor::Device;
+use temper_kernels::on_pool;
 
 use crate::heads::LanguageModel;
 use crate::layers::Cache;
@@ -64,6 +65,10 @@ impl<'a, B: BackboneModule> Reader<'a, B> {
         let new: Vec<&[u32]> = sequences.iter().zip(&past).map(|(ids, &past)| &ids[past..]).collect();
         let lengths: Vec<u32> = new.iter().map(|ids| ids.len() as u32).collect();
         let tokens = TokenBatch::following(&new.concat(), &lengths, &past, &self.device);
+        on_pool(|| self.scores(tokens))
+    }
+
+    fn scores(&mut self, tokens: TokenBatch) -> Scores {
         let batch = match &self.source {
             Some(source) => source.batch.clone().with_decoder(tokens),
             None => tokens,

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use super::{
     Dropout,
+    few_queries::{self, FEW_QUERIES},
     panels::{PANEL, PanelBuffer, Panels, aligned},
     rows::Rows,
     scores::{Block, Head, row_stride},
@@ -38,21 +39,32 @@ pub fn forward_head(
 ) {
     WORKSPACE.with_borrow_mut(|workspace| {
         let Workspace { keys, values, scores, output: mixed } = workspace;
+        let queries = head.query.count;
+        if queries <= FEW_QUERIES {
+            for (query, (output, log_sum_exp)) in output.iter_mut().zip(log_sum_exp.chunks_mut(1)).enumerate()
+            {
+                let block = Block::new(head, query..query + 1, 0..head.key.count);
+                let scores = aligned(scores, row_stride(block.width()));
+                few_queries::score(head, &block, scores);
+                let [sum, ..] = softmax_block(head, &block, dropout, scores, log_sum_exp);
+                few_queries::mix(head, &block, scores, inverse(sum), output);
+            }
+            return;
+        }
         let keys = keys.pack_transposed(head.key, head.pattern.scale);
         let values = values.pack(head.value, 1.0);
-        let queries = head.query.count;
         for start in (0..queries).step_by(BLOCK) {
             let rows = start..(start + BLOCK).min(queries);
             let block = Block::new(head, rows.clone(), 0..head.key.count);
             let scores = aligned(scores, rows.len() * row_stride(block.width()));
-            let sums = softmax_block(head, &block, &keys, dropout, scores, &mut log_sum_exp[rows.clone()]);
+            block.multiply(head, &keys, scores, row_stride(block.width()));
+            let sums = softmax_block(head, &block, dropout, scores, &mut log_sum_exp[rows.clone()]);
 
             let width = head.value.width.next_multiple_of(PANEL);
             let mixed = aligned(mixed, rows.len() * width); // [rows, width]
             mix(&block, scores, &values, Target { values: mixed, stride: width, accumulate: false });
             for (row, output) in output[rows].iter_mut().enumerate() {
-                // Zero for a query that sees no key.
-                let factor = if sums[row] > 0.0 { 1.0 / sums[row] } else { 0.0 };
+                let factor = inverse(sums[row]);
                 for (output, mixed) in output.iter_mut().zip(&mixed[row * width..]) {
                     *output = mixed * factor;
                 }
@@ -61,17 +73,20 @@ pub fn forward_head(
     });
 }
 
-/// Writes the dropped-out exponentials of the scores of a block; their sums before dropout.
+/// Zero for a query that sees no key.
+fn inverse(sum: f32) -> f32 {
+    if sum > 0.0 { 1.0 / sum } else { 0.0 }
+}
+
+/// Replaces the scores of a block by their dropped-out exponentials; gives the sums before dropout.
 fn softmax_block(
     head: &Head<'_>,
     block: &Block,
-    keys: &Panels<'_>,
     dropout: Option<Dropout>,
     scores: &mut [f32],
     log_sum_exp: &mut [&mut [f32]],
 ) -> [f32; BLOCK] {
     let stride = row_stride(block.width());
-    block.multiply(head, keys, scores, stride);
     let mut sums = [0.0; BLOCK];
     for (row, query) in block.queries.clone().enumerate() {
         let scores = &mut scores[row * stride..][..block.width()];

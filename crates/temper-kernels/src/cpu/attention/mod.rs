@@ -4,6 +4,7 @@
 
 mod backward;
 mod bias;
+mod few_queries;
 mod forward;
 mod inputs;
 mod panels;

@@ -202,7 +202,8 @@ pub fn is_fast() -> bool {
     false
 }
 
-/// `out = left right`, followed by an activation. Both factors are packed.
+/// `out = left right`, followed by an activation. Both factors are packed. The instruction is used even where products of f32
+/// are as fast: with few rows it has less to do.
 ///
 /// # Shapes
 /// - left: `[rows, steps]` of [`pack_left`]; out: `[rows, columns]`
@@ -210,7 +211,7 @@ pub fn multiply(left: &[u32], right: &Panels, start: Start<'_>, finish: Finish<'
     let rows = out.len().checked_div(right.columns).unwrap_or(0);
     let product = Product { rows, left, right, block: BLOCK, store: Sums(start) };
     #[cfg(target_arch = "x86_64")]
-    if let Some(dot) = super::x86::Avx512Bf16::where_fast() {
+    if let Some(dot) = super::x86::Avx512Bf16::detect() {
         return product.compute(dot, finish, out);
     }
     product.compute(WidenedBf16, finish, out);

@@ -30,7 +30,10 @@ impl Int8Matrix {
     pub fn quantized([depth, columns]: [usize; 2], right: Matrix<'_>) -> Self {
         let (panels, of_panels) = Panels::new(columns, depth.div_ceil(4), |first, words| {
             let values = &right.values[first * right.column_stride..];
-            quantize_panel(values, right, [depth, LANES.min(columns - first)], words)
+            vectorized(
+                #[inline(always)]
+                || quantize_panel(values, right, [depth, LANES.min(columns - first)], words),
+            )
         });
         let (mut scales, mut sums) = (vec![0.0; columns], vec![0; columns]);
         let parts = scales.chunks_mut(LANES).zip(sums.chunks_mut(LANES)).zip(of_panels);
@@ -42,7 +45,8 @@ impl Int8Matrix {
     }
 }
 
-/// Writes a panel; gives the scales of its columns and the sums of their numbers.
+/// Writes a panel of zeros; gives the scales of its columns and the sums of their numbers.
+#[inline(always)]
 fn quantize_panel(
     values: &[f32],
     strides: Matrix<'_>,
