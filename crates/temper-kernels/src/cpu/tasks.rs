@@ -1,5 +1,7 @@
 //! How work is cut into tasks and run on threads.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rayon::prelude::*;
 
 /// Elements that one task of a pass over memory works on: fewer are not worth a second thread.
@@ -21,9 +23,53 @@ pub fn run_tasks<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync + Send) {
     }
 }
 
-/// Calls `compute` on a thread of the current pool. Operations that are called there share their work with the other threads,
-/// which stay awake between them; from a thread outside, each operation wakes the pool and waits for it, which takes as long
-/// as a small operation.
+/// Calls `compute` on a thread of the current pool, and keeps the pool's other threads awake until it is done: for many
+/// small operations one after the other. Otherwise each would wake the threads, which takes longer than the operation.
 pub fn on_pool<R: Send>(compute: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| compute())
+    let is_done = AtomicBool::new(false);
+    rayon::scope(|scope| {
+        // Also where `compute` panics: the scope waits for the threads.
+        let _done = SetOnDrop(&is_done);
+        let own = rayon::current_thread_index();
+        let is_done = &is_done;
+        // A broadcast runs once on each thread; a job of another kind could end up on this one, and wait for itself.
+        scope.spawn_broadcast(move |_, context| {
+            while Some(context.index()) != own && !is_done.load(Ordering::Acquire) {
+                if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        compute()
+    })
+}
+
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_on_the_pool_end_with_any_number_of_threads() {
+        for threads in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let sum = || (0..1000_u64).into_par_iter().map(|i| i * i).sum::<u64>();
+            let sums = || on_pool(|| (0..100).map(|_| sum()).collect::<Vec<_>>());
+            assert_eq!(pool.install(sums), vec![sum(); 100]);
+        }
+        // From a thread outside of a pool, and with the result of an operation inside of another.
+        assert_eq!(on_pool(|| on_pool(|| 7)), 7);
+    }
+
+    #[test]
+    fn a_panic_on_the_pool_is_passed_on() {
+        assert!(std::panic::catch_unwind(|| on_pool(|| panic!("as asked"))).is_err());
+    }
 }
