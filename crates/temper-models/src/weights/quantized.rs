@@ -1,5 +1,5 @@
 //! Weights stored as integers of 8 bits with a scale for each output, in the layout of the library compressed-tensors
-//! (0.12, format `int-quantized`): `NAME` holds the integers and `NAME_scale` what they are multiplied by, `[out, 1]` for a
+//! (0.20, format `int-quantized`): `NAME` holds the integers and `NAME_scale` what they are multiplied by, `[out, 1]` for a
 //! matrix `[out, in]`.
 
 use serde_json::{Value, json};
@@ -39,13 +39,15 @@ impl Outputs {
     }
 }
 
-/// The scale of each output: its largest absolute value is 127 of them.
+/// The scale of each output: its largest absolute value is 127 of them. A NaN makes it NaN, so that it stays visible.
 pub(crate) fn scales(values: &[f32], [rows, columns]: [usize; 2], outputs: Outputs) -> Vec<f32> {
     let count = outputs.scales_shape([rows, columns]).into_iter().product();
     let mut scales = vec![0.0_f32; count];
     for (element, value) in values.iter().enumerate() {
         let scale = &mut scales[outputs.of(element, columns)];
-        *scale = scale.max(value.abs());
+        if value.is_nan() || value.abs() > *scale {
+            *scale = value.abs();
+        }
     }
     scales.iter().map(|largest| largest / LARGEST).collect()
 }
@@ -130,6 +132,20 @@ mod tests {
             // Quantised again they are the same.
             assert_eq!(quantized(&back, 7, &self::scales(&back, [5, 7], outputs), outputs), numbers);
             assert!(numbers.iter().any(|number| number.abs() == 127));
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_stays_visible() {
+        for odd in [f32::NAN, f32::INFINITY] {
+            let values = [1.0, odd, 2.0, 3.0];
+            let scales = scales(&values, [2, 2], Outputs::Rows);
+            let numbers = quantized(&values, 2, &scales, Outputs::Rows);
+            let back = dequantized(&numbers, &[2, 2], &scales, &[2, 1]).expect("shapes that fit");
+            assert!(
+                back[..2].iter().any(|value| value.is_nan())
+                    && back[2..].iter().all(|value| value.is_finite())
+            );
         }
     }
 

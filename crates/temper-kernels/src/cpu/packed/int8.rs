@@ -57,7 +57,9 @@ fn quantize_panel(
     let mut largest = [0.0_f32; LANES];
     for row in 0..depth {
         for (column, largest) in largest[..width].iter_mut().enumerate() {
-            *largest = largest.max(at(row, column).abs());
+            let size = at(row, column).abs();
+            // A NaN stays, and makes the scale one.
+            *largest = if size.is_nan() || size > *largest { size } else { *largest };
         }
     }
     let scales = largest.map(|largest| largest / LARGEST);

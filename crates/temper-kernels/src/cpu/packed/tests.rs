@@ -245,6 +245,12 @@ fn what_is_not_finite_stays_visible_and_tiny_numbers_are_zero() {
         assert!(out[0].is_nan(), "{odd}");
         assert!((out[1] - 6.0).abs() < 0.1);
     }
+    for odd in [f32::NAN, f32::INFINITY] {
+        let weight = PackedWeight::new(WeightFormat::Int8, [2, 2], Matrix::new(&[1.0, 2.0, odd, 3.0], 2));
+        let mut out = [0.0; 2];
+        weight.multiply(&[1.0, 1.0], Start::Zero, Finish::Plain, &mut out);
+        assert!(out[0].is_nan() && out[1].is_finite(), "{odd}");
+    }
     let mut out = [f32::NAN];
     weight.multiply(&[1e-44, 0.0, 0.0], Start::Zero, Finish::Plain, &mut out);
     assert_eq!(out[0].abs(), 0.0);
