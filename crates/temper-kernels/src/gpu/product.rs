@@ -103,8 +103,8 @@ pub(crate) fn product_and_finish(
             }
             by_sizes(left, right, out_dtype)
         }
-        Precision::F32 if rounds_to_tf32(&left.device) => product_of_parts(left, right),
-        Precision::F32 | Precision::Tf32 => by_sizes(left, right, out_dtype),
+        Precision::F32 | Precision::Int8 if rounds_to_tf32(&left.device) => product_of_parts(left, right),
+        Precision::F32 | Precision::Tf32 | Precision::Int8 => by_sizes(left, right, out_dtype),
     };
     finished(product, finish.bias, finish.activation)
 }
