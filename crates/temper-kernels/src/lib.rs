@@ -65,7 +65,7 @@ pub use lookup::look_up;
 pub use norm::{Norm, Residual, norm};
 pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares};
 pub use optimizer_groups::{AdamWTask, Elements, adamw_steps, steps_in_groups, sums_of_squares};
-pub use packed_linear::{pack_weight, packed_linear, packs_weights};
+pub use packed_linear::{is_cpu, pack_weight, packed_linear};
 pub use precision::Precision;
 pub use row_index::RowIndex;
 pub use sequences::Sequences;

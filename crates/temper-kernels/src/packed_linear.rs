@@ -11,8 +11,8 @@ use crate::backend::{CpuBackend, lies_in_host_memory};
 use crate::cpu::{Finish, Matrix, PackedWeight, Start, WeightFormat, buffer};
 use crate::optional::Optional;
 
-/// Whether [`packed_linear`] serves tensors of a device: those of CPUs.
-pub fn packs_weights(device: &Device) -> bool {
+/// Whether a device is a CPU, where [`packed_linear`] and [`on_pool`](crate::on_pool) are of use.
+pub fn is_cpu(device: &Device) -> bool {
     lies_in_host_memory(device)
 }
 
@@ -36,7 +36,7 @@ pub fn pack_weight(weight: &Tensor<2>, is_transposed: bool, format: WeightFormat
 /// - x: `[rows, in]`, bias: `[out]`; output: `[rows, out]`
 ///
 /// # Panics
-/// Where [`packs_weights`] is false.
+/// Where [`is_cpu`] is false.
 pub fn packed_linear(
     x: Tensor<2>,
     weight: &Arc<PackedWeight>,

@@ -29,7 +29,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The largest relative error of rounding a number to it.
+    /// The largest relative error of rounding a number to it; of [`Self::Int8`] relative to the largest number of its row.
     pub fn unit_roundoff(self) -> f64 {
         match self {
             Self::F32 => 2.0_f64.powi(-24),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
-use temper_kernels::{VocabularyTargets, look_up, packs_weights};
+use temper_kernels::{VocabularyTargets, is_cpu, look_up};
 
 use crate::heads::Pretraining;
 use crate::initial::draw;
@@ -140,7 +140,7 @@ impl<B: BackboneModule> Model<B> {
     /// compute in, if it is not theirs already. They are read faster, and the model can no longer be trained or saved.
     #[must_use]
     pub fn packed(mut self) -> Self {
-        let is_on_cpu = packs_weights(&self.backbone.token_table().device());
+        let is_on_cpu = is_cpu(&self.backbone.token_table().device());
         let Some(format) = self.precision.weight_format().filter(|_| is_on_cpu) else { return self };
         if let Some(head) = &mut self.head {
             let backbone = &self.backbone;

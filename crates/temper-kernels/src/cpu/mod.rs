@@ -36,7 +36,7 @@ pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_backward};
 pub use dropout::{dropout, residual_dropout};
 pub use embedding::{Lookup, embed, embed_backward};
 pub use gate::{gate, gate_backward};
-pub use matrix::{Finish, Matrix, Start, multiply, multiply_and_finish};
+pub use matrix::{Finish, Matrix, Start, multiply};
 pub use norm::{NormGradients, NormOutput};
 pub use norm_row::{Norm, NormKind, RowStatistics};
 pub use packed::{

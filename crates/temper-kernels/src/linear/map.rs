@@ -19,8 +19,8 @@ pub(crate) struct Map {
     /// The type of x, and of its gradient.
     #[cfg_attr(not(feature = "gpu"), allow(dead_code))] // On a CPU it is f32.
     pub(super) x_dtype: DType,
-    /// Products read the weight as it is, and round it when they pack it.
-    pub(super) keeps_weight: bool,
+    /// On a CPU, whose products read both factors as they are and round them when they pack them.
+    pub(super) is_on_cpu: bool,
     /// A backward pass will follow, which needs what comes before the activation.
     pub(super) keeps_sums: bool,
 }
@@ -81,7 +81,7 @@ impl Map {
         x: FloatTensor<B>,
         weight: FloatTensor<B>,
     ) -> [FloatTensor<B>; 2] {
-        if self.precision != Precision::Bf16 || self.keeps_weight {
+        if self.precision != Precision::Bf16 || self.is_on_cpu {
             return [x, weight];
         }
         [x, weight].map(|factor| B::float_cast(factor, FloatDType::BF16))

@@ -61,10 +61,10 @@ fn fused(
     activation: Option<Activation>,
     (storage, precision): (Storage, Precision),
 ) -> Tensor<2> {
-    let keeps_weight = lies_in_host_memory(&x.device());
+    let is_on_cpu = lies_in_host_memory(&x.device());
     // The backward pass reads x as a factor.
-    let x = if keeps_weight && x.device().is_autodiff() { as_factor(x, precision) } else { x };
-    let map = Map { activation, storage, precision, x_dtype: x.dtype(), keeps_weight, keeps_sums: false };
+    let x = if is_on_cpu && x.device().is_autodiff() { as_factor(x, precision) } else { x };
+    let map = Map { activation, storage, precision, x_dtype: x.dtype(), is_on_cpu, keeps_sums: false };
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_linear(x, weight, bias.into(), map))
 }

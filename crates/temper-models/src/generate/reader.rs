@@ -1,7 +1,7 @@
 //! Lets a model read tokens, with a cache or without.
 
 use burn::tensor::Device;
-use temper_kernels::on_pool;
+use temper_kernels::{is_cpu, on_pool};
 
 use crate::heads::LanguageModel;
 use crate::layers::Cache;
@@ -65,7 +65,8 @@ impl<'a, B: BackboneModule> Reader<'a, B> {
         let new: Vec<&[u32]> = sequences.iter().zip(&past).map(|(ids, &past)| &ids[past..]).collect();
         let lengths: Vec<u32> = new.iter().map(|ids| ids.len() as u32).collect();
         let tokens = TokenBatch::following(&new.concat(), &lengths, &past, &self.device);
-        on_pool(|| self.scores(tokens))
+        // With a GPU the threads of the pool have nothing to do.
+        if is_cpu(&self.device) { on_pool(|| self.scores(tokens)) } else { self.scores(tokens) }
     }
 
     fn scores(&mut self, tokens: TokenBatch) -> Scores {

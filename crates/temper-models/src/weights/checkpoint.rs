@@ -131,8 +131,12 @@ impl Checkpoint {
         let shape = tensor.shape.as_slice().to_vec();
         unpanicked(&self.path, || {
             let bytes = tensor.to_bytes().map_err(|error| broken(format!("{name}: {error}")))?;
-            let values = dequantized(bytemuck::cast_slice(&bytes), &shape, &scales, &of_scales).ok_or_else(|| {
-                broken(format!("{name} has the shape {shape:?} and its scales {of_scales:?}; scales of rows or columns of a matrix are read"))
+            let values = dequantized(bytemuck::cast_slice(&bytes), &shape, &scales, &of_scales);
+            let values = values.ok_or_else(|| {
+                broken(format!(
+                    "{name} has the shape {shape:?} and its scales {of_scales:?}; \
+                     scales of the rows or columns of a matrix are read"
+                ))
             })?;
             Ok(TensorData::new(values, shape.clone()))
         })

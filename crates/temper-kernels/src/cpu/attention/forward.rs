@@ -3,8 +3,7 @@
 use std::cell::RefCell;
 
 use super::{
-    Dropout,
-    few_queries::{self, FEW_QUERIES},
+    Dropout, one_query,
     panels::{PANEL, PanelBuffer, Panels, aligned},
     rows::Rows,
     scores::{Block, Head, row_stride},
@@ -40,16 +39,12 @@ pub fn forward_head(
     WORKSPACE.with_borrow_mut(|workspace| {
         let Workspace { keys, values, scores, output: mixed } = workspace;
         let queries = head.query.count;
-        if queries <= FEW_QUERIES {
-            for (query, (output, log_sum_exp)) in output.iter_mut().zip(log_sum_exp.chunks_mut(1)).enumerate()
-            {
-                let block = Block::new(head, query..query + 1, 0..head.key.count);
-                let scores = aligned(scores, row_stride(block.width()));
-                few_queries::score(head, &block, scores);
-                let [sum, ..] = softmax_block(head, &block, dropout, scores, log_sum_exp);
-                few_queries::mix(head, &block, scores, inverse(sum), output);
-            }
-            return;
+        if queries == 1 {
+            let block = Block::new(head, 0..1, 0..head.key.count);
+            let scores = aligned(scores, row_stride(block.width()));
+            one_query::score(head, &block, scores);
+            let [sum, ..] = softmax_block(head, &block, dropout, scores, log_sum_exp);
+            return one_query::mix(head, &block, scores, inverse(sum), output[0]);
         }
         let keys = keys.pack_transposed(head.key, head.pattern.scale);
         let values = values.pack(head.value, 1.0);

@@ -4,9 +4,9 @@
 
 mod backward;
 mod bias;
-mod few_queries;
 mod forward;
 mod inputs;
+mod one_query;
 mod panels;
 mod pattern;
 mod rows;

@@ -76,20 +76,12 @@ pub enum Finish<'a> {
     ActivateInto(Activation, &'a mut [f32]),
 }
 
-/// `out = left right`, on the current rayon pool.
+/// `out = left right`, followed by an activation, on the current rayon pool.
 ///
 /// # Shapes
 /// - sizes: rows and depth of the left matrix, columns of the right one
 /// - left: `[rows, depth]`, right: `[depth, columns]`, out: `[rows, columns]`, row-major
-pub fn multiply(sizes: [usize; 3], left: Matrix<'_>, right: Matrix<'_>, start: Start<'_>, out: &mut [f32]) {
-    multiply_and_finish(sizes, left, right, start, Finish::Plain, out);
-}
-
-/// `out = left right`, followed by an activation, on the current rayon pool.
-///
-/// # Shapes
-/// As [`multiply`].
-pub fn multiply_and_finish(
+pub fn multiply(
     [rows, depth, columns]: [usize; 3],
     left: Matrix<'_>,
     right: Matrix<'_>,

@@ -25,7 +25,7 @@ fn check([rows, depth, columns]: [usize; 3]) {
     for (left, right) in lefts.into_iter().flat_map(|left| rights.map(|right| (left, right))) {
         for start in [Start::Zero, Start::Row(&bias), Start::Add] {
             let mut out = before.clone();
-            multiply([rows, depth, columns], left, right, start, &mut out);
+            multiply([rows, depth, columns], left, right, start, Finish::Plain, &mut out);
             for (index, value) in out.into_iter().enumerate() {
                 let (row, column) = (index / columns, index % columns);
                 let product: f64 = (0..depth).map(|k| at(left, row, k) * at(right, k, column)).sum();
@@ -68,6 +68,7 @@ fn a_row_is_the_same_among_few_and_among_many() {
                         Matrix::new(a, depth),
                         right,
                         start,
+                        Finish::Plain,
                         &mut out,
                     );
                     out
@@ -88,7 +89,7 @@ fn an_activation_sees_the_finished_sums() {
     let product = |finish: Finish<'_>| {
         let (left, right) = (Matrix::new(&a, depth), Matrix::new(&b, columns));
         let mut out = vec![f32::NAN; rows * columns];
-        multiply_and_finish([rows, depth, columns], left, right, Start::Zero, finish, &mut out);
+        multiply([rows, depth, columns], left, right, Start::Zero, finish, &mut out);
         out
     };
     let plain = product(Finish::Plain);
@@ -108,7 +109,9 @@ fn the_number_of_threads_changes_no_bit() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             let mut out = vec![0.0; rows * columns];
             let (left, right) = (Matrix::transposed(&a, rows), Matrix::new(&b, columns));
-            pool.install(|| multiply([rows, depth, columns], left, right, Start::Zero, &mut out));
+            pool.install(|| {
+                multiply([rows, depth, columns], left, right, Start::Zero, Finish::Plain, &mut out)
+            });
             out
         };
         assert_eq!(product(1), product(3));

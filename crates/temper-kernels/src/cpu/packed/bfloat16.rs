@@ -192,6 +192,10 @@ impl Store<f32> for Sums<'_> {
             _ => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
         }
     }
+
+    fn adds(&self) -> bool {
+        matches!(self.0, Start::Add)
+    }
 }
 
 /// Whether this processor multiplies bfloat16 faster than f32.

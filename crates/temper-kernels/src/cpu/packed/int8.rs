@@ -20,7 +20,7 @@ const TASK_ROWS: usize = 16;
 pub struct Int8Matrix {
     pub panels: Panels,
     /// What a quantised number is multiplied by, for each column.
-    pub scales: Vec<f32>,
+    scales: Vec<f32>,
     /// Sums of the quantised numbers of each column.
     sums: Vec<i32>,
 }
@@ -164,6 +164,10 @@ impl Store<i32> for Scaled<'_> {
             }
             Start::Add => out.iter_mut().zip(values).for_each(|(out, value)| *out += value),
         }
+    }
+
+    fn adds(&self) -> bool {
+        matches!(self.start, Start::Add)
     }
 }
 

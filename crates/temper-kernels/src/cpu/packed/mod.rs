@@ -13,8 +13,8 @@ mod x86;
 use std::borrow::Cow;
 use std::fmt;
 
-use super::matrix::{Finish, Matrix, Start, multiply_and_finish};
-use super::{TASK_ELEMENTS, buffer, run_tasks, vectorized};
+use super::matrix::{Finish, Matrix, Start, multiply};
+use super::{TASK_ELEMENTS, run_tasks, vectorized};
 use int8::{Int8Matrix, QuantizedRows};
 use product::Panels;
 
@@ -135,11 +135,11 @@ impl FactorProduct<'_> {
     pub fn compute(self, start: Start<'_>, finish: Finish<'_>, out: &mut [f32]) {
         let Self { sizes: sizes @ [rows, depth, columns], left, right, rounding } = self;
         if let (Rounding::None, Factor::F32(left), Factor::F32(right)) = (rounding, left, right) {
-            return multiply_and_finish(sizes, left, right, start, finish, out);
+            return multiply(sizes, left, right, start, finish, out);
         }
         if !bfloat16::is_fast() {
             let [left, right] = [left, right].map(Rounded::of);
-            return multiply_and_finish(sizes, left.matrix(), right.matrix(), start, finish, out);
+            return multiply(sizes, left.matrix(), right.matrix(), start, finish, out);
         }
         let left = match left {
             Factor::F32(left) => Cow::Owned(bfloat16::pack_left([rows, depth], left)),
@@ -162,13 +162,15 @@ struct Rounded {
 
 impl Rounded {
     fn of(factor: Factor<'_>) -> Self {
-        let (values, row_stride, column_stride) = match factor {
-            Factor::F32(matrix) => {
-                (out_of_bfloat16(&in_bfloat16(matrix.values)), matrix.row_stride, matrix.column_stride)
+        match factor {
+            Factor::F32(Matrix { values, row_stride, column_stride }) => {
+                let rounded = |value: f32| bfloat16::from_bfloat16(bfloat16::to_bfloat16(value));
+                Self { values: converted(values, rounded), row_stride, column_stride }
             }
-            Factor::Bf16(matrix) => (out_of_bfloat16(matrix.values), matrix.row_stride, matrix.column_stride),
-        };
-        Self { values, row_stride, column_stride }
+            Factor::Bf16(Matrix { values, row_stride, column_stride }) => {
+                Self { values: out_of_bfloat16(values), row_stride, column_stride }
+            }
+        }
     }
 
     fn matrix(&self) -> Matrix<'_> {
@@ -178,31 +180,26 @@ impl Rounded {
 
 /// The bits of the nearest numbers in bfloat16.
 pub fn in_bfloat16(values: &[f32]) -> Vec<u16> {
-    let mut bits = vec![0; values.len()];
-    let tasks = bits.chunks_mut(TASK_ELEMENTS).zip(values.chunks(TASK_ELEMENTS));
-    run_tasks(tasks.collect(), |(bits, values)| {
-        vectorized(
-            #[inline(always)]
-            || bits.iter_mut().zip(values).for_each(|(bits, value)| *bits = bfloat16::to_bfloat16(*value)),
-        );
-    });
-    bits
+    converted(values, bfloat16::to_bfloat16)
 }
 
 /// The numbers that bits of bfloat16 stand for.
 pub fn out_of_bfloat16(bits: &[u16]) -> Vec<f32> {
-    buffer(bits.len(), |values| {
-        let tasks = values.chunks_mut(TASK_ELEMENTS).zip(bits.chunks(TASK_ELEMENTS));
-        run_tasks(tasks.collect(), |(values, bits)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    values
-                        .iter_mut()
-                        .zip(bits)
-                        .for_each(|(value, bits)| *value = bfloat16::from_bfloat16(*bits))
-                },
-            );
-        });
-    })
+    converted(bits, bfloat16::from_bfloat16)
+}
+
+/// Converts each value; `convert` must be `#[inline(always)]`.
+fn converted<A: Copy + Sync, B: Copy + Default + Send>(
+    values: &[A],
+    convert: impl Fn(A) -> B + Sync,
+) -> Vec<B> {
+    let mut found = vec![B::default(); values.len()];
+    let tasks = found.chunks_mut(TASK_ELEMENTS).zip(values.chunks(TASK_ELEMENTS));
+    run_tasks(tasks.collect(), |(found, values)| {
+        vectorized(
+            #[inline(always)]
+            || found.iter_mut().zip(values).for_each(|(found, value)| *found = convert(*value)),
+        );
+    });
+    found
 }

@@ -28,7 +28,7 @@ pub struct Panels {
     pub columns: usize,
     /// Words of a column.
     pub steps: usize,
-    pub words: Vec<u32>,
+    words: Vec<u32>,
 }
 
 impl Panels {
@@ -58,6 +58,9 @@ pub trait Store<N>: Sync {
     /// Stores the sums of a row from a column on, as many as `out` has room for. `is_first`: they are of the first block
     /// of the depth; later ones are added.
     fn store(&self, row: usize, column: usize, is_first: bool, sums: &[N; LANES], out: &mut [f32]);
+
+    /// Whether sums are added to what is there before. Otherwise that is never read: it may be memory not yet written.
+    fn adds(&self) -> bool;
 }
 
 /// A product.
@@ -108,9 +111,12 @@ impl<S> Product<'_, S> {
         let width = width.clamp(TASK_COLUMNS.start, TASK_COLUMNS.end);
         let compute = |first: usize| {
             let part = Part { rows: 0..self.rows, columns: first..columns.min(first + width) };
-            // What is there already, since sums may be added to it.
-            let before = out.chunks_exact(columns).flat_map(|row| &row[part.columns.clone()]);
-            let mut values: Vec<f32> = before.copied().collect();
+            let mut values: Vec<f32> = match self.store.adds() {
+                true => {
+                    out.chunks_exact(columns).flat_map(|row| &row[part.columns.clone()]).copied().collect()
+                }
+                false => vec![0.0; self.rows * part.columns.len()],
+            };
             self.part(dot, &part, &mut values);
             (part.columns, values)
         };

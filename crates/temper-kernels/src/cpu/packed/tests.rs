@@ -124,6 +124,9 @@ fn biases_and_activations_are_those_of_f32() {
             assert_eq!(activated, sums.iter().map(|sum| sum.max(0.0)).collect::<Vec<_>>());
             weight.multiply(&left, Start::Row(&bias), Finish::Activate(Activation::Relu), &mut found);
             assert_eq!(found, activated);
+            let mut added = vec![3.0; rows * columns];
+            weight.multiply(&left, Start::Add, Finish::Plain, &mut added);
+            assert_eq!(added, plain.iter().map(|sum| 3.0 + sum).collect::<Vec<_>>(), "{format:?} {sizes:?}");
         }
     }
 }
@@ -137,6 +140,10 @@ impl<N: Copy + Into<f64>> Store<N> for Plain {
             let sum: f64 = (*sum).into();
             *out = sum as f32 + if is_first { 0.0 } else { *out };
         }
+    }
+
+    fn adds(&self) -> bool {
+        false
     }
 }
 

@@ -1,18 +1,15 @@
-//! Products of attention with few queries, as when text is generated: keys and values are read where they are. To pack them
-//! first would take longer than the products.
+//! Products of attention with one query a sequence, as when text is generated: keys and values are read where they are. To
+//! pack them first would take longer than the products.
 
 use super::{scores::Block, scores::Head};
 use crate::cpu::vectorized;
 
-/// Queries of a sequence up to which this is faster.
-pub const FEW_QUERIES: usize = 2;
-
 /// Partial sums of a product of two rows.
 const LANES: usize = 16;
 
-/// Writes `scale * query * key^T` of one query for the keys of its block.
+/// Writes `scale * query * key^T` for the keys of its block.
 pub fn score(head: &Head<'_>, block: &Block, scores: &mut [f32]) {
-    let (query, scale) = (head.query.row(block.queries.start), head.pattern.scale);
+    let (query, scale) = (head.query.row(0), head.pattern.scale);
     vectorized(
         #[inline(always)]
         || {
@@ -23,7 +20,7 @@ pub fn score(head: &Head<'_>, block: &Block, scores: &mut [f32]) {
     );
 }
 
-/// Writes `factor * weights * value` of one query.
+/// Writes `factor * weights * value`.
 pub fn mix(head: &Head<'_>, block: &Block, weights: &[f32], factor: f32, output: &mut [f32]) {
     vectorized(
         #[inline(always)]
