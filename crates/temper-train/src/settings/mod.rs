@@ -88,7 +88,7 @@ pub struct Settings {
     /// Seed of new parameters, the order of batches and dropout
     #[arg(long, help_heading = TRAINING, value_name = "N", default_value_t = 42)]
     pub seed: u64,
-    /// Seed of only the order of batches (--seed by default)
+    /// Seed of the order of batches (--seed by default)
     #[arg(long, help_heading = TRAINING, value_name = "N")]
     pub data_seed: Option<u64>,
     #[allow(rustdoc::broken_intra_doc_links)] // Help on a command line: the brackets are no links.
