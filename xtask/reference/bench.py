@@ -16,18 +16,19 @@ import numpy as np
 
 import bench_report
 from bench_cases import (
-    CANDLE,
+    ACCURACY,
+    BOTH,
     FINETUNE,
     FIRST_STEP,
     MEMORY_PREFIX,
-    PYTORCH,
-    TEMPER,
     Case,
     chosen,
     job_cases,
+    judging_case,
+    label_of,
     names,
 )
-from bench_jobs import Workload
+from bench_jobs import Sources, Workload
 from bench_worker import Program, Worker, alternate, working
 
 HERE = Path(__file__).resolve().parent
@@ -44,6 +45,16 @@ FINETUNE_FLAGS = {
     "--seed": 42,
 }
 
+PACKAGES = [
+    "torch",
+    "transformers",
+    "tokenizers",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "llama_cpp_python",
+]
+
 Result = dict[str, Any]
 
 
@@ -51,13 +62,44 @@ class Bench:
     """The programs and the folder of a run."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        """Find model and reviews through temper itself; write the jobs' models."""
+        """Find models and reviews through temper itself; write the jobs' models."""
         self.arguments = arguments
         self.work: Path = arguments.work
+        self.work.mkdir(parents=True, exist_ok=True)
         self.programs = programs(arguments)
         self.checkpoint = self.fetch("minilm", "config.json").parent
         self.reviews = self.fetch("imdb", "train-00000-of-00001.parquet")
-        self.workload = Workload(self.checkpoint, self.reviews, self.work)
+        sources = Sources(
+            minilm=self.classifier(),
+            train_reviews=self.reviews,
+            test_reviews=self.fetch("imdb", "test-00000-of-00001.parquet"),
+            smollm2=self.converted("smollm2"),
+            f16=self.converted("smollm2.gguf", "--gguf-type", "f16"),
+            q8_0=self.converted("smollm2-q8_0.gguf", "--gguf-type", "q8_0"),
+        )
+        self.workload = Workload(sources, self.work)
+
+    def classifier(self) -> Path:
+        """Return the model of a fine-tuning: what accuracies are judged by."""
+        model = self.work / "runs/bench/model"
+        if not model.exists():
+            subprocess.run(self.finetuning(), stdout=subprocess.DEVNULL, check=True)
+        return model
+
+    def finetuning(self) -> list[str | Path]:
+        """Return the command that fine-tunes MiniLM on IMDB."""
+        flags = [str(part) for flag in FINETUNE_FLAGS.items() for part in flag]
+        command = [self.arguments.temper, "finetune", self.checkpoint, "imdb", "--preset", "full"]
+        command += ["--output-dir", self.work / "runs", "--run-name", "bench"]
+        return [*command, "--overwrite-output-dir", "--quiet", "--json", *self.mirror(), *flags]
+
+    def converted(self, name: str, *flags: str) -> Path:
+        """Return SmolLM2 as a folder or as a file of llama.cpp."""
+        path = self.work / name
+        if not path.exists():
+            command = [self.arguments.temper, "convert", "smollm2", path, *flags]
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        return path
 
     def fetch(self, name: str, file: str) -> Path:
         """Return where temper keeps a file of a model or dataset."""
@@ -78,26 +120,40 @@ class Bench:
 
     def assign(self, case: Case) -> dict[str, tuple[Program, Path]]:
         """Give each label of a case its program and the file of its job."""
-        jobs = case.write(self.work)
-        return {label: (self.programs[label.split(",")[0]], job) for label, job in jobs.items()}
+        files = case.write(self.work)
+        return {
+            label: (self.programs[job.engine], files[label]) for label, job in case.jobs.items()
+        }
 
     def speed(self, case: Case) -> Result:
         """Check that all sides compute the same, then time them alternately."""
         with working(self.assign(case)) as workers:
-            difference = check({label: worker.ask(check=True) for label, worker in workers.items()})
+            # Other precisions are judged by their accuracy.
+            exact = [label for label, job in case.jobs.items() if job.precision == "f32"]
+            difference = check([workers[label].ask(check=True) for label in exact])
             samples = alternate(workers, self.arguments.pairs, case.warmup, case.repeat)
         rate = {"amount": case.amount, "amount_name": case.amount_name} if case.amount else {}
         unit = "rate" if case.amount else "seconds"
         return result(case.title, unit, samples) | rate | {"largest_difference": difference}
 
+    def accuracy(self) -> Result:
+        """Let each setting label the test reviews."""
+        accuracies = {}
+        case = judging_case(self.workload)
+        for label, (program, job) in self.assign(case).items():
+            worker = Worker(label, program, job)
+            accuracies[label] = [self.workload.accuracy(worker.ask(check=True)["logits"])]
+            worker.close()
+        return result(case.title, "share", accuracies)
+
     def first_step(self) -> Result:
         """Time fresh processes until their first optimiser step is done."""
         job = self.workload.dense("train", self.workload.minilm, 16).write(self.work / "first.json")
-        samples: dict[str, list[float]] = {TEMPER: [], PYTORCH: []}
+        samples: dict[str, list[float]] = {label_of(side): [] for side in BOTH}
         for _ in range(1 + self.arguments.pairs):
-            for label, seconds in samples.items():
+            for (program, _), (label, seconds) in zip(BOTH, samples.items(), strict=True):
                 start = time.perf_counter()
-                worker = Worker(label, self.programs[label], job)
+                worker = Worker(label, self.programs[program], job)
                 worker.ask(repeat=1)
                 seconds.append(time.perf_counter() - start)
                 worker.close()
@@ -118,20 +174,19 @@ class Bench:
     def finetune(self) -> Result:
         """Fine-tune, evaluate and test from the command line, once a side."""
         flags = [str(part) for flag in FINETUNE_FLAGS.items() for part in flag]
-        ours = [self.arguments.temper, "finetune", self.checkpoint, "imdb", "--preset", "full"]
-        ours += ["--output-dir", self.work / "runs", "--run-name", "bench"]
-        ours += ["--overwrite-output-dir", "--quiet", "--json", *self.mirror(), *flags]
         out = self.work / "finetune.json"
         theirs = [sys.executable, HERE / "finetune.py", "--model", self.checkpoint]
         theirs += ["--dataset", f"imdb:{self.reviews.parent.parent}", "--json", out, *flags]
         start = time.perf_counter()
+        ours = self.finetuning()
         printed = subprocess.run(ours, stdout=subprocess.PIPE, text=True, check=True).stdout
         middle = time.perf_counter()
         subprocess.run(theirs, stdout=subprocess.DEVNULL, check=True)
-        samples = {TEMPER: [middle - start], PYTORCH: [time.perf_counter() - middle]}
+        temper, torch = map(label_of, BOTH)
+        samples = {temper: [middle - start], torch: [time.perf_counter() - middle]}
         accuracies = {
-            TEMPER: json.loads(printed)["test"]["metrics"]["accuracy"],
-            PYTORCH: json.loads(out.read_text(encoding="utf-8"))["test"]["accuracy"],
+            temper: json.loads(printed)["test"]["metrics"]["accuracy"],
+            torch: json.loads(out.read_text(encoding="utf-8"))["test"]["accuracy"],
         }
         title = "fine-tuning MiniLM on 2,000 IMDB reviews and testing it on 1,000"
         return result(title, "seconds", samples) | {"accuracy": accuracies}
@@ -141,24 +196,22 @@ def programs(arguments: argparse.Namespace) -> dict[str, Program]:
     """Say how each side's worker is started: every side with all cores."""
     cores = len(os.sched_getaffinity(0))
     torch = [sys.executable, str(HERE / "bench_torch.py"), "--threads", str(cores)]
-    sides = {
-        TEMPER: Program([str(arguments.temper_bench)]),
-        PYTORCH: Program(torch),
-    }
+    sides = dict.fromkeys(["torch", "onnxruntime", "openvino", "llama.cpp"], Program(torch))
+    sides["temper"] = Program([str(arguments.temper_bench)])
     if arguments.candle_bench:
-        sides[CANDLE] = Program([str(arguments.candle_bench)])
+        sides["candle"] = Program([str(arguments.candle_bench)])
     return sides
 
 
-def check(answers: dict[str, dict[str, Any]]) -> float:
-    """Return the largest difference of a logit from Temper's; ids have to be equal."""
-    ours = answers[TEMPER]
+def check(answers: list[dict[str, Any]]) -> float:
+    """Return the largest difference of a logit from Temper's, which is first; ids must be equal."""
+    ours, others = answers[0], answers[1:]
     if "rows" in ours:
-        if any(answer != ours for answer in answers.values()):
-            raise SystemExit("the sides tokenise differently: nothing to compare")
+        if any(answer != ours for answer in others):
+            raise SystemExit("the sides' token ids differ: nothing to compare")
         return 0.0
-    logits = {label: np.array(answer["logits"]) for label, answer in answers.items()}
-    difference = max(float(np.abs(theirs - logits[TEMPER]).max()) for theirs in logits.values())
+    logits = np.array(ours["logits"])
+    difference = max(float(np.abs(np.array(each["logits"]) - logits).max()) for each in others)
     # Turned around, the comparison would let a NaN pass.
     if not difference <= LOGIT_TOLERANCE:
         raise SystemExit(f"the sides' logits differ by {difference:.1e}: nothing to compare")
@@ -181,13 +234,15 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(memory / 2**30),
         "system": f"{platform.system()} {platform.machine()}",
-        "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers")},
+        "versions": {name: version(name) for name in PACKAGES},
     }
 
 
 def outcomes(bench: Bench, jobs: list[Case], only: list[str]) -> Iterator[tuple[str, Result]]:
     """Measure the chosen cases one after the other."""
     wanted = chosen(names(jobs), only)
+    if wanted(ACCURACY):
+        yield ACCURACY, bench.accuracy()
     for case in jobs:
         if wanted(case.name):
             yield case.name, bench.speed(case)
@@ -225,7 +280,7 @@ def main() -> None:
         print("\n".join(bench_report.lines(outcome)), flush=True)
         # Short samples are for trying things out.
         if not arguments.quick:
-            bench_report.store(arguments.docs, name, outcome | {"machine": here})
+            bench_report.store(arguments.docs, here, name, outcome)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,47 @@
 """The benchmark's cases: which sides do which job, how often, and in which unit it is told."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench_jobs import RAGGED_ROWS, TOKENIZED_TEXTS, Job, Workload
+from bench_jobs import JUDGED_TEXTS, NEW_TOKENS, RAGGED_ROWS, TOKENIZED_TEXTS, Job, Workload
 
-TEMPER = "Temper"
-PYTORCH = "PyTorch"
+# What programs are called; a job names them by their keys.
+PROGRAMS = {
+    "temper": "Temper",
+    "torch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "llama.cpp": "llama.cpp",
+    "candle": "candle",
+}
 # transformers' default, and its option train_sampling_strategy="group_by_length".
-SHUFFLED = "PyTorch, shuffled"
-GROUPED = "PyTorch, grouped by length"
-CANDLE = "candle"
+SHUFFLED = "shuffled"
+GROUPED = "grouped by length"
 
 # Cases that are not samples of a job's time.
 FIRST_STEP = "first-step"
 FINETUNE = "finetune"
+ACCURACY = "accuracy"
 MEMORY_PREFIX = "memory-"
+
+# A program and its precision.
+Side = tuple[str, str]
+
+BOTH: list[Side] = [("temper", "f32"), ("torch", "f32")]
+# Settings in which a model is trained.
+TRAINED: list[Side] = [*BOTH, ("temper", "bf16"), ("torch", "bf16")]
+# Settings in which a classifier is used.
+USED: list[Side] = [
+    *TRAINED,
+    ("temper", "int8"),
+    ("torch", "int8"),
+    ("onnxruntime", "f32"),
+    ("onnxruntime", "int8"),
+    ("openvino", "f32"),
+    ("openvino", "bf16"),
+    ("openvino", "int8"),
+]
 
 
 @dataclass(frozen=True)
@@ -25,7 +50,7 @@ class Case:
 
     name: str
     title: str
-    # A job for each label, Temper's first; what precedes a comma in the label is the program.
+    # A job for each label, that of Temper in f32 first.
     jobs: dict[str, Job]
     # How often a job is done before it is timed, and for one sample.
     warmup: int
@@ -42,102 +67,157 @@ class Case:
         }
 
 
-def both(job: Job) -> dict[str, Job]:
-    """Give both sides the same job."""
-    return {TEMPER: job, PYTORCH: job}
+def label_of(side: Side, order: str = "") -> str:
+    """Return what a side is called, perhaps with the order of its batches."""
+    program, precision = side
+    return f"{PROGRAMS[program]} {precision}" + (f", {order}" if order else "")
 
 
-def either_order(workload: Workload, task: str) -> dict[str, Job]:
-    """Give Temper the shuffled batches, PyTorch these and those grouped by length."""
-    shuffled = workload.ragged(task, by_length=False)
+def assigned(job: Job, sides: list[Side], order: str = "") -> dict[str, Job]:
+    """Give each side the same job."""
     return {
-        TEMPER: shuffled,
-        SHUFFLED: shuffled,
-        GROUPED: workload.ragged(task, by_length=True),
+        label_of(side, order): replace(job, engine=side[0], precision=side[1]) for side in sides
+    }
+
+
+def ragged(workload: Workload, task: str, sides: list[Side]) -> dict[str, Job]:
+    """Give Temper the shuffled batches, PyTorch these too, and others those grouped by length."""
+    shuffled = workload.ragged(task, by_length=False)
+    grouped = workload.ragged(task, by_length=True)
+    ours = [side for side in sides if side[0] == "temper"]
+    others = [side for side in sides if side[0] != "temper"]
+    return (
+        assigned(shuffled, ours)
+        | assigned(shuffled, [("torch", "f32")], SHUFFLED)
+        | assigned(grouped, others, GROUPED)
+    )
+
+
+def generating(workload: Workload) -> dict[str, Job]:
+    """Give each side the same prompt; llama.cpp has files of its own."""
+    job = workload.generation()
+    sources = workload.sources
+    files = {"F16": sources.f16, "Q8_0": sources.q8_0}
+    return assigned(job, [*TRAINED, ("temper", "int8")]) | {
+        f"{PROGRAMS['llama.cpp']} {name}": replace(
+            job, engine="llama.cpp", precision=name, model=str(file)
+        )
+        for name, file in files.items()
     }
 
 
 def job_cases(workload: Workload, candle: bool, quick: bool) -> list[Case]:
     """Return the cases that are samples of a job's time."""
-    minilm, base = workload.minilm, workload.base
-    forward = both(workload.dense("forward", minilm, 16))
-    if candle:
-        forward[CANDLE] = forward[TEMPER]
 
     def often(repeat: int) -> int:
         return 1 if quick else repeat
 
-    labelled = RAGGED_ROWS
-    tokens = sum(map(len, workload.ids))
-    ragged = f"{RAGGED_ROWS} IMDB reviews in batches of 16"
+    return [
+        *training_cases(workload, often),
+        *forward_cases(workload, candle, often),
+        *text_cases(workload, often),
+    ]
+
+
+def training_cases(workload: Workload, often: Callable[[int], int]) -> list[Case]:
+    """Return the cases of optimiser steps."""
     return [
         Case(
             "train-minilm",
             "training step, MiniLM, 16 x 128 tokens",
-            both(workload.dense("train", minilm, 16)),
+            assigned(workload.dense("train", workload.minilm, 16), TRAINED),
             warmup=2,
             repeat=often(3),
         ),
         Case(
             "train-base",
             "training step, BERT-base, 8 x 128 tokens",
-            both(workload.dense("train", base, 8)),
+            assigned(workload.dense("train", workload.base, 8), TRAINED),
             warmup=2,
             repeat=often(1),
         ),
         Case(
             "train-ragged",
-            f"training, MiniLM, {ragged}",
-            either_order(workload, "train"),
+            f"training, MiniLM, {RAGGED_ROWS} IMDB reviews in batches of 16",
+            ragged(workload, "train", TRAINED),
             warmup=1,
             repeat=1,
         ),
+    ]
+
+
+def forward_cases(workload: Workload, candle: bool, often: Callable[[int], int]) -> list[Case]:
+    """Return the cases of forward passes."""
+    forward = workload.dense("forward", workload.minilm, 16)
+    sides = [*USED, ("candle", "f32")] if candle else USED
+    return [
         Case(
             "forward-minilm",
             "forward pass, MiniLM, 16 x 128 tokens",
-            forward,
+            assigned(forward, sides),
             warmup=3,
             repeat=often(10),
         ),
         Case(
             "forward-base",
             "forward pass, BERT-base, 8 x 128 tokens",
-            both(workload.dense("forward", base, 8)),
+            assigned(workload.dense("forward", workload.base, 8), USED),
             warmup=2,
             repeat=often(4),
         ),
         Case(
             "forward-ragged",
-            f"forward pass, MiniLM, {ragged}",
-            either_order(workload, "forward"),
+            f"forward pass, MiniLM, {RAGGED_ROWS} IMDB reviews in batches of 16",
+            ragged(workload, "forward", USED),
             warmup=1,
             repeat=1,
         ),
+    ]
+
+
+def text_cases(workload: Workload, often: Callable[[int], int]) -> list[Case]:
+    """Return the cases that read or write texts."""
+    return [
         Case(
             "predict",
-            f"prediction from texts to labels, MiniLM, {labelled} IMDB reviews",
-            both(workload.texts("predict", labelled)),
+            f"prediction from texts to labels, MiniLM, {RAGGED_ROWS} IMDB reviews",
+            assigned(workload.texts("predict", RAGGED_ROWS), USED),
             warmup=1,
             repeat=1,
-            amount=labelled,
+            amount=RAGGED_ROWS,
             amount_name="texts",
+        ),
+        Case(
+            "generate",
+            f"generation, SmolLM2-135M, {NEW_TOKENS} greedy tokens",
+            generating(workload),
+            warmup=1,
+            repeat=1,
+            amount=NEW_TOKENS,
+            amount_name="tokens",
         ),
         Case(
             "tokenize",
             f"tokenisation, {TOKENIZED_TEXTS} IMDB reviews",
-            both(workload.texts("tokenize", TOKENIZED_TEXTS)),
+            assigned(workload.texts("tokenize", TOKENIZED_TEXTS), BOTH),
             warmup=1,
             repeat=often(3),
-            amount=tokens,
+            amount=sum(map(len, workload.ids)),
             amount_name="tokens",
         ),
     ]
 
 
+def judging_case(workload: Workload) -> Case:
+    """Return the case that finds the accuracy of each setting."""
+    title = f"accuracy, MiniLM, {JUDGED_TEXTS} IMDB test reviews"
+    return Case(ACCURACY, title, assigned(workload.judging(), USED), warmup=0, repeat=0)
+
+
 def names(cases: list[Case]) -> list[str]:
     """Name every case, those included that are not samples of a job's time."""
     memory = [MEMORY_PREFIX + case.name for case in cases if case.name.startswith("train-")]
-    return [*(case.name for case in cases), FIRST_STEP, *memory, FINETUNE]
+    return [ACCURACY, *(case.name for case in cases), FIRST_STEP, *memory, FINETUNE]
 
 
 def chosen(all_names: list[str], only: list[str]) -> Callable[[str], bool]:

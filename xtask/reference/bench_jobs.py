@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from transformers import (
     logging,
 )
 
+from bench_engines import CALIBRATION, prepare
 from splits import Row, read_parquet_rows
 
 SEED = 42
@@ -24,6 +24,13 @@ RAGGED_LENGTH = 512
 RAGGED_ROWS = 64
 DENSE_LENGTH = 128
 TOKENIZED_TEXTS = 1000
+# Texts of the test split, cut to this length, by which the accuracy of a precision is judged.
+JUDGED_TEXTS = 1000
+JUDGED_LENGTH = 256
+# Texts from which an engine learns the range of activations.
+CALIBRATING_TEXTS = 100
+PROMPT = "Once upon a time"
+NEW_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,10 @@ class Job:
     batches: list[list[int]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     max_length: int = RAGGED_LENGTH
+    new_tokens: int = 0
     backend: str = "flex"
+    # Who computes: a key of bench_cases.PROGRAMS.
+    engine: str = "temper"
     precision: str = "f32"
     compile: bool = False
 
@@ -47,21 +57,18 @@ class Job:
         return path
 
 
-def write_minilm(checkpoint: Path, folder: Path) -> Path:
-    """Write the pretrained MiniLM under a classification head, with its tokenizer."""
-    torch.manual_seed(SEED)
-    BertForSequenceClassification.from_pretrained(checkpoint).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        if (checkpoint / name).exists():
-            shutil.copyfile(checkpoint / name, folder / name)
-    return folder
-
-
 def write_random_base(folder: Path) -> Path:
     """Write a model of bert-base's shape: speed does not ask what its weights are."""
     torch.manual_seed(SEED)
     BertForSequenceClassification(BertConfig()).save_pretrained(folder)
     return folder
+
+
+def shuffled_reviews(file: Path, count: int) -> list[Row]:
+    """Read reviews; the file is sorted by label."""
+    rows = read_parquet_rows(file)
+    random.Random(SEED).shuffle(rows)
+    return rows[:count]
 
 
 def consecutive(rows: int, size: int) -> list[list[int]]:
@@ -77,24 +84,39 @@ def grouped(lengths: list[int], size: int) -> list[list[int]]:
     return batches
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What the benchmark's models and texts come from."""
+
+    # A fine-tuned MiniLM, with its tokenizer.
+    minilm: Path
+    train_reviews: Path
+    test_reviews: Path
+    # SmolLM2: a folder, and files of llama.cpp.
+    smollm2: Path
+    f16: Path
+    q8_0: Path
+
+
 class Workload:
     """The reviews that all jobs draw from, and the models that compute on them."""
 
-    def __init__(self, checkpoint: Path, reviews: Path, folder: Path) -> None:
+    def __init__(self, sources: Sources, folder: Path) -> None:
         """Write the models, shuffle the reviews (the file is sorted by label), tokenise them."""
         logging.disable_progress_bar()
-        # The head is new, which is worth a warning anywhere but here.
-        logging.set_verbosity_error()
-        folder.mkdir(parents=True, exist_ok=True)
-        self.minilm = write_minilm(checkpoint, folder / "minilm")
+        self.sources = sources
+        self.minilm = sources.minilm
         self.base = write_random_base(folder / "base")
-        rows = read_parquet_rows(reviews)
-        random.Random(SEED).shuffle(rows)
-        self.reviews: list[Row] = rows[:TOKENIZED_TEXTS]
+        self.reviews = shuffled_reviews(sources.train_reviews, TOKENIZED_TEXTS)
+        self.judged = shuffled_reviews(sources.test_reviews, JUDGED_TEXTS)
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.minilm)
         texts = [row.text for row in self.reviews]
         encoded = tokenizer(texts, truncation=True, max_length=RAGGED_LENGTH)
         self.ids: list[list[int]] = encoded["input_ids"]
+        calibrating = [ids[:DENSE_LENGTH] for ids in self.ids[-CALIBRATING_TEXTS:]]
+        for model in (self.minilm, self.base):
+            (model / CALIBRATION).write_text(json.dumps(calibrating), encoding="utf-8")
+            prepare(model)
 
     def dense(self, task: str, model: Path, rows: int) -> Job:
         """Return one batch of rows that are cut to the same length: nobody pads."""
@@ -123,3 +145,19 @@ class Workload:
     def texts(self, task: str, count: int) -> Job:
         """Return texts to tokenise or to label."""
         return Job(task, str(self.minilm), texts=[row.text for row in self.reviews[:count]])
+
+    def judging(self) -> Job:
+        """Return the texts by which the accuracy of a precision is judged."""
+        texts = [row.text for row in self.judged]
+        return Job("predict", str(self.minilm), texts=texts, max_length=JUDGED_LENGTH)
+
+    def accuracy(self, logits: list[list[float]]) -> float:
+        """Return the share of the judged texts with the right label."""
+        labels = [row.index(max(row)) for row in logits]
+        right = [label == row.label for label, row in zip(labels, self.judged, strict=True)]
+        return sum(right) / len(right)
+
+    def generation(self) -> Job:
+        """Return a prompt that SmolLM2 continues."""
+        ids = AutoTokenizer.from_pretrained(self.sources.smollm2)(PROMPT)["input_ids"]
+        return Job("generate", str(self.sources.smollm2), rows=[ids], new_tokens=NEW_TOKENS)

@@ -19,58 +19,98 @@ PLOT = "benchmarks.svg"
 BEGIN = "<!-- Written by cargo xtask bench: begin -->"
 END = "<!-- Written by cargo xtask bench: end -->"
 OURS = "Temper"
+# Settings whose accuracy is lower than f32's by more are no competitors.
+TOLERANCE = 0.005
 # Told apart without colour too: the bars carry their labels.
-COLOURS = {"PyTorch": "#4269d0", "PyTorch, shuffled": "#4269d0", "candle": "#9c6b4e"}
-OTHER_COLOUR = "#6cc5b0"
+COLOURS = {"PyTorch": "#4269d0", "candle": "#9c6b4e"}
+OTHER_COLOUR = "#3a8f7d"
 
 INTRODUCTION = """\
-Both sides get the same examples, weights and settings, all cores, and compute in f32. Training has
-dropout of 0.1, AdamW, clipping by the global norm, and reads the loss of every step; batches are
-prepared in memory. Before anything is timed, both sides' logits on these examples must agree to
-1e-4, their token ids exactly. Each side has a worker process; they are timed alternately, and the
-run fails if an idle one takes CPU time from the other.
+All sides get the same examples and weights and all cores. Training has dropout of 0.1, AdamW,
+clipping by the global norm, and reads the loss of every step; batches are prepared in memory.
+Before anything is timed, the logits of all sides in f32 must agree to 1e-4, their token ids
+exactly; a side in bf16 or int8 is judged by its accuracy. Each side has a worker process; they are
+timed alternately, and the run fails if an idle one takes CPU time from the other.
 
-PyTorch runs transformers' BERT with `sdpa` attention and fused AdamW, without a mask if nothing is
-padded; for prediction it sorts texts by length.
+PyTorch runs transformers' models with `sdpa` attention and fused AdamW, without a mask if nothing
+is padded; for prediction it sorts texts by length. Its bf16 is autocast, for generation bf16
+weights; its int8 is `quantize_dynamic`, a scale for each channel. ONNX Runtime's int8 is dynamic
+too. OpenVINO's is NNCF's quantisation after training, with 100 reviews to learn the range of
+activations.
 """
 
 EXPLANATION = """\
+The first table of a machine compares Temper's fastest setting with the fastest of all others. For
+models that are used, a setting counts only if its accuracy is within half a point of that in f32.
 The ratio is the other program's value divided by Temper's: above 1, Temper is faster or smaller.
-Values are medians of {pairs} pairs; in brackets are the lowest and the highest pair, which enclose
-the true median with a confidence of {covered:.1f} %. Peak memory and whole fine-tuning are measured
-once.
+Values are medians of {pairs} rounds; in brackets are the lowest and the highest round, which
+enclose the true median with a confidence of {covered:.1f} %. Peak memory and whole fine-tuning are
+measured once.
 """
 
 Result = dict[str, Any]
 
 
-def read(docs: Path) -> dict[str, Result]:
-    """Return the stored results."""
+def read(docs: Path) -> list[Result]:
+    """Return the stored results of each machine, the last measured last."""
     file = docs / RESULTS
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
 
 
-def store(docs: Path, name: str, outcome: Result) -> None:
+def store(docs: Path, machine: Result, name: str, outcome: Result) -> None:
     """Add a result to the stored ones and rewrite page and plot."""
-    results = read(docs) | {name: outcome}
-    text = json.dumps(results, indent=2)
+    stored = read(docs)
+    known = [entry for entry in stored if entry["machine"]["cpu"] == machine["cpu"]]
+    cases = known[0]["cases"] if known else {}
+    rest = [entry for entry in stored if entry not in known]
+    stored = [*rest, {"machine": machine, "cases": cases | {name: outcome}}]
+    text = json.dumps(stored, indent=2)
     (docs / RESULTS).write_text(text + "\n", encoding="utf-8")
     page = docs / PAGE
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n\n{section(results)}\n{END}{after}", encoding="utf-8")
-    plot(docs / PLOT, results)
+    before, _, rest_of_page = page.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest_of_page.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}\n\n{section(stored)}\n{END}{after}", encoding="utf-8")
+    plot(docs / PLOT, stored[-1]["cases"])
 
 
-def others(outcome: Result) -> list[str]:
-    """Name what Temper is compared with."""
-    return [label for label in outcome["samples"] if label != OURS]
+def setting(label: str) -> str:
+    """Return program and precision, without the order of batches."""
+    return label.partition(",")[0]
 
 
-def ratios(outcome: Result, label: str) -> list[float]:
-    """Return how many times as much as Temper the other takes, pair by pair."""
-    pairs = zip(outcome["samples"][label], outcome["samples"][OURS], strict=True)
-    return [theirs / ours for theirs, ours in pairs]
+def program(label: str) -> str:
+    """Return the program."""
+    return setting(label).rpartition(" ")[0]
+
+
+def competes(label: str, cases: dict[str, Result]) -> bool:
+    """Return whether a setting is as accurate as f32, as far as that was measured."""
+    accuracies = cases.get("accuracy", {}).get("samples", {})
+    if setting(label) not in accuracies:
+        return True
+    least = accuracies[f"{program(label)} f32"][0] - TOLERANCE
+    return accuracies[setting(label)][0] >= least
+
+
+def fastest(name: str, cases: dict[str, Result]) -> tuple[str, str]:
+    """Return the labels of Temper's fastest setting and of the fastest other one."""
+    samples = cases[name]["samples"]
+    # Training ends in another model: its accuracy is not that of a model that is only used.
+    judged = {} if "train" in name else cases
+    labels = sorted(
+        (label for label in samples if competes(label, judged)),
+        key=lambda label: statistics.median(samples[label]),
+    )
+    return (
+        next(label for label in labels if program(label) == OURS),
+        next(label for label in labels if program(label) != OURS),
+    )
+
+
+def ratios(outcome: Result, ours: str, theirs: str) -> list[float]:
+    """Return how many times as much as Temper the other takes, round by round."""
+    pairs = zip(outcome["samples"][theirs], outcome["samples"][ours], strict=True)
+    return [their / our for their, our in pairs]
 
 
 def told(outcome: Result, label: str) -> str:
@@ -78,6 +118,8 @@ def told(outcome: Result, label: str) -> str:
     median = statistics.median(outcome["samples"][label])
     if outcome["unit"] == "bytes":
         return f"{median / 2**20:,.0f} MiB"
+    if outcome["unit"] == "share":
+        return f"{median:.3f}"
     if outcome["unit"] == "rate":
         return f"{outcome['amount'] / median:,.0f} {outcome['amount_name']}/s"
     text = f"{median:.1f} s" if median >= 10 else f"{median * 1000:,.0f} ms"
@@ -86,68 +128,88 @@ def told(outcome: Result, label: str) -> str:
     return text
 
 
-def told_ratio(outcome: Result, label: str) -> str:
-    """Tell the median ratio and, of several pairs, the lowest and the highest."""
-    values = ratios(outcome, label)
+def told_ratio(outcome: Result, ours: str, theirs: str) -> str:
+    """Tell the median ratio and, of several rounds, the lowest and the highest."""
+    values = ratios(outcome, ours, theirs)
     median = f"{statistics.median(values):.2f}"
     return median if len(values) == 1 else f"{median} ({min(values):.2f} to {max(values):.2f})"
 
 
 def lines(outcome: Result) -> list[str]:
     """Tell a result for the terminal."""
-    return [
-        f"{outcome['title']}: Temper {told(outcome, OURS)}, {label} {told(outcome, label)}, "
-        f"ratio {told_ratio(outcome, label)}"
-        for label in others(outcome)
-    ]
+    labels = outcome["samples"]
+    return [outcome["title"], *(f"  {label}: {told(outcome, label)}" for label in labels)]
 
 
-def table(results: dict[str, Result]) -> str:
-    """Return a row for each side that Temper is compared with."""
-    rows = ["| what | Temper | other program | | ratio |", "|---|---|---|---|---|"]
-    rows += [
-        f"| {outcome['title']} | {told(outcome, OURS)} | {label} | {told(outcome, label)} "
-        f"| {told_ratio(outcome, label)} |"
-        for outcome in results.values()
-        for label in others(outcome)
-    ]
+def compared(cases: dict[str, Result]) -> list[str]:
+    """Name the cases in which less is better."""
+    return [name for name, outcome in cases.items() if outcome["unit"] != "share"]
+
+
+def headline(cases: dict[str, Result]) -> str:
+    """Return a row for each case: the fastest of both."""
+    rows = ["| what | Temper | | fastest other | | ratio |", "|---|---|---|---|---|---|"]
+    for name in compared(cases):
+        outcome = cases[name]
+        ours, theirs = fastest(name, cases)
+        rows.append(
+            f"| {outcome['title']} | {ours.removeprefix(OURS).strip()} | {told(outcome, ours)} "
+            f"| {theirs} | {told(outcome, theirs)} | {told_ratio(outcome, ours, theirs)} |"
+        )
     return "\n".join(rows)
 
 
-def section(results: dict[str, Result]) -> str:
-    """Return the page's part on speed."""
-    last = list(results.values())[-1]["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in last["versions"].items())
-    pairs = max(len(outcome["samples"][OURS]) for outcome in results.values())
-    covered = 100 * (1 - 2 ** (1 - pairs))
-    machine = (
-        f"Machine: {last['cores']} cores of {last['cpu']}, {last['memory_gib']} GiB, "
-        f"{last['system']}; {versions}."
-    )
+def details(cases: dict[str, Result]) -> str:
+    """Return a row for each case with every setting."""
+    rows = ["| what | every setting |", "|---|---|"]
+    for outcome in cases.values():
+        values = [f"{label} {told(outcome, label)}" for label in outcome["samples"]]
+        rows.append(f"| {outcome['title']} | {'; '.join(values)} |")
+    return "\n".join(rows)
+
+
+def section(stored: list[Result]) -> str:
+    """Return the page's part on speed: the machines, the last measured first."""
+    outcomes = [outcome for entry in stored for outcome in entry["cases"].values()]
+    rounds = max(len(samples) for outcome in outcomes for samples in outcome["samples"].values())
+    covered = 100 * (1 - 2 ** (1 - rounds))
     parts = [
         INTRODUCTION,
-        f"{machine}\n",
-        EXPLANATION.format(pairs=pairs, covered=covered)
+        EXPLANATION.format(pairs=rounds, covered=covered)
         + f"All samples: [{RESULTS}]({RESULTS}).\n",
-        f"{table(results)}\n",
-        f"![Ratios of the table: the other program's value divided by Temper's]({PLOT})\n",
     ]
+    for place, entry in enumerate(reversed(stored)):
+        parts.append(on_machine(entry))
+        if place == 0:
+            parts.append(f"![Ratios of the table above: how much faster Temper is]({PLOT})\n")
     return "\n".join(parts)
 
 
-def plot(file: Path, results: dict[str, Result]) -> None:
-    """Draw a bar for each ratio, with the range of its pairs."""
-    bars = [(outcome, label) for outcome in results.values() for label in others(outcome)]
+def on_machine(entry: Result) -> str:
+    """Return the tables of a machine."""
+    machine, cases = entry["machine"], entry["cases"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return (
+        f"### {machine['cores']} cores of {machine['cpu']}\n\n"
+        f"{machine['memory_gib']} GiB, {machine['system']}; {versions}.\n\n"
+        f"{headline(cases)}\n\n{details(cases)}\n"
+    )
+
+
+def plot(file: Path, cases: dict[str, Result]) -> None:
+    """Draw a bar for each case, with the range of its rounds."""
+    bars = [(cases[name], *fastest(name, cases)) for name in compared(cases)]
     figure, axes = pyplot.subplots(figsize=(9, 0.9 + 0.34 * len(bars)), layout="constrained")
-    for place, (outcome, label) in enumerate(bars):
-        values = ratios(outcome, label)
+    for place, (outcome, ours, theirs) in enumerate(bars):
+        values = ratios(outcome, ours, theirs)
         median = statistics.median(values)
         spread = [[median - min(values)], [max(values) - median]]
-        colour = COLOURS.get(label, OTHER_COLOUR)
+        colour = COLOURS.get(program(theirs), OTHER_COLOUR)
         axes.barh(place, median, color=colour, height=0.7, xerr=spread, ecolor="#444444")
-        axes.text(0.02, place, f"{label}  {median:.2f}", va="center", color="white", fontsize=8)
+        text = f"{theirs}  {median:.2f}"
+        axes.text(0.02, place, text, va="center", color="white", fontsize=8)
     axes.axvline(1, color="black", linewidth=1)
-    axes.set_yticks(range(len(bars)), [outcome["title"] for outcome, _ in bars])
+    axes.set_yticks(range(len(bars)), [outcome["title"] for outcome, _, _ in bars])
     axes.invert_yaxis()
     axes.set_xlabel("times what Temper takes (right of the line: Temper is ahead)")
     axes.spines[["top", "right"]].set_visible(False)

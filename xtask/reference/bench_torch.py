@@ -5,12 +5,14 @@ import json
 import math
 import sys
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, BertForSequenceClassification, logging
+from transformers import AutoModelForCausalLM, AutoTokenizer, BertForSequenceClassification, logging
 
 from training import clip_and_step, decayed_adamw
 
@@ -19,6 +21,8 @@ WEIGHT_DECAY = 0.01
 MAX_GRAD_NORM = 1.0
 # Rows that are predicted at once.
 PREDICTED_ROWS = 32
+TORCH = "torch"
+CHANNELS = torch.ao.quantization.per_channel_dynamic_qconfig
 
 Job = dict[str, Any]
 Batch = dict[str, Tensor]
@@ -47,11 +51,21 @@ def padded(rows: list[list[int]], device: torch.device) -> Batch:
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
-def load(job: Job) -> BertForSequenceClassification:
-    """Load the job's checkpoint."""
+def load(job: Job) -> Any:  # noqa: ANN401
+    """Load the job's checkpoint: into transformers, or into another engine that is called alike."""
+    engine, precision = job.get("engine", TORCH), job.get("precision", "f32")
+    if engine != TORCH:
+        # Only the benchmark on a CPU has these programs.
+        from bench_engines import ENGINES
+
+        return ENGINES[engine](Path(job["model"]), precision, torch.get_num_threads())
     model = BertForSequenceClassification.from_pretrained(
         job["model"], dtype=torch.float32, attn_implementation="sdpa"
     )
+    if precision == "int8":
+        with warnings.catch_warnings(action="ignore"):
+            # Weights by output channel, activations by batch, both 8 bits.
+            return torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear: CHANNELS})
     return model.to(device(job))
 
 
@@ -158,6 +172,7 @@ class Predict(Tokenize):
     def __init__(self, job: Job) -> None:
         """Load tokenizer and model."""
         super().__init__(job)
+        self.arithmetic = arithmetic(job)
         self.model = load(job).eval()
 
     @torch.inference_mode()
@@ -169,7 +184,9 @@ class Predict(Tokenize):
         for start in range(0, len(order), PREDICTED_ROWS):
             chosen = order[start : start + PREDICTED_ROWS]
             batch = padded([rows[row] for row in chosen], self.model.device)
-            logits |= dict(zip(chosen, self.model(**batch).logits.tolist(), strict=True))
+            with self.arithmetic:
+                answer = self.model(**batch).logits
+            logits |= dict(zip(chosen, answer.tolist(), strict=True))
         return [logits[row] for row in range(len(rows))]
 
     def check(self) -> dict[str, Any]:
@@ -179,6 +196,48 @@ class Predict(Tokenize):
     def run(self) -> None:
         """Label every text once."""
         [row.index(max(row)) for row in self.logits()]
+
+
+class Generate:
+    """Greedy tokens after a prompt."""
+
+    def __init__(self, job: Job) -> None:
+        """Load the model."""
+        prompt, count = job["rows"][0], job["new_tokens"]
+        if job["engine"] == TORCH:
+            self.tokens = torch_tokens(job, prompt, count)
+        else:
+            from bench_engines import llama_tokens
+
+            self.tokens = llama_tokens(job["model"], prompt, count, torch.get_num_threads())
+
+    def check(self) -> dict[str, Any]:
+        """Return the new tokens."""
+        return {"rows": [self.tokens()]}
+
+    def run(self) -> None:
+        """Generate once."""
+        self.tokens()
+
+    def finish(self) -> None:
+        """Nothing is left to wait for."""
+
+
+def torch_tokens(job: Job, prompt: list[int], count: int) -> Callable[[], list[int]]:
+    """Load a language model; return what generates tokens with it."""
+    dtype = torch.bfloat16 if job["precision"] == "bf16" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(
+        job["model"], dtype=dtype, attn_implementation="sdpa"
+    ).eval()
+    ids = torch.tensor([prompt])
+    limits = {"do_sample": False, "min_new_tokens": count, "max_new_tokens": count}
+
+    @torch.inference_mode()
+    def tokens() -> list[int]:
+        written = model.generate(ids, attention_mask=torch.ones_like(ids), **limits)
+        return written[0, len(prompt) :].tolist()
+
+    return tokens
 
 
 def memory() -> dict[str, int] | None:
@@ -191,7 +250,13 @@ def memory() -> dict[str, int] | None:
     }
 
 
-TASKS = {"forward": Forward, "train": Train, "tokenize": Tokenize, "predict": Predict}
+TASKS = {
+    "forward": Forward,
+    "train": Train,
+    "tokenize": Tokenize,
+    "predict": Predict,
+    "generate": Generate,
+}
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ pub struct BenchArgs {
     /// Cases, separated by commas; all of them if absent. An unknown one lists the known ones
     #[arg(long, value_name = "CASE,...")]
     only: Option<String>,
-    /// How often both sides are timed, alternately
+    /// How often all sides are timed, alternately
     #[arg(long, default_value_t = 7)]
     pairs: usize,
     /// Short samples and no whole fine-tuning; writes nothing
@@ -30,9 +30,9 @@ pub struct BenchArgs {
     mirror: Option<PathBuf>,
 }
 
-/// Measures Temper and PyTorch; writes the results and the page that shows them.
+/// Measures Temper, PyTorch and other programs; writes the results and the page that shows them.
 pub fn measure(args: &BenchArgs) -> Result<ExitCode> {
-    let python = args.environment.python()?;
+    let python = args.environment.bench_python()?;
     eprintln!("building temper and its benchmark (the first time takes minutes)");
     build(&["--package", "temper-train", "--package", "temper-bench", "--bins"], &[])?;
     let work = target_dir().join("bench");

@@ -1,7 +1,7 @@
 //! The Python environment of the reference scripts.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
@@ -19,6 +19,18 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// The interpreter, with the programs that the benchmark compares.
+    pub fn bench_python(&self) -> Result<PathBuf> {
+        let python = self.python()?;
+        let import = "import llama_cpp, nncf, onnxruntime, onnxscript, openvino";
+        let has_all = Command::new(&python).args(["-c", import]).stderr(Stdio::null()).status()?.success();
+        if self.setup || !has_all {
+            eprintln!("installing ONNX Runtime, OpenVINO and llama.cpp, which is compiled (minutes)");
+            install(&python, "requirements-bench.txt")?;
+        }
+        Ok(python)
+    }
+
     /// The interpreter; a new environment is made and filled first.
     pub fn python(&self) -> Result<PathBuf> {
         let venv = root().join(&self.venv);
@@ -29,11 +41,15 @@ impl Environment {
         }
         if is_new || self.setup {
             eprintln!("installing torch and transformers into {} (a few GB)", venv.display());
-            let requirements = scripts().join("requirements.txt");
-            run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements))?;
+            install(&python, "requirements.txt")?;
         }
         Ok(python)
     }
+}
+
+fn install(python: &Path, requirements: &str) -> Result<()> {
+    let requirements = scripts().join(requirements);
+    run(Command::new(python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements))
 }
 
 /// Where the scripts are.

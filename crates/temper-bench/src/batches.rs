@@ -13,6 +13,12 @@ pub fn load(job: &Job, device: &Device) -> Result<Loaded> {
     Ok(Loaded { model: loaded.model.with_precision(job.precision), ..loaded })
 }
 
+/// Loads the job's checkpoint to be used: its weights as the precision wants them.
+pub fn load_for_use(job: &Job, device: &Device) -> Result<Loaded> {
+    let loaded = load(job, device)?;
+    Ok(Loaded { model: loaded.model.packed(), ..loaded })
+}
+
 /// Packs some rows of ids; all of them are first texts.
 pub fn pack<'a>(rows: impl Iterator<Item = &'a Vec<u32>> + Clone, device: &Device) -> TokenBatch {
     let ids: Vec<u32> = rows.clone().flatten().copied().collect();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use temper_models::{Model, TokenBatch};
 
 use crate::Task;
-use crate::batches::{in_order, label, load, logits_answer, predict, ready};
+use crate::batches::{in_order, label, load_for_use, logits_answer, predict, ready};
 use crate::job::Job;
 
 /// Logits of batches that are ready.
@@ -21,7 +21,7 @@ impl Forward {
     pub fn new(job: &Job) -> Result<Self> {
         let device = job.device()?;
         Ok(Self {
-            model: load(job, &device)?.model,
+            model: load_for_use(job, &device)?.model,
             batches: ready(job, &device),
             indices: job.batches.clone(),
         })

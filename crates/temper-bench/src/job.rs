@@ -25,6 +25,8 @@ pub enum TaskName {
     Tokenize,
     /// Texts to labels.
     Predict,
+    /// Tokens after a prompt.
+    Generate,
 }
 
 /// A job as xtask/reference/bench_jobs.py writes it; a task reads only the fields it needs.
@@ -50,6 +52,9 @@ pub struct Job {
     /// Tokens a text at most.
     #[serde(default)]
     pub max_length: usize,
+    /// Tokens to generate after the first row.
+    #[serde(default)]
+    pub new_tokens: usize,
     /// Batch, rows, inner size and columns of products.
     #[cfg(feature = "cuda")]
     #[serde(default)]

@@ -2,6 +2,7 @@
 
 mod batches;
 mod forward;
+mod generate;
 mod gradients;
 mod job;
 #[cfg(feature = "cuda")]
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use temper_train::allocator::{Allocator, keep_freed_memory};
 
 use crate::forward::Forward;
+use crate::generate::Generate;
 use crate::gradients::Gradients;
 use crate::job::{Job, TaskName};
 #[cfg(feature = "cuda")]
@@ -75,6 +77,7 @@ fn main() -> Result<ExitCode> {
         TaskName::Products => serve(Products::new(job)?),
         TaskName::Tokenize => serve(Tokenize::new(job)?),
         TaskName::Predict => serve(Predict::new(job)?),
+        TaskName::Generate => serve(Generate::new(job)?),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use temper_data::{
 use temper_models::Model;
 
 use crate::Task;
-use crate::batches::{label, load, logits_answer, pack, predict};
+use crate::batches::{label, load_for_use, logits_answer, pack, predict};
 use crate::job::Job;
 
 /// What `temper predict` computes at once unless told otherwise.
@@ -63,7 +63,7 @@ pub struct Predict {
 impl Predict {
     pub fn new(job: Job) -> Result<Self> {
         let device = job.device()?;
-        Ok(Self { model: load(&job, &device)?.model, tokenize: Tokenize::new(job)?, device })
+        Ok(Self { model: load_for_use(&job, &device)?.model, tokenize: Tokenize::new(job)?, device })
     }
 
     fn logits(&self) -> Result<Vec<Vec<f32>>> {
