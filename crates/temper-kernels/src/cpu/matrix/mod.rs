@@ -3,7 +3,7 @@
 //! The layout of the loops follows BLIS (Van Zee and van de Geijn 2015): a panel of 16 columns of
 //! the right matrix stays in the first cache while tiles of 6 rows of the left one pass by.
 //! A 6 x 16 tile fills 12 of the 16 vector registers of AVX2 with sums; with AVX-512 two panels side by
-//! side make it 6 x 32, again 12 registers.
+//! side and twice the rows make it 12 x 32, which is 24 of 32 registers.
 
 mod few_rows;
 mod pack;
@@ -219,43 +219,45 @@ impl Rows<'_> {
     /// `V` vectors make up the 16 columns of a panel; `P` panels are computed side by side.
     #[inline(always)]
     fn compute<S: Simd, const V: usize, const P: usize>(self, simd: S) {
-        let rows = self.out.len() / self.columns;
-        let depth = self.block.depth;
-        if self.left.column_stride == 1 {
-            let first = self.first * self.left.row_stride + self.block.first_depth;
-            let left = RowMajor { values: &self.left.values[first..], stride: self.left.row_stride };
-            return self.panels::<S, V, P, _>(simd, rows, &left);
-        }
-        let mut tiles = vec![0.0; rows.div_ceil(TILE_ROWS) * TILE_ROWS * depth];
         let first = self.first * self.left.row_stride + self.block.first_depth * self.left.column_stride;
-        pack_left(&self.left.values[first..], self.left, rows, depth, &mut tiles);
-        self.panels::<S, V, P, _>(simd, rows, &Tiles { values: &tiles });
+        let (values, depth) = (&self.left.values[first..], self.block.depth);
+        if self.left.column_stride == 1 {
+            let left = RowMajor { values, stride: self.left.row_stride };
+            return self.panels::<S, V, P, _>(simd, &left);
+        }
+        let rows = self.out.len() / self.columns;
+        let mut tiles = vec![0.0; rows * depth];
+        for (first, count) in tiles_of(P, rows) {
+            let tile = &mut tiles[first * depth..][..count * depth];
+            pack_left(&values[first..], self.left.column_stride, count, tile);
+        }
+        self.panels::<S, V, P, _>(simd, &Tiles { values: &tiles });
     }
 
     #[inline(always)]
-    fn panels<S: Simd, const V: usize, const P: usize, L: Left>(mut self, simd: S, rows: usize, left: &L) {
+    fn panels<S: Simd, const V: usize, const P: usize, L: Left>(mut self, simd: S, left: &L) {
         let panel = self.block.depth * TILE_COLUMNS;
         let groups = self.packed.chunks_exact(P * panel);
         let rest = groups.remainder();
         let grouped = self.packed.len() - rest.len();
         for (group, packed) in groups.enumerate() {
-            self.group::<S, V, P, L>(simd, rows, left, group * P * TILE_COLUMNS, packed);
+            self.group::<S, V, P, L>(simd, left, (P, group * P * TILE_COLUMNS), packed);
         }
         // What is left over: nothing where a group is a single panel.
         for (index, packed) in rest.chunks_exact(panel).enumerate() {
             let offset = (grouped / panel + index) * TILE_COLUMNS;
-            self.group::<S, V, 1, L>(simd, rows, left, offset, packed);
+            self.group::<S, V, 1, L>(simd, left, (P, offset), packed);
         }
     }
 
-    /// `P` panels, the first of which has the column `offset` of the block.
+    /// `P` panels, the first of which has the column `offset` of the block. Tiles have as many rows as `panels` panels
+    /// side by side allow.
     #[inline(always)]
     fn group<S: Simd, const V: usize, const P: usize, L: Left>(
         &mut self,
         simd: S,
-        rows: usize,
         left: &L,
-        offset: usize,
+        (panels, offset): (usize, usize),
         packed: &[f32],
     ) {
         let panel = self.block.depth * TILE_COLUMNS;
@@ -264,12 +266,11 @@ impl Rows<'_> {
         });
         let width = (P * TILE_COLUMNS).min(self.block.width - offset);
         let column = self.block.first_column + offset;
-        let mut first = 0;
-        while first < rows {
+        for (first, count) in tiles_of(panels, self.out.len() / self.columns) {
             let out = &mut self.out[first * self.columns + column..];
             let target = Target { out, stride: self.columns, width, start: self.block.start, column };
-            let count = TILE_ROWS.min(rows - first);
             match count {
+                12 => tile::<S, V, P, 12, L>(simd, left, first, right, target),
                 6 => tile::<S, V, P, 6, L>(simd, left, first, right, target),
                 5 => tile::<S, V, P, 5, L>(simd, left, first, right, target),
                 4 => tile::<S, V, P, 4, L>(simd, left, first, right, target),
@@ -277,15 +278,40 @@ impl Rows<'_> {
                 2 => tile::<S, V, P, 2, L>(simd, left, first, right, target),
                 _ => tile::<S, V, P, 1, L>(simd, left, first, right, target),
             }
-            first += count;
         }
     }
 }
 
-/// Where a tile finds its rows of the left matrix.
+/// First row and number of rows of each tile. With AVX-512, whose tiles have two panels, twice as many rows fit: their
+/// sums take 24 of its 32 registers.
+#[inline(always)]
+fn tiles_of(panels: usize, rows: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut first = 0;
+    std::iter::from_fn(
+        #[inline(always)]
+        move || {
+            let rest = rows - first;
+            let most = if panels > 1 && rest >= 2 * TILE_ROWS { 2 * TILE_ROWS } else { TILE_ROWS };
+            let tile = (first, rest.min(most));
+            first += tile.1;
+            (tile.1 > 0).then_some(tile)
+        },
+    )
+}
+
+/// Sums of a tile: rows, panels, the vectors of a panel.
+type Sums<S, const V: usize, const P: usize, const ROWS: usize> = [[[<S as Simd>::f32s; V]; P]; ROWS];
+
+/// Where a tile finds its rows of the left matrix. Each value is read where it is multiplied: one that is read before is
+/// copied to all lanes by a unit that Intel's processors need for multiplication.
 trait Left {
-    /// The values of `ROWS` rows at every depth.
-    fn rows<const ROWS: usize>(&self, first: usize, depth: usize) -> impl Fn(usize) -> [f32; ROWS];
+    /// Products of `ROWS` rows, from `first` on, with the columns of `P` panels.
+    fn sums<S: Simd, const V: usize, const P: usize, const ROWS: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        right: [&[[S::f32s; V]]; P],
+    ) -> Sums<S, V, P, ROWS>;
 }
 
 struct RowMajor<'a> {
@@ -295,34 +321,65 @@ struct RowMajor<'a> {
 
 impl Left for RowMajor<'_> {
     #[inline(always)]
-    fn rows<const ROWS: usize>(&self, first: usize, depth: usize) -> impl Fn(usize) -> [f32; ROWS] {
+    fn sums<S: Simd, const V: usize, const P: usize, const ROWS: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        right: [&[[S::f32s; V]]; P],
+    ) -> Sums<S, V, P, ROWS> {
+        let steps = right[0].len();
+        let right = right.map(|panel| &panel[..steps]);
         let rows: [&[f32]; ROWS] =
-            std::array::from_fn(|row| &self.values[(first + row) * self.stride..][..depth]);
-        #[inline(always)]
-        move |depth| {
-            std::array::from_fn(
-                #[inline(always)]
-                |row| rows[row][depth],
-            )
+            std::array::from_fn(|row| &self.values[(first + row) * self.stride..][..steps]);
+        let mut sums = [[[simd.splat_f32s(0.0); V]; P]; ROWS];
+        for depth in 0..steps {
+            for (sums, row) in sums.iter_mut().zip(&rows) {
+                add_products(simd, sums, row[depth], right.map(|panel| &panel[depth]));
+            }
         }
+        sums
     }
 }
 
+/// For each tile `[depth, rows]`, one after the other.
 struct Tiles<'a> {
     values: &'a [f32],
 }
 
 impl Left for Tiles<'_> {
     #[inline(always)]
-    fn rows<const ROWS: usize>(&self, first: usize, depth: usize) -> impl Fn(usize) -> [f32; ROWS] {
-        let (tile, _) = self.values[first * depth..][..depth * TILE_ROWS].as_chunks::<TILE_ROWS>();
-        let tile = &tile[..depth];
-        #[inline(always)]
-        move |depth| {
-            std::array::from_fn(
-                #[inline(always)]
-                |row| tile[depth][row],
-            )
+    fn sums<S: Simd, const V: usize, const P: usize, const ROWS: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        right: [&[[S::f32s; V]]; P],
+    ) -> Sums<S, V, P, ROWS> {
+        let steps = right[0].len();
+        let right = right.map(|panel| &panel[..steps]);
+        let (tile, _) = self.values[first * steps..].as_chunks::<ROWS>();
+        let tile = &tile[..steps];
+        let mut sums = [[[simd.splat_f32s(0.0); V]; P]; ROWS];
+        for depth in 0..steps {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                add_products(simd, sums, tile[depth][row], right.map(|panel| &panel[depth]));
+            }
+        }
+        sums
+    }
+}
+
+/// Adds the products of a value with the columns of `P` panels.
+#[inline(always)]
+fn add_products<S: Simd, const V: usize, const P: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; V]; P],
+    value: f32,
+    right: [&[S::f32s; V]; P],
+) {
+    let value = simd.splat_f32s(value);
+    for (sums, right) in sums.iter_mut().zip(right) {
+        for (sum, right) in sums.iter_mut().zip(right) {
+            *sum = simd.mul_add_f32s(value, *right, *sum);
         }
     }
 }
@@ -344,21 +401,7 @@ fn tile<S: Simd, const V: usize, const P: usize, const ROWS: usize, L: Left>(
     right: [&[[S::f32s; V]]; P],
     target: Target<'_>,
 ) {
-    let steps = right[0].len();
-    let right = right.map(|panel| &panel[..steps]);
-    let left = left.rows::<ROWS>(first, steps);
-    let mut sums = [[[simd.splat_f32s(0.0); V]; P]; ROWS];
-    for depth in 0..steps {
-        let left = left(depth);
-        for (sums, left) in sums.iter_mut().zip(left) {
-            let left = simd.splat_f32s(left);
-            for (sums, panel) in sums.iter_mut().zip(&right) {
-                for (sum, right) in sums.iter_mut().zip(&panel[depth]) {
-                    *sum = simd.mul_add_f32s(left, *right, *sum);
-                }
-            }
-        }
-    }
+    let sums: Sums<S, V, P, ROWS> = left.sums(simd, first, right);
     for (row, sums) in sums.into_iter().enumerate() {
         let out = &mut target.out[row * target.stride..][..target.width];
         for (panel, (sums, out)) in sums.into_iter().zip(out.chunks_mut(TILE_COLUMNS)).enumerate() {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::super::{buffer, vectorized};
-use super::{Block, Matrix, TILE_COLUMNS, TILE_ROWS, block_len};
+use super::{Block, Matrix, TILE_COLUMNS, block_len};
 
 /// Block after block, at least one, panels of 16 columns, each `[depth, 16]`; the last panel of a block
 /// is filled up with zeros.
@@ -74,22 +74,11 @@ fn transpose(columns: [&[f32]; TILE_COLUMNS], packed: &mut [[f32; TILE_COLUMNS]]
     }
 }
 
-/// Six rows at a time, `[tiles, depth, 6]`.
+/// A tile of `rows` rows, `[depth, rows]`, whose values at a depth are side by side.
 #[inline(always)]
-pub fn pack_left(values: &[f32], strides: Matrix<'_>, rows: usize, depth: usize, tiles: &mut [f32]) {
-    for (tile, packed) in tiles.chunks_exact_mut(depth * TILE_ROWS).enumerate() {
-        let first = tile * TILE_ROWS;
-        let (packed, _) = packed.as_chunks_mut::<TILE_ROWS>();
-        if strides.row_stride == 1 && first + TILE_ROWS <= rows {
-            for (depth, packed) in packed.iter_mut().enumerate() {
-                packed.copy_from_slice(&values[depth * strides.column_stride + first..][..TILE_ROWS]);
-            }
-            continue;
-        }
-        for (depth, packed) in packed.iter_mut().enumerate() {
-            for (row, packed) in packed.iter_mut().enumerate().take(rows - first) {
-                *packed = values[depth * strides.column_stride + (first + row) * strides.row_stride];
-            }
-        }
+pub fn pack_left(values: &[f32], column_stride: usize, rows: usize, tile: &mut [f32]) {
+    for (depth, packed) in tile.chunks_exact_mut(rows).enumerate() {
+        let values = &values[depth * column_stride..][..rows];
+        packed.iter_mut().zip(values).for_each(|(packed, value)| *packed = *value);
     }
 }

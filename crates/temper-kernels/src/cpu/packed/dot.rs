@@ -13,6 +13,9 @@ pub trait Dot: Copy + Send + Sync {
     /// [`LANES`] sums.
     type Sums: Copy;
 
+    /// Whether the processor has 32 registers that each hold [`LANES`] sums.
+    const HAS_32_REGISTERS: bool;
+
     /// No products yet.
     fn zero(self) -> Self::Sums;
 
@@ -35,6 +38,7 @@ pub struct WidenedBf16;
 impl Dot for WidenedBf16 {
     type Number = f32;
     type Sums = [f32; LANES];
+    const HAS_32_REGISTERS: bool = false;
 
     #[inline(always)]
     fn zero(self) -> [f32; LANES] {
@@ -75,6 +79,7 @@ pub struct PlainInt8;
 impl Dot for PlainInt8 {
     type Number = i32;
     type Sums = [i32; LANES];
+    const HAS_32_REGISTERS: bool = false;
 
     #[inline(always)]
     fn zero(self) -> [i32; LANES] {

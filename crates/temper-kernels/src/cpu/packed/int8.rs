@@ -12,6 +12,10 @@ use super::product::{Panels, Product, Store};
 const LARGEST: f32 = 127.0;
 /// What a number of the left matrix is stored with, since the instruction multiplies unsigned by signed numbers.
 const OFFSET: i32 = 128;
+/// Numbers that are quantised at a time: [`LANES`] words.
+const BLOCK: usize = 4 * LANES;
+/// 1.5 times 2^23: numbers from there on are integers, and the last bits of small sums are theirs.
+const ROUNDER: f32 = 12_582_912.0;
 /// Rows of the left matrix that a task quantises.
 const TASK_ROWS: usize = 16;
 
@@ -128,16 +132,29 @@ fn quantize_row(values: &[f32], words: &mut [u32]) -> f32 {
     let odd: f32 = rest.iter().map(|value| value * 0.0).chain(odd).sum();
     let scale = largest / LARGEST + odd;
     let inverse = inverse(scale);
-    let number = |value: f32| ((value * inverse).round_ties_even() as i32 + OFFSET) as u32;
-    let (quads, rest) = values.as_chunks::<4>();
-    for (word, [a, b, c, d]) in words.iter_mut().zip(quads) {
-        *word = number(*a) | number(*b) << 8 | number(*c) << 16 | number(*d) << 24;
+    let (blocks, rest) = values.as_chunks::<BLOCK>();
+    let (whole, words_of_rest) = words.split_at_mut(blocks.len() * LANES);
+    for (words, values) in whole.as_chunks_mut().0.iter_mut().zip(blocks) {
+        quantize_block(values, inverse, words);
     }
-    if !rest.is_empty() {
-        let numbers = rest.iter().enumerate().map(|(place, value)| number(*value) << (8 * place));
-        words[quads.len()] = numbers.sum();
-    }
+    // What a word lacks of four numbers is multiplied by zeros.
+    let (mut block, mut words) = ([0.0; BLOCK], [0; LANES]);
+    block[..rest.len()].copy_from_slice(rest);
+    quantize_block(&block, inverse, &mut words);
+    words_of_rest.copy_from_slice(&words[..words_of_rest.len()]);
     scale
+}
+
+/// Writes the words of some values, each times `inverse`, which are 127 in size at most.
+#[inline(always)]
+fn quantize_block(values: &[f32; BLOCK], inverse: f32, words: &mut [u32; LANES]) {
+    let mut numbers = [0_u8; BLOCK];
+    for (number, value) in numbers.iter_mut().zip(values) {
+        // The last byte of the sum is the nearest integer, of two the even one; a cast would first look for NaN.
+        *number = ((value * inverse + ROUNDER).to_bits() as u8).wrapping_add(OFFSET as u8);
+    }
+    let (numbers, _) = numbers.as_chunks();
+    words.iter_mut().zip(numbers).for_each(|(word, numbers)| *word = u32::from_le_bytes(*numbers));
 }
 
 /// What integers become.
@@ -155,6 +172,10 @@ impl Store<i32> for Scaled<'_> {
         let mut values = [0.0_f32; LANES];
         for (((value, sum), of_column), offset) in values.iter_mut().zip(sums).zip(scales).zip(offsets) {
             *value = (sum - OFFSET * offset) as f32 * (scale * of_column);
+        }
+        if let (Start::Zero, Ok(out)) = (self.start, <&mut [f32; LANES]>::try_from(&mut *out)) {
+            *out = values; // A copy of a length that is not known is a call.
+            return;
         }
         match self.start {
             Start::Zero => out.copy_from_slice(&values[..width]),

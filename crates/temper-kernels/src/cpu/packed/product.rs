@@ -1,6 +1,6 @@
 //! The loops of a product whose right matrix is packed.
 //!
-//! A tile has 6 rows and 32 columns. It takes the whole depth, or a block of it: its columns come from the second cache,
+//! A tile has 6 rows and 32 columns, or 12 rows where there are 32 vector registers. It takes the whole depth, or a block of it: its columns come from the second cache,
 //! which is fast enough for instructions that multiply 32 or 64 pairs at a time.
 
 use std::ops::Range;
@@ -141,25 +141,43 @@ impl<S> Product<'_, S> {
         // A depth of zero is a block, too: it stores what sums start at.
         for first in (0..steps.max(1)).step_by(self.block) {
             let steps = first..steps.min(first + self.block);
+            let left = self.tiles_of_left::<D>(part.rows.clone(), &steps);
             dot.run(
                 #[inline(always)]
-                || self.block(dot, part, &steps, out),
+                || self.block(dot, part, &steps, &left, out),
             );
         }
     }
 
+    /// Rows of the left matrix as tiles read them: for each tile `[steps, rows]`, one after the other.
+    fn tiles_of_left<D: Dot>(&self, rows: Range<usize>, steps: &Range<usize>) -> Vec<u32> {
+        let mut words = vec![0; rows.len() * steps.len()];
+        let mut rest = words.as_mut_slice();
+        let mut row = rows.start;
+        while row < rows.end {
+            let count = tile_rows::<D>(rows.end - row);
+            let (tile, after) = rest.split_at_mut(count * steps.len());
+            for index in 0..count {
+                let left = &self.left[(row + index) * self.right.steps..][steps.clone()];
+                tile.iter_mut().skip(index).step_by(count).zip(left).for_each(|(to, word)| *to = *word);
+            }
+            (row, rest) = (row + count, after);
+        }
+        words
+    }
+
     #[inline(always)]
-    fn block<D: Dot>(&self, dot: D, part: &Part, steps: &Range<usize>, out: &mut [f32])
+    fn block<D: Dot>(&self, dot: D, part: &Part, steps: &Range<usize>, left: &[u32], out: &mut [f32])
     where
         S: Store<D::Number>,
     {
         let panels = part.columns.start / LANES..part.columns.end.div_ceil(LANES);
         let whole = panels.len() / TILE_PANELS * TILE_PANELS;
         for panel in (panels.start..panels.start + whole).step_by(TILE_PANELS) {
-            self.tiles::<D, TILE_PANELS>(dot, part, panel, steps, out);
+            self.tiles::<D, TILE_PANELS>(dot, part, panel, steps, left, out);
         }
         for panel in panels.start + whole..panels.end {
-            self.tiles::<D, 1>(dot, part, panel, steps, out);
+            self.tiles::<D, 1>(dot, part, panel, steps, left, out);
         }
     }
 
@@ -171,6 +189,7 @@ impl<S> Product<'_, S> {
         part: &Part,
         panel: usize,
         steps: &Range<usize>,
+        left: &[u32],
         out: &mut [f32],
     ) where
         S: Store<D::Number>,
@@ -178,14 +197,17 @@ impl<S> Product<'_, S> {
         let right = std::array::from_fn(|index| self.right.panel(panel + index, steps));
         let mut row = part.rows.start;
         while row < part.rows.end {
-            let count = TILE_ROWS.min(part.rows.end - row);
+            let count = tile_rows::<D>(part.rows.end - row);
+            let left = &left[(row - part.rows.start) * steps.len()..][..count * steps.len()];
+            let place = Place { row, panel, is_first: steps.start == 0 };
             match count {
-                6 => self.tile::<D, P, 6>(dot, part, (row, panel), steps, right, out),
-                5 => self.tile::<D, P, 5>(dot, part, (row, panel), steps, right, out),
-                4 => self.tile::<D, P, 4>(dot, part, (row, panel), steps, right, out),
-                3 => self.tile::<D, P, 3>(dot, part, (row, panel), steps, right, out),
-                2 => self.tile::<D, P, 2>(dot, part, (row, panel), steps, right, out),
-                _ => self.tile::<D, P, 1>(dot, part, (row, panel), steps, right, out),
+                12 => self.tile::<D, P, 12>(dot, part, place, left, right, out),
+                6 => self.tile::<D, P, 6>(dot, part, place, left, right, out),
+                5 => self.tile::<D, P, 5>(dot, part, place, left, right, out),
+                4 => self.tile::<D, P, 4>(dot, part, place, left, right, out),
+                3 => self.tile::<D, P, 3>(dot, part, place, left, right, out),
+                2 => self.tile::<D, P, 2>(dot, part, place, left, right, out),
+                _ => self.tile::<D, P, 1>(dot, part, place, left, right, out),
             }
             row += count;
         }
@@ -196,16 +218,14 @@ impl<S> Product<'_, S> {
         &self,
         dot: D,
         part: &Part,
-        (row, panel): (usize, usize),
-        steps: &Range<usize>,
+        Place { row, panel, is_first }: Place,
+        left: &[u32],
         right: [&[[u32; LANES]]; P],
         out: &mut [f32],
     ) where
         S: Store<D::Number>,
     {
-        let left: [&[u32]; ROWS] =
-            std::array::from_fn(|index| &self.left[(row + index) * self.right.steps..][steps.clone()]);
-        let sums = sums(dot, left, right);
+        let sums = sums::<D, P, ROWS>(dot, left.as_chunks().0, right);
         let width = part.columns.len();
         for (index, sums) in sums.into_iter().enumerate() {
             for (side, sums) in sums.into_iter().enumerate() {
@@ -213,10 +233,23 @@ impl<S> Product<'_, S> {
                 let end = part.columns.end.min(column + LANES);
                 let start = (row + index - part.rows.start) * width;
                 let out = &mut out[start..][column - part.columns.start..end - part.columns.start];
-                self.store.store(row + index, column, steps.start == 0, &dot.numbers(sums), out);
+                self.store.store(row + index, column, is_first, &dot.numbers(sums), out);
             }
         }
     }
+}
+
+/// Rows of the next tile, where so many are left.
+fn tile_rows<D: Dot>(rest: usize) -> usize {
+    if D::HAS_32_REGISTERS && rest >= 2 * TILE_ROWS { 2 * TILE_ROWS } else { rest.min(TILE_ROWS) }
+}
+
+/// Where a tile begins.
+struct Place {
+    row: usize,
+    panel: usize,
+    /// Whether its sums are of the first block of the depth.
+    is_first: bool,
 }
 
 /// Rows and columns of a part of a product; the columns begin at a panel.
@@ -228,17 +261,15 @@ struct Part {
 #[inline(always)]
 fn sums<D: Dot, const P: usize, const ROWS: usize>(
     dot: D,
-    left: [&[u32]; ROWS],
+    left: &[[u32; ROWS]],
     right: [&[[u32; LANES]]; P],
 ) -> [[D::Sums; P]; ROWS] {
-    let steps = right[0].len();
-    let right = right.map(|panel| &panel[..steps]);
-    let left = left.map(|row| &row[..steps]);
+    let right = right.map(|panel| &panel[..left.len()]);
     let mut sums = [[dot.zero(); P]; ROWS];
-    for step in 0..steps {
-        for (sums, left) in sums.iter_mut().zip(&left) {
+    for (step, left) in left.iter().enumerate() {
+        for (sums, left) in sums.iter_mut().zip(left) {
             for (sums, right) in sums.iter_mut().zip(&right) {
-                *sums = dot.add(*sums, left[step], &right[step]);
+                *sums = dot.add(*sums, *left, &right[step]);
             }
         }
     }

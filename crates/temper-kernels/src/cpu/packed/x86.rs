@@ -41,6 +41,7 @@ fn is_amd() -> bool {
 impl Dot for Avx512Bf16 {
     type Number = f32;
     type Sums = __m512;
+    const HAS_32_REGISTERS: bool = true;
 
     #[inline(always)]
     fn zero(self) -> __m512 {
@@ -86,6 +87,7 @@ impl Avx512Vnni {
 impl Dot for Avx512Vnni {
     type Number = i32;
     type Sums = __m512i;
+    const HAS_32_REGISTERS: bool = true;
 
     #[inline(always)]
     fn zero(self) -> __m512i {
@@ -132,6 +134,7 @@ impl AvxVnni {
 impl Dot for AvxVnni {
     type Number = i32;
     type Sums = [__m256i; 2];
+    const HAS_32_REGISTERS: bool = false;
 
     #[inline(always)]
     fn zero(self) -> [__m256i; 2] {
