@@ -7,8 +7,12 @@ use pulp::{Arch, Simd, WithSimd};
 use super::panels::{PANEL, Panels};
 use super::rows::Rows;
 
-/// Rows of a tile: with `N = 2` vectors a panel, 12 of the 16 AVX2 registers are accumulators.
-const TILE_ROWS: usize = 6;
+/// Rows of a tile: with `N = 2` vectors a panel, 12 of the 16 AVX2 registers are accumulators. With one vector a panel,
+/// twice as many rows: fewer sums would wait for each other.
+#[inline(always)]
+const fn tile_rows(vectors: usize) -> usize {
+    if vectors == 1 { 12 } else { 6 }
+}
 
 /// Where a product goes: row `i` begins at `i * stride`, panel `j` of columns at `j * PANEL`.
 pub struct Target<'a> {
@@ -51,10 +55,16 @@ impl Multiply<'_> {
         let Multiply { left, right, mut target } = self;
         for panel in 0..right.count() {
             let lines = right.panel(panel);
-            for rows in tiles(left.count) {
+            for rows in tiles(left.count, tile_rows(N)) {
                 let tile = left.slice(rows.clone());
                 let place = Place { row: rows.start, column: panel * PANEL };
                 match tile.count {
+                    12 => row_tile::<S, 12, N>(simd, tile, lines, &mut target, place),
+                    11 => row_tile::<S, 11, N>(simd, tile, lines, &mut target, place),
+                    10 => row_tile::<S, 10, N>(simd, tile, lines, &mut target, place),
+                    9 => row_tile::<S, 9, N>(simd, tile, lines, &mut target, place),
+                    8 => row_tile::<S, 8, N>(simd, tile, lines, &mut target, place),
+                    7 => row_tile::<S, 7, N>(simd, tile, lines, &mut target, place),
                     6 => row_tile::<S, 6, N>(simd, tile, lines, &mut target, place),
                     5 => row_tile::<S, 5, N>(simd, tile, lines, &mut target, place),
                     4 => row_tile::<S, 4, N>(simd, tile, lines, &mut target, place),
@@ -88,9 +98,15 @@ impl MultiplyTransposed<'_> {
         let MultiplyTransposed { left, right, mut target } = self;
         for panel in 0..right.count() {
             let lines = right.panel(panel);
-            for rows in tiles(left.width) {
+            for rows in tiles(left.width, tile_rows(N)) {
                 let place = Place { row: rows.start, column: panel * PANEL };
                 match rows.len() {
+                    12 => column_tile::<S, 12, N>(simd, left, lines, &mut target, place),
+                    11 => column_tile::<S, 11, N>(simd, left, lines, &mut target, place),
+                    10 => column_tile::<S, 10, N>(simd, left, lines, &mut target, place),
+                    9 => column_tile::<S, 9, N>(simd, left, lines, &mut target, place),
+                    8 => column_tile::<S, 8, N>(simd, left, lines, &mut target, place),
+                    7 => column_tile::<S, 7, N>(simd, left, lines, &mut target, place),
                     6 => column_tile::<S, 6, N>(simd, left, lines, &mut target, place),
                     5 => column_tile::<S, 5, N>(simd, left, lines, &mut target, place),
                     4 => column_tile::<S, 4, N>(simd, left, lines, &mut target, place),
@@ -103,11 +119,11 @@ impl MultiplyTransposed<'_> {
     }
 }
 
-/// Cuts `rows` into the fewest tiles, of sizes as even as possible: a last tile of one row would
+/// Cuts `rows` into the fewest tiles of `most` rows or fewer, of sizes as even as possible: a last tile of one row would
 /// leave most of the arithmetic units idle.
 #[inline(always)]
-fn tiles(rows: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = rows.div_ceil(TILE_ROWS);
+fn tiles(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = rows.div_ceil(most);
     let (small, larger) = (rows / count.max(1), rows % count.max(1));
     (0..count).map(move |tile| {
         let start = tile * small + tile.min(larger);
@@ -254,7 +270,7 @@ mod tests {
 
     #[test]
     fn products_are_exact_with_vectors_of_any_length() {
-        for rows in 1..=14 {
+        for rows in 1..=26 {
             for sizes in [(rows, 1, 1), (rows, 5, 16), (rows, 9, 17), (rows, 0, 3)] {
                 for accumulate in [false, true] {
                     check(Scalar, sizes, accumulate);
@@ -268,11 +284,11 @@ mod tests {
     #[test]
     fn tiles_cover_the_rows_in_order_and_are_even() {
         for rows in 0..100 {
-            let tiles: Vec<_> = tiles(rows).collect();
-            assert_eq!(tiles.len(), rows.div_ceil(TILE_ROWS));
+            let tiles: Vec<_> = tiles(rows, 6).collect();
+            assert_eq!(tiles.len(), rows.div_ceil(6));
             assert_eq!(tiles.iter().cloned().flatten().collect::<Vec<_>>(), (0..rows).collect::<Vec<_>>());
             let sizes = || tiles.iter().map(ExactSizeIterator::len);
-            assert!(sizes().max().unwrap_or(0) <= TILE_ROWS.min(sizes().min().unwrap_or(0) + 1));
+            assert!(sizes().max().unwrap_or(0) <= 6.min(sizes().min().unwrap_or(0) + 1));
         }
     }
 }
