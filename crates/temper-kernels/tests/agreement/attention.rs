@@ -72,6 +72,12 @@ fn causal(mut attention: Attention, window: Option<usize>) -> Attention {
     attention
 }
 
+/// Both directions within a window.
+fn local(mut attention: Attention, window: Option<usize>) -> Attention {
+    attention.pattern.window = window;
+    attention
+}
+
 fn grouped(mut attention: Attention, query_heads: usize, key_heads: usize) -> Attention {
     attention.heads = AttentionHeads { query_heads, key_heads, ..attention.heads };
     attention
@@ -121,6 +127,7 @@ fn attention_agrees_on_empty_sequences_and_such_of_length_one() {
     for lengths in [&[1][..], &[1, 1, 1], &[0, 1, 0, 5, 0], &[7, 0]] {
         agree(&self_attention(lengths, 8));
         agree(&relative(alibi(causal(self_attention(lengths, 8), Some(2)))));
+        agree(&relative(alibi(local(self_attention(lengths, 8), Some(2)))));
     }
     // Without keys, without queries, and both in between.
     for sequences in [&[(3, 0, 0)][..], &[(2, 0, 1), (0, 4, 2), (3, 5, 1), (1, 0, 0)]] {
@@ -216,7 +223,7 @@ fn agree_with(
     (has_alibi, has_relative): (bool, bool),
 ) {
     let mut call = grouped(call(sequences, head), query_heads, key_heads);
-    call = if is_causal { causal(call, window) } else { call };
+    call = if is_causal { causal(call, window) } else { local(call, window) };
     call = if has_alibi { alibi(call) } else { call };
     call = if has_relative { relative(call) } else { call };
     agree(&call);

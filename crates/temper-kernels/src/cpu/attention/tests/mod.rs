@@ -52,6 +52,12 @@ impl Case {
         self
     }
 
+    /// Both directions within a window.
+    fn local(mut self, window: usize) -> Self {
+        self.pattern.window = Some(window);
+        self
+    }
+
     fn grouped(mut self, query_heads: usize, key_heads: usize) -> Self {
         self.heads = AttentionHeads { query_heads, key_heads, ..self.heads };
         self
@@ -180,6 +186,20 @@ fn matches_the_definition_beyond_one_block_of_keys() {
     Case::new(&sequences, 8).assert_matches_the_definition();
     Case::new(&sequences, 8).causal(Some(300)).alibi().dropped_out().assert_matches_the_definition();
     Case::new(&sequences, 8).causal(None).relative().assert_matches_the_definition();
+    Case::new(&sequences, 8).local(300).relative().dropped_out().assert_matches_the_definition();
+}
+
+#[test]
+fn a_window_without_a_causal_pattern_reaches_as_far_ahead_as_back() {
+    for window in [1, 2, 16, 17, 200] {
+        Case::self_attention(&[1, 40, 97], 8).local(window).assert_matches_the_definition();
+    }
+    // Of a window of one, a query sees itself: the output is the value.
+    let (forward, _) = Case::self_attention(&[5], 4).local(1).compute(1);
+    Case::self_attention(&[5], 4).with_inputs(|inputs, _| assert_eq!(forward.output, inputs.value));
+    // What lies behind every window is never read.
+    let far = Case::new(&[(2, 90, 3)], 4).local(9).compute(1).1;
+    assert!(far.key[13 * 8..].iter().chain(&far.value[13 * 8..]).all(|&gradient| gradient == 0.0));
 }
 
 #[test]
@@ -295,7 +315,8 @@ proptest! {
         (alibi, relative, dropped_out) in any::<(bool, bool, bool)>(),
     ) {
         let mut case = Case::new(&sequences, head).grouped(groups.0, groups.1);
-        case = if causal { case.causal(window) } else { case };
+        case.pattern.causal = causal;
+        case.pattern.window = window;
         case = if alibi { case.alibi() } else { case };
         case = if relative { case.relative() } else { case };
         case = if dropped_out { case.dropped_out() } else { case };

@@ -95,7 +95,7 @@ fn pairs(
     let seen = |key: isize| {
         let pattern = inputs.pattern;
         (!pattern.causal || key <= position)
-            && pattern.window.is_none_or(|window| key > position - window as isize)
+            && pattern.window.is_none_or(|window| (key - position).unsigned_abs() < window)
     };
     let mut pairs = Vec::new();
     for key_row in first..last {
