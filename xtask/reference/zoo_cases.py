@@ -70,6 +70,7 @@ class Case:
 
 ENCODER = (CLASSIFICATION, TAGGING, ANSWERING, MASKED)
 DECODER = (CLASSIFICATION, TAGGING, ANSWERING, CAUSAL)
+WINDOW = {"use_sliding_window": True, "sliding_window": 4}
 FALCON_RW = {"multi_query": False, "parallel_attn": False, "alibi": True, "bias": True}
 FALCON_11B = {"new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1}
 
@@ -154,6 +155,27 @@ VARIANTS = {
             "rope_theta": 1000.0,
         },
     ),
+    "mistral": Variant("mistral", DECODER),
+    "mistral-0.3": Variant("mistral", (CAUSAL,), {"sliding_window": None, "head_dim": 8}),
+    "qwen2": Variant("qwen2", DECODER),
+    "qwen2-window": Variant(
+        "qwen2",
+        (CAUSAL,),
+        WINDOW | {"max_window_layers": 1, "tie_word_embeddings": True},
+        stored={"layer_types": None, "rope_parameters": None, "rope_theta": 10000.0},
+    ),
+    "qwen3": Variant("qwen3", DECODER),
+    "qwen3-window": Variant(
+        "qwen3",
+        (CAUSAL,),
+        WINDOW
+        | {
+            "layer_types": ["sliding_attention", "full_attention"],
+            "attention_bias": True,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "phi3": Variant("phi3", (CLASSIFICATION, TAGGING, CAUSAL)),
     "falcon-7b": Variant("falcon", DECODER),
     "falcon-40b": Variant(
         "falcon", (CLASSIFICATION, CAUSAL), {"new_decoder_architecture": True, "num_kv_heads": 2}

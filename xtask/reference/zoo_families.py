@@ -45,6 +45,18 @@ ROBERTA = BERT | {
     "bos_token_id": 0,
     "eos_token_id": 2,
 }
+LLAMA = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": POSITIONS,
+    "classifier_dropout": 0.0,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 GPT = {
     "n_embd": 16,
     "n_layer": 2,
@@ -154,20 +166,11 @@ FAMILIES = {
             "decoder_start_token_id": 2,
         },
     ),
-    "llama": Family(
-        "Llama",
-        {
-            "hidden_size": 16,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 24,
-            "max_position_embeddings": POSITIONS,
-            "classifier_dropout": 0.0,
-            "pad_token_id": 0,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-        },
-    ),
+    "llama": Family("Llama", LLAMA | {"num_key_value_heads": None}),
+    "mistral": Family("Mistral", LLAMA | {"sliding_window": 4}),
+    "qwen2": Family("Qwen2", LLAMA),
+    "qwen3": Family("Qwen3", LLAMA | {"head_dim": 8}),
+    "phi3": Family("Phi3", LLAMA | {"sliding_window": 5}),
     "falcon": Family(
         "Falcon",
         {

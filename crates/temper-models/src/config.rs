@@ -107,8 +107,9 @@ impl<B: 'static> ModelConfig<B> {
     ) -> Result<Self, ModelError> {
         let family: F = parse(&raw)?;
         let facts = Arc::new(family.facts());
+        let dropout = family.dropout_keys();
         let init: Init<B> = Arc::new(move |parts, device| wrap(family.init(parts, device)));
-        Ok(Self { raw, facts, facts_of: |raw| Ok(parse::<F>(raw)?.facts()), dropout: F::DROPOUT, init })
+        Ok(Self { raw, facts, facts_of: |raw| Ok(parse::<F>(raw)?.facts()), dropout, init })
     }
 }
 

@@ -18,6 +18,11 @@ pub trait Family: DeserializeOwned + Clone + Send + Sync + 'static {
     /// Where its configuration keeps its rates of dropout; `--dropout` and `--attention-dropout` change them.
     const DROPOUT: DropoutKeys = DropoutKeys { hidden: &[], attention: &[] };
 
+    /// The same, where variants of the family differ.
+    fn dropout_keys(&self) -> DropoutKeys {
+        Self::DROPOUT
+    }
+
     /// Refuses values that this implementation would silently compute otherwise.
     ///
     /// # Errors

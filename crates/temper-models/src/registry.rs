@@ -10,10 +10,10 @@ use crate::families::bloom::BloomConfig;
 use crate::families::decoder::Decoder;
 use crate::families::distilbert::DistilBertConfig;
 use crate::families::encoder_decoder::EncoderDecoder;
-use crate::families::falcon::{Falcon, FalconConfig};
+use crate::families::falcon::FalconConfig;
 use crate::families::gpt_neo::GptNeoConfig;
 use crate::families::gpt2::Gpt2Config;
-use crate::families::llama::{Llama, LlamaConfig};
+use crate::families::llama::LlamaConfig;
 use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::families::roberta::RobertaConfig;
 use crate::families::t5::T5Config;
@@ -28,11 +28,7 @@ use crate::{
 pub enum AnyBackbone {
     /// BERT, DistilBERT and RoBERTa: one module.
     Bert(Bert),
-    /// Falcon.
-    Falcon(Falcon),
-    /// LLaMA.
-    Llama(Llama),
-    /// GPT, GPT-2, GPT-Neo or BLOOM.
+    /// Every model that has only a decoder.
     Decoder(Decoder),
     /// BART and T5.
     EncoderDecoder(EncoderDecoder),
@@ -49,7 +45,11 @@ const KNOWN: &[&str] = &[
     "gpt2",
     "gpt_neo",
     "llama",
+    "mistral",
     "openai-gpt",
+    "phi3",
+    "qwen2",
+    "qwen3",
     "roberta",
     "t5",
     "xlm-roberta",
@@ -64,8 +64,10 @@ pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> 
         "roberta" | "camembert" | "xlm-roberta" => {
             ModelConfig::of_family::<RobertaConfig>(raw, AnyBackbone::Bert)
         }
-        "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Falcon),
-        "llama" => ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Llama),
+        "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Decoder),
+        "llama" | "mistral" | "phi3" | "qwen2" | "qwen3" => {
+            ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Decoder)
+        }
         "bloom" => ModelConfig::of_family::<BloomConfig>(raw, AnyBackbone::Decoder),
         "gpt2" => ModelConfig::of_family::<Gpt2Config>(raw, AnyBackbone::Decoder),
         "gpt_neo" => ModelConfig::of_family::<GptNeoConfig>(raw, AnyBackbone::Decoder),
@@ -79,8 +81,6 @@ impl AnyBackbone {
     fn family(&self) -> &dyn Backbone {
         match self {
             Self::Bert(bert) => bert,
-            Self::Falcon(falcon) => falcon,
-            Self::Llama(llama) => llama,
             Self::Decoder(decoder) => decoder,
             Self::EncoderDecoder(model) => model,
         }
@@ -89,8 +89,6 @@ impl AnyBackbone {
     fn family_mut(&mut self) -> &mut dyn Backbone {
         match self {
             Self::Bert(bert) => bert,
-            Self::Falcon(falcon) => falcon,
-            Self::Llama(llama) => llama,
             Self::Decoder(decoder) => decoder,
             Self::EncoderDecoder(model) => model,
         }

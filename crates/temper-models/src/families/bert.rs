@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::heads::{CLASSIFIER, SPAN};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
@@ -316,8 +317,6 @@ pub(super) const ROWS: &[Row] = &[
 
 /// The next-sentence head of a checkpoint without the other one.
 const OTHER_HEADS: &[Row] = &[foreign("cls.*")];
-pub(super) const CLASSIFIER: &[Row] = &[linear("classifier", "head.output")];
-pub(super) const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];
 const MASKED: &[Row] = &[
     linear("cls.predictions.transform.dense", "head.dense"),
     norm("cls.predictions.transform.LayerNorm", "head.norm"),

@@ -7,7 +7,8 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::bert::{Bert, BertShape, CLASSIFIER, SPAN};
+use super::bert::{Bert, BertShape};
+use super::heads::{CLASSIFIER, SPAN};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};

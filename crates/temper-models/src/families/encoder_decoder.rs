@@ -311,4 +311,3 @@ const CLASSIFIER: &[Row] = &[
     linear("classification_head.dense", "head.dense"),
     linear("classification_head.out_proj", "head.output"),
 ];
-pub(super) const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];

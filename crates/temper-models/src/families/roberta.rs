@@ -8,7 +8,8 @@ use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::bert::{Bert, BertConfig, BertShape, CLASSIFIER, ROWS, SPAN};
+use super::bert::{Bert, BertConfig, BertShape, ROWS};
+use super::heads::{CLASSIFIER, SPAN};
 use super::refuse;
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, matrix, norm};

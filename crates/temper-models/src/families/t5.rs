@@ -12,8 +12,9 @@ use serde_json::Value;
 use temper_kernels::{AttentionHeads, RelativeBuckets};
 
 use super::encoder_decoder::{
-    EncoderDecoder, EncoderDecoderConfig, SPAN, StackConfig, check_start, sequence_labels,
+    EncoderDecoder, EncoderDecoderConfig, StackConfig, check_start, sequence_labels,
 };
+use super::heads::span;
 use super::{MOST_HEADS, MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_sizes, refuse, token_id};
 use crate::heads::LanguageModelConfig;
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
@@ -233,7 +234,7 @@ impl T5Config {
                 .under("transformer.")
                 .over(Parts::ENCODER)
                 .drawn_with(factor),
-            HeadFacts::new("T5ForQuestionAnswering", HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN),
+            span("T5ForQuestionAnswering"),
         ]
     }
 }

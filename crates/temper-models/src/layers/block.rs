@@ -125,6 +125,10 @@ impl Layer for Block {
         self.end(&self.ffn_norm, &self.dropout, [transformed, residual], mode.child(2))
     }
 
+    fn depends_on_position(&self) -> bool {
+        self.attention.depends_on_position()
+    }
+
     fn drops_out(&self) -> bool {
         self.dropout.is_active()
             || self.attention_dropout.is_active()

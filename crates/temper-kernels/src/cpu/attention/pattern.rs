@@ -46,7 +46,7 @@ pub struct RelativeBuckets {
 
 impl AttentionPattern {
     /// Whether it matters where a query is.
-    pub(crate) fn depends_on_position(&self) -> bool {
+    pub fn depends_on_position(&self) -> bool {
         self.causal || self.window.is_some() || self.alibi.is_some() || self.relative.is_some()
     }
 
