@@ -80,6 +80,7 @@ impl Family for MyConfig {
             foreign: &[],
             initializer_range: 0.2,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_length },
         }
     }

@@ -359,9 +359,7 @@ fn with_field<F: Family>(raw: &Map<String, Value>, error: &serde_json::Error) ->
 
 /// A token classifier, read at the first token of each sequence.
 fn over_first_token(head: &HeadFacts) -> HeadFacts {
-    let HeadKind::TokenClassification { dropout } = head.kind else { return head.clone() };
-    HeadFacts {
-        kind: HeadKind::SequenceClassification(ClassifierConfig::first_token(dropout)),
-        ..head.clone()
-    }
+    let HeadKind::TokenClassification { dropout, transform } = head.kind else { return head.clone() };
+    let classifier = ClassifierConfig { transform, ..ClassifierConfig::first_token(dropout) };
+    HeadFacts { kind: HeadKind::SequenceClassification(classifier), ..head.clone() }
 }

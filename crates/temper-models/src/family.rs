@@ -68,6 +68,8 @@ pub struct FamilyFacts {
     pub initializer_range: f64,
     /// The same of weights that a family draws otherwise, by how their path ends; the first one counts.
     pub initial: Vec<(&'static str, f64)>,
+    /// New weights lie within so many standard deviations, where the family cuts them off.
+    pub cutoff: Option<f64>,
     /// The sizes that data must respect.
     pub bounds: Bounds,
 }

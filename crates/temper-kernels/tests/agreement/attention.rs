@@ -25,6 +25,7 @@ fn call(sequences: &[(usize, usize, usize)], head: usize) -> Attention {
             window: None,
             alibi: None,
             alibi_in_bfloat16: false,
+            soft_cap: None,
             relative: None,
             scale: 0.3,
         },
@@ -133,6 +134,18 @@ fn attention_agrees_on_empty_sequences_and_such_of_length_one() {
     for sequences in [&[(3, 0, 0)][..], &[(2, 0, 1), (0, 4, 2), (3, 5, 1), (1, 0, 0)]] {
         agree(&call(sequences, 8));
         agree(&relative(call(sequences, 8)));
+    }
+}
+
+#[test]
+fn attention_agrees_with_capped_scores() {
+    for cap in [2.0, 0.1] {
+        let capped = |mut attention: Attention| {
+            attention.pattern.soft_cap = Some(cap);
+            attention
+        };
+        agree(&capped(relative(self_attention(&[1, 0, 130], 8))));
+        agree(&capped(alibi(causal(grouped(call(&[(3, 5, 2), (1, 290, 289)], 8), 4, 1), Some(40)))));
     }
 }
 

@@ -227,6 +227,7 @@ impl Family for BartConfig {
             foreign: &[],
             initializer_range: self.init_std,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }

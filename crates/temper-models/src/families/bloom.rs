@@ -146,6 +146,7 @@ impl Family for BloomConfig {
             foreign: &[],
             initializer_range: self.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: usize::MAX },
         }
     }

@@ -266,6 +266,7 @@ impl Family for FalconConfig {
             foreign: &[],
             initializer_range: self.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions },
         }
     }

@@ -169,6 +169,7 @@ impl Family for Gpt2Config {
             initial: RESIDUAL
                 .map(|end| (end, self.initializer_range / (2.0 * self.n_layer as f64).sqrt()))
                 .into(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.n_positions },
         }
     }

@@ -190,6 +190,7 @@ impl Family for GptNeoConfig {
             foreign: &[],
             initializer_range: self.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }

@@ -13,7 +13,8 @@ use temper_kernels::AttentionHeads;
 
 use super::decoder::{Decoder, DecoderConfig};
 use super::heads::{next_token, sequence_labels, span, token_scores};
-use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
+use super::{add_defaults, refuse, token_id};
 use super::{mistral, phi3, qwen2, qwen3};
 use crate::layers::{
     AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace, RopeConfig, Rotary,
@@ -189,11 +190,7 @@ impl TryFrom<Map<String, Value>> for LlamaConfig {
         let named = |variant: &&Variant| raw.get("model_type").is_some_and(|name| name == variant.model_type);
         let variant = VARIANTS.iter().copied().find(named).unwrap_or(VARIANTS[0]);
         raw.retain(|key, _| !OPTIONAL.contains(&key.as_str()) || variant.reads.contains(&key.as_str()));
-        if let Value::Object(defaults) = (variant.defaults)() {
-            for (key, value) in defaults {
-                raw.entry(key).or_insert(value);
-            }
-        }
+        add_defaults(&mut raw, (variant.defaults)());
         Ok(Self { fields: Fields::deserialize(Value::Object(raw))?, variant })
     }
 }
@@ -343,6 +340,7 @@ impl Family for LlamaConfig {
             foreign: &[],
             initializer_range: fields.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: fields.vocab_size, max_positions: fields.max_position_embeddings },
         }
     }

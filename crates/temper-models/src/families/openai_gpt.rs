@@ -130,6 +130,7 @@ impl Family for OpenAiGptConfig {
             foreign: OTHER_HEADS,
             initializer_range: self.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.n_positions },
         }
     }

@@ -79,6 +79,7 @@ fn both_directions(head: usize) -> AttentionPattern {
         window: None,
         alibi: None,
         alibi_in_bfloat16: false,
+        soft_cap: None,
         relative: None,
         scale,
     }

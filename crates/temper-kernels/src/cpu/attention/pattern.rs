@@ -32,6 +32,8 @@ pub struct AttentionPattern {
     pub relative: Option<RelativeBuckets>,
     /// Multiplies the product of query and key, before anything is added.
     pub scale: f32,
+    /// Gemma 2's cap: a scaled product `s` becomes `cap * tanh(s / cap)`, before anything is added.
+    pub soft_cap: Option<f32>,
 }
 
 /// Row of the table of relative biases for each distance.

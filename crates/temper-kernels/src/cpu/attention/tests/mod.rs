@@ -33,6 +33,7 @@ impl Case {
                 window: None,
                 alibi: None,
                 alibi_in_bfloat16: false,
+                soft_cap: None,
                 relative: None,
                 scale: 0.3,
             },
@@ -55,6 +56,11 @@ impl Case {
     /// Both directions within a window.
     fn local(mut self, window: usize) -> Self {
         self.pattern.window = Some(window);
+        self
+    }
+
+    fn capped(mut self, cap: f32) -> Self {
+        self.pattern.soft_cap = Some(cap);
         self
     }
 
@@ -235,6 +241,18 @@ fn a_query_without_keys_gives_zeros() {
     assert_eq!(forward.output, [0.0; 16]);
     assert_eq!(forward.log_sum_exp, [f32::NEG_INFINITY; 4]);
     assert_eq!(backward.query, [0.0; 16]);
+}
+
+#[test]
+fn matches_the_definition_with_capped_scores() {
+    for case in [Case::self_attention(&[1, 13, 97], 16), Case::new(&[(50, 1040, 700), (1, 30, 29)], 8)] {
+        // Most scores are below this cap, and then above.
+        for cap in [2.0, 0.1] {
+            case.clone().capped(cap).relative().assert_matches_the_definition();
+            let causal = case.clone().capped(cap).causal(Some(300)).grouped(4, 2);
+            causal.alibi().dropped_out().assert_matches_the_definition();
+        }
+    }
 }
 
 #[test]
