@@ -216,9 +216,7 @@ VARIANTS = {
     ),
     "phi3": Variant("phi3", (CLASSIFICATION, TAGGING, CAUSAL)),
     # As in the oldest files: "gelu" means the other form.
-    "gemma": Variant(
-        "gemma", (CLASSIFICATION, TAGGING, CAUSAL), stored={"hidden_act": "gelu"}
-    ),
+    "gemma": Variant("gemma", (CLASSIFICATION, TAGGING, CAUSAL), stored={"hidden_act": "gelu"}),
     "gemma2": Variant("gemma2", (CLASSIFICATION, TAGGING, CAUSAL)),
     "gemma2-plain": Variant(
         "gemma2",

@@ -95,9 +95,11 @@ class Family:
         prefix = (self.classifier if head == CLASSIFICATION else None) or self.prefix
         name = prefix + (self.causal if head == CAUSAL else CLASSES[head])
         # Not every class is among the package's own names.
-        module = import_module(getattr(transformers, self.config_name).__module__.replace(
-            "configuration_", "modeling_"
-        ))
+        module = import_module(
+            getattr(transformers, self.config_name).__module__.replace(
+                "configuration_", "modeling_"
+            )
+        )
         return getattr(module, name)
 
     def config(self, switches: dict[str, object]) -> PreTrainedConfig:
@@ -216,7 +218,9 @@ FAMILIES = {
     "phi3": Family("Phi3", LLAMA | {"sliding_window": 5}),
     # Heads of width eight, scores divided by the root of five.
     "gemma": Family("Gemma", LLAMA | {"head_dim": 8}),
-    "gemma2": Family("Gemma2", GEMMA2 | {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}),
+    "gemma2": Family(
+        "Gemma2", GEMMA2 | {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}
+    ),
     "gemma3": Family("Gemma3", GEMMA2, config_class="Gemma3TextConfig", classifier="Gemma3Text"),
     "falcon": Family(
         "Falcon",

@@ -81,11 +81,8 @@ fn distance(name: &str, fields: &Value) -> f64 {
     });
     let loaded = Model::load(dir.path(), &HeadRequest::FromConfig, &device).expect("loads");
     let logits = loaded.model.logits(&case.batch(&device), Mode::Evaluate).expect("a head");
-    let expected = if case.has("start_logits") || name.contains("sequence") {
-        case.values("logits")
-    } else {
-        case.packed("logits")
-    };
+    let is_of_sequences = name.ends_with("sequence-classification");
+    let expected = if is_of_sequences { case.values("logits") } else { case.packed("logits") };
     largest(&host(logits), &expected) / size(&expected).max(1.0)
 }
 
