@@ -6,6 +6,7 @@
 //! `modeling_gemma.py`, `modeling_gemma2.py` and `modeling_gemma3.py`.
 
 use burn::tensor::Device;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use temper_kernels::AttentionHeads;
@@ -180,8 +181,11 @@ fn rope_by_layer(raw: &Map<String, Value>) -> Result<[RopeConfig; 2], serde_json
         let rope_parameters = Some(RopeParameters::deserialize(parameters)?);
         Ok(RopeConfig { rope_parameters, rope_theta: Some(theta), ..RopeConfig::default() })
     };
-    let global = raw.get("rope_theta").map_or(Ok(1_000_000.0), f64::deserialize)?;
-    let local = f64::deserialize(&raw["rope_local_base_freq"])?;
+    let number = |name: &str, value: &Value| {
+        f64::deserialize(value).map_err(|error| serde_json::Error::custom(format!("{name}: {error}")))
+    };
+    let global = raw.get("rope_theta").map_or(Ok(1_000_000.0), |theta| number("rope_theta", theta))?;
+    let local = number("rope_local_base_freq", &field("rope_local_base_freq"))?;
     Ok([rope(full, global)?, rope(of_kind("sliding_attention"), local)?])
 }
 
