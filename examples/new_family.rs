@@ -40,7 +40,7 @@ impl MyConfig {
         let attention = AttentionConfig::new(self.width, self.heads, self.dropout);
         let ffn = FeedForwardConfig::new(self.width, 2 * self.width, Activation::Silu);
         BlockConfig {
-            attention: AttentionConfig { bias: false, output_bias: false, ..attention },
+            attention: AttentionConfig { bias: false, output_bias: false, ..attention.rotated(0) },
             cross_attention: None,
             ffn: FeedForwardConfig { gated: true, bias: false, ..ffn },
             norm: NormConfig::rms(self.width, 1e-6),
@@ -68,7 +68,7 @@ impl Family for MyConfig {
             token_embedding: Embedding::new(self.vocab_size, self.width, device),
             layers: (0..self.depth).map(|_| Block::new(&block, device)).collect(),
             final_norm: block.norm.init(device),
-            rotary: Rotary::new(self.width / self.heads, 10_000.0),
+            rotary: vec![Rotary::new(self.width / self.heads, 10_000.0)],
         }
     }
 
@@ -80,6 +80,7 @@ impl Family for MyConfig {
             foreign: &[],
             initializer_range: 0.2,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_length },
         }
     }
@@ -92,7 +93,7 @@ struct MyModel {
     layers: Vec<Block>,
     final_norm: Norm,
     #[module(skip)]
-    rotary: Rotary,
+    rotary: Vec<Rotary>,
 }
 
 impl Backbone for MyModel {

@@ -70,6 +70,7 @@ class Case:
 
 ENCODER = (CLASSIFICATION, TAGGING, ANSWERING, MASKED)
 DECODER = (CLASSIFICATION, TAGGING, ANSWERING, CAUSAL)
+WINDOW = {"use_sliding_window": True, "sliding_window": 4}
 FALCON_RW = {"multi_query": False, "parallel_attn": False, "alibi": True, "bias": True}
 FALCON_11B = {"new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1}
 
@@ -79,6 +80,45 @@ VARIANTS = {
     "xlm-roberta": Variant("xlm-roberta", (CLASSIFICATION,)),
     "camembert": Variant("camembert", (CLASSIFICATION,)),
     "distilbert": Variant("distilbert", ENCODER),
+    "electra": Variant("electra", ENCODER),
+    "electra-base": Variant("electra", (MASKED,), {"embedding_size": 16, "hidden_act": "relu"}),
+    "mpnet": Variant("mpnet", ENCODER),
+    "albert": Variant("albert", ENCODER),
+    "albert-groups": Variant("albert", (CLASSIFICATION,), {"num_hidden_groups": 2}),
+    "modernbert": Variant("modernbert", ENCODER),
+    # As the checkpoints on the Hub: the mean is classified, and the spelling is the old one.
+    "modernbert-mean": Variant(
+        "modernbert",
+        (CLASSIFICATION,),
+        {
+            "classifier_pooling": "mean",
+            "rope_parameters": {
+                "full_attention": {"rope_type": "default", "rope_theta": 1000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+            },
+        },
+        stored={
+            "layer_types": None,
+            "rope_parameters": None,
+            "global_attn_every_n_layers": 3,
+            "global_rope_theta": 1000.0,
+            "local_rope_theta": 100.0,
+        },
+    ),
+    "modernbert-biases": Variant(
+        "modernbert",
+        (MASKED,),
+        {
+            "attention_bias": True,
+            "mlp_bias": True,
+            "norm_bias": True,
+            "classifier_bias": True,
+            "classifier_activation": "silu",
+            "decoder_bias": False,
+            "tie_word_embeddings": False,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+        },
+    ),
     "openai-gpt": Variant("openai-gpt", (CLASSIFICATION, CAUSAL)),
     "gpt2": Variant("gpt2", DECODER),
     "gpt2-switches": Variant(
@@ -152,6 +192,68 @@ VARIANTS = {
             "rope_parameters": None,
             "rope_scaling": {"type": "linear", "factor": 2.0},
             "rope_theta": 1000.0,
+        },
+    ),
+    "mistral": Variant("mistral", DECODER),
+    "mistral-0.3": Variant("mistral", (CAUSAL,), {"sliding_window": None, "head_dim": 8}),
+    "qwen2": Variant("qwen2", DECODER),
+    "qwen2-window": Variant(
+        "qwen2",
+        (CAUSAL,),
+        WINDOW | {"max_window_layers": 1, "tie_word_embeddings": True},
+        stored={"layer_types": None, "rope_parameters": None, "rope_theta": 10000.0},
+    ),
+    "qwen3": Variant("qwen3", DECODER),
+    "qwen3-window": Variant(
+        "qwen3",
+        (CAUSAL,),
+        WINDOW
+        | {
+            "layer_types": ["sliding_attention", "full_attention"],
+            "attention_bias": True,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "phi3": Variant("phi3", (CLASSIFICATION, TAGGING, CAUSAL)),
+    # As in the oldest files: "gelu" means the other form.
+    "gemma": Variant("gemma", (CLASSIFICATION, TAGGING, CAUSAL), stored={"hidden_act": "gelu"}),
+    "gemma2": Variant("gemma2", (CLASSIFICATION, TAGGING, CAUSAL)),
+    "gemma2-plain": Variant(
+        "gemma2",
+        (CAUSAL,),
+        {
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+            "layer_types": ["full_attention", "sliding_attention"],
+        },
+    ),
+    "gemma3": Variant(
+        "gemma3",
+        (CLASSIFICATION, CAUSAL),
+        {
+            "num_hidden_layers": 3,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+        },
+    ),
+    # The spelling before transformers 5.
+    "gemma3-scaled": Variant(
+        "gemma3",
+        (CAUSAL,),
+        {
+            "layer_types": ["sliding_attention", "full_attention"],
+            "final_logit_softcapping": 3.0,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+            },
+        },
+        stored={
+            "layer_types": None,
+            "sliding_window_pattern": 2,
+            "rope_parameters": None,
+            "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+            "rope_theta": 1000.0,
+            "rope_local_base_freq": 100.0,
         },
     ),
     "falcon-7b": Variant("falcon", DECODER),

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from importlib import import_module
 
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -45,6 +46,19 @@ ROBERTA = BERT | {
     "bos_token_id": 0,
     "eos_token_id": 2,
 }
+LLAMA = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": POSITIONS,
+    "classifier_dropout": 0.0,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+GEMMA2 = LLAMA | {"head_dim": 8, "query_pre_attn_scalar": 5, "sliding_window": 4}
 GPT = {
     "n_embd": 16,
     "n_layer": 2,
@@ -67,16 +81,30 @@ class Family:
     prefix: str
     settings: dict[str, object]
     causal: str = CLASSES[CAUSAL]
+    # Where these are not named after the prefix.
+    config_class: str | None = None
+    classifier: str | None = None
+
+    @property
+    def config_name(self) -> str:
+        """The class of the configuration."""
+        return self.config_class or f"{self.prefix}Config"
 
     def model(self, head: str) -> type[PreTrainedModel]:
         """Return the class with this head."""
-        return getattr(
-            transformers, self.prefix + (self.causal if head == CAUSAL else CLASSES[head])
+        prefix = (self.classifier if head == CLASSIFICATION else None) or self.prefix
+        name = prefix + (self.causal if head == CAUSAL else CLASSES[head])
+        # Not every class is among the package's own names.
+        module = import_module(
+            getattr(transformers, self.config_name).__module__.replace(
+                "configuration_", "modeling_"
+            )
         )
+        return getattr(module, name)
 
     def config(self, switches: dict[str, object]) -> PreTrainedConfig:
         """Return the tiny configuration with these switches."""
-        kind = getattr(transformers, f"{self.prefix}Config")
+        kind = getattr(transformers, self.config_name)
         # Configurations change the dictionaries that they are given.
         return kind(vocab_size=VOCABULARY, **copy.deepcopy(self.settings | switches))
 
@@ -99,6 +127,35 @@ FAMILIES = {
             "qa_dropout": 0.0,
             "seq_classif_dropout": 0.0,
             "pad_token_id": 0,
+        },
+    ),
+    "electra": Family("Electra", BERT | {"embedding_size": 8, "pad_token_id": 0}),
+    "mpnet": Family("MPNet", BERT | {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}),
+    "albert": Family(
+        "Albert",
+        BERT
+        | {
+            "embedding_size": 8,
+            "num_hidden_layers": 3,
+            "classifier_dropout_prob": 0.0,
+            "pad_token_id": 0,
+        },
+    ),
+    # The third layer and the first see every token, the others two on each side.
+    "modernbert": Family(
+        "ModernBert",
+        {
+            "hidden_size": 16,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "intermediate_size": 24,
+            "max_position_embeddings": POSITIONS,
+            "local_attention": 4,
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "cls_token_id": 1,
+            "sep_token_id": 2,
         },
     ),
     "openai-gpt": Family("OpenAIGPT", GPT, causal="LMHeadModel"),
@@ -154,20 +211,17 @@ FAMILIES = {
             "decoder_start_token_id": 2,
         },
     ),
-    "llama": Family(
-        "Llama",
-        {
-            "hidden_size": 16,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 24,
-            "max_position_embeddings": POSITIONS,
-            "classifier_dropout": 0.0,
-            "pad_token_id": 0,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-        },
+    "llama": Family("Llama", LLAMA | {"num_key_value_heads": None}),
+    "mistral": Family("Mistral", LLAMA | {"sliding_window": 4}),
+    "qwen2": Family("Qwen2", LLAMA),
+    "qwen3": Family("Qwen3", LLAMA | {"head_dim": 8}),
+    "phi3": Family("Phi3", LLAMA | {"sliding_window": 5}),
+    # Heads of width eight, scores divided by the root of five.
+    "gemma": Family("Gemma", LLAMA | {"head_dim": 8}),
+    "gemma2": Family(
+        "Gemma2", GEMMA2 | {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}
     ),
+    "gemma3": Family("Gemma3", GEMMA2, config_class="Gemma3TextConfig", classifier="Gemma3Text"),
     "falcon": Family(
         "Falcon",
         {

@@ -68,15 +68,23 @@ def recorded_states(model: PreTrainedModel) -> Iterator[dict[str, Tensor]]:
 
     def record_input(module: nn.Module, name: str) -> None:
         def keep(_module: nn.Module, args: tuple) -> None:
-            states[name] = args[0]
+            states.setdefault(name, args[0])
 
         hooks.append(module.register_forward_pre_hook(keep))
+
+    def record_next(module: nn.Module, prefix: str) -> None:
+        def keep(_module: nn.Module, _args: tuple, output: object) -> None:
+            # A layer may come more than once.
+            number = sum(name.startswith(f"{prefix}hidden_states.") for name in states)
+            states[f"{prefix}hidden_states.{number}"] = first(output)
+
+        hooks.append(module.register_forward_hook(keep))
 
     found = stacks(model)
     for prefix, (stack, layers) in found.items():
         record_input(layers[0], f"{prefix}hidden_states.0")
-        for index, layer in enumerate(layers):
-            record(layer, f"{prefix}hidden_states.{index + 1}")
+        for layer in layers:
+            record_next(layer, prefix)
         if prefix == "encoder_":
             record(stack, "encoder_last_hidden_state")
         if prefix != "encoder_" or len(found) == 1:

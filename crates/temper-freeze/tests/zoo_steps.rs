@@ -7,7 +7,7 @@ use burn::lr_scheduler::LrScheduler;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use temper_freeze::{
-    ClipFactor, FreezePlan, GradientSquares, OptimizerSettings, RateSchedule, TrainingProof,
+    ClipFactor, FreezePlan, GradientSquares, OptimizerSettings, RateSchedule, TrainingProof, layer_count,
 };
 use temper_models::Mode;
 use zoo::{Case, cases, host, parameters_of};
@@ -56,7 +56,7 @@ fn three_steps_agree_with_pytorch() {
     }
 }
 
-/// Every strategy whose parameters differ; all models of the zoo have two layers or more.
+/// Every strategy whose parameters differ; all models of the zoo have two layers or more, whose weights ALBERT's share.
 const STRATEGIES: [&str; 12] = [
     "all",
     "head",
@@ -77,6 +77,10 @@ fn one_step_leaves_frozen_parameters_bit_identical() {
     for case in cases() {
         for strategy in STRATEGIES {
             let model = case.load(&Device::flex().autodiff());
+            let names_two = strategy == "last:2" || strategy.contains("layers\\.1");
+            if names_two && layer_count(&model.parameters()) == 1 {
+                continue;
+            }
             let plan = FreezePlan::new(&strategy.parse().expect("a strategy"), &model.parameters(), &[]);
             let plan = plan.unwrap_or_else(|error| panic!("{}: {strategy}: {error}", case.name));
             if plan.trainable_in(0) == 0 {

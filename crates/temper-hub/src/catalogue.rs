@@ -130,6 +130,9 @@ mod tests {
             ("distilbert", "distilbert"),
             ("xlm-roberta", "xlm-roberta"),
             ("camembert", "camembert"),
+            ("electra-base-discriminator", "electra"),
+            ("albert-base-v2", "albert"),
+            ("ModernBERT-base", "modernbert"),
             ("openai-gpt", "openai-gpt"),
             ("GPT2-medium", "gpt2"),
             ("gpt-neo-125M", "gpt_neo"),
@@ -137,6 +140,8 @@ mod tests {
             ("flan-t5-small", "t5"),
             ("bart-base", "bart"),
             ("Llama-3.2-1B", "llama"),
+            ("Qwen2.5-0.5B", "qwen2"),
+            ("Qwen3-0.6B", "qwen3"),
             ("falcon-rw-1b", "falcon"),
             ("bloom-560m", "bloom"),
         ] {

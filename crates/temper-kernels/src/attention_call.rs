@@ -49,6 +49,11 @@ impl AttentionLayout {
         Self { is_scattered: true, ..Self::new(queries, keys, offsets) }
     }
 
+    /// Whether queries are any tokens of their sequences.
+    pub fn is_scattered(&self) -> bool {
+        self.is_scattered
+    }
+
     /// Self-attention over whole sequences.
     pub fn full(sequences: Sequences) -> Self {
         let offsets = vec![0; sequences.count()];

@@ -191,6 +191,7 @@ fn gates_dropout_and_lookups_are_those_of_the_cpu() {
 fn attention_is_that_of_the_cpu() {
     let causal = |call: &mut Attention| call.pattern.causal = true;
     let window = |call: &mut Attention| (call.pattern.causal, call.pattern.window) = (true, Some(3));
+    let local = |call: &mut Attention| call.pattern.window = Some(3);
     let alibi = |call: &mut Attention| {
         call.pattern.causal = true;
         call.pattern.alibi = Some([0.5, 0.25, 0.125, 0.0625].into());
@@ -200,10 +201,11 @@ fn attention_is_that_of_the_cpu() {
         call.dropout = Some(DROPOUT);
         call.pattern.causal = true;
     };
-    let changes: [(&str, Change<'_>); 6] = [
+    let changes: [(&str, Change<'_>); 7] = [
         ("full", &|_| ()),
         ("causal", &causal),
         ("window", &window),
+        ("local", &local),
         ("alibi", &alibi),
         ("grouped", &grouped),
         ("dropout", &drops),

@@ -144,6 +144,7 @@ fn full_attention() -> Attention {
             window: None,
             alibi: None,
             alibi_in_bfloat16: false,
+            soft_cap: None,
             relative: None,
             scale: 1.0 / (HEAD as f32).sqrt(),
         },

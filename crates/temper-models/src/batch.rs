@@ -158,7 +158,7 @@ impl TokenBatch {
     /// The same, of which a language model's head reads these tokens alone: their numbers in the batch, ascending, one of
     /// each sequence at least. The last layer computes no others.
     ///
-    /// For models whose attention sees all tokens alike: no decoder, and no bias of the distance.
+    /// Where a layer's attention depends on where a token is, the layer computes all of them.
     #[must_use]
     pub fn choosing(self, tokens: Vec<usize>) -> Self {
         Self { chosen: Some(tokens.into()), ..self }

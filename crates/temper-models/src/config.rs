@@ -107,8 +107,9 @@ impl<B: 'static> ModelConfig<B> {
     ) -> Result<Self, ModelError> {
         let family: F = parse(&raw)?;
         let facts = Arc::new(family.facts());
+        let dropout = family.dropout_keys();
         let init: Init<B> = Arc::new(move |parts, device| wrap(family.init(parts, device)));
-        Ok(Self { raw, facts, facts_of: |raw| Ok(parse::<F>(raw)?.facts()), dropout: F::DROPOUT, init })
+        Ok(Self { raw, facts, facts_of: |raw| Ok(parse::<F>(raw)?.facts()), dropout, init })
     }
 }
 
@@ -358,9 +359,7 @@ fn with_field<F: Family>(raw: &Map<String, Value>, error: &serde_json::Error) ->
 
 /// A token classifier, read at the first token of each sequence.
 fn over_first_token(head: &HeadFacts) -> HeadFacts {
-    let HeadKind::TokenClassification { dropout } = head.kind else { return head.clone() };
-    HeadFacts {
-        kind: HeadKind::SequenceClassification(ClassifierConfig::first_token(dropout)),
-        ..head.clone()
-    }
+    let HeadKind::TokenClassification { dropout, transform } = head.kind else { return head.clone() };
+    let classifier = ClassifierConfig { transform, ..ClassifierConfig::first_token(dropout) };
+    HeadFacts { kind: HeadKind::SequenceClassification(classifier), ..head.clone() }
 }

@@ -91,6 +91,15 @@ pub fn embed(
     Tensor::cat(pooled.collect(), 1)
 }
 
+/// The mean over each sequence's tokens.
+///
+/// # Shapes
+/// - hidden: `[tokens, hidden]`; output: `[sequences, hidden]`
+pub(crate) fn mean_of_tokens(hidden: Tensor<2>, batch: &TokenBatch) -> Tensor<2> {
+    let spans: Vec<Span> = batch.sequences.ranges().map(|rows| Span::new(rows, 0)).collect();
+    pool(hidden, &spans, TextPooling::Mean)
+}
+
 /// The rows of a sequence.
 struct Span {
     rows: Range<usize>,

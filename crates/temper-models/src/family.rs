@@ -18,6 +18,11 @@ pub trait Family: DeserializeOwned + Clone + Send + Sync + 'static {
     /// Where its configuration keeps its rates of dropout; `--dropout` and `--attention-dropout` change them.
     const DROPOUT: DropoutKeys = DropoutKeys { hidden: &[], attention: &[] };
 
+    /// The same, where variants of the family differ.
+    fn dropout_keys(&self) -> DropoutKeys {
+        Self::DROPOUT
+    }
+
     /// Refuses values that this implementation would silently compute otherwise.
     ///
     /// # Errors
@@ -63,6 +68,8 @@ pub struct FamilyFacts {
     pub initializer_range: f64,
     /// The same of weights that a family draws otherwise, by how their path ends; the first one counts.
     pub initial: Vec<(&'static str, f64)>,
+    /// New weights lie within so many standard deviations, where the family cuts them off.
+    pub cutoff: Option<f64>,
     /// The sizes that data must respect.
     pub bounds: Bounds,
 }

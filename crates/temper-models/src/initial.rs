@@ -46,18 +46,28 @@ pub(crate) fn fresh(
     let of_output = head.and_then(|head| head.deviation).filter(|_| parameter.path == OUTPUT);
     let own = facts.initial.iter().find(|(end, _)| parameter.path.ends_with(end));
     let deviation = of_output.or(own.map(|(_, deviation)| *deviation)).unwrap_or(facts.initializer_range);
-    drawn(parameter, deviation, seed)
+    drawn(parameter, deviation, facts.cutoff.unwrap_or(f64::INFINITY), seed)
 }
 
-fn drawn(parameter: &Parameter, deviation: f64, seed: u64) -> TensorData {
+/// Values from a normal distribution without what is further than `cutoff` deviations from zero.
+fn drawn(parameter: &Parameter, deviation: f64, cutoff: f64, seed: u64) -> TensorData {
     let count = parameter.count();
-    let values = if parameter.path.ends_with("norm.weight") {
+    let values = if deviation == 0.0 {
+        vec![0.0; count]
+    } else if parameter.path.ends_with("norm.weight") {
         vec![1.0; count]
     } else if parameter.shape.len() == 1 {
         vec![0.0; count]
     } else {
         let mut generator = ChaCha8Rng::seed_from_u64(seed ^ hash_of(&parameter.path));
-        (0..count).map(|_| (normal(&mut generator) * deviation) as f32).collect()
+        let mut near = || loop {
+            let number = normal(&mut generator);
+            // Below a tenth, hardly any number would be near enough.
+            if number.abs() <= cutoff.max(0.1) {
+                return number;
+            }
+        };
+        (0..count).map(|_| (near() * deviation) as f32).collect()
     };
     TensorData::new(values, parameter.shape.clone())
 }
@@ -93,19 +103,21 @@ mod tests {
 
     #[test]
     fn weights_have_the_asked_deviation_and_biases_are_zero() {
-        let weights = drawn(&parameter("head.output.weight", &[100, 100]), 0.02, 42);
+        let weights = drawn(&parameter("head.output.weight", &[100, 100]), 0.02, f64::INFINITY, 42);
         let values: Vec<f32> = weights.iter::<f32>().collect();
         let mean = values.iter().sum::<f32>() / 1e4;
         let deviation = (values.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / 1e4).sqrt();
         assert!(mean.abs() < 1e-3, "{mean}");
         assert!((deviation - 0.02).abs() < 1e-3, "{deviation}");
-        let biases = drawn(&parameter("head.output.bias", &[3]), 0.02, 42);
+        let biases = drawn(&parameter("head.output.bias", &[3]), 0.02, f64::INFINITY, 42);
         assert_eq!(biases.iter::<f32>().collect::<Vec<_>>(), [0.0; 3]);
     }
 
     #[test]
     fn draws_depend_on_seed_and_path() {
-        let draw = |path, seed| drawn(&parameter(path, &[2, 2]), 1.0, seed).iter::<f32>().collect::<Vec<_>>();
+        let draw = |path, seed| {
+            drawn(&parameter(path, &[2, 2]), 1.0, f64::INFINITY, seed).iter::<f32>().collect::<Vec<_>>()
+        };
         assert_eq!(draw("a", 1), draw("a", 1));
         assert_ne!(draw("a", 1), draw("a", 2));
         assert_ne!(draw("a", 1), draw("b", 1));

@@ -165,7 +165,7 @@ impl<B: BackboneModule> Model<B> {
     pub fn logits(&self, batch: &TokenBatch, mode: Mode) -> Option<Tensor<2>> {
         let head = self.head.as_ref()?;
         let rows = if head.language_model().is_some() { batch.wanted() } else { head.rows() };
-        let hidden = self.backbone.forward(batch, rows, mode.child(0));
+        let hidden = head.read(self.backbone.forward(batch, rows, mode.child(0)), batch);
         Some(head.forward(&self.backbone, hidden, mode.child(1)))
     }
 

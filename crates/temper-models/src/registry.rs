@@ -4,16 +4,21 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde_json::{Map, Value};
 
+use crate::families::albert::AlbertConfig;
 use crate::families::bart::BartConfig;
 use crate::families::bert::{Bert, BertConfig};
 use crate::families::bloom::BloomConfig;
 use crate::families::decoder::Decoder;
 use crate::families::distilbert::DistilBertConfig;
+use crate::families::electra::ElectraConfig;
 use crate::families::encoder_decoder::EncoderDecoder;
-use crate::families::falcon::{Falcon, FalconConfig};
+use crate::families::falcon::FalconConfig;
+use crate::families::gemma::GemmaConfig;
 use crate::families::gpt_neo::GptNeoConfig;
 use crate::families::gpt2::Gpt2Config;
-use crate::families::llama::{Llama, LlamaConfig};
+use crate::families::llama::LlamaConfig;
+use crate::families::modernbert::ModernBertConfig;
+use crate::families::mpnet::MpnetConfig;
 use crate::families::openai_gpt::OpenAiGptConfig;
 use crate::families::roberta::RobertaConfig;
 use crate::families::t5::T5Config;
@@ -26,13 +31,9 @@ use crate::{
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // One a model: nothing to save.
 pub enum AnyBackbone {
-    /// BERT, DistilBERT and RoBERTa: one module.
+    /// BERT and the encoders that are made like it.
     Bert(Bert),
-    /// Falcon.
-    Falcon(Falcon),
-    /// LLaMA.
-    Llama(Llama),
-    /// GPT, GPT-2, GPT-Neo or BLOOM.
+    /// Every model that has only a decoder, and ModernBERT.
     Decoder(Decoder),
     /// BART and T5.
     EncoderDecoder(EncoderDecoder),
@@ -40,16 +41,27 @@ pub enum AnyBackbone {
 
 /// `model_type`s that [`parse`] knows.
 const KNOWN: &[&str] = &[
+    "albert",
     "bart",
     "bert",
     "bloom",
     "camembert",
     "distilbert",
+    "electra",
     "falcon",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
     "gpt2",
     "gpt_neo",
     "llama",
+    "mistral",
+    "modernbert",
+    "mpnet",
     "openai-gpt",
+    "phi3",
+    "qwen2",
+    "qwen3",
     "roberta",
     "t5",
     "xlm-roberta",
@@ -58,15 +70,24 @@ const KNOWN: &[&str] = &[
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
     match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
+        "albert" => ModelConfig::of_family::<AlbertConfig>(raw, AnyBackbone::Bert),
         "bart" => ModelConfig::of_family::<BartConfig>(raw, AnyBackbone::EncoderDecoder),
         "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
         "distilbert" => ModelConfig::of_family::<DistilBertConfig>(raw, AnyBackbone::Bert),
+        "electra" => ModelConfig::of_family::<ElectraConfig>(raw, AnyBackbone::Bert),
+        "mpnet" => ModelConfig::of_family::<MpnetConfig>(raw, AnyBackbone::Bert),
+        "modernbert" => ModelConfig::of_family::<ModernBertConfig>(raw, AnyBackbone::Decoder),
         "roberta" | "camembert" | "xlm-roberta" => {
             ModelConfig::of_family::<RobertaConfig>(raw, AnyBackbone::Bert)
         }
-        "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Falcon),
-        "llama" => ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Llama),
+        "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Decoder),
+        "llama" | "mistral" | "phi3" | "qwen2" | "qwen3" => {
+            ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Decoder)
+        }
         "bloom" => ModelConfig::of_family::<BloomConfig>(raw, AnyBackbone::Decoder),
+        "gemma" | "gemma2" | "gemma3_text" => {
+            ModelConfig::of_family::<GemmaConfig>(raw, AnyBackbone::Decoder)
+        }
         "gpt2" => ModelConfig::of_family::<Gpt2Config>(raw, AnyBackbone::Decoder),
         "gpt_neo" => ModelConfig::of_family::<GptNeoConfig>(raw, AnyBackbone::Decoder),
         "openai-gpt" => ModelConfig::of_family::<OpenAiGptConfig>(raw, AnyBackbone::Decoder),
@@ -79,8 +100,6 @@ impl AnyBackbone {
     fn family(&self) -> &dyn Backbone {
         match self {
             Self::Bert(bert) => bert,
-            Self::Falcon(falcon) => falcon,
-            Self::Llama(llama) => llama,
             Self::Decoder(decoder) => decoder,
             Self::EncoderDecoder(model) => model,
         }
@@ -89,8 +108,6 @@ impl AnyBackbone {
     fn family_mut(&mut self) -> &mut dyn Backbone {
         match self {
             Self::Bert(bert) => bert,
-            Self::Falcon(falcon) => falcon,
-            Self::Llama(llama) => llama,
             Self::Decoder(decoder) => decoder,
             Self::EncoderDecoder(model) => model,
         }

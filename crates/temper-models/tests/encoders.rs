@@ -140,7 +140,14 @@ fn defaults_and_other_spellings_are_transformers() {
 /// gradients are those of a pass that computes all tokens.
 #[test]
 fn tokens_that_are_chosen_are_computed_alone() {
-    for name in MASKED.into_iter().chain(["bert-pretraining"]) {
+    let others = [
+        "bert-pretraining",
+        "electra-masked-lm",
+        "mpnet-masked-lm",
+        "albert-masked-lm",
+        "modernbert-masked-lm",
+    ];
+    for name in MASKED.into_iter().chain(others) {
         let (case, device) = (case(name), Device::flex().autodiff());
         let (model, batch) = (case.load(&device), case.batch(&Device::flex()));
         let is_first = |row: usize| batch.sequences.ranges().any(|range| range.start == row);

@@ -78,6 +78,7 @@ impl Family for ChainConfig {
             foreign: &[],
             initializer_range: 0.02,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size, max_positions: self.max_positions },
         }
     }

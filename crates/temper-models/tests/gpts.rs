@@ -126,7 +126,7 @@ fn dropout_before_the_labels_of_tokens_is_transformers_own() {
             config.extend(fields.iter().map(|(field, value)| ((*field).to_owned(), json!(value))));
         });
         let head = ModelConfig::read(dir.path()).expect("a configuration").head().expect("a head");
-        let HeadKind::TokenClassification { dropout } = head.kind else { panic!("another head") };
+        let HeadKind::TokenClassification { dropout, .. } = head.kind else { panic!("another head") };
         dropout
     };
     assert_eq!(dropout("gpt2-token-classification", &[]), 0.1);

@@ -29,6 +29,7 @@ fn the_walk_meets_exactly_the_linear_maps_of_the_backbone() {
             assert!(is_new, "{}: {path} was met twice", case.name);
         });
         assert_eq!(met, expected, "{}", case.name);
-        assert!(met.len() >= 8, "{}: {} linear maps", case.name, met.len());
+        // ALBERT has one layer's weights, and a map after the embeddings.
+        assert!(met.len() >= 7, "{}: {} linear maps", case.name, met.len());
     }
 }

@@ -167,13 +167,21 @@ const OTHERS: &[&str] = &[
 
 /// The class of a model type (TOKENIZER_MAPPING_NAMES). The files may name another.
 const OF_MODELS: &[(&str, &str)] = &[
+    ("albert", "AlbertTokenizer"),
     ("bart", "RobertaTokenizer"),
     ("bert", "BertTokenizer"),
     ("camembert", "CamembertTokenizer"),
     ("distilbert", "BertTokenizer"),
+    ("electra", "BertTokenizer"),
+    ("gemma", "GemmaTokenizer"),
+    ("gemma2", "GemmaTokenizer"),
+    ("gemma3_text", "GemmaTokenizer"),
     ("gpt2", "GPT2Tokenizer"),
     ("gpt_neo", "GPT2Tokenizer"),
+    ("mpnet", "MPNetTokenizer"),
     ("openai-gpt", "OpenAIGPTTokenizer"),
+    ("qwen2", "Qwen2Tokenizer"),
+    ("qwen3", "Qwen2Tokenizer"),
     ("roberta", "RobertaTokenizer"),
     ("t5", "T5Tokenizer"),
     ("xlm-roberta", "XLMRobertaTokenizer"),

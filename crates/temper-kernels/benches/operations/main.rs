@@ -151,6 +151,7 @@ fn bench_attention(criterion: &mut Criterion) {
                 window: None,
                 alibi: None,
                 alibi_in_bfloat16: false,
+                soft_cap: None,
                 relative: None,
                 scale: 1.0 / (head as f32).sqrt(),
             },

@@ -28,6 +28,9 @@ pub fn attention(
     let [key, value] = [key, value]
         .map(|x| repeat_heads(layout.lay_out_keys(x, heads.key_heads), heads.query_heads / heads.key_heads));
     let mut scores = widen(precision.product(query, key.swap_dims(2, 3))) * f64::from(pattern.scale);
+    if let Some(cap) = pattern.soft_cap.map(f64::from) {
+        scores = (scores / cap).tanh() * cap;
+    }
     if let Some(slopes) = &pattern.alibi {
         let bias = match pattern.alibi_in_bfloat16 {
             true => bfloat16_alibi(pattern, slopes, scores.dims()[3], &device),

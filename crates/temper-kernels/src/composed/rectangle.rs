@@ -164,7 +164,7 @@ impl AttentionLayout {
             hidden = hidden + self.distances(device).greater_elem(0).float();
         }
         if let Some(window) = sight.window {
-            hidden = hidden + self.distances(device).lower_equal_elem(-(window as i32)).float();
+            hidden = hidden + self.distances(device).abs().greater_equal_elem(window as i32).float();
         }
         hidden * HIDDEN
     }
@@ -190,7 +190,8 @@ impl AttentionLayout {
 /// Whether a query at this position sees any of so many keys.
 fn sees(sight: Sight, position: usize, keys: usize) -> bool {
     let first = sight.window.map_or(0, |window| (position + 1).saturating_sub(window));
-    let end = if sight.causal { keys.min(position + 1) } else { keys };
+    let ahead = if sight.causal { Some(1) } else { sight.window };
+    let end = ahead.map_or(keys, |ahead| position.saturating_add(ahead).min(keys));
     first < end
 }
 

@@ -65,8 +65,11 @@ fn seen(
     let mut end = keys;
     if comptime!(form.causal) {
         end = min(keys, position + 1);
-        if comptime!(form.has_window) {
-            first = max(0, position + 1 - window);
+    }
+    if comptime!(form.has_window) {
+        first = max(0, position + 1 - window);
+        if comptime!(!form.causal) {
+            end = min(keys, position + window);
         }
     }
     // Padding sees nothing.

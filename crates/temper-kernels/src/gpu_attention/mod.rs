@@ -20,10 +20,10 @@ use crate::autodiff::record;
 use crate::gpu::serves_head;
 use crate::optional::Optional;
 
-/// Whether these kernels compute such attention: they know no biases but ALiBi's.
+/// Whether these kernels compute such attention: they know no biases but ALiBi's, and no cap.
 pub(crate) fn serves(attention: &Attention) -> bool {
     let pattern = &attention.pattern;
-    pattern.relative.is_none() && !pattern.alibi_in_bfloat16
+    pattern.relative.is_none() && !pattern.alibi_in_bfloat16 && pattern.soft_cap.is_none()
 }
 
 /// Whether the kernels for tensor cores do.

@@ -25,6 +25,7 @@ fn call(sequences: &[(usize, usize, usize)], head: usize) -> Attention {
             window: None,
             alibi: None,
             alibi_in_bfloat16: false,
+            soft_cap: None,
             relative: None,
             scale: 0.3,
         },
@@ -68,6 +69,12 @@ fn relative(mut attention: Attention) -> Attention {
 
 fn causal(mut attention: Attention, window: Option<usize>) -> Attention {
     attention.pattern.causal = true;
+    attention.pattern.window = window;
+    attention
+}
+
+/// Both directions within a window.
+fn local(mut attention: Attention, window: Option<usize>) -> Attention {
     attention.pattern.window = window;
     attention
 }
@@ -121,11 +128,24 @@ fn attention_agrees_on_empty_sequences_and_such_of_length_one() {
     for lengths in [&[1][..], &[1, 1, 1], &[0, 1, 0, 5, 0], &[7, 0]] {
         agree(&self_attention(lengths, 8));
         agree(&relative(alibi(causal(self_attention(lengths, 8), Some(2)))));
+        agree(&relative(alibi(local(self_attention(lengths, 8), Some(2)))));
     }
     // Without keys, without queries, and both in between.
     for sequences in [&[(3, 0, 0)][..], &[(2, 0, 1), (0, 4, 2), (3, 5, 1), (1, 0, 0)]] {
         agree(&call(sequences, 8));
         agree(&relative(call(sequences, 8)));
+    }
+}
+
+#[test]
+fn attention_agrees_with_capped_scores() {
+    for cap in [2.0, 0.1] {
+        let capped = |mut attention: Attention| {
+            attention.pattern.soft_cap = Some(cap);
+            attention
+        };
+        agree(&capped(relative(self_attention(&[1, 0, 130], 8))));
+        agree(&capped(alibi(causal(grouped(call(&[(3, 5, 2), (1, 290, 289)], 8), 4, 1), Some(40)))));
     }
 }
 
@@ -216,7 +236,7 @@ fn agree_with(
     (has_alibi, has_relative): (bool, bool),
 ) {
     let mut call = grouped(call(sequences, head), query_heads, key_heads);
-    call = if is_causal { causal(call, window) } else { call };
+    call = if is_causal { causal(call, window) } else { local(call, window) };
     call = if has_alibi { alibi(call) } else { call };
     call = if has_relative { relative(call) } else { call };
     agree(&call);

@@ -40,6 +40,7 @@ fn attention_of_two_heads() -> Attention {
             window: None,
             alibi: None,
             alibi_in_bfloat16: false,
+            soft_cap: None,
             relative: None,
             scale: 0.35,
         },

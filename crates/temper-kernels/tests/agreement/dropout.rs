@@ -114,6 +114,7 @@ fn square_attention(keys: usize, dropout: Option<Dropout>) -> Attention {
             window: None,
             alibi: None,
             alibi_in_bfloat16: false,
+            soft_cap: None,
             relative: None,
             scale: 0.3,
         },

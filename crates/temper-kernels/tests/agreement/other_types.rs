@@ -59,6 +59,7 @@ fn attention_composes() {
         window: Some(3),
         alibi: Some([0.5, 0.25].into()),
         alibi_in_bfloat16: false,
+        soft_cap: None,
         relative: Some(buckets),
         scale: 0.5,
     };

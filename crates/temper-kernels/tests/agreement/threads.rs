@@ -25,6 +25,7 @@ fn self_attention() -> Attention {
             window: None,
             alibi: None,
             alibi_in_bfloat16: false,
+            soft_cap: None,
             relative,
             scale: 0.2,
         },

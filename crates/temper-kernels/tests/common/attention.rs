@@ -47,6 +47,7 @@ fn plain(lengths: Lengths<'_>, heads: AttentionHeads) -> Attention {
             window: None,
             alibi: None,
             alibi_in_bfloat16: false,
+            soft_cap: None,
             relative: None,
             scale: 0.3,
         },

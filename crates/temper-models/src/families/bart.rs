@@ -8,8 +8,9 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::encoder_decoder::{
-    EncoderDecoder, EncoderDecoderConfig, PositionsConfig, SPAN, StackConfig, check_start, sequence_labels,
+    EncoderDecoder, EncoderDecoderConfig, PositionsConfig, StackConfig, check_start, sequence_labels,
 };
+use super::heads::span;
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::heads::LanguageModelConfig;
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
@@ -173,7 +174,7 @@ impl BartConfig {
         vec![
             HeadFacts::new("BartForConditionalGeneration", HeadKind::Seq2SeqLm(language), LANGUAGE_MODEL),
             sequence_labels("BartForSequenceClassification", self.classifier_dropout, self.eos_token_id),
-            HeadFacts::new("BartForQuestionAnswering", HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN),
+            span("BartForQuestionAnswering"),
         ]
     }
 }
@@ -226,6 +227,7 @@ impl Family for BartConfig {
             foreign: &[],
             initializer_range: self.init_std,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }

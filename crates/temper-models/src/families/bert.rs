@@ -2,12 +2,14 @@
 //!
 //! Devlin et al. 2018 (arXiv 1810.04805). Follows transformers 5.23, `modeling_bert.py`.
 //! It is the default block of this crate; what is its own are the three summed embeddings and the
-//! tanh pooler. RoBERTa and DistilBERT are the same module, made otherwise.
+//! tanh pooler. Other encoders are the same module, made otherwise.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+use temper_kernels::widen;
 
+use super::heads::{CLASSIFIER, span, token_labels};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
@@ -97,21 +99,18 @@ impl BertConfig {
     /// What the module is made from.
     pub(super) fn shape(&self, parts: Parts) -> BertShape {
         let (hidden, heads) = (self.hidden_size, self.num_attention_heads);
+        let block = BlockConfig {
+            attention: AttentionConfig::new(hidden, heads, self.attention_probs_dropout_prob),
+            cross_attention: None,
+            ffn: FeedForwardConfig::new(hidden, self.intermediate_size, self.hidden_act),
+            norm: NormConfig::layer(hidden, self.layer_norm_eps),
+            norm_place: NormPlace::After,
+            dropout: self.hidden_dropout_prob,
+        };
         BertShape {
-            vocab_size: self.vocab_size,
-            positions: self.max_position_embeddings,
-            positions_behind: None,
             types: Some(self.type_vocab_size),
-            layers: self.num_hidden_layers,
-            block: BlockConfig {
-                attention: AttentionConfig::new(hidden, heads, self.attention_probs_dropout_prob),
-                cross_attention: None,
-                ffn: FeedForwardConfig::new(hidden, self.intermediate_size, self.hidden_act),
-                norm: NormConfig::layer(hidden, self.layer_norm_eps),
-                norm_place: NormPlace::After,
-                dropout: self.hidden_dropout_prob,
-            },
             pooler: parts.pooler,
+            ..BertShape::new([self.vocab_size, self.max_position_embeddings], self.num_hidden_layers, block)
         }
     }
 
@@ -128,14 +127,8 @@ impl BertConfig {
                 HeadKind::SequenceClassification(classifier),
                 CLASSIFIER,
             ),
-            HeadFacts::new(
-                "BertForTokenClassification",
-                HeadKind::TokenClassification { dropout },
-                CLASSIFIER,
-            )
-            .over(Parts::NO_POOLER),
-            HeadFacts::new("BertForQuestionAnswering", HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN)
-                .over(Parts::NO_POOLER),
+            token_labels("BertForTokenClassification", dropout).over(Parts::NO_POOLER),
+            span("BertForQuestionAnswering").over(Parts::NO_POOLER),
             HeadFacts::new("BertForMaskedLM", HeadKind::MaskedLm(masked), masked_rows).over(Parts::NO_POOLER),
             HeadFacts::new("BertForPreTraining", HeadKind::Pretraining(masked), pretraining_rows),
         ]
@@ -189,6 +182,7 @@ impl Family for BertConfig {
             foreign: OTHER_HEADS,
             initializer_range: self.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }
@@ -203,12 +197,36 @@ pub(super) struct BertShape {
     pub positions_behind: Option<u32>,
     /// Rows of the segment embedding, where there is one.
     pub types: Option<usize>,
-    pub layers: usize,
+    /// Width of the embeddings where a map brings them to that of the layers.
+    pub projected_from: Option<usize>,
+    pub embedding_dropout: f64,
+    /// Rows of the table of relative biases, where there is one.
+    pub buckets: Option<usize>,
+    /// Which of the layers' weights each layer has, first to last.
+    pub order: Vec<usize>,
     pub block: BlockConfig,
     pub pooler: bool,
 }
 
-/// BERT without a task, and RoBERTa and DistilBERT.
+impl BertShape {
+    /// Embeddings of tokens and positions, with so many rows, and layers.
+    pub(super) fn new([vocab_size, positions]: [usize; 2], layers: usize, block: BlockConfig) -> Self {
+        Self {
+            vocab_size,
+            positions,
+            positions_behind: None,
+            types: None,
+            projected_from: None,
+            embedding_dropout: block.dropout,
+            buckets: None,
+            order: (0..layers).collect(),
+            block,
+            pooler: false,
+        }
+    }
+}
+
+/// BERT without a task, and RoBERTa, DistilBERT, ELECTRA, MPNet and ALBERT.
 #[derive(Module, Debug)]
 pub struct Bert {
     token_embedding: Embedding,
@@ -216,26 +234,38 @@ pub struct Bert {
     type_embedding: Option<Embedding>,
     embedding_norm: Norm,
     embedding_dropout: Dropout,
+    /// `[embedding, hidden]`
+    embedding_projection: Option<Linear>,
+    /// `[buckets, heads]`, the same for all layers.
+    relative_bias: Option<Embedding>,
     layers: Vec<Block>,
     pooler: Option<Linear>,
     #[module(skip)]
     positions_behind: Option<u32>,
+    #[module(skip)]
+    order: Vec<usize>,
 }
 
 impl Bert {
     /// The model with zero weights, to be loaded.
     pub(super) fn new(shape: &BertShape, device: &Device) -> Self {
         let (hidden, block) = (shape.block.norm.width, &shape.block);
-        let embedding = |entries| Embedding::new(entries, hidden, device);
+        let width = shape.projected_from.unwrap_or(hidden);
+        let embedding = |entries| Embedding::new(entries, width, device);
+        let distinct = shape.order.iter().max().map_or(0, |last| last + 1);
+        let heads = block.attention.heads.query_heads;
         Self {
             token_embedding: embedding(shape.vocab_size),
             position_embedding: embedding(shape.positions),
             type_embedding: shape.types.map(embedding),
-            embedding_norm: block.norm.init(device),
-            embedding_dropout: Dropout::new(block.dropout),
-            layers: (0..shape.layers).map(|_| Block::new(block, device)).collect(),
+            embedding_norm: NormConfig { width, ..block.norm }.init(device),
+            embedding_dropout: Dropout::new(shape.embedding_dropout),
+            embedding_projection: shape.projected_from.map(|width| Linear::new(width, hidden, device)),
+            relative_bias: shape.buckets.map(|buckets| Embedding::new(buckets, heads, device)),
+            layers: (0..distinct).map(|_| Block::new(block, device)).collect(),
             pooler: shape.pooler.then(|| Linear::new(hidden, hidden, device)),
             positions_behind: shape.positions_behind,
+            order: shape.order.clone(),
         }
     }
 
@@ -255,16 +285,28 @@ impl Bert {
             && is_frozen(&self.type_embedding)
             && is_frozen(&self.embedding_norm);
         let normed = self.embedding_norm.forward(sum);
-        detach_if_frozen(self.embedding_dropout.forward(normed, mode.of_part(frozen)), frozen)
+        let x = detach_if_frozen(self.embedding_dropout.forward(normed, mode.of_part(frozen)), frozen);
+        let Some(projection) = &self.embedding_projection else { return x };
+        run_frozen_without_autodiff(projection, x, |projection, x| {
+            widen(projection.forward(x, mode.child(1)))
+        })
+    }
+
+    /// The layers as they follow each other: copies share their parameters.
+    fn layers(&self) -> Vec<Block> {
+        self.order.iter().map(|&layer| self.layers[layer].clone()).collect()
     }
 }
 
 impl Backbone for Bert {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
         let Pass { rows, mode, cache, watch, until } = pass;
-        let rows = &StackRows::of(batch, rows);
-        let pass = StackPass { rows, encoded: None, cache, mode, watch, until };
-        run_layers(&self.layers, || self.embed(batch, mode.child(0)), batch, pass)
+        let mut rows = StackRows::of(batch, rows);
+        if let Some(table) = &self.relative_bias {
+            rows = rows.with_relative_biases(detach_if_frozen(table.weight.val(), is_frozen(table)));
+        }
+        let pass = StackPass { rows: &rows, encoded: None, cache, mode, watch, until };
+        run_layers(&self.layers(), || self.embed(batch, mode.child(0)), batch, pass)
     }
 
     fn pool(&self, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
@@ -279,16 +321,18 @@ impl Backbone for Bert {
     }
 
     fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
+        walk.part("embedding_projection", &mut self.embedding_projection);
         walk.part("layers", &mut self.layers);
         walk.part("pooler", &mut self.pooler);
     }
 
     fn hidden_size(&self) -> usize {
-        self.embedding_norm.width()
+        let projected = self.embedding_projection.as_ref().map(|projection| projection.sizes()[1]);
+        projected.unwrap_or(self.embedding_norm.width())
     }
 
     fn layer_count(&self) -> usize {
-        self.layers.len()
+        self.order.len()
     }
 
     fn drops_out(&self) -> bool {
@@ -296,13 +340,14 @@ impl Backbone for Bert {
     }
 }
 
-/// Where each tensor of a checkpoint goes: BERT's, and RoBERTa's under another prefix.
+/// Where each tensor of a checkpoint goes: BERT's, and RoBERTa's and ELECTRA's under another prefix.
 pub(super) const ROWS: &[Row] = &[
     copy("embeddings.word_embeddings.weight", "token_embedding.weight"),
     copy("embeddings.position_embeddings.weight", "position_embedding.weight"),
     copy("embeddings.token_type_embeddings.weight", "type_embedding.weight"),
     norm("embeddings.LayerNorm", "embedding_norm"),
     ignore("embeddings.position_ids"), // 0, 1, 2, ...: a buffer of old versions.
+    linear("embeddings_project", "embedding_projection"), // ELECTRA's.
     linear("encoder.layer.{}.attention.self.query", "layers.{}.attention.query"),
     linear("encoder.layer.{}.attention.self.key", "layers.{}.attention.key"),
     linear("encoder.layer.{}.attention.self.value", "layers.{}.attention.value"),
@@ -316,8 +361,6 @@ pub(super) const ROWS: &[Row] = &[
 
 /// The next-sentence head of a checkpoint without the other one.
 const OTHER_HEADS: &[Row] = &[foreign("cls.*")];
-pub(super) const CLASSIFIER: &[Row] = &[linear("classifier", "head.output")];
-pub(super) const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];
 const MASKED: &[Row] = &[
     linear("cls.predictions.transform.dense", "head.dense"),
     norm("cls.predictions.transform.LayerNorm", "head.norm"),

@@ -6,7 +6,8 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, token_labels};
+use super::decoder::{Decoder, DecoderConfig};
+use super::heads::{next_token, sequence_labels, span, token_labels};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace, alibi_slopes};
 use crate::weights::{Fusion, WeightMap, copy, fused_linear, linear, norm};
@@ -123,14 +124,11 @@ impl Family for BloomConfig {
     }
 
     fn init(&self, _parts: Parts, device: &Device) -> Decoder {
+        let layers = vec![self.block(); self.n_layer];
         let config = DecoderConfig {
-            vocab_size: self.vocab_size,
-            hidden: self.hidden(),
-            positions: None,
             embedding_norm: Some(self.norm()),
-            embedding_dropout: 0.0,
-            blocks: vec![self.block(); self.n_layer],
             final_norm: Some(self.norm()),
+            ..DecoderConfig::new(self.vocab_size, self.hidden(), layers)
         };
         Decoder::new(&config, device)
     }
@@ -148,6 +146,7 @@ impl Family for BloomConfig {
             foreign: &[],
             initializer_range: self.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: usize::MAX },
         }
     }

@@ -1,19 +1,16 @@
-//! What GPT, GPT-2, GPT-Neo and BLOOM share: a stack of causal blocks over token embeddings, and the heads
-//! that transformers puts on it.
+//! The decoder of every family without an encoder: a stack of causal layers over token embeddings.
 //!
-//! Which parts there are, and which blocks, is the family's to say; so are the stored names. Segment ids are
+//! Which parts there are, and which layers, is the family's to say; so are the stored names. Segment ids are
 //! not read: these families' tokenizers give none.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    Block, BlockConfig, Dropout, Embedding, Layer, LinearWalk, Norm, NormConfig, StackPass, StackRows,
-    detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
+    DecoderLayer, DecoderLayerConfig, Dropout, Embedding, Layer, LinearWalk, Norm, NormConfig, Rotary,
+    StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
-use crate::weights::{Row, linear};
-use crate::{Backbone, HeadFacts, HeadKind, Mode, Pass, TokenBatch};
+use crate::{Backbone, Mode, Pass, TokenBatch};
 
 /// What [`Decoder`] is made from.
 #[derive(Clone, Debug)]
@@ -28,21 +25,50 @@ pub struct DecoderConfig {
     pub embedding_norm: Option<NormConfig>,
     /// Dropout on the embeddings.
     pub embedding_dropout: f64,
+    /// What the embeddings are multiplied by.
+    pub embedding_scale: f64,
     /// The layers, first to last.
-    pub blocks: Vec<BlockConfig>,
+    pub layers: Vec<DecoderLayerConfig>,
+    /// Rotations of queries and keys, which layers name by their number.
+    pub rotary: Vec<Rotary>,
     /// The norm after the last layer, where there is one.
     pub final_norm: Option<NormConfig>,
 }
 
-/// A stack of causal blocks over token embeddings, without a task.
+impl DecoderConfig {
+    /// Token embeddings and layers alone.
+    pub fn new(
+        vocab_size: usize,
+        hidden: usize,
+        layers: impl IntoIterator<Item = impl Into<DecoderLayerConfig>>,
+    ) -> Self {
+        Self {
+            vocab_size,
+            hidden,
+            positions: None,
+            embedding_norm: None,
+            embedding_dropout: 0.0,
+            embedding_scale: 1.0,
+            layers: layers.into_iter().map(Into::into).collect(),
+            rotary: Vec::new(),
+            final_norm: None,
+        }
+    }
+}
+
+/// A stack of causal layers over token embeddings, without a task.
 #[derive(Module, Debug)]
 pub struct Decoder {
     token_embedding: Embedding,
     position_embedding: Option<Embedding>,
     embedding_norm: Option<Norm>,
     embedding_dropout: Dropout,
-    layers: Vec<Block>,
+    layers: Vec<DecoderLayer>,
     final_norm: Option<Norm>,
+    #[module(skip)]
+    embedding_scale: f64,
+    #[module(skip)]
+    rotary: Vec<Rotary>,
 }
 
 impl Decoder {
@@ -54,14 +80,19 @@ impl Decoder {
             position_embedding: config.positions.map(embedding),
             embedding_norm: config.embedding_norm.map(|norm| norm.init(device)),
             embedding_dropout: Dropout::new(config.embedding_dropout),
-            layers: config.blocks.iter().map(|block| Block::new(block, device)).collect(),
+            layers: config.layers.iter().map(|layer| DecoderLayer::new(layer, device)).collect(),
             final_norm: config.final_norm.map(|norm| norm.init(device)),
+            embedding_scale: config.embedding_scale,
+            rotary: config.rotary.clone(),
         }
     }
 
     // [tokens] -> [tokens, hidden]
     fn embed(&self, batch: &TokenBatch, mode: Mode) -> Tensor<2> {
         let mut x = self.token_embedding.forward(&batch.ids);
+        if self.embedding_scale != 1.0 {
+            x = x * self.embedding_scale;
+        }
         if let Some(positions) = &self.position_embedding {
             x = x + positions.forward(&batch.positions);
         }
@@ -78,7 +109,7 @@ impl Decoder {
 impl Backbone for Decoder {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
         let Pass { rows, mode, cache, watch, until } = pass;
-        let rows = &StackRows::of(batch, rows);
+        let rows = &StackRows::of(batch, rows).rotated(&self.rotary, batch);
         let pass = StackPass { rows, encoded: None, cache, mode, watch, until };
         let x = run_layers(&self.layers, || self.embed(batch, mode.child(0)), batch, pass);
         match &self.final_norm {
@@ -107,30 +138,3 @@ impl Backbone for Decoder {
         self.embedding_dropout.is_active() || self.layers.iter().any(Layer::drops_out)
     }
 }
-
-/// Labels of sequences: one map without bias over the last token that is not padding.
-pub(super) fn sequence_labels(architecture: &'static str, pad: Option<u32>) -> HeadFacts {
-    let kind = HeadKind::SequenceClassification(ClassifierConfig::last_token(pad));
-    HeadFacts::new(architecture, kind, SCORE)
-}
-
-/// Labels of tokens: dropout and one map.
-pub(super) fn token_labels(architecture: &'static str, dropout: f64) -> HeadFacts {
-    HeadFacts::new(architecture, HeadKind::TokenClassification { dropout }, CLASSIFIER)
-}
-
-/// Start and end of a span: one map.
-pub(super) fn span(architecture: &'static str) -> HeadFacts {
-    HeadFacts::new(architecture, HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN)
-}
-
-/// The next token: one map without bias, the token embedding if `tied`.
-pub(super) fn next_token(architecture: &'static str, vocab_size: usize, tied: bool) -> HeadFacts {
-    let kind = HeadKind::CausalLm(LanguageModelConfig::plain(vocab_size, tied));
-    HeadFacts::new(architecture, kind, OUTPUT)
-}
-
-const SCORE: &[Row] = &[linear("score", "head.output")];
-const CLASSIFIER: &[Row] = &[linear("classifier", "head.output")];
-const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];
-const OUTPUT: &[Row] = &[linear("lm_head", "head.output")];

@@ -7,9 +7,10 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::bert::{Bert, BertShape, CLASSIFIER, SPAN};
+use super::bert::{Bert, BertShape};
+use super::heads::{span_after, token_labels};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
-use crate::heads::{ClassifierConfig, LanguageModelConfig};
+use crate::heads::{ClassifierConfig, LanguageModelConfig, TransformConfig};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, matrix, norm};
 use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
@@ -87,7 +88,7 @@ impl DistilBertConfig {
 
     fn heads(&self) -> Vec<HeadFacts> {
         let classifier = ClassifierConfig {
-            dense: Some(Activation::Relu),
+            transform: Some(TransformConfig::plain(Activation::Relu)),
             ..ClassifierConfig::first_token(self.seq_classif_dropout)
         };
         let tied = self.tie_word_embeddings;
@@ -98,16 +99,8 @@ impl DistilBertConfig {
                 HeadKind::SequenceClassification(classifier),
                 DENSE_CLASSIFIER,
             ),
-            HeadFacts::new(
-                "DistilBertForTokenClassification",
-                HeadKind::TokenClassification { dropout: self.dropout },
-                CLASSIFIER,
-            ),
-            HeadFacts::new(
-                "DistilBertForQuestionAnswering",
-                HeadKind::QuestionAnswering { dropout: self.qa_dropout },
-                SPAN,
-            ),
+            token_labels("DistilBertForTokenClassification", self.dropout),
+            span_after("DistilBertForQuestionAnswering", self.qa_dropout),
             HeadFacts::new(
                 "DistilBertForMaskedLM",
                 HeadKind::MaskedLm(masked),
@@ -138,15 +131,8 @@ impl Family for DistilBertConfig {
     }
 
     fn init(&self, _parts: Parts, device: &Device) -> Bert {
-        let shape = BertShape {
-            vocab_size: self.vocab_size,
-            positions: self.max_position_embeddings,
-            positions_behind: None,
-            types: None,
-            layers: self.n_layers,
-            block: self.block(),
-            pooler: false,
-        };
+        let rows = [self.vocab_size, self.max_position_embeddings];
+        let shape = BertShape::new(rows, self.n_layers, self.block());
         Bert::new(&shape, device)
     }
 
@@ -157,6 +143,7 @@ impl Family for DistilBertConfig {
             foreign: &[],
             initializer_range: self.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }

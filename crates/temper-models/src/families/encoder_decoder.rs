@@ -6,7 +6,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::heads::ClassifierConfig;
+use crate::heads::{ClassifierConfig, TransformConfig};
 use crate::layers::{
     Block, BlockConfig, Dropout, Embedding, Encoded, HasLinears, Layer, LinearWalk, Norm, NormConfig,
     StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
@@ -296,7 +296,7 @@ pub(super) fn check_start(decoder_start: Option<u32>, vocab_size: usize) -> Resu
 pub(super) fn sequence_labels(architecture: &'static str, dropout: f64, end: Option<u32>) -> HeadFacts {
     let kind = HeadKind::SequenceClassification(ClassifierConfig {
         rows: end.map_or(Rows::Last, Rows::LastOf),
-        dense: Some(Activation::Tanh),
+        transform: Some(TransformConfig::plain(Activation::Tanh)),
         bias: true,
         input_dropout: dropout,
         dropout,
@@ -311,4 +311,3 @@ const CLASSIFIER: &[Row] = &[
     linear("classification_head.dense", "head.dense"),
     linear("classification_head.out_proj", "head.output"),
 ];
-pub(super) const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];

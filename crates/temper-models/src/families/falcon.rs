@@ -8,24 +8,19 @@
 //! before the scores are scaled, dropout on the attention weights exists with ALiBi only, and in RW's layers
 //! `attention_dropout` also drops from what attention adds.
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use temper_kernels::AttentionHeads;
 
+use super::decoder::{Decoder, DecoderConfig};
+use super::heads::{next_token, sequence_labels, span, token_labels};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
-use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
-    AttentionConfig, Block, BlockConfig, Embedding, Encoded, FeedForwardConfig, HasLinears, Layer,
-    LayerCache, LayerRows, LinearWalk, Norm, NormConfig, NormPlace, ParallelBlock, ParallelBlockConfig,
-    RopeConfig, Rotary, StackPass, StackRows, alibi_slopes, detach_if_frozen, is_frozen,
-    run_frozen_without_autodiff, run_layers,
+    AttentionConfig, BlockConfig, DecoderLayerConfig, FeedForwardConfig, NormConfig, NormPlace,
+    ParallelBlockConfig, RopeConfig, Rotary, alibi_slopes,
 };
 use crate::weights::{Fusion, Row, WeightMap, copy, fused_linear, linear, norm};
-use crate::{
-    Activation, Backbone, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, Mode, ModelError,
-    Parts, Pass, TokenBatch,
-};
+use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, ModelError, Parts};
 
 /// Falcon's configuration, with Hugging Face's field names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,11 +179,12 @@ impl FalconConfig {
         if self.alibi {
             config.pattern.alibi = Some(alibi_slopes(self.num_attention_heads).into());
             config.pattern.alibi_in_bfloat16 = true;
+            return config;
         }
-        config
+        config.rotated(0)
     }
 
-    fn layer(&self, device: &Device) -> FalconLayer {
+    fn layer(&self) -> DecoderLayerConfig {
         let (attention, norm, hidden) = (self.attention(), self.norm(), self.hidden());
         let inner = self.ffn_hidden_size.unwrap_or(4 * hidden);
         let ffn =
@@ -197,39 +193,25 @@ impl FalconConfig {
         if let Norms::Sequential = self.norms() {
             let norm_place = NormPlace::Before;
             let config = BlockConfig { attention, cross_attention: None, ffn, norm, norm_place, dropout };
-            return FalconLayer::Sequential(Block::new(&config, device));
+            return DecoderLayerConfig::Sequential(config);
         }
         let has_ffn_norm = matches!(self.norms(), Norms::Two);
-        let config = ParallelBlockConfig { attention, ffn, norm, has_ffn_norm, dropout };
-        FalconLayer::Parallel(ParallelBlock::new(&config, device))
+        DecoderLayerConfig::Parallel(ParallelBlockConfig { attention, ffn, norm, has_ffn_norm, dropout })
     }
 
     fn heads(&self) -> Vec<HeadFacts> {
         let dropout = self.classifier_dropout.unwrap_or(self.hidden_dropout);
-        let (vocab, tied) = (self.vocab_size, self.tie_word_embeddings);
         vec![
-            HeadFacts::new(
-                "FalconForCausalLM",
-                HeadKind::CausalLm(LanguageModelConfig::plain(vocab, tied)),
-                OUTPUT,
-            ),
-            HeadFacts::new(
-                "FalconForSequenceClassification",
-                HeadKind::SequenceClassification(ClassifierConfig::last_token(self.pad_token_id)),
-                SCORE,
-            ),
-            HeadFacts::new(
-                "FalconForTokenClassification",
-                HeadKind::TokenClassification { dropout },
-                CLASSIFIER,
-            ),
-            HeadFacts::new("FalconForQuestionAnswering", HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN),
+            next_token("FalconForCausalLM", self.vocab_size, self.tie_word_embeddings),
+            sequence_labels("FalconForSequenceClassification", self.pad_token_id),
+            token_labels("FalconForTokenClassification", dropout),
+            span("FalconForQuestionAnswering"),
         ]
     }
 }
 
 impl Family for FalconConfig {
-    type Backbone = Falcon;
+    type Backbone = Decoder;
     const DROPOUT: DropoutKeys =
         DropoutKeys { hidden: &["hidden_dropout"], attention: &["attention_dropout"] };
 
@@ -260,13 +242,15 @@ impl Family for FalconConfig {
         self.rotary().map(drop)
     }
 
-    fn init(&self, _parts: Parts, device: &Device) -> Falcon {
-        Falcon {
-            token_embedding: Embedding::new(self.vocab_size, self.hidden(), device),
-            layers: (0..self.num_hidden_layers).map(|_| self.layer(device)).collect(),
-            final_norm: self.norm().init(device),
-            rotary: self.rotary().expect("`validate` refuses other rotary positions"),
-        }
+    fn init(&self, _parts: Parts, device: &Device) -> Decoder {
+        let layers = vec![self.layer(); self.num_hidden_layers];
+        let rotary = self.rotary().expect("`validate` refuses other rotary positions");
+        let config = DecoderConfig {
+            rotary: rotary.into_iter().collect(),
+            final_norm: Some(self.norm()),
+            ..DecoderConfig::new(self.vocab_size, self.hidden(), layers)
+        };
+        Decoder::new(&config, device)
     }
 
     fn facts(&self) -> FamilyFacts {
@@ -282,96 +266,9 @@ impl Family for FalconConfig {
             foreign: &[],
             initializer_range: self.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions },
         }
-    }
-}
-
-/// A layer of Falcon.
-#[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant)] // A few dozen a model: nothing to save.
-enum FalconLayer {
-    Parallel(ParallelBlock),
-    Sequential(Block),
-}
-
-impl Layer for FalconLayer {
-    fn forward(
-        &self,
-        x: Tensor<2>,
-        rows: &LayerRows,
-        encoded: Option<&Encoded>,
-        cache: Option<&mut LayerCache>,
-        mode: Mode,
-    ) -> Tensor<2> {
-        match self {
-            Self::Parallel(block) => block.forward(x, rows, encoded, cache, mode),
-            Self::Sequential(block) => block.forward(x, rows, encoded, cache, mode),
-        }
-    }
-
-    fn drops_out(&self) -> bool {
-        match self {
-            Self::Parallel(block) => block.drops_out(),
-            Self::Sequential(block) => block.drops_out(),
-        }
-    }
-}
-
-impl HasLinears for FalconLayer {
-    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
-        match self {
-            Self::Parallel(block) => block.walk_linears(walk),
-            Self::Sequential(block) => block.walk_linears(walk),
-        }
-    }
-}
-
-/// Falcon without a task.
-#[derive(Module, Debug)]
-pub struct Falcon {
-    token_embedding: Embedding,
-    layers: Vec<FalconLayer>,
-    final_norm: Norm,
-    #[module(skip)]
-    rotary: Option<Rotary>,
-}
-
-impl Backbone for Falcon {
-    fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
-        let Pass { rows, mode, cache, watch, until } = pass;
-        let embed = || {
-            let embedded = self.token_embedding.forward(&batch.ids);
-            detach_if_frozen(embedded, is_frozen(&self.token_embedding))
-        };
-        let rows = StackRows::of(batch, rows);
-        let rows = &match &self.rotary {
-            Some(rotary) => rows.rotated(rotary, batch),
-            None => rows,
-        };
-        let pass = StackPass { rows, encoded: None, cache, mode, watch, until };
-        let hidden = run_layers(&self.layers, embed, batch, pass);
-        run_frozen_without_autodiff(&self.final_norm, hidden, |norm, x| norm.forward(x))
-    }
-
-    fn token_table(&self) -> Tensor<2> {
-        self.token_embedding.weight.val()
-    }
-
-    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
-        walk.part("layers", &mut self.layers);
-    }
-
-    fn hidden_size(&self) -> usize {
-        self.final_norm.width()
-    }
-
-    fn layer_count(&self) -> usize {
-        self.layers.len()
-    }
-
-    fn drops_out(&self) -> bool {
-        self.layers.iter().any(Layer::drops_out)
     }
 }
 
@@ -397,8 +294,3 @@ const SEQUENTIAL: &[Row] = &rows("h.{}.input_layernorm", "h.{}.post_attention_la
 const TWO_NORMS: &[Row] = &rows("h.{}.ln_attn", "h.{}.ln_mlp");
 // Without a norm of the feed-forward layer, the row for it finds no parameter, and its tensor is refused.
 const SHARED_NORM: &[Row] = &rows("h.{}.input_layernorm", "h.{}.ln_mlp");
-
-const OUTPUT: &[Row] = &[linear("lm_head", "head.output")];
-const SCORE: &[Row] = &[linear("score", "head.output")];
-const CLASSIFIER: &[Row] = &[linear("classifier", "head.output")];
-const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];

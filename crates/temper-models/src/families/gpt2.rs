@@ -7,7 +7,8 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, token_labels};
+use super::decoder::{Decoder, DecoderConfig};
+use super::heads::{next_token, sequence_labels, span, token_labels};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, conv1d, copy, foreign, fused_conv1d, ignore, norm};
@@ -143,14 +144,12 @@ impl Family for Gpt2Config {
     }
 
     fn init(&self, _parts: Parts, device: &Device) -> Decoder {
+        let layers = (0..self.n_layer).map(|layer| self.block(layer));
         let config = DecoderConfig {
-            vocab_size: self.vocab_size,
-            hidden: self.n_embd,
             positions: Some(self.n_positions),
-            embedding_norm: None,
             embedding_dropout: self.embd_pdrop,
-            blocks: (0..self.n_layer).map(|layer| self.block(layer)).collect(),
             final_norm: Some(self.norm()),
+            ..DecoderConfig::new(self.vocab_size, self.n_embd, layers)
         };
         Decoder::new(&config, device)
     }
@@ -170,6 +169,7 @@ impl Family for Gpt2Config {
             initial: RESIDUAL
                 .map(|end| (end, self.initializer_range / (2.0 * self.n_layer as f64).sqrt()))
                 .into(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.n_positions },
         }
     }

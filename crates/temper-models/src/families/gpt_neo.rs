@@ -6,7 +6,8 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels, span, token_labels};
+use super::decoder::{Decoder, DecoderConfig};
+use super::heads::{next_token, sequence_labels, span, token_labels};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{WeightMap, copy, ignore, linear, norm};
@@ -167,14 +168,12 @@ impl Family for GptNeoConfig {
     }
 
     fn init(&self, _parts: Parts, device: &Device) -> Decoder {
+        let layers = self.reaches().into_iter().map(|reach| self.block(reach));
         let config = DecoderConfig {
-            vocab_size: self.vocab_size,
-            hidden: self.hidden_size,
             positions: Some(self.max_position_embeddings),
-            embedding_norm: None,
             embedding_dropout: self.embed_dropout,
-            blocks: self.reaches().into_iter().map(|reach| self.block(reach)).collect(),
             final_norm: Some(self.norm()),
+            ..DecoderConfig::new(self.vocab_size, self.hidden_size, layers)
         };
         Decoder::new(&config, device)
     }
@@ -191,6 +190,7 @@ impl Family for GptNeoConfig {
             foreign: &[],
             initializer_range: self.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
         }
     }

@@ -1,79 +1,148 @@
-//! LLaMA 1, 2 and 3: decoder-only, norms before the sub-layers, rotary positions, a gated feed-forward layer.
+//! LLaMA 1, 2 and 3 and what descends from it: decoder-only, norms before the sub-layers, rotary positions, a gated
+//! feed-forward layer.
 //!
 //! Touvron et al. 2023 (arXiv 2302.13971, 2307.09288), Grattafiori et al. 2024 (arXiv 2407.21783). Follows
 //! transformers 5.23, `modeling_llama.py`. From the default block it differs by its norms, which divide by
 //! the root mean square, by rotated queries and keys, by the gate, and by heads of keys and values that
-//! several heads of queries share.
+//! several heads of queries share. What a descendant has otherwise is its `Variant`, in a file of its own.
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use temper_kernels::AttentionHeads;
 
-use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
-use crate::heads::{ClassifierConfig, LanguageModelConfig};
+use super::decoder::{Decoder, DecoderConfig};
+use super::heads::{next_token, sequence_labels, span, token_scores};
+use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
+use super::{add_defaults, refuse, token_id};
+use super::{mistral, phi3, qwen2, qwen3};
 use crate::layers::{
-    AttentionConfig, Block, BlockConfig, Embedding, FeedForwardConfig, Layer, LinearWalk, Norm, NormConfig,
-    NormPlace, RopeConfig, Rotary, StackPass, StackRows, detach_if_frozen, is_frozen,
-    run_frozen_without_autodiff, run_layers,
+    AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace, RopeConfig, Rotary,
 };
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm};
-use crate::{
-    Activation, Backbone, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts,
-    Pass, TokenBatch,
-};
+use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, ModelError, Parts};
 
-/// LLaMA's configuration, with Hugging Face's field names and defaults.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LlamaConfig {
-    /// Rows of the token embedding.
-    pub vocab_size: usize,
-    /// Width of the hidden state.
-    pub hidden_size: usize,
-    /// Inner width of the feed-forward layer.
-    pub intermediate_size: usize,
-    /// Number of layers.
-    pub num_hidden_layers: usize,
-    /// Attention heads a layer; divides `hidden_size`.
-    pub num_attention_heads: usize,
-    /// Heads of keys and values; `num_attention_heads` when absent.
-    pub num_key_value_heads: Option<usize>,
-    /// Width of a head; `hidden_size / num_attention_heads` when absent.
-    pub head_dim: Option<usize>,
-    /// Activation of the gate.
-    pub hidden_act: Activation,
-    /// The longest sequence.
-    pub max_position_embeddings: usize,
-    /// Standard deviation of newly initialised weights.
-    pub initializer_range: f64,
-    /// Added to the mean square in norms.
-    pub rms_norm_eps: f64,
-    /// Rotary positions.
-    #[serde(flatten)]
-    pub rope: RopeConfig,
-    /// Whether query, key, value and output have a bias.
-    pub attention_bias: bool,
-    /// Dropout on the attention weights.
-    pub attention_dropout: f64,
-    /// Whether the feed-forward layer has biases.
-    pub mlp_bias: bool,
-    /// Id that fills up a batch; the classifier reads the last token that is another.
-    #[serde(deserialize_with = "token_id")]
-    pub pad_token_id: Option<u32>,
-    /// Whether the language model's output layer is the token embedding.
-    pub tie_word_embeddings: bool,
-    /// Dropout before the classifier of tokens.
-    pub classifier_dropout: Option<f64>,
-    /// The same, where `classifier_dropout` is absent; nothing else reads it.
-    pub hidden_dropout: Option<f64>,
-    /// Only `true` exists here.
-    pub token_classification_bias: bool,
-    /// Only `true` exists here.
-    pub is_causal: bool,
+/// What a descendant of LLaMA has of its own.
+#[derive(Debug)]
+pub(super) struct Variant {
+    pub model_type: &'static str,
+    /// Its classes in transformers, by what they are for.
+    pub classes: Classes,
+    /// Fields that config.json may leave out, where the value is not LLaMA's.
+    pub defaults: fn() -> Value,
+    /// Those of [`OPTIONAL`] that its class in transformers reads; it passes over the others.
+    pub reads: &'static [&'static str],
+    /// Whether query, key and value always have a bias, and the output none.
+    pub has_query_bias: bool,
+    /// Whether each head of queries and keys is normalised.
+    pub has_head_norms: bool,
+    /// Where each tensor of a checkpoint goes.
+    pub rows: &'static [Row],
+    /// Dropout that its configuration has.
+    pub dropout: DropoutKeys,
 }
 
-impl Default for LlamaConfig {
+/// Classes of heads.
+#[derive(Debug)]
+pub(super) struct Classes {
+    pub causal: &'static str,
+    pub sequences: &'static str,
+    pub tokens: &'static str,
+    /// With the prefix of the backbone's names; some have no such class.
+    pub spans: Option<(&'static str, &'static str)>,
+}
+
+/// Fields of [`LlamaConfig`] that not every descendant reads.
+const OPTIONAL: &[&str] = &[
+    "attention_bias",
+    "mlp_bias",
+    "sliding_window",
+    "use_sliding_window",
+    "max_window_layers",
+    "layer_types",
+    "resid_pdrop",
+];
+
+/// The first one stands in for a `model_type` that is not listed.
+const VARIANTS: &[&Variant] = &[&LLAMA, &mistral::VARIANT, &phi3::VARIANT, &qwen2::VARIANT, &qwen3::VARIANT];
+
+pub(super) const LLAMA: Variant = Variant {
+    model_type: "llama",
+    classes: Classes {
+        causal: "LlamaForCausalLM",
+        sequences: "LlamaForSequenceClassification",
+        tokens: "LlamaForTokenClassification",
+        spans: Some(("LlamaForQuestionAnswering", "transformer.")),
+    },
+    defaults: || json!({}),
+    reads: &["attention_bias", "mlp_bias"],
+    has_query_bias: false,
+    has_head_norms: false,
+    rows: ROWS,
+    dropout: DropoutKeys { hidden: &[], attention: &["attention_dropout"] },
+};
+
+/// What a layer's attention sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerType {
+    /// Every token before.
+    FullAttention,
+    /// The last `sliding_window` tokens, its own among them.
+    SlidingAttention,
+}
+
+/// LLaMA's configuration, with Hugging Face's field names and defaults, and what its descendants add.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+struct Fields {
+    vocab_size: usize,
+    hidden_size: usize,
+    /// Inner width of the feed-forward layer.
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    /// `num_attention_heads` when absent.
+    num_key_value_heads: Option<usize>,
+    /// `hidden_size / num_attention_heads` when absent.
+    head_dim: Option<usize>,
+    /// Activation of the gate.
+    hidden_act: Activation,
+    max_position_embeddings: usize,
+    initializer_range: f64,
+    rms_norm_eps: f64,
+    #[serde(flatten)]
+    rope: RopeConfig,
+    /// Whether query, key, value and output have a bias.
+    attention_bias: bool,
+    attention_dropout: f64,
+    /// Whether the feed-forward layer has biases.
+    mlp_bias: bool,
+    /// Dropout on what each sub-layer adds.
+    resid_pdrop: f64,
+    /// Tokens that a layer with a window sees.
+    sliding_window: Option<usize>,
+    /// Whether there are windows.
+    use_sliding_window: bool,
+    /// The first layer with a window.
+    max_window_layers: usize,
+    /// What each layer sees; goes before `max_window_layers`.
+    layer_types: Option<Vec<LayerType>>,
+    /// The classifier reads the last token that is another.
+    #[serde(deserialize_with = "token_id")]
+    pad_token_id: Option<u32>,
+    tie_word_embeddings: bool,
+    /// Dropout before the classifier of tokens.
+    classifier_dropout: Option<f64>,
+    /// The same, where `classifier_dropout` is absent; nothing else reads it.
+    hidden_dropout: Option<f64>,
+    /// Only `true` exists here.
+    token_classification_bias: bool,
+    /// Only `true` exists here.
+    is_causal: bool,
+}
+
+impl Default for Fields {
     fn default() -> Self {
         Self {
             vocab_size: 32000,
@@ -91,6 +160,11 @@ impl Default for LlamaConfig {
             attention_bias: false,
             attention_dropout: 0.0,
             mlp_bias: false,
+            resid_pdrop: 0.0,
+            sliding_window: None,
+            use_sliding_window: true,
+            max_window_layers: 0,
+            layer_types: None,
             pad_token_id: None,
             tie_word_embeddings: false,
             classifier_dropout: None,
@@ -101,192 +175,191 @@ impl Default for LlamaConfig {
     }
 }
 
+/// The configuration of LLaMA or of a descendant.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Map<String, Value>")]
+pub struct LlamaConfig {
+    fields: Fields,
+    variant: &'static Variant,
+}
+
+impl TryFrom<Map<String, Value>> for LlamaConfig {
+    type Error = serde_json::Error;
+
+    fn try_from(mut raw: Map<String, Value>) -> Result<Self, Self::Error> {
+        let named = |variant: &&Variant| raw.get("model_type").is_some_and(|name| name == variant.model_type);
+        let variant = VARIANTS.iter().copied().find(named).unwrap_or(VARIANTS[0]);
+        raw.retain(|key, _| !OPTIONAL.contains(&key.as_str()) || variant.reads.contains(&key.as_str()));
+        add_defaults(&mut raw, (variant.defaults)());
+        Ok(Self { fields: Fields::deserialize(Value::Object(raw))?, variant })
+    }
+}
+
 impl LlamaConfig {
     fn head_dropout(&self) -> f64 {
-        self.classifier_dropout.or(self.hidden_dropout).unwrap_or(0.1)
+        self.fields.classifier_dropout.or(self.fields.hidden_dropout).unwrap_or(0.1)
     }
 
     fn attention_heads(&self) -> AttentionHeads {
-        let query_heads = self.num_attention_heads;
+        let query_heads = self.fields.num_attention_heads;
         AttentionHeads {
             query_heads,
-            key_heads: self.num_key_value_heads.unwrap_or(query_heads),
-            head: self.head_dim.unwrap_or(self.hidden_size / query_heads),
+            key_heads: self.fields.num_key_value_heads.unwrap_or(query_heads),
+            head: self.fields.head_dim.unwrap_or(self.fields.hidden_size / query_heads),
         }
     }
 
     fn rotary(&self) -> Result<Rotary, ModelError> {
-        self.rope.rotary(self.attention_heads().head, self.max_position_embeddings)
+        self.fields.rope.rotary(self.attention_heads().head, self.fields.max_position_embeddings)
     }
 
-    fn norm(&self) -> NormConfig {
-        NormConfig::rms(self.hidden_size, self.rms_norm_eps)
+    /// Tokens that a layer sees, where it does not see all.
+    fn window(&self, layer: usize) -> Option<usize> {
+        let fields = &self.fields;
+        let slides = match &fields.layer_types {
+            Some(types) => types.get(layer) == Some(&LayerType::SlidingAttention),
+            None => layer >= fields.max_window_layers,
+        };
+        fields.sliding_window.filter(|_| fields.use_sliding_window && slides)
     }
 
-    fn block(&self) -> BlockConfig {
-        let (hidden, heads) = (self.hidden_size, self.num_attention_heads);
+    fn check_windows(&self) -> Result<(), ModelError> {
+        let (fields, wrong) = (&self.fields, |reason| Err(ModelError::Config { reason }));
+        if fields.sliding_window == Some(0) {
+            return wrong("sliding_window = 0 hides a token from itself".into());
+        }
+        let Some(types) = &fields.layer_types else { return Ok(()) };
+        if types.len() != fields.num_hidden_layers {
+            let (known, layers) = (types.len(), fields.num_hidden_layers);
+            return wrong(format!("layer_types describe {known} layers, num_hidden_layers = {layers}"));
+        }
+        let has_window = fields.use_sliding_window && fields.sliding_window.is_some();
+        if types.contains(&LayerType::SlidingAttention) && !has_window {
+            return wrong("layer_types has sliding_attention, but there is no sliding_window".into());
+        }
+        Ok(())
+    }
+
+    fn block(&self, layer: usize) -> BlockConfig {
+        let (fields, heads) = (&self.fields, self.attention_heads());
+        let plain = AttentionConfig::new(fields.hidden_size, heads.query_heads, fields.attention_dropout);
+        let mut attention = AttentionConfig {
+            bias: fields.attention_bias || self.variant.has_query_bias,
+            output_bias: fields.attention_bias,
+            head_norm: self.variant.has_head_norms.then(|| NormConfig::rms(heads.head, fields.rms_norm_eps)),
+            ..plain.causal().with_heads(heads).rotated(0)
+        };
+        attention.pattern.window = self.window(layer);
         BlockConfig {
-            attention: AttentionConfig {
-                bias: self.attention_bias,
-                output_bias: self.attention_bias,
-                ..AttentionConfig::new(hidden, heads, self.attention_dropout)
-                    .causal()
-                    .with_heads(self.attention_heads())
-            },
+            attention,
             cross_attention: None,
             ffn: FeedForwardConfig {
                 gated: true,
-                bias: self.mlp_bias,
-                ..FeedForwardConfig::new(hidden, self.intermediate_size, self.hidden_act)
+                bias: fields.mlp_bias,
+                ..FeedForwardConfig::new(fields.hidden_size, fields.intermediate_size, fields.hidden_act)
             },
-            norm: self.norm(),
+            norm: NormConfig::rms(fields.hidden_size, fields.rms_norm_eps),
             norm_place: NormPlace::Before,
-            dropout: 0.0,
+            dropout: fields.resid_pdrop,
         }
     }
 
     fn heads(&self) -> Vec<HeadFacts> {
-        let dropout = self.head_dropout();
-        let (vocab, tied) = (self.vocab_size, self.tie_word_embeddings);
-        vec![
-            HeadFacts::new(
-                "LlamaForCausalLM",
-                HeadKind::CausalLm(LanguageModelConfig::plain(vocab, tied)),
-                OUTPUT,
-            ),
-            HeadFacts::new(
-                "LlamaForSequenceClassification",
-                HeadKind::SequenceClassification(ClassifierConfig::last_token(self.pad_token_id)),
-                SCORE,
-            ),
-            HeadFacts::new("LlamaForTokenClassification", HeadKind::TokenClassification { dropout }, SCORE),
-            HeadFacts::new("LlamaForQuestionAnswering", HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN)
-                .under("transformer."),
-        ]
+        let (fields, classes) = (&self.fields, &self.variant.classes);
+        let mut heads = vec![
+            next_token(classes.causal, fields.vocab_size, fields.tie_word_embeddings),
+            sequence_labels(classes.sequences, fields.pad_token_id),
+            token_scores(classes.tokens, self.head_dropout()),
+        ];
+        heads.extend(classes.spans.map(|(class, prefix)| span(class).under(prefix)));
+        heads
     }
 }
 
 impl Family for LlamaConfig {
-    type Backbone = Llama;
-    const DROPOUT: DropoutKeys = DropoutKeys { hidden: &[], attention: &["attention_dropout"] };
+    type Backbone = Decoder;
+
+    fn dropout_keys(&self) -> DropoutKeys {
+        self.variant.dropout
+    }
 
     fn validate(&self) -> Result<(), ModelError> {
-        if !self.is_causal {
+        let fields = &self.fields;
+        if !fields.is_causal {
             return refuse("is_causal", false);
         }
-        if !self.token_classification_bias {
+        if !fields.token_classification_bias {
             return refuse("token_classification_bias", false);
         }
         check_sizes(
             MOST_ROWS,
-            &[("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)],
+            &[
+                ("vocab_size", fields.vocab_size),
+                ("max_position_embeddings", fields.max_position_embeddings),
+                ("sliding_window", fields.sliding_window.unwrap_or(1).max(1)),
+            ],
         )?;
         check_sizes(
             MOST_WIDTH,
             &[
-                ("hidden_size", self.hidden_size),
-                ("intermediate_size", self.intermediate_size),
-                ("head_dim", self.head_dim.unwrap_or(1)),
+                ("hidden_size", fields.hidden_size),
+                ("intermediate_size", fields.intermediate_size),
+                ("head_dim", fields.head_dim.unwrap_or(1)),
             ],
         )?;
-        check_sizes(MOST_LAYERS, &[("num_hidden_layers", self.num_hidden_layers)])?;
+        check_sizes(MOST_LAYERS, &[("num_hidden_layers", fields.num_hidden_layers)])?;
         check_dropout(&[
-            ("attention_dropout", self.attention_dropout),
+            ("attention_dropout", fields.attention_dropout),
+            ("resid_pdrop", fields.resid_pdrop),
             ("classifier_dropout", self.head_dropout()),
         ])?;
-        let heads = self.num_attention_heads;
-        check_heads("num_attention_heads", heads, "hidden_size", self.hidden_size)?;
+        let heads = fields.num_attention_heads;
+        check_heads("num_attention_heads", heads, "hidden_size", fields.hidden_size)?;
         let key_heads = self.attention_heads().key_heads;
         check_heads("num_key_value_heads", key_heads, "num_attention_heads", heads)?;
+        self.check_windows()?;
         self.rotary().map(drop)
     }
 
-    fn init(&self, _parts: Parts, device: &Device) -> Llama {
-        let block = self.block();
-        Llama {
-            token_embedding: Embedding::new(self.vocab_size, self.hidden_size, device),
-            layers: (0..self.num_hidden_layers).map(|_| Block::new(&block, device)).collect(),
-            final_norm: self.norm().init(device),
-            rotary: self.rotary().expect("`validate` refuses other rotary positions"),
-        }
+    fn init(&self, _parts: Parts, device: &Device) -> Decoder {
+        let fields = &self.fields;
+        let layers = (0..fields.num_hidden_layers).map(|layer| self.block(layer));
+        let config = DecoderConfig {
+            rotary: vec![self.rotary().expect("`validate` refuses other rotary positions")],
+            final_norm: Some(NormConfig::rms(fields.hidden_size, fields.rms_norm_eps)),
+            ..DecoderConfig::new(fields.vocab_size, fields.hidden_size, layers)
+        };
+        Decoder::new(&config, device)
     }
 
     fn facts(&self) -> FamilyFacts {
+        let fields = &self.fields;
         FamilyFacts {
-            weights: WEIGHTS,
+            weights: WeightMap { prefix: "model.", groups: 1, rows: self.variant.rows },
             heads: self.heads(),
             foreign: &[],
-            initializer_range: self.initializer_range,
+            initializer_range: fields.initializer_range,
             initial: Vec::new(),
-            bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.max_position_embeddings },
+            cutoff: None,
+            bounds: Bounds { vocab_size: fields.vocab_size, max_positions: fields.max_position_embeddings },
         }
     }
 }
 
-/// LLaMA without a task.
-#[derive(Module, Debug)]
-pub struct Llama {
-    token_embedding: Embedding,
-    layers: Vec<Block>,
-    final_norm: Norm,
-    #[module(skip)]
-    rotary: Rotary,
-}
-
-impl Backbone for Llama {
-    fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
-        let Pass { rows, mode, cache, watch, until } = pass;
-        let embed = || {
-            let embedded = self.token_embedding.forward(&batch.ids);
-            detach_if_frozen(embedded, is_frozen(&self.token_embedding))
-        };
-        let rows = &StackRows::of(batch, rows).rotated(&self.rotary, batch);
-        let pass = StackPass { rows, encoded: None, cache, mode, watch, until };
-        let hidden = run_layers(&self.layers, embed, batch, pass);
-        run_frozen_without_autodiff(&self.final_norm, hidden, |norm, x| norm.forward(x))
-    }
-
-    fn token_table(&self) -> Tensor<2> {
-        self.token_embedding.weight.val()
-    }
-
-    fn walk_linears(&mut self, walk: &mut LinearWalk<'_>) {
-        walk.part("layers", &mut self.layers);
-    }
-
-    fn hidden_size(&self) -> usize {
-        self.final_norm.width()
-    }
-
-    fn layer_count(&self) -> usize {
-        self.layers.len()
-    }
-
-    fn drops_out(&self) -> bool {
-        self.layers.iter().any(Layer::drops_out)
-    }
-}
-
-/// Where each tensor of a checkpoint goes.
-const WEIGHTS: WeightMap = WeightMap {
-    prefix: "model.",
-    groups: 1,
-    rows: &[
-        copy("embed_tokens.weight", "token_embedding.weight"),
-        linear("layers.{}.self_attn.q_proj", "layers.{}.attention.query"),
-        linear("layers.{}.self_attn.k_proj", "layers.{}.attention.key"),
-        linear("layers.{}.self_attn.v_proj", "layers.{}.attention.value"),
-        linear("layers.{}.self_attn.o_proj", "layers.{}.attention.output"),
-        ignore("layers.{}.self_attn.rotary_emb.inv_freq"), // Frequencies: a buffer of old versions.
-        norm("layers.{}.input_layernorm", "layers.{}.attention_norm"),
-        linear("layers.{}.mlp.gate_proj", "layers.{}.ffn.gate"),
-        linear("layers.{}.mlp.up_proj", "layers.{}.ffn.inner"),
-        linear("layers.{}.mlp.down_proj", "layers.{}.ffn.outer"),
-        norm("layers.{}.post_attention_layernorm", "layers.{}.ffn_norm"),
-        norm("norm", "final_norm"),
-    ],
-};
-
-const OUTPUT: &[Row] = &[linear("lm_head", "head.output")];
-const SCORE: &[Row] = &[linear("score", "head.output")];
-const SPAN: &[Row] = &[linear("qa_outputs", "head.output")];
+/// The names of LLaMA and of the descendants that store maps one by one.
+pub(super) const ROWS: &[Row] = &[
+    copy("embed_tokens.weight", "token_embedding.weight"),
+    linear("layers.{}.self_attn.q_proj", "layers.{}.attention.query"),
+    linear("layers.{}.self_attn.k_proj", "layers.{}.attention.key"),
+    linear("layers.{}.self_attn.v_proj", "layers.{}.attention.value"),
+    linear("layers.{}.self_attn.o_proj", "layers.{}.attention.output"),
+    norm("layers.{}.self_attn.q_norm", "layers.{}.attention.query_norm"),
+    norm("layers.{}.self_attn.k_norm", "layers.{}.attention.key_norm"),
+    ignore("layers.{}.self_attn.rotary_emb.inv_freq"), // Frequencies: a buffer of old versions.
+    norm("layers.{}.input_layernorm", "layers.{}.attention_norm"),
+    linear("layers.{}.mlp.gate_proj", "layers.{}.ffn.gate"),
+    linear("layers.{}.mlp.up_proj", "layers.{}.ffn.inner"),
+    linear("layers.{}.mlp.down_proj", "layers.{}.ffn.outer"),
+    norm("layers.{}.post_attention_layernorm", "layers.{}.ffn_norm"),
+    norm("norm", "final_norm"),
+];

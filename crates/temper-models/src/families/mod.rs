@@ -1,16 +1,26 @@
 //! One file per family: what it is, its configuration, its layers, the weight map.
 
+pub mod albert;
 pub mod bart;
 pub mod bert;
 pub mod bloom;
 pub mod decoder;
 pub mod distilbert;
+pub mod electra;
 pub mod encoder_decoder;
 pub mod falcon;
+pub mod gemma;
 pub mod gpt2;
 pub mod gpt_neo;
+mod heads;
 pub mod llama;
+mod mistral;
+pub mod modernbert;
+pub mod mpnet;
 pub mod openai_gpt;
+mod phi3;
+mod qwen2;
+mod qwen3;
 pub mod roberta;
 mod sizes;
 pub mod t5;
@@ -18,7 +28,7 @@ pub mod t5;
 use std::fmt::Display;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::ModelError;
 use sizes::{MOST_HEADS, MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
@@ -36,5 +46,14 @@ fn token_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D
             Ok(id.as_u64().and_then(|id| u32::try_from(id).ok()))
         }
         other => Err(serde::de::Error::custom(format!("{other} is not a token id"))),
+    }
+}
+
+/// Adds the fields that config.json leaves out, each with its value; `null` counts as there.
+fn add_defaults(raw: &mut Map<String, Value>, defaults: Value) {
+    if let Value::Object(defaults) = defaults {
+        for (key, value) in defaults {
+            raw.entry(key).or_insert(value);
+        }
     }
 }

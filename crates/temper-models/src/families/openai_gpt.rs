@@ -6,7 +6,8 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::decoder::{Decoder, DecoderConfig, next_token, sequence_labels};
+use super::decoder::{Decoder, DecoderConfig};
+use super::heads::{next_token, sequence_labels};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse, token_id};
 use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
 use crate::weights::{Row, WeightMap, conv1d, copy, foreign, fused_conv1d, ignore, norm};
@@ -110,14 +111,11 @@ impl Family for OpenAiGptConfig {
     }
 
     fn init(&self, _parts: Parts, device: &Device) -> Decoder {
+        let layers = vec![self.block(); self.n_layer];
         let config = DecoderConfig {
-            vocab_size: self.vocab_size,
-            hidden: self.n_embd,
             positions: Some(self.n_positions),
-            embedding_norm: None,
             embedding_dropout: self.embd_pdrop,
-            blocks: vec![self.block(); self.n_layer],
-            final_norm: None,
+            ..DecoderConfig::new(self.vocab_size, self.n_embd, layers)
         };
         Decoder::new(&config, device)
     }
@@ -132,6 +130,7 @@ impl Family for OpenAiGptConfig {
             foreign: OTHER_HEADS,
             initializer_range: self.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: self.n_positions },
         }
     }

@@ -8,9 +8,10 @@ use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::bert::{Bert, BertConfig, BertShape, CLASSIFIER, ROWS, SPAN};
+use super::bert::{Bert, BertConfig, BertShape, ROWS};
+use super::heads::{DENSE_CLASSIFIER, dense_classifier, span, token_labels};
 use super::refuse;
-use crate::heads::{ClassifierConfig, LanguageModelConfig};
+use crate::heads::LanguageModelConfig;
 use crate::weights::{Row, WeightMap, copy, ignore, linear, matrix, norm};
 use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
 
@@ -87,20 +88,15 @@ impl RobertaConfig {
     fn heads(&self) -> Vec<HeadFacts> {
         let config = &self.bert;
         let dropout = config.head_dropout();
-        let classifier = ClassifierConfig {
-            dense: Some(Activation::Tanh),
-            input_dropout: dropout,
-            ..ClassifierConfig::first_token(dropout)
-        };
         let tied = config.tie_word_embeddings;
         let (vocab, epsilon) = (config.vocab_size, config.layer_norm_eps);
         let masked = LanguageModelConfig::masked(vocab, tied, Activation::Gelu, epsilon);
         let masked_rows = if tied { MASKED } else { MASKED_UNTIED };
         let [sequences, tokens, spans, hidden] = self.variant.architectures;
         let heads = vec![
-            HeadFacts::new(sequences, HeadKind::SequenceClassification(classifier), DENSE_CLASSIFIER),
-            HeadFacts::new(tokens, HeadKind::TokenClassification { dropout }, CLASSIFIER),
-            HeadFacts::new(spans, HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN),
+            HeadFacts::new(sequences, dense_classifier(Activation::Tanh, dropout), DENSE_CLASSIFIER),
+            token_labels(tokens, dropout),
+            span(spans),
             HeadFacts::new(hidden, HeadKind::MaskedLm(masked), masked_rows),
         ];
         heads.into_iter().map(|head| head.over(Parts::NO_POOLER)).collect()
@@ -135,6 +131,7 @@ impl Family for RobertaConfig {
             foreign: &[],
             initializer_range: self.bert.initializer_range,
             initial: Vec::new(),
+            cutoff: None,
             bounds: Bounds {
                 vocab_size: self.bert.vocab_size,
                 max_positions: self.bert.max_position_embeddings - self.first_position(),
@@ -143,16 +140,14 @@ impl Family for RobertaConfig {
     }
 }
 
-const DENSE_CLASSIFIER: &[Row] =
-    &[linear("classifier.dense", "head.dense"), linear("classifier.out_proj", "head.output")];
-const MASKED: &[Row] = &[
+pub(super) const MASKED: &[Row] = &[
     linear("lm_head.dense", "head.dense"),
     norm("lm_head.layer_norm", "head.norm"),
     copy("lm_head.bias", "head.bias"),
     matrix("lm_head.decoder.weight", "head.output.weight"), // Mostly the token embedding.
     ignore("lm_head.decoder.bias"),                         // The same as `lm_head.bias`.
 ];
-const MASKED_UNTIED: &[Row] = &[
+pub(super) const MASKED_UNTIED: &[Row] = &[
     linear("lm_head.dense", "head.dense"),
     norm("lm_head.layer_norm", "head.norm"),
     matrix("lm_head.decoder.weight", "head.output.weight"),

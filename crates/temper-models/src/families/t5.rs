@@ -9,14 +9,17 @@
 use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::Value;
-use temper_kernels::{AttentionHeads, RelativeBuckets};
+use temper_kernels::AttentionHeads;
 
 use super::encoder_decoder::{
-    EncoderDecoder, EncoderDecoderConfig, SPAN, StackConfig, check_start, sequence_labels,
+    EncoderDecoder, EncoderDecoderConfig, StackConfig, check_start, sequence_labels,
 };
+use super::heads::{span, token_labels};
 use super::{MOST_HEADS, MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_sizes, refuse, token_id};
 use crate::heads::LanguageModelConfig;
-use crate::layers::{AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace};
+use crate::layers::{
+    AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace, relative_buckets,
+};
 use crate::weights::{Row, WeightMap, copy, ignore, linear, norm};
 use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, HeadKind, ModelError, Parts};
 
@@ -167,7 +170,8 @@ impl T5Config {
         };
         plain.pattern.scale = 1.0;
         let mut attention = if is_decoder { plain.clone().causal() } else { plain.clone() };
-        attention.pattern.relative = Some(self.relative_buckets(is_decoder));
+        let (buckets, reach) = (self.relative_attention_num_buckets, self.relative_attention_max_distance);
+        attention.pattern.relative = Some(relative_buckets(buckets, reach, is_decoder));
         let activation = self.dense_act_fn.unwrap_or(self.feed_forward_proj.activation);
         StackConfig {
             embedding_scale: 1.0,
@@ -193,21 +197,6 @@ impl T5Config {
         }
     }
 
-    /// Rows of the table of relative biases; in an encoder, keys behind and ahead of a query share it.
-    fn relative_buckets(&self, is_decoder: bool) -> RelativeBuckets {
-        let (buckets, reach) = (self.relative_attention_num_buckets, self.relative_attention_max_distance);
-        let row = |place: usize| {
-            if place <= reach {
-                bucket(reach - place, if is_decoder { buckets } else { buckets / 2 }, reach)
-            } else if is_decoder {
-                0 // It sees no key ahead.
-            } else {
-                buckets / 2 + bucket(place - reach, buckets / 2, reach)
-            }
-        };
-        RelativeBuckets { buckets: (0..=2 * reach).map(|place| row(place) as u32).collect(), zero_at: reach }
-    }
-
     /// Attention has no factor on its scores: the map of queries is drawn as if it had.
     fn initial(&self) -> Vec<(&'static str, f64)> {
         let deviation = |inputs: usize| self.initializer_factor * (inputs as f64).powf(-0.5);
@@ -229,11 +218,11 @@ impl T5Config {
             HeadFacts::new("T5ForConditionalGeneration", language.clone(), LANGUAGE_MODEL).drawn_with(factor),
             HeadFacts::new("T5WithLMHeadModel", language, LANGUAGE_MODEL).drawn_with(factor), // Its name in old files.
             sequence_labels("T5ForSequenceClassification", dropout, self.eos_token_id).under("transformer."),
-            HeadFacts::new("T5ForTokenClassification", HeadKind::TokenClassification { dropout }, TOKENS)
+            token_labels("T5ForTokenClassification", dropout)
                 .under("transformer.")
                 .over(Parts::ENCODER)
                 .drawn_with(factor),
-            HeadFacts::new("T5ForQuestionAnswering", HeadKind::QuestionAnswering { dropout: 0.0 }, SPAN),
+            span("T5ForQuestionAnswering"),
         ]
     }
 }
@@ -278,22 +267,10 @@ impl Family for T5Config {
             foreign: &[],
             initializer_range: self.initializer_factor * (self.d_model as f64).powf(-0.5),
             initial: self.initial(),
+            cutoff: None,
             bounds: Bounds { vocab_size: self.vocab_size, max_positions: usize::MAX },
         }
     }
-}
-
-/// Row of a table for a distance in one direction: the first half one a distance, the others ever wider.
-///
-/// Computed in f32, as in transformers, since a distance may be exactly between two rows.
-fn bucket(distance: usize, buckets: usize, reach: usize) -> usize {
-    let exact = buckets / 2;
-    if distance < exact {
-        return distance;
-    }
-    let log = f64::from(distance as f32 / exact as f32).ln() as f32;
-    let whole = (reach as f64 / exact as f64).ln() as f32;
-    (exact + (log / whole * (buckets - exact) as f32) as usize).min(buckets - 1)
 }
 
 /// Where each tensor of a checkpoint goes; `inner` names the inner maps of both stacks.
@@ -345,21 +322,3 @@ const PLAIN: &[Row] =
 const GATED: &[Row] =
     &rows(["encoder.block.{}.layer.1.DenseReluDense.wi_1", "decoder.block.{}.layer.2.DenseReluDense.wi_1"]);
 const LANGUAGE_MODEL: &[Row] = &[linear("lm_head", "head.output")];
-const TOKENS: &[Row] = &[linear("classifier", "head.output")];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_are_those_of_transformers() {
-        let distances = [-128, -127, -114, -91, -64, -32, -16, -15, -8, -7, -1, 0, 1, 7, 8, 16, 32, 64, 127];
-        let encoder = [15, 15, 15, 15, 14, 12, 10, 9, 8, 7, 1, 0, 17, 23, 24, 26, 28, 30, 31];
-        let decoder = [31, 31, 31, 29, 26, 21, 16, 15, 8, 7, 1, 0, 0, 0, 0, 0, 0, 0, 0];
-        for (is_decoder, expected) in [(false, encoder), (true, decoder)] {
-            let RelativeBuckets { buckets, zero_at } = T5Config::default().relative_buckets(is_decoder);
-            let found = distances.map(|distance: isize| buckets[zero_at.strict_add_signed(distance)]);
-            assert_eq!(found, expected);
-        }
-    }
-}

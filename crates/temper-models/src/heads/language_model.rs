@@ -9,7 +9,8 @@ use temper_kernels::{
     vocabulary_loss, vocabulary_scores, widen,
 };
 
-use crate::layers::{HasLinears, Linear, LinearWalk, Norm, NormConfig, parameter};
+use super::TransformConfig;
+use crate::layers::{HasLinears, Linear, LinearWalk, Norm, parameter};
 use crate::parameters::parameter_id;
 use crate::{Activation, Backbone, Mode, Precision};
 
@@ -33,22 +34,33 @@ pub struct LanguageModelConfig {
     pub bias: bool,
     /// Whether one is added that does not train, as in BART.
     pub fixed_bias: bool,
-    /// Activation and epsilon of a square map with a layer norm that come first, as in masked models.
-    pub transform: Option<(Activation, f64)>,
+    /// What comes first, as in masked models.
+    pub transform: Option<TransformConfig>,
     /// Multiplies the hidden state first: T5's original version.
     pub scale: f64,
+    /// Gemma 2's cap: a logit `x` becomes `cap * tanh(x / cap)`.
+    pub soft_cap: Option<f64>,
 }
 
 impl LanguageModelConfig {
     /// The head of a decoder: one map, without bias.
     pub fn plain(vocab_size: usize, tied: bool) -> Self {
         let output = if tied { OutputMap::Tied } else { OutputMap::Own };
-        Self { vocab_size, output, bias: false, fixed_bias: false, transform: None, scale: 1.0 }
+        Self {
+            vocab_size,
+            output,
+            bias: false,
+            fixed_bias: false,
+            transform: None,
+            scale: 1.0,
+            soft_cap: None,
+        }
     }
 
     /// The head of a masked model: a square map, activation and norm, then a tied map with bias.
     pub fn masked(vocab_size: usize, tied: bool, activation: Activation, epsilon: f64) -> Self {
-        Self { bias: true, transform: Some((activation, epsilon)), ..Self::plain(vocab_size, tied) }
+        let transform = Some(TransformConfig::normed(activation, epsilon));
+        Self { bias: true, transform, ..Self::plain(vocab_size, tied) }
     }
 }
 
@@ -80,11 +92,12 @@ impl LanguageModel {
     /// A head with zero weights, to be loaded.
     pub fn new(config: &LanguageModelConfig, hidden: usize, device: &Device) -> Self {
         let vocab = config.vocab_size;
+        let inputs = config.transform.map_or(hidden, |transform| transform.outputs(hidden));
         Self {
-            dense: config.transform.map(|_| Linear::new(hidden, hidden, device)),
-            norm: config.transform.map(|(_, epsilon)| NormConfig::layer(hidden, epsilon).init(device)),
+            dense: config.transform.map(|transform| transform.dense(hidden, device)),
+            norm: config.transform.and_then(|transform| transform.norm(hidden, device)),
             output: (config.output == OutputMap::Own)
-                .then(|| Linear::with_bias(hidden, vocab, false, device)),
+                .then(|| Linear::with_bias(inputs, vocab, false, device)),
             bias: config.bias.then(|| parameter([vocab], device)),
             fixed_bias: config.fixed_bias.then(|| parameter([vocab], device)),
             config: *config,
@@ -105,14 +118,18 @@ impl LanguageModel {
             Some(packed) => temper_kernels::packed_linear(x, packed, self.vocabulary_bias(), None),
             None => self.map(backbone).logits(x),
         };
-        match added {
+        let logits = match added {
             None => logits,
             Some(added) => logits + widen(added),
+        };
+        match self.config.soft_cap {
+            None => logits,
+            Some(cap) => (logits / cap).tanh() * cap,
         }
     }
 
     /// The cross-entropy of the logits in nats, summed over the rows with a target. On a CPU the logits of all rows never
-    /// exist together, but where the map has an adapter.
+    /// exist together, but where the map has an adapter and where they are capped.
     ///
     /// # Shapes
     /// - hidden: `[rows, hidden]`; output: `[1]`
@@ -123,7 +140,7 @@ impl LanguageModel {
         targets: &VocabularyTargets,
         mode: Mode,
     ) -> Tensor<1> {
-        if self.has_adapter() || self.packed().is_some() {
+        if self.has_adapter() || self.packed().is_some() || self.config.soft_cap.is_some() {
             return composed_loss(self.forward(backbone, hidden, mode), targets);
         }
         vocabulary_loss(self.transformed(hidden, mode), self.map(backbone), targets)
@@ -139,7 +156,7 @@ impl LanguageModel {
         hidden: Tensor<2>,
         targets: &VocabularyTargets,
     ) -> Tensor<2> {
-        if self.packed().is_some() {
+        if self.packed().is_some() || self.config.soft_cap.is_some() {
             return self.scores_in_blocks(backbone, hidden, targets);
         }
         if self.has_adapter() {
@@ -187,10 +204,8 @@ impl LanguageModel {
     /// What the map to the vocabulary reads.
     fn transformed(&self, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
         let mut x = hidden;
-        if let (Some(dense), Some(norm), Some((activation, _))) =
-            (&self.dense, &self.norm, self.config.transform)
-        {
-            x = norm.forward(dense.forward_activated(x, activation, mode));
+        if let (Some(dense), Some(transform)) = (&self.dense, self.config.transform) {
+            x = transform.apply(dense, self.norm.as_ref(), x, mode);
         }
         if self.config.scale != 1.0 {
             x = x * self.config.scale;

@@ -4,11 +4,13 @@ mod language_model;
 mod pretraining;
 mod sequence_classification;
 mod token_classification;
+mod transform;
 
 pub use language_model::{LanguageModel, LanguageModelConfig, OutputMap};
 pub use pretraining::Pretraining;
 pub use sequence_classification::{ClassifierConfig, Pooling, SequenceClassification};
 pub use token_classification::TokenClassification;
+pub use transform::TransformConfig;
 
 use std::fmt;
 
@@ -16,8 +18,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use temper_kernels::WeightFormat;
 
+use crate::embed::mean_of_tokens;
 use crate::layers::{HasLinears, LinearWalk};
-use crate::{Backbone, Mode, OutputMeaning, Precision, Rows};
+use crate::{Backbone, Mode, OutputMeaning, Precision, Rows, TokenBatch};
 
 /// What a family's head computes, and the sizes that config.json gives it.
 #[derive(Clone, Debug)]
@@ -28,11 +31,15 @@ pub enum HeadKind {
     TokenClassification {
         /// Before the linear map.
         dropout: f64,
+        /// What comes first.
+        transform: Option<TransformConfig>,
     },
     /// Logits of a span's start and end, a row a token.
     QuestionAnswering {
         /// Before the linear map.
         dropout: f64,
+        /// What comes first.
+        transform: Option<TransformConfig>,
     },
     /// Logits of the next token.
     CausalLm(LanguageModelConfig),
@@ -106,11 +113,11 @@ impl HeadKind {
             Self::SequenceClassification(config) => {
                 Head::SequenceClassification(SequenceClassification::new(config, hidden, labels, device))
             }
-            Self::TokenClassification { dropout } => {
-                Head::TokenClassification(TokenClassification::new(hidden, labels, *dropout, device))
-            }
-            Self::QuestionAnswering { dropout } => {
-                Head::TokenClassification(TokenClassification::new(hidden, 2, *dropout, device))
+            Self::TokenClassification { dropout, transform } => Head::TokenClassification(
+                TokenClassification::new([hidden, labels], *dropout, *transform, device),
+            ),
+            Self::QuestionAnswering { dropout, transform } => {
+                Head::TokenClassification(TokenClassification::new([hidden, 2], *dropout, *transform, device))
             }
             Self::CausalLm(config) | Self::MaskedLm(config) | Self::Seq2SeqLm(config) => {
                 Head::LanguageModel(LanguageModel::new(config, hidden, device))
@@ -166,6 +173,17 @@ impl Head {
         match self {
             Self::SequenceClassification(head) => head.rows(),
             _ => Rows::All,
+        }
+    }
+
+    /// What [`Self::forward`] reads of a batch's hidden states: the mean over each sequence for some classifiers.
+    ///
+    /// # Shapes
+    /// - hidden: `[rows, hidden]`; output: the same or `[sequences, hidden]`
+    pub(crate) fn read(&self, hidden: Tensor<2>, batch: &TokenBatch) -> Tensor<2> {
+        match self {
+            Self::SequenceClassification(head) if head.reads_mean() => mean_of_tokens(hidden, batch),
+            _ => hidden,
         }
     }
 

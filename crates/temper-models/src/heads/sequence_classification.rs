@@ -5,8 +5,9 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use temper_kernels::widen;
 
-use crate::layers::{Dropout, HasLinears, Linear, LinearWalk};
-use crate::{Activation, Backbone, Mode, Rows};
+use super::TransformConfig;
+use crate::layers::{Dropout, HasLinears, Linear, LinearWalk, Norm};
+use crate::{Backbone, Mode, Rows};
 
 /// What a classification head reads from the last hidden state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +27,10 @@ pub struct ClassifierConfig {
     pub rows: Rows,
     /// Whether the backbone's pooler comes first.
     pub uses_pooler: bool,
-    /// A square linear map with this activation before the last map.
-    pub dense: Option<Activation>,
+    /// Whether it reads the mean over all tokens; `rows` is [`Rows::All`] then.
+    pub mean: bool,
+    /// What comes before the last map.
+    pub transform: Option<TransformConfig>,
     /// Whether the last map has a bias.
     pub bias: bool,
     /// Dropout on what is read, before the square map.
@@ -43,7 +46,8 @@ impl ClassifierConfig {
         Self {
             rows: pad.map_or(Rows::Last, Rows::LastExcept),
             uses_pooler: false,
-            dense: None,
+            mean: false,
+            transform: None,
             bias: false,
             input_dropout: 0.0,
             dropout: 0.0,
@@ -56,13 +60,14 @@ impl ClassifierConfig {
     }
 }
 
-/// One or two linear maps over one token of a sequence.
+/// One or two linear maps over one token of a sequence, or over the mean of all.
 ///
 /// Follows transformers 5.23: `BertForSequenceClassification` and its like. With [`Pooling::Cls`] it is
 /// the textbook's variant, which transformers knows as token classification read at the first token.
 #[derive(Module, Debug)]
 pub struct SequenceClassification {
     dense: Option<Linear>,
+    norm: Option<Norm>,
     output: Linear,
     input_dropout: Dropout,
     dropout: Dropout,
@@ -74,7 +79,8 @@ impl SequenceClassification {
     /// A head with zero weights, to be loaded.
     pub fn new(config: &ClassifierConfig, hidden: usize, labels: usize, device: &Device) -> Self {
         Self {
-            dense: config.dense.map(|_| Linear::new(hidden, hidden, device)),
+            dense: config.transform.map(|transform| transform.dense(hidden, device)),
+            norm: config.transform.and_then(|transform| transform.norm(hidden, device)),
             output: Linear::with_bias(hidden, labels, config.bias, device),
             input_dropout: Dropout::new(config.input_dropout),
             dropout: Dropout::new(config.dropout),
@@ -87,18 +93,20 @@ impl SequenceClassification {
         self.config.rows
     }
 
+    /// Whether [`Self::forward`] takes the mean over each sequence.
+    pub(super) fn reads_mean(&self) -> bool {
+        self.config.mean
+    }
+
     /// Logits, in f32.
     ///
     /// # Shapes
     /// - hidden: `[sequences, hidden]`; output: `[sequences, labels]`
     pub fn forward(&self, backbone: &impl Backbone, hidden: Tensor<2>, mode: Mode) -> Tensor<2> {
         let mut x = if self.config.uses_pooler { backbone.pool(hidden, mode.child(1)) } else { hidden };
-        if let Some((dense, activation)) = self.dense.as_ref().zip(self.config.dense) {
-            x = dense.forward_activated(
-                self.input_dropout.forward(x, mode.child(0)),
-                activation,
-                mode.child(2),
-            );
+        if let Some((dense, transform)) = self.dense.as_ref().zip(self.config.transform) {
+            x = self.input_dropout.forward(x, mode.child(0));
+            x = transform.apply(dense, self.norm.as_ref(), x, mode.child(2));
         }
         widen(self.output.forward(self.dropout.forward(x, mode), mode.child(3)))
     }

@@ -2,9 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use temper_kernels::{AttentionHeads, AttentionLayout, AttentionPattern};
+use temper_kernels::{AttentionHeads, AttentionLayout, AttentionPattern, widen};
 
-use super::{Dropout, Encoded, LayerCache, LayerRows, Linear};
+use super::{Dropout, Encoded, LayerCache, LayerRows, Linear, Norm, NormConfig};
 use crate::Mode;
 
 /// What [`Attention`] is made from.
@@ -24,6 +24,10 @@ pub struct AttentionConfig {
     pub dropout: f64,
     /// Dropout on what the attention adds to the residual sum, where it is not the block's.
     pub residual_dropout: Option<f64>,
+    /// Which of the stack's rotations turns queries and keys.
+    pub rotation: Option<usize>,
+    /// The norm of each head of the queries, and that of each head of the keys, before they are turned.
+    pub head_norm: Option<NormConfig>,
 }
 
 impl AttentionConfig {
@@ -39,6 +43,8 @@ impl AttentionConfig {
             output_bias: true,
             dropout,
             residual_dropout: None,
+            rotation: None,
+            head_norm: None,
         }
     }
 
@@ -47,6 +53,13 @@ impl AttentionConfig {
     pub fn with_heads(mut self, heads: AttentionHeads) -> Self {
         self.heads = heads;
         self.pattern.scale = 1.0 / (heads.head as f32).sqrt();
+        self
+    }
+
+    /// The same with queries and keys that the stack's rotation of this number turns.
+    #[must_use]
+    pub fn rotated(mut self, rotation: usize) -> Self {
+        self.rotation = Some(rotation);
         self
     }
 
@@ -66,6 +79,7 @@ fn both_directions(head: usize) -> AttentionPattern {
         window: None,
         alibi: None,
         alibi_in_bfloat16: false,
+        soft_cap: None,
         relative: None,
         scale,
     }
@@ -82,11 +96,17 @@ pub struct Attention {
     pub value: Linear,
     /// `[heads * head, hidden]`
     pub output: Linear,
+    /// The norm of each head of the queries, `[head]`.
+    pub query_norm: Option<Norm>,
+    /// The norm of each head of the keys, `[head]`.
+    pub key_norm: Option<Norm>,
     dropout: Dropout,
     #[module(skip)]
     heads: AttentionHeads,
     #[module(skip)]
     pattern: AttentionPattern,
+    #[module(skip)]
+    rotation: Option<usize>,
 }
 
 impl Attention {
@@ -99,9 +119,12 @@ impl Attention {
             key: map(key_heads),
             value: map(key_heads),
             output: Linear::with_bias(query_heads * head, config.hidden, config.output_bias, device),
+            query_norm: config.head_norm.map(|norm| norm.init(device)),
+            key_norm: config.head_norm.map(|norm| norm.init(device)),
             dropout: Dropout::new(config.dropout),
             heads: config.heads,
             pattern: config.pattern.clone(),
+            rotation: config.rotation,
         }
     }
 
@@ -122,7 +145,9 @@ impl Attention {
         let mut query = self.query.forward(queries, mode.child(0));
         let mut key = self.key.forward(keys.clone(), mode.child(1));
         let mut value = self.value.forward(keys, mode.child(2));
-        if let Some([of_queries, of_keys]) = &rows.rotations {
+        query = normed_heads(self.query_norm.as_ref(), query);
+        key = normed_heads(self.key_norm.as_ref(), key);
+        if let Some([of_queries, of_keys]) = self.rotation.map(|number| &rows.rotations[number]) {
             query = of_queries.apply(query);
             key = of_keys.apply(key);
         }
@@ -159,6 +184,11 @@ impl Attention {
         self.attend(query, key_value, rows.cross_layout(&encoded.sequences), None, mode)
     }
 
+    /// Whether it matters where a query is: such attention cannot compute the chosen tokens of a batch alone.
+    pub fn depends_on_position(&self) -> bool {
+        self.pattern.depends_on_position()
+    }
+
     /// Whether attention weights drop out in training.
     pub fn drops_out(&self) -> bool {
         self.dropout.is_active()
@@ -183,4 +213,15 @@ impl Attention {
         let attended = temper_kernels::attention(query, key, value, relative, call);
         self.output.forward(attended, mode.child(3))
     }
+}
+
+/// Each head of each row normalised, in f32, where there is a norm.
+///
+/// # Shapes
+/// - x and output: `[rows, heads * head]`
+fn normed_heads(norm: Option<&Norm>, x: Tensor<2>) -> Tensor<2> {
+    let Some(norm) = norm else { return x };
+    let ([rows, width], head) = (x.dims(), norm.width());
+    // [rows, heads * head] -> [rows * heads, head] -> [rows, heads * head]
+    norm.forward(widen(x).reshape([rows * width / head, head])).reshape([rows, width])
 }

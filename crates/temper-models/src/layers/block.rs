@@ -14,6 +14,10 @@ use crate::Mode;
 pub enum NormPlace {
     /// `x + dropout(f(norm(x)))`: GPT-2 and what came after.
     Before,
+    /// As [`Self::Before`], but self-attention has no norm: ModernBERT's first layer, whose input has one already.
+    BeforeFeedForward,
+    /// `x + dropout(norm'(f(norm(x))))`, of sub-layers with two norms each: Gemma 2.
+    BeforeAndAfter,
     /// `norm(x) + dropout(f(norm(x)))`: BLOOM's `apply_residual_connection_post_layernorm`.
     BeforeAndOnResidual,
     /// `norm(x + dropout(f(x)))`: BERT, GPT, BART.
@@ -43,8 +47,10 @@ pub struct BlockConfig {
 pub struct Block {
     /// Self-attention.
     pub attention: Attention,
-    /// The norm of self-attention.
-    pub attention_norm: Norm,
+    /// The norm of self-attention, where it has one.
+    pub attention_norm: Option<Norm>,
+    /// The norm of what self-attention adds.
+    pub attention_after_norm: Option<Norm>,
     /// Attention to an encoder's output.
     pub cross_attention: Option<Attention>,
     /// The norm of cross-attention.
@@ -53,6 +59,8 @@ pub struct Block {
     pub ffn: FeedForward,
     /// The norm of the feed-forward layer.
     pub ffn_norm: Norm,
+    /// The norm of what the feed-forward layer adds.
+    pub ffn_after_norm: Option<Norm>,
     attention_dropout: Dropout,
     dropout: Dropout,
     #[module(skip)]
@@ -63,13 +71,17 @@ impl Block {
     /// A block with zero weights, to be loaded.
     pub fn new(config: &BlockConfig, device: &Device) -> Self {
         let cross = config.cross_attention.as_ref();
+        let after = || (config.norm_place == NormPlace::BeforeAndAfter).then(|| config.norm.init(device));
         Self {
             attention: Attention::new(&config.attention, device),
-            attention_norm: config.norm.init(device),
+            attention_norm: (config.norm_place != NormPlace::BeforeFeedForward)
+                .then(|| config.norm.init(device)),
+            attention_after_norm: after(),
             cross_attention: cross.map(|cross| Attention::new(cross, device)),
             cross_attention_norm: cross.map(|_| config.norm.init(device)),
             ffn: FeedForward::new(&config.ffn, device),
             ffn_norm: config.norm.init(device),
+            ffn_after_norm: after(),
             attention_dropout: Dropout::new(config.attention.residual_dropout.unwrap_or(config.dropout)),
             dropout: Dropout::new(config.dropout),
             norm_place: config.norm_place,
@@ -77,9 +89,12 @@ impl Block {
     }
 
     /// What a sub-layer computes on, and what its result is added to.
-    fn begin(&self, norm: &Norm, x: Tensor<2>) -> [Tensor<2>; 2] {
+    fn begin(&self, norm: Option<&Norm>, x: Tensor<2>) -> [Tensor<2>; 2] {
+        let Some(norm) = norm else { return [x.clone(), x] };
         match self.norm_place {
-            NormPlace::Before => [norm.forward(x.clone()), x],
+            NormPlace::Before | NormPlace::BeforeFeedForward | NormPlace::BeforeAndAfter => {
+                [norm.forward(x.clone()), x]
+            }
             NormPlace::BeforeAndOnResidual => {
                 let x = norm.forward(x);
                 [x.clone(), x]
@@ -89,13 +104,11 @@ impl Block {
     }
 
     /// Adds what a sub-layer computed to its residual.
-    fn end(&self, norm: &Norm, dropout: &Dropout, sum: [Tensor<2>; 2], mode: Mode) -> Tensor<2> {
+    fn end(&self, norm: Option<&Norm>, dropout: &Dropout, sum: [Tensor<2>; 2], mode: Mode) -> Tensor<2> {
         let [computed, residual] = sum;
-        match self.norm_place {
-            NormPlace::Before | NormPlace::BeforeAndOnResidual => {
-                dropout.forward_residual(computed, residual, mode)
-            }
-            NormPlace::After => norm.forward_residual(computed, residual, dropout, mode),
+        match norm.filter(|_| self.norm_place == NormPlace::After) {
+            Some(norm) => norm.forward_residual(computed, residual, dropout, mode),
+            None => dropout.forward_residual(computed, residual, mode),
         }
     }
 }
@@ -109,20 +122,25 @@ impl Layer for Block {
         mut cache: Option<&mut LayerCache>,
         mode: Mode,
     ) -> Tensor<2> {
-        let [keys, residual] = self.begin(&self.attention_norm, x);
+        let [keys, residual] = self.begin(self.attention_norm.as_ref(), x);
         let queries = rows.select(keys.clone());
         let attended = self.attention.forward(queries, keys, rows, cache.as_deref_mut(), mode.child(0));
-        let sum = [attended, rows.select(residual)];
-        let mut x = self.end(&self.attention_norm, &self.attention_dropout, sum, mode.child(1));
+        let sum = [normed(self.attention_after_norm.as_ref(), attended), rows.select(residual)];
+        let mut x = self.end(self.attention_norm.as_ref(), &self.attention_dropout, sum, mode.child(1));
         let cross = self.cross_attention.as_ref().zip(self.cross_attention_norm.as_ref());
         if let (Some((attention, norm)), Some(encoded)) = (cross, encoded) {
-            let [queries, residual] = self.begin(norm, x);
+            let [queries, residual] = self.begin(Some(norm), x);
             let attended = attention.forward_cross(queries, rows, encoded, cache, mode.child(3));
-            x = self.end(norm, &self.dropout, [attended, residual], mode.child(4));
+            x = self.end(Some(norm), &self.dropout, [attended, residual], mode.child(4));
         }
-        let [inputs, residual] = self.begin(&self.ffn_norm, x);
+        let [inputs, residual] = self.begin(Some(&self.ffn_norm), x);
         let transformed = self.ffn.forward(inputs, mode.child(5));
-        self.end(&self.ffn_norm, &self.dropout, [transformed, residual], mode.child(2))
+        let transformed = normed(self.ffn_after_norm.as_ref(), transformed);
+        self.end(Some(&self.ffn_norm), &self.dropout, [transformed, residual], mode.child(2))
+    }
+
+    fn depends_on_position(&self) -> bool {
+        self.attention.depends_on_position()
     }
 
     fn drops_out(&self) -> bool {
@@ -131,5 +149,14 @@ impl Layer for Block {
             || self.attention.drops_out()
             || self.cross_attention.as_ref().is_some_and(Attention::drops_out)
             || self.ffn.drops_out()
+    }
+}
+
+/// # Shapes
+/// - x and output: `[rows, hidden]`
+fn normed(norm: Option<&Norm>, x: Tensor<2>) -> Tensor<2> {
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => x,
     }
 }

@@ -74,6 +74,10 @@ impl Layer for ParallelBlock {
         self.dropout.forward_residual(sum, residual, mode.child(2))
     }
 
+    fn depends_on_position(&self) -> bool {
+        self.attention.depends_on_position()
+    }
+
     fn drops_out(&self) -> bool {
         self.dropout.is_active() || self.attention.drops_out() || self.ffn.drops_out()
     }

@@ -17,8 +17,8 @@ pub struct LayerRows {
     pub layout: AttentionLayout,
     /// Order of past and new keys, where there is a past.
     pub(super) cache_order: Option<Tensor<1, Int>>,
-    /// Rotations of queries and keys, for families that have them.
-    pub(super) rotations: Option<[Rotation; 2]>,
+    /// Rotations of queries and keys, for families that have them; an attention names one of them.
+    pub(super) rotations: Vec<[Rotation; 2]>,
     /// T5's table of relative biases, `[buckets, heads]`.
     pub(super) relative: Option<Tensor<2>>,
     /// Where the queries and an encoder's tokens are, the same for all layers.
@@ -31,7 +31,7 @@ impl LayerRows {
         layout: AttentionLayout,
         cache_order: Option<Tensor<1, Int>>,
     ) -> Self {
-        Self { indices, layout, cache_order, rotations: None, relative: None, cross: Arc::default() }
+        Self { indices, layout, cache_order, rotations: Vec::new(), relative: None, cross: Arc::default() }
     }
 
     /// # Shapes
@@ -57,12 +57,12 @@ impl LayerRows {
         Self { relative: self.relative.clone().map(Tensor::without_autodiff), ..self.clone() }
     }
 
-    fn rotated(self, keys: &Rotation) -> Self {
-        let queries = match &self.indices {
+    fn rotated(self, keys: &[Rotation]) -> Self {
+        let of_queries = |keys: &Rotation| match &self.indices {
             Some(indices) => keys.select(&indices.tensor()),
             None => keys.clone(),
         };
-        Self { rotations: Some([queries, keys.clone()]), ..self }
+        Self { rotations: keys.iter().map(|keys| [of_queries(keys), keys.clone()]).collect(), ..self }
     }
 }
 
@@ -81,10 +81,10 @@ impl StackRows {
         Self { all, wanted }
     }
 
-    /// The same with queries and keys rotated by their positions.
+    /// The same with rotations by the positions, of which an attention names one.
     #[must_use]
-    pub fn rotated(self, rotary: &Rotary, batch: &TokenBatch) -> Self {
-        let keys = rotary.at(&batch.positions.tensor());
+    pub fn rotated(self, rotary: &[Rotary], batch: &TokenBatch) -> Self {
+        let keys: Vec<Rotation> = rotary.iter().map(|rotary| rotary.at(&batch.positions.tensor())).collect();
         Self { all: self.all.rotated(&keys), wanted: self.wanted.rotated(&keys) }
     }
 

@@ -24,6 +24,12 @@ pub trait Layer: Module {
     fn drops_out(&self) -> bool {
         true
     }
+
+    /// Whether it matters where a token is among the others, besides what is rotated; `true` where a layer does not say.
+    /// Of tokens chosen anywhere such a layer computes all.
+    fn depends_on_position(&self) -> bool {
+        true
+    }
 }
 
 /// What one pass through a stack has besides its input.
@@ -73,7 +79,10 @@ pub fn run_layers<L: Layer + 'static>(
     watch(&x);
     let tracked = rows.is_autodiff() || encoded.is_some_and(|encoded| encoded.hidden.is_autodiff());
     for (index, layer) in layers.iter().enumerate().take(until.unwrap_or(layers.len())).skip(first) {
-        let rows = if index + 1 == layers.len() { &rows.wanted } else { &rows.all };
+        let is_last = index + 1 == layers.len();
+        let wanted_after = is_last && rows.wanted.layout.is_scattered() && layer.depends_on_position();
+        let wanted = &rows.wanted;
+        let rows = if is_last && !wanted_after { wanted } else { &rows.all };
         let cache = cache.as_deref_mut().map(|cache| cache.layer(index));
         let frozen = is_frozen(layer);
         let mode = mode.child(index + 1).of_part(frozen);
@@ -86,6 +95,9 @@ pub fn run_layers<L: Layer + 'static>(
         } else {
             layer.forward(x, rows, encoded, cache, mode)
         };
+        if wanted_after {
+            x = wanted.select(x);
+        }
         watch(&x);
     }
     if let Some(cache) = cache {

@@ -73,6 +73,12 @@ pub const fn fused_linear(theirs: &'static str, ours: [&'static str; 3], fusion:
     Row { theirs, ours, rule: Rule::Fused(Layout::Transposed, fusion) }
 }
 
+/// Two linear maps that are stored as one `nn.Linear`, one after the other.
+pub const fn fused_pair(theirs: &'static str, [first, second]: [&'static str; 2]) -> Row {
+    let rule = Rule::Fused(Layout::Transposed, Fusion::Blocks);
+    Row { theirs, ours: [first, second, ""], rule }
+}
+
 /// Three linear maps that are stored as one `Conv1D`, one after the other.
 pub const fn fused_conv1d(theirs: &'static str, ours: [&'static str; 3]) -> Row {
     Row { theirs, ours, rule: Rule::Fused(Layout::Same, Fusion::Blocks) }

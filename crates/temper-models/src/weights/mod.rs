@@ -13,8 +13,8 @@ pub use checkpoint::{Checkpoint, TensorEntry};
 pub use fill::with_parameters;
 pub use fusion::Fusion;
 pub use map::{
-    Layout, Place, Row, Target, WeightMap, conv1d, copy, foreign, fused_conv1d, fused_linear, ignore, linear,
-    matrix, norm, one_row,
+    Layout, Place, Row, Target, WeightMap, conv1d, copy, foreign, fused_conv1d, fused_linear, fused_pair,
+    ignore, linear, matrix, norm, one_row,
 };
 pub use write::{StoredTensor, StoredTensors, parameters_by_path, write_tensors};
 

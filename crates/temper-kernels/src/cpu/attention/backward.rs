@@ -8,7 +8,7 @@ use super::{
     panels::{PANEL, PanelBuffer, Panels, aligned},
     rows::Rows,
     scores::{Block, Head, row_stride},
-    softmax::{dot, score_gradients, weights},
+    softmax::{cap_scores_and_slopes, dot, score_gradients, weights},
     tile::{Target, multiply, multiply_transposed},
 };
 
@@ -59,6 +59,7 @@ struct Workspace {
 struct TileBuffers {
     weights: Vec<f32>,
     score_gradients: Vec<f32>,
+    slopes: Vec<f32>,
 }
 
 /// The right sides of the products of one query head.
@@ -209,12 +210,21 @@ fn backward_block(
     for (query, (weights, score_gradients)) in queries.clone().zip(rows) {
         let weights = &mut weights[..block.width()];
         let score_gradients = &mut score_gradients[..block.width()];
+        let slopes = task.head.pattern.soft_cap.map(|cap| {
+            let slopes = aligned(&mut buffers.slopes, block.width());
+            cap_scores_and_slopes(weights, slopes, cap);
+            slopes
+        });
         backward_row(task, dropout, totals[query], block, query, weights, score_gradients);
         if let Some(bias) = &mut sums.bias {
             let row = bias.row_mut(task.head.positions.start + query, keys.clone());
-            for (sum, gradient) in row.iter_mut().zip(score_gradients) {
+            for (sum, gradient) in row.iter_mut().zip(score_gradients.iter()) {
                 *sum += *gradient;
             }
+        }
+        // What is added to scores is added to the capped ones.
+        for (gradient, slope) in score_gradients.iter_mut().zip(slopes.into_iter().flatten()) {
+            *gradient *= *slope;
         }
     }
 

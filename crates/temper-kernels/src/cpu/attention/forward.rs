@@ -7,7 +7,7 @@ use super::{
     panels::{PANEL, PanelBuffer, Panels, aligned},
     rows::Rows,
     scores::{Block, Head, row_stride},
-    softmax::{drop_out, exponentials},
+    softmax::{cap_scores, drop_out, exponentials},
     tile::{Target, multiply},
 };
 
@@ -85,6 +85,9 @@ fn softmax_block(
     let mut sums = [0.0; BLOCK];
     for (row, query) in block.queries.clone().enumerate() {
         let scores = &mut scores[row * stride..][..block.width()];
+        if let Some(cap) = head.pattern.soft_cap {
+            cap_scores(scores, cap);
+        }
         if !block.hide(head, query, scores) {
             scores.fill(0.0);
             log_sum_exp[row][0] = f32::NEG_INFINITY;

@@ -73,7 +73,6 @@ impl<'a> AttentionInputs<'a> {
         assert_eq!(self.query.len(), self.query_rows() * query_width, "size of the queries");
         assert_eq!(self.key.len(), self.key_rows() * key_width, "size of the keys");
         assert_eq!(self.value.len(), self.key_rows() * key_width, "size of the values");
-        assert!(self.pattern.causal || self.pattern.window.is_none(), "a window needs a causal pattern");
         if let Some(slopes) = &self.pattern.alibi {
             assert_eq!(slopes.len(), query_heads, "one slope a query head");
         }

@@ -19,7 +19,8 @@ pub struct AttentionHeads {
 pub struct AttentionPattern {
     /// A query sees no key after its own position.
     pub causal: bool,
-    /// A query sees only its own and the `window - 1` positions before (GPT-Neo, Mistral); needs `causal`.
+    /// A query sees only keys that are fewer than `window` positions away: its own and the `window - 1` before it
+    /// (GPT-Neo, Mistral) and, unless `causal`, the `window - 1` after it (ModernBERT).
     pub window: Option<usize>,
     /// ALiBi (Press et al. 2021): one slope a query head; adds `slope * (key position - query position)`.
     /// BLOOM adds `slope * key position`, which gives the same weights.
@@ -31,6 +32,8 @@ pub struct AttentionPattern {
     pub relative: Option<RelativeBuckets>,
     /// Multiplies the product of query and key, before anything is added.
     pub scale: f32,
+    /// Gemma 2's cap: a scaled product `s` becomes `cap * tanh(s / cap)`, before anything is added.
+    pub soft_cap: Option<f32>,
 }
 
 /// Row of the table of relative biases for each distance.
@@ -45,7 +48,7 @@ pub struct RelativeBuckets {
 
 impl AttentionPattern {
     /// Whether it matters where a query is.
-    pub(crate) fn depends_on_position(&self) -> bool {
+    pub fn depends_on_position(&self) -> bool {
         self.causal || self.window.is_some() || self.alibi.is_some() || self.relative.is_some()
     }
 
@@ -56,10 +59,8 @@ impl AttentionPattern {
 
     /// Keys, of `keys`, that the query at `position` sees.
     pub(super) fn visible(&self, position: usize, keys: usize) -> Range<usize> {
-        if !self.causal {
-            return 0..keys;
-        }
-        let end = (position + 1).min(keys);
+        let ahead = if self.causal { Some(1) } else { self.window };
+        let end = ahead.map_or(keys, |ahead| position.saturating_add(ahead).min(keys));
         let start = self.window.map_or(0, |window| (position + 1).saturating_sub(window));
         start.min(end)..end
     }

@@ -3,6 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::{DropoutRow, exp::exp_f32s, panels::PANEL};
+use crate::cpu::{tanh::tanh, vectorized};
 
 /// Largest score of a row, and the sum of the exponentials of the others' distances below it.
 #[derive(Clone, Copy)]
@@ -26,6 +27,27 @@ pub fn exponentials(row: &mut [f32], bias: Option<&[f32]>) -> RowStatistics {
 /// Replaces scores by `exp(score + bias - log_sum_exp)`.
 pub fn weights(row: &mut [f32], bias: Option<&[f32]>, log_sum_exp: f32) {
     Arch::new().dispatch(Weights { row, bias, log_sum_exp });
+}
+
+/// Caps the scores of one query: `cap * tanh(score / cap)`.
+pub fn cap_scores(scores: &mut [f32], cap: f32) {
+    vectorized(
+        #[inline(always)]
+        || scores.iter_mut().for_each(|score| *score = cap * tanh(*score / cap)),
+    );
+}
+
+/// The same, with the slope of the cap at each score.
+pub fn cap_scores_and_slopes(scores: &mut [f32], slopes: &mut [f32], cap: f32) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (score, slope) in scores.iter_mut().zip(slopes.iter_mut()) {
+                let share = tanh(*score / cap);
+                (*score, *slope) = (cap * share, 1.0 - share * share);
+            }
+        },
+    );
 }
 
 /// Multiplies the weights of one query, from the key `first` on, by its mask.

@@ -18,7 +18,7 @@ pub(super) struct SequenceRows {
     pub(super) keys: u32,
     /// Position of the first query among the keys.
     pub(super) offset: u32,
-    /// Keys that a query sees at most, itself included.
+    /// How many positions away the nearest key is that a query does not see.
     pub(super) window: u32,
 }
 
@@ -57,8 +57,11 @@ pub(super) fn seen(of: &SequenceRows, query: u32, #[comptime] form: Form) -> See
     let mut end = of.keys;
     if comptime!(form.causal) {
         end = min(of.keys, position + 1);
-        if comptime!(form.has_window) {
-            first = select(position + 1 > of.window, position + 1 - of.window, 0u32);
+    }
+    if comptime!(form.has_window) {
+        first = select(position + 1 > of.window, position + 1 - of.window, 0u32);
+        if comptime!(!form.causal) {
+            end = min(of.keys, position + of.window);
         }
     }
     Seen { first, end: select(query < of.queries, end, 0u32) }
@@ -71,10 +74,15 @@ pub(super) fn seeing(of: &SequenceRows, first_key: u32, end_key: u32, #[comptime
     let mut end = of.queries;
     if comptime!(form.causal) {
         first = select(first_key > of.offset, first_key - of.offset, 0u32);
-        if comptime!(form.has_window) {
-            // The last one has the last key at the beginning of its window.
-            let last = end_key + of.window - 1;
-            end = min(of.queries, select(last > of.offset, last - of.offset, 0u32));
+    }
+    if comptime!(form.has_window) {
+        // The last one has the last key at the beginning of its window.
+        let last = end_key + of.window - 1;
+        end = min(of.queries, select(last > of.offset, last - of.offset, 0u32));
+        if comptime!(!form.causal) {
+            // The first one has the first key at the end of its window.
+            let before = of.offset + of.window;
+            first = select(first_key + 1 > before, first_key + 1 - before, 0u32);
         }
     }
     Seen { first, end }

@@ -33,6 +33,7 @@ impl Case {
                 window: None,
                 alibi: None,
                 alibi_in_bfloat16: false,
+                soft_cap: None,
                 relative: None,
                 scale: 0.3,
             },
@@ -49,6 +50,17 @@ impl Case {
     fn causal(mut self, window: Option<usize>) -> Self {
         self.pattern.causal = true;
         self.pattern.window = window;
+        self
+    }
+
+    /// Both directions within a window.
+    fn local(mut self, window: usize) -> Self {
+        self.pattern.window = Some(window);
+        self
+    }
+
+    fn capped(mut self, cap: f32) -> Self {
+        self.pattern.soft_cap = Some(cap);
         self
     }
 
@@ -180,6 +192,20 @@ fn matches_the_definition_beyond_one_block_of_keys() {
     Case::new(&sequences, 8).assert_matches_the_definition();
     Case::new(&sequences, 8).causal(Some(300)).alibi().dropped_out().assert_matches_the_definition();
     Case::new(&sequences, 8).causal(None).relative().assert_matches_the_definition();
+    Case::new(&sequences, 8).local(300).relative().dropped_out().assert_matches_the_definition();
+}
+
+#[test]
+fn a_window_without_a_causal_pattern_reaches_as_far_ahead_as_back() {
+    for window in [1, 2, 16, 17, 200] {
+        Case::self_attention(&[1, 40, 97], 8).local(window).assert_matches_the_definition();
+    }
+    // Of a window of one, a query sees itself: the output is the value.
+    let (forward, _) = Case::self_attention(&[5], 4).local(1).compute(1);
+    Case::self_attention(&[5], 4).with_inputs(|inputs, _| assert_eq!(forward.output, inputs.value));
+    // What lies behind every window is never read.
+    let far = Case::new(&[(2, 90, 3)], 4).local(9).compute(1).1;
+    assert!(far.key[13 * 8..].iter().chain(&far.value[13 * 8..]).all(|&gradient| gradient == 0.0));
 }
 
 #[test]
@@ -215,6 +241,18 @@ fn a_query_without_keys_gives_zeros() {
     assert_eq!(forward.output, [0.0; 16]);
     assert_eq!(forward.log_sum_exp, [f32::NEG_INFINITY; 4]);
     assert_eq!(backward.query, [0.0; 16]);
+}
+
+#[test]
+fn matches_the_definition_with_capped_scores() {
+    for case in [Case::self_attention(&[1, 13, 97], 16), Case::new(&[(50, 1040, 700), (1, 30, 29)], 8)] {
+        // Most scores are below this cap, and then above.
+        for cap in [2.0, 0.1] {
+            case.clone().capped(cap).relative().assert_matches_the_definition();
+            let causal = case.clone().capped(cap).causal(Some(300)).grouped(4, 2);
+            causal.alibi().dropped_out().assert_matches_the_definition();
+        }
+    }
 }
 
 #[test]
@@ -295,7 +333,8 @@ proptest! {
         (alibi, relative, dropped_out) in any::<(bool, bool, bool)>(),
     ) {
         let mut case = Case::new(&sequences, head).grouped(groups.0, groups.1);
-        case = if causal { case.causal(window) } else { case };
+        case.pattern.causal = causal;
+        case.pattern.window = window;
         case = if alibi { case.alibi() } else { case };
         case = if relative { case.relative() } else { case };
         case = if dropped_out { case.dropped_out() } else { case };

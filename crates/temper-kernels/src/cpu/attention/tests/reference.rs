@@ -17,6 +17,8 @@ struct Pair {
     key_row: usize,
     bucket: Option<usize>,
     score: f64,
+    /// Of the cap on the score.
+    slope: f64,
     mask: f64,
 }
 
@@ -66,7 +68,7 @@ impl Reference {
             let weight = pair.score.exp() / sum;
             let score_gradient = weight * (gradient_of_weight(pair) - total);
             let key_at = key_at(pair.key_row);
-            let scale = f64::from(inputs.pattern.scale);
+            let scale = f64::from(inputs.pattern.scale) * pair.slope;
             for i in 0..head {
                 let masked = weight * pair.mask;
                 self.output[query_at + i] += masked * f64::from(inputs.value[key_at + i]);
@@ -95,7 +97,7 @@ fn pairs(
     let seen = |key: isize| {
         let pattern = inputs.pattern;
         (!pattern.causal || key <= position)
-            && pattern.window.is_none_or(|window| key > position - window as isize)
+            && pattern.window.is_none_or(|window| (key - position).unsigned_abs() < window)
     };
     let mut pairs = Vec::new();
     for key_row in first..last {
@@ -106,6 +108,11 @@ fn pairs(
         let products = (0..head)
             .map(|i| f64::from(inputs.query[query_at + i]) * f64::from(inputs.key[key_at(key_row) + i]));
         let mut score = f64::from(inputs.pattern.scale) * products.sum::<f64>();
+        let mut cap_slope = 1.0;
+        if let Some(cap) = inputs.pattern.soft_cap.map(f64::from) {
+            let share = (score / cap).tanh();
+            (score, cap_slope) = (cap * share, 1.0 - share * share);
+        }
         if let Some(slopes) = &inputs.pattern.alibi {
             let slope = f64::from(slopes[query_head]);
             score += if inputs.pattern.alibi_in_bfloat16 {
@@ -124,7 +131,7 @@ fn pairs(
         let mask_row = (query_head * inputs.query_rows() + row) as u64;
         let mask =
             inputs.dropout.map_or(1.0, |dropout| f64::from(dropout.row(mask_row).factor(key as usize)));
-        pairs.push(Pair { key_row, bucket, score, mask });
+        pairs.push(Pair { key_row, bucket, score, slope: cap_slope, mask });
     }
     pairs
 }
