@@ -90,7 +90,9 @@ def recorded_states(model: PreTrainedModel) -> Iterator[dict[str, Tensor]]:
         if prefix != "encoder_" or len(found) == 1:
             record(stack, "last_hidden_state")
     if getattr(model.base_model, "pooler", None) is not None:
-        record(model.base_model.pooler, "pooler_output")
+        # ALBERT's pooler is a map only; its activation is a module of its own.
+        last = getattr(model.base_model, "pooler_activation", model.base_model.pooler)
+        record(last, "pooler_output")
     try:
         yield states
     finally:
