@@ -46,6 +46,8 @@ pub struct Difference {
     pub largest: f64,
     /// Where it is.
     pub position: Vec<usize>,
+    /// The largest absolute value of the reference.
+    pub size: f64,
 }
 
 /// An output that a model does not have.
@@ -221,15 +223,16 @@ fn difference(
         let first = sequence * seq * width;
         first..first + range.len() * width
     });
-    let (mut largest, mut worst) = (0.0, 0);
+    let (mut largest, mut worst, mut size) = (0.0, 0, 0.0_f64);
     for (ours, place) in ours.into_data().iter::<f64>().zip(places) {
         let difference = (ours - theirs.values[place]).abs();
+        size = size.max(theirs.values[place].abs());
         let difference = if difference.is_nan() { f64::INFINITY } else { difference };
         if difference > largest {
             (largest, worst) = (difference, place);
         }
     }
-    Ok(Difference { name: name.into(), position: position(worst, &shape), shape, largest })
+    Ok(Difference { name: name.into(), position: position(worst, &shape), shape, largest, size })
 }
 
 /// The index on every axis of a place in a row-major tensor.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use temper_models::{HeadRequest, Loaded, Model, ModelError};
 
 use super::VerifyBounds;
-use super::compare::{Impossible, compare};
+use super::compare::{Difference, Impossible, compare};
 use crate::TrainError;
 
 /// Where they are in a checkout.
@@ -131,11 +131,16 @@ fn outcome(dir: &Path, bounds: VerifyBounds, device: &Device) -> FixtureOutcome 
     if let Some(Impossible { name, reason }) = comparison.impossible.first() {
         return FixtureOutcome::Failed { reason: format!("{name}: {reason}") };
     }
-    match comparison.worst() {
-        Some(worst) if worst.largest <= bounds.tolerance => {
-            FixtureOutcome::Verified { output: worst.name.clone(), largest: worst.largest }
+    let named = |output: &Difference| (output.name.clone(), output.largest);
+    match (bounds.failure(&comparison), comparison.worst()) {
+        (Some(failure), _) => {
+            let (output, largest) = named(failure);
+            FixtureOutcome::Differs { output, largest }
         }
-        Some(worst) => FixtureOutcome::Differs { output: worst.name.clone(), largest: worst.largest },
-        None => FixtureOutcome::Failed { reason: "nothing to compare".into() },
+        (None, Some(worst)) => {
+            let (output, largest) = named(worst);
+            FixtureOutcome::Verified { output, largest }
+        }
+        (None, None) => FixtureOutcome::Failed { reason: "nothing to compare".into() },
     }
 }
