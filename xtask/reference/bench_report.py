@@ -70,7 +70,7 @@ def store(docs: Path, machine: Result, name: str, outcome: Result) -> None:
     before, _, rest_of_page = page.read_text(encoding="utf-8").partition(BEGIN)
     after = rest_of_page.partition(END)[2]
     page.write_text(f"{before}{BEGIN}\n\n{section(stored)}\n{END}{after}", encoding="utf-8")
-    plot(docs / PLOT, stored[-1]["cases"])
+    plot(docs / PLOT, stored)
 
 
 def setting(label: str) -> str:
@@ -178,10 +178,8 @@ def section(stored: list[Result]) -> str:
         EXPLANATION.format(pairs=rounds, covered=covered)
         + f"All samples: [{RESULTS}]({RESULTS}).\n",
     ]
-    for place, entry in enumerate(reversed(stored)):
-        parts.append(on_machine(entry))
-        if place == 0:
-            parts.append(f"![Ratios of the table above: how much faster Temper is]({PLOT})\n")
+    parts += [on_machine(entry) for entry in reversed(stored)]
+    parts.append(f"![Ratios of the first tables: how much faster Temper is]({PLOT})\n")
     return "\n".join(parts)
 
 
@@ -196,9 +194,19 @@ def on_machine(entry: Result) -> str:
     )
 
 
-def plot(file: Path, cases: dict[str, Result]) -> None:
-    """Draw a bar for each case, with the range of its rounds."""
-    bars = [(cases[name], *fastest(name, cases)) for name in compared(cases)]
+def plot(file: Path, stored: list[Result]) -> None:
+    """Draw a bar for each case of each machine, with the range of its rounds."""
+    bars = [
+        (entry["cases"][name], *fastest(name, entry["cases"]))
+        for entry in reversed(stored)
+        for name in compared(entry["cases"])
+    ]
+    # The maker of the processor tells machines apart.
+    makers = [
+        entry["machine"]["cpu"].split()[0].removesuffix("(R)")
+        for entry in reversed(stored)
+        for _ in compared(entry["cases"])
+    ]
     figure, axes = pyplot.subplots(figsize=(9, 0.9 + 0.34 * len(bars)), layout="constrained")
     for place, (outcome, ours, theirs) in enumerate(bars):
         values = ratios(outcome, ours, theirs)
@@ -209,7 +217,10 @@ def plot(file: Path, cases: dict[str, Result]) -> None:
         text = f"{theirs}  {median:.2f}"
         axes.text(0.02, place, text, va="center", color="white", fontsize=8)
     axes.axvline(1, color="black", linewidth=1)
-    axes.set_yticks(range(len(bars)), [outcome["title"] for outcome, _, _ in bars])
+    titles = [
+        f"{outcome['title']} ({maker})" for (outcome, _, _), maker in zip(bars, makers, strict=True)
+    ]
+    axes.set_yticks(range(len(bars)), titles)
     axes.invert_yaxis()
     axes.set_xlabel("times what Temper takes (right of the line: Temper is ahead)")
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-//! ALBERT: BERT's module whose layers share weights and whose embeddings are narrower than they.
+//! ALBERT: BERT's module whose layers share weights and whose embeddings are narrower than its layers.
 //!
 //! Lan et al. 2019 (arXiv 1909.11942). Follows transformers 5.23, `modeling_albert.py`. Nothing drops out after the
 //! feed-forward layer. The head that tells the order of two texts (`AlbertForPreTraining`) is not here.
@@ -59,7 +59,7 @@ impl TryFrom<Map<String, Value>> for AlbertConfig {
 }
 
 impl AlbertConfig {
-    /// Which weights each layer has, as transformers reckons it.
+    /// Which weights each layer has, computed as in transformers.
     fn order(&self) -> Vec<usize> {
         let layers = self.bert.num_hidden_layers;
         let times = layers as f64 / self.own.num_hidden_groups as f64;

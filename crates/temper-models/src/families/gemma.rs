@@ -13,8 +13,8 @@ use temper_kernels::AttentionHeads;
 
 use super::decoder::{Decoder, DecoderConfig};
 use super::heads::{next_token, sequence_labels, token_scores};
-use super::llama::{LayerType, ROWS as LLAMA_ROWS};
-use super::modernbert::RopeByLayer;
+use super::layer_types::{LayerType, RopeByLayer, check_layer_types};
+use super::llama_variant::ROWS as LLAMA_ROWS;
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
 use super::{add_defaults, refuse, token_id};
 use crate::heads::LanguageModelConfig;
@@ -55,7 +55,7 @@ struct Fields {
     /// Tokens that a layer with a window sees.
     sliding_window: Option<usize>,
     layer_types: Option<Vec<LayerType>>,
-    /// Without `layer_types`, every so manieth layer has no window.
+    /// Without `layer_types`, every n-th layer has no window.
     sliding_window_pattern: usize,
     /// The base of the frequencies of layers with a window, where `rope_parameters` does not name it.
     rope_local_base_freq: f64,
@@ -250,10 +250,7 @@ impl GemmaConfig {
     fn check_windows(&self) -> Result<(), ModelError> {
         let (fields, wrong) = (&self.fields, |reason| Err(ModelError::Config { reason }));
         let layers = fields.num_hidden_layers;
-        let known = fields.layer_types.as_ref().map_or(layers, Vec::len);
-        if known != layers {
-            return wrong(format!("layer_types describe {known} layers, num_hidden_layers = {layers}"));
-        }
+        check_layer_types(fields.layer_types.as_deref(), layers)?;
         if (0..layers).any(|layer| self.slides(layer))
             && fields.sliding_window.is_none_or(|window| window == 0)
         {

@@ -4,53 +4,25 @@
 //! Touvron et al. 2023 (arXiv 2302.13971, 2307.09288), Grattafiori et al. 2024 (arXiv 2407.21783). Follows
 //! transformers 5.23, `modeling_llama.py`. From the default block it differs by its norms, which divide by
 //! the root mean square, by rotated queries and keys, by the gate, and by heads of keys and values that
-//! several heads of queries share. What a descendant has otherwise is its `Variant`, in a file of its own.
+//! several heads of queries share. What a descendant has otherwise is its [`Variant`], in a file of its own.
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use temper_kernels::AttentionHeads;
 
 use super::decoder::{Decoder, DecoderConfig};
 use super::heads::{next_token, sequence_labels, span, token_scores};
+use super::layer_types::{LayerType, check_layer_types};
+use super::llama_variant::{LLAMA, Variant};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
 use super::{add_defaults, refuse, token_id};
 use super::{mistral, phi3, qwen2, qwen3};
 use crate::layers::{
     AttentionConfig, BlockConfig, FeedForwardConfig, NormConfig, NormPlace, RopeConfig, Rotary,
 };
-use crate::weights::{Row, WeightMap, copy, ignore, linear, norm};
+use crate::weights::WeightMap;
 use crate::{Activation, Bounds, DropoutKeys, Family, FamilyFacts, HeadFacts, ModelError, Parts};
-
-/// What a descendant of LLaMA has of its own.
-#[derive(Debug)]
-pub(super) struct Variant {
-    pub model_type: &'static str,
-    /// Its classes in transformers, by what they are for.
-    pub classes: Classes,
-    /// Fields that config.json may leave out, where the value is not LLaMA's.
-    pub defaults: fn() -> Value,
-    /// Those of [`OPTIONAL`] that its class in transformers reads; it passes over the others.
-    pub reads: &'static [&'static str],
-    /// Whether query, key and value always have a bias, and the output none.
-    pub has_query_bias: bool,
-    /// Whether each head of queries and keys is normalised.
-    pub has_head_norms: bool,
-    /// Where each tensor of a checkpoint goes.
-    pub rows: &'static [Row],
-    /// Dropout that its configuration has.
-    pub dropout: DropoutKeys,
-}
-
-/// Classes of heads.
-#[derive(Debug)]
-pub(super) struct Classes {
-    pub causal: &'static str,
-    pub sequences: &'static str,
-    pub tokens: &'static str,
-    /// With the prefix of the backbone's names; some have no such class.
-    pub spans: Option<(&'static str, &'static str)>,
-}
 
 /// Fields of [`LlamaConfig`] that not every descendant reads.
 const OPTIONAL: &[&str] = &[
@@ -65,32 +37,6 @@ const OPTIONAL: &[&str] = &[
 
 /// The first one stands in for a `model_type` that is not listed.
 const VARIANTS: &[&Variant] = &[&LLAMA, &mistral::VARIANT, &phi3::VARIANT, &qwen2::VARIANT, &qwen3::VARIANT];
-
-pub(super) const LLAMA: Variant = Variant {
-    model_type: "llama",
-    classes: Classes {
-        causal: "LlamaForCausalLM",
-        sequences: "LlamaForSequenceClassification",
-        tokens: "LlamaForTokenClassification",
-        spans: Some(("LlamaForQuestionAnswering", "transformer.")),
-    },
-    defaults: || json!({}),
-    reads: &["attention_bias", "mlp_bias"],
-    has_query_bias: false,
-    has_head_norms: false,
-    rows: ROWS,
-    dropout: DropoutKeys { hidden: &[], attention: &["attention_dropout"] },
-};
-
-/// What a layer's attention sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LayerType {
-    /// Every token before.
-    FullAttention,
-    /// The last `sliding_window` tokens, its own among them.
-    SlidingAttention,
-}
 
 /// LLaMA's configuration, with Hugging Face's field names and defaults, and what its descendants add.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -228,13 +174,10 @@ impl LlamaConfig {
         if fields.sliding_window == Some(0) {
             return wrong("sliding_window = 0 hides a token from itself".into());
         }
-        let Some(types) = &fields.layer_types else { return Ok(()) };
-        if types.len() != fields.num_hidden_layers {
-            let (known, layers) = (types.len(), fields.num_hidden_layers);
-            return wrong(format!("layer_types describe {known} layers, num_hidden_layers = {layers}"));
-        }
+        check_layer_types(fields.layer_types.as_deref(), fields.num_hidden_layers)?;
+        let slides = fields.layer_types.iter().flatten().any(|kind| *kind == LayerType::SlidingAttention);
         let has_window = fields.use_sliding_window && fields.sliding_window.is_some();
-        if types.contains(&LayerType::SlidingAttention) && !has_window {
+        if slides && !has_window {
             return wrong("layer_types has sliding_attention, but there is no sliding_window".into());
         }
         Ok(())
@@ -345,21 +288,3 @@ impl Family for LlamaConfig {
         }
     }
 }
-
-/// The names of LLaMA and of the descendants that store maps one by one.
-pub(super) const ROWS: &[Row] = &[
-    copy("embed_tokens.weight", "token_embedding.weight"),
-    linear("layers.{}.self_attn.q_proj", "layers.{}.attention.query"),
-    linear("layers.{}.self_attn.k_proj", "layers.{}.attention.key"),
-    linear("layers.{}.self_attn.v_proj", "layers.{}.attention.value"),
-    linear("layers.{}.self_attn.o_proj", "layers.{}.attention.output"),
-    norm("layers.{}.self_attn.q_norm", "layers.{}.attention.query_norm"),
-    norm("layers.{}.self_attn.k_norm", "layers.{}.attention.key_norm"),
-    ignore("layers.{}.self_attn.rotary_emb.inv_freq"), // Frequencies: a buffer of old versions.
-    norm("layers.{}.input_layernorm", "layers.{}.attention_norm"),
-    linear("layers.{}.mlp.gate_proj", "layers.{}.ffn.gate"),
-    linear("layers.{}.mlp.up_proj", "layers.{}.ffn.inner"),
-    linear("layers.{}.mlp.down_proj", "layers.{}.ffn.outer"),
-    norm("layers.{}.post_attention_layernorm", "layers.{}.ffn_norm"),
-    norm("norm", "final_norm"),
-];

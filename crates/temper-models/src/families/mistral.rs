@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::llama::{Classes, LLAMA, Variant};
+use super::llama_variant::{Classes, LLAMA, Variant};
 
 pub(super) const VARIANT: Variant = Variant {
     model_type: "mistral",

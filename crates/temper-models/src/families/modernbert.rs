@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::decoder::{Decoder, DecoderConfig};
-use super::llama::LayerType;
+use super::layer_types::{LayerType, RopeByLayer, check_layer_types};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig, TransformConfig};
 use crate::layers::{
@@ -34,16 +34,6 @@ pub enum ClassifierPooling {
     Cls,
     /// The mean over all tokens.
     Mean,
-}
-
-/// Rotations by what a layer sees.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RopeByLayer {
-    /// Of layers without a window.
-    pub full_attention: Option<RopeParameters>,
-    /// Of layers with one.
-    pub sliding_attention: Option<RopeParameters>,
 }
 
 /// ModernBERT's configuration, with Hugging Face's field names and defaults.
@@ -78,7 +68,7 @@ pub struct ModernBertConfig {
     pub attention_dropout: f64,
     /// What each layer sees.
     pub layer_types: Option<Vec<LayerType>>,
-    /// Without `layer_types`, every so manieth layer has no window, from the first on.
+    /// Without `layer_types`, every n-th layer has no window, from the first on.
     pub global_attn_every_n_layers: usize,
     /// Rotations.
     pub rope_parameters: Option<RopeByLayer>,
@@ -261,12 +251,7 @@ impl Family for ModernBertConfig {
             ("classifier_dropout", self.classifier_dropout),
         ])?;
         check_heads("num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)?;
-        let known = self.layer_types.as_ref().map_or(self.num_hidden_layers, Vec::len);
-        if known != self.num_hidden_layers {
-            let layers = self.num_hidden_layers;
-            let reason = format!("layer_types describe {known} layers, num_hidden_layers = {layers}");
-            return Err(ModelError::Config { reason });
-        }
+        check_layer_types(self.layer_types.as_deref(), self.num_hidden_layers)?;
         self.rotary().map(drop)
     }
 

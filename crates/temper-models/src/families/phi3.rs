@@ -5,7 +5,7 @@
 
 use serde_json::json;
 
-use super::llama::{Classes, LLAMA, Variant};
+use super::llama_variant::{Classes, LLAMA, Variant};
 use crate::DropoutKeys;
 use crate::weights::{Fusion, Row, copy, fused_linear, fused_pair, ignore, linear, norm};
 

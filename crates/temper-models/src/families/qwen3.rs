@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::llama::{Classes, LLAMA, Variant};
+use super::llama_variant::{Classes, LLAMA, Variant};
 use super::qwen2;
 
 pub(super) const VARIANT: Variant = Variant {
