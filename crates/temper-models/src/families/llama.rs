@@ -4,7 +4,7 @@
 //! Touvron et al. 2023 (arXiv 2302.13971, 2307.09288), Grattafiori et al. 2024 (arXiv 2407.21783). Follows
 //! transformers 5.23, `modeling_llama.py`. From the default block it differs by its norms, which divide by
 //! the root mean square, by rotated queries and keys, by the gate, and by heads of keys and values that
-//! several heads of queries share. What a descendant has otherwise is its [`Variant`], in a file of its own.
+//! several heads of queries share. What a descendant has otherwise is its `Variant`, in a file of its own.
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
