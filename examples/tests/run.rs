@@ -20,9 +20,12 @@ fn workplace() -> tempfile::TempDir {
     dir
 }
 
-/// What an example prints, which ends well.
+/// What an example prints, which ends well, in a workplace of its own.
 fn output(binary: &str, arguments: &[&str]) -> String {
-    let dir = workplace();
+    output_in(&workplace(), binary, arguments)
+}
+
+fn output_in(dir: &tempfile::TempDir, binary: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(binary);
     command.args(arguments).current_dir(dir.path()).env("HF_HUB_OFFLINE", "1").env_remove("TEMPER_MIRROR");
     command.env("TEMPER_CACHE", dir.path().join("cache")).env("HF_HOME", dir.path().join("hf"));
@@ -51,7 +54,20 @@ fn new_dataset() {
 
 #[test]
 fn new_family() {
-    let text = output(env!("CARGO_BIN_EXE_new_family"), &[]);
+    let (dir, binary) = (workplace(), env!("CARGO_BIN_EXE_new_family"));
+    output_in(&dir, binary, &["write", "mine"]);
+    let settings = ["--max-steps", "4", "--run-name", "mine", "--per-device-train-batch-size", "8"];
+    let text = output_in(&dir, binary, &[&["finetune", "./mine", "reviews.csv"][..], &settings].concat());
+    assert!(text.contains("proof: every trained parameter had a finite gradient"), "{text}");
+    let text = output_in(&dir, binary, &["predict", "runs/mine", "--text", "the film is good"]);
+    assert!(text.contains("neg") || text.contains("pos"), "{text}");
+    let text = output_in(&dir, binary, &["inspect", "runs/mine/model"]);
+    assert!(text.contains("my-family"), "{text}");
+}
+
+#[test]
+fn new_backbone() {
+    let text = output(env!("CARGO_BIN_EXE_new_backbone"), &[]);
     assert!(text.contains("proof: what should train did"), "{text}");
 }
 

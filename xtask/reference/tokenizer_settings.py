@@ -46,6 +46,7 @@ TEXTS = [
     "<new> the<new>movie <ent> <ENT>ent",
     "▁the ▁▁movie Ġwas ##able <0x41>",
     "don't 100% $5 12345 #tag",
+    "``the'' movie's ''great``  (was),  the",
 ]
 PAIRS = [("the movie", " was great"), ("", "中国"), ("<new> a", "[SEP] </s> b")]
 CORPUS = [
@@ -189,6 +190,71 @@ def xlm_roberta() -> Tokenizer:
     return made
 
 
+def albert() -> Tokenizer:
+    """Return ALBERT's kind."""
+    made = unigram(["<pad>", "<unk>", "[CLS]", "[SEP]"], "<unk>")
+    made.normalizer = normalizers.Sequence(
+        [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
+    )
+    made.add_special_tokens([AddedToken("[MASK]", lstrip=True, special=True, normalized=False)])
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    return made
+
+
+def deberta() -> Tokenizer:
+    """Return the kind of DeBERTa's second and third version."""
+    made = unigram(["[PAD]", "[CLS]", "[SEP]", "[UNK]"], "[UNK]")
+    made.add_special_tokens(special(["[MASK]"]))
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 1), ("[SEP]", 2)],
+    )
+    return made
+
+
+def mpnet() -> Tokenizer:
+    """Return MPNet's kind: BERT's words with RoBERTa's marks."""
+    marks = ["<s>", "<pad>", "</s>", "[UNK]"]
+    words = [word for word in vocabulary() if not word.startswith("[")]
+    ids = {word: place for place, word in enumerate([*marks, *words, "<mask>"])}
+    made = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
+    made.add_special_tokens(special(marks))
+    made.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True, normalized=False)])
+    made.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return made
+
+
+def gemma() -> Tokenizer:
+    """Return Gemma's kind: BPE over characters, with bytes for what it does not know."""
+    made = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    made.normalizer = normalizers.Replace(" ", "▁")
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    own = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    marks = [*own, *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=360, special_tokens=marks, show_progress=False)
+    made.train_from_iterator([line.replace(" ", "▁") for line in CORPUS], trainer)
+    definition = json.loads(made.to_str())
+    definition["added_tokens"] = [
+        entry for entry in definition["added_tokens"] if entry["id"] < len(own)
+    ]
+    made = Tokenizer.from_str(json.dumps(definition))
+    made.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A <bos>:1 $B:1", special_tokens=[("<bos>", 2)]
+    )
+    return made
+
+
 def openai_gpt() -> Tokenizer:
     """Return the first GPT's kind."""
     made = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>", fuse_unk=False))
@@ -213,6 +279,10 @@ TINY = {
     "xlm-roberta": xlm_roberta,
     "camembert": xlm_roberta,
     "openai-gpt": openai_gpt,
+    "albert": albert,
+    "deberta-v2": deberta,
+    "mpnet": mpnet,
+    "gemma": gemma,
 }
 MIRRORED = {
     "google-bert/bert-base-uncased": "bert",
@@ -234,6 +304,7 @@ FLAGS = [
     "add_bos_token",
 ]
 FLAGS += ["add_eos_token", "legacy", "split_special_tokens", "clean_up_tokenization_spaces"]
+FLAGS += ["keep_accents", "split_by_punct"]
 CLASSES = [
     "BertTokenizer",
     "DistilBertTokenizerFast",
@@ -255,6 +326,7 @@ CLASSES += [
     "TokenizersBackend",
 ]
 CLASSES += ["Qwen2TokenizerFast", "GPTNeoXTokenizerFast", "NoSuchTokenizer", "AlbertTokenizer"]
+CLASSES += ["DebertaV2TokenizerFast", "GemmaTokenizer", "MPNetTokenizerFast", "XLNetTokenizer"]
 PARTS = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
 
 Files = dict[str, object]

@@ -63,7 +63,7 @@ fn main() -> Result<ExitCode> {
     // A measurement pack has only this program: a second one, temper, would be nearly the same.
     let mut arguments = std::env::args_os().skip(1).peekable();
     if arguments.peek().is_some_and(|word| word == "temper") {
-        return Ok(temper_train::cli::run(arguments));
+        return Ok(temper_train::cli::run(arguments, &[]));
     }
     let path = Cli::parse().job;
     let text = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;

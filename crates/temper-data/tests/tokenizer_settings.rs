@@ -151,11 +151,11 @@ fn families(folder: &Path) -> Vec<Family> {
 #[test]
 fn settings_beside_a_tokenizer_give_transformers_ids_or_are_refused() {
     let families = families(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer_settings"));
-    assert_eq!(families.len(), 10);
+    assert_eq!(families.len(), 14);
     for family in families {
         let (given, refused) = check(&family, None);
         println!("{}: {given} give transformers' ids, {refused} are refused", family.model);
-        assert!(given > 80 && refused < given / 4, "{}: {given} and {refused}", family.model);
+        assert!(given > 80 && refused < given / 3, "{}: {given} and {refused}", family.model);
     }
 }
 

@@ -108,6 +108,12 @@ pub enum ModelError {
         /// The families there are.
         known: String,
     },
+    /// A family that is added under a name that the registry has.
+    #[error("the family `{model_type}` is registered already; give yours another model_type")]
+    FamilyTwice {
+        /// Its name.
+        model_type: &'static str,
+    },
     /// A head that transformers does not have for a family.
     #[error("{family} has no head for {task}; its heads: {known}")]
     NoHead {

@@ -61,7 +61,7 @@ pub use mode::{Mode, Seed};
 pub use model::{Loaded, Model};
 pub use parameters::{Parameter, ParameterTable, PathTracker, is_adapter, parameter_id};
 pub use problem_type::OutputMeaning;
-pub use registry::{AnyBackbone, KnownFamily, families};
+pub use registry::{AnyBackbone, KnownFamily, RegisteredFamily, families, register_families};
 pub use tape::Tape;
 pub use temper_kernels::{Activation, Precision, RowIndex, multiplies_bfloat16_fast};
 pub use trunk::{TrunkRows, TrunkState};

@@ -1,5 +1,7 @@
 //! The one place that knows which families there are.
 
+use std::sync::{PoisonError, RwLock};
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde_json::{Map, Value};
@@ -24,7 +26,7 @@ use crate::families::roberta::RobertaConfig;
 use crate::families::t5::T5Config;
 use crate::layers::LinearWalk;
 use crate::{
-    Backbone, HeadTask, Mode, ModelConfig, ModelError, Pass, Rows, TokenBatch, TrunkRows, TrunkState,
+    Backbone, Family, HeadTask, Mode, ModelConfig, ModelError, Pass, Rows, TokenBatch, TrunkRows, TrunkState,
 };
 
 /// A backbone of any family.
@@ -39,61 +41,107 @@ pub enum AnyBackbone {
     EncoderDecoder(EncoderDecoder),
 }
 
-/// `model_type`s that [`parse`] knows.
-const KNOWN: &[&str] = &[
-    "albert",
-    "bart",
-    "bert",
-    "bloom",
-    "camembert",
-    "distilbert",
-    "electra",
-    "falcon",
-    "gemma",
-    "gemma2",
-    "gemma3_text",
-    "gpt2",
-    "gpt_neo",
-    "llama",
-    "mistral",
-    "modernbert",
-    "mpnet",
-    "openai-gpt",
-    "phi3",
-    "qwen2",
-    "qwen3",
-    "roberta",
-    "t5",
-    "xlm-roberta",
+impl From<Bert> for AnyBackbone {
+    fn from(bert: Bert) -> Self {
+        Self::Bert(bert)
+    }
+}
+
+impl From<Decoder> for AnyBackbone {
+    fn from(decoder: Decoder) -> Self {
+        Self::Decoder(decoder)
+    }
+}
+
+impl From<EncoderDecoder> for AnyBackbone {
+    fn from(model: EncoderDecoder) -> Self {
+        Self::EncoderDecoder(model)
+    }
+}
+
+/// A row of the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct RegisteredFamily {
+    model_type: &'static str,
+    parse: fn(Map<String, Value>) -> Result<ModelConfig, ModelError>,
+}
+
+impl RegisteredFamily {
+    /// The family whose config.json names this `model_type`.
+    pub const fn of<F: Family>(model_type: &'static str) -> Self
+    where
+        AnyBackbone: From<F::Backbone>,
+    {
+        Self { model_type, parse: |raw| ModelConfig::of_family::<F>(raw, AnyBackbone::from) }
+    }
+}
+
+/// The families of this crate.
+const FAMILIES: &[RegisteredFamily] = &[
+    RegisteredFamily::of::<AlbertConfig>("albert"),
+    RegisteredFamily::of::<BartConfig>("bart"),
+    RegisteredFamily::of::<BertConfig>("bert"),
+    RegisteredFamily::of::<BloomConfig>("bloom"),
+    RegisteredFamily::of::<RobertaConfig>("camembert"),
+    RegisteredFamily::of::<DistilBertConfig>("distilbert"),
+    RegisteredFamily::of::<ElectraConfig>("electra"),
+    RegisteredFamily::of::<FalconConfig>("falcon"),
+    RegisteredFamily::of::<GemmaConfig>("gemma"),
+    RegisteredFamily::of::<GemmaConfig>("gemma2"),
+    RegisteredFamily::of::<GemmaConfig>("gemma3_text"),
+    RegisteredFamily::of::<Gpt2Config>("gpt2"),
+    RegisteredFamily::of::<GptNeoConfig>("gpt_neo"),
+    RegisteredFamily::of::<LlamaConfig>("llama"),
+    RegisteredFamily::of::<LlamaConfig>("mistral"),
+    RegisteredFamily::of::<ModernBertConfig>("modernbert"),
+    RegisteredFamily::of::<MpnetConfig>("mpnet"),
+    RegisteredFamily::of::<OpenAiGptConfig>("openai-gpt"),
+    RegisteredFamily::of::<LlamaConfig>("phi3"),
+    RegisteredFamily::of::<LlamaConfig>("qwen2"),
+    RegisteredFamily::of::<LlamaConfig>("qwen3"),
+    RegisteredFamily::of::<RobertaConfig>("roberta"),
+    RegisteredFamily::of::<T5Config>("t5"),
+    RegisteredFamily::of::<RobertaConfig>("xlm-roberta"),
 ];
+
+/// Families of other crates.
+static ADDED: RwLock<Vec<RegisteredFamily>> = RwLock::new(Vec::new());
+
+/// Adds families of other crates: from then on [`ModelConfig::read`] knows them, and with it every command of the program.
+///
+/// Their backbones are modules of this crate: [`Bert`], [`Decoder`] or [`EncoderDecoder`]. A family with a module of
+/// its own is read by [`ModelConfig::read_as`].
+///
+/// # Errors
+/// [`ModelError::FamilyTwice`] for a `model_type` that is registered already; then none is added.
+pub fn register_families(families: &[RegisteredFamily]) -> Result<(), ModelError> {
+    let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    let before = added.len();
+    for family in families {
+        if FAMILIES.iter().chain(added.iter()).any(|known| known.model_type == family.model_type) {
+            added.truncate(before);
+            return Err(ModelError::FamilyTwice { model_type: family.model_type });
+        }
+        added.push(*family);
+    }
+    Ok(())
+}
+
+/// All families: those of this crate, then those added.
+fn registered() -> Vec<RegisteredFamily> {
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+    [FAMILIES, added.as_slice()].concat()
+}
 
 /// Reads the configuration of the family that `model_type` names.
 pub(crate) fn parse(raw: Map<String, Value>) -> Result<ModelConfig, ModelError> {
-    match raw.get("model_type").and_then(Value::as_str).unwrap_or_default() {
-        "albert" => ModelConfig::of_family::<AlbertConfig>(raw, AnyBackbone::Bert),
-        "bart" => ModelConfig::of_family::<BartConfig>(raw, AnyBackbone::EncoderDecoder),
-        "bert" => ModelConfig::of_family::<BertConfig>(raw, AnyBackbone::Bert),
-        "distilbert" => ModelConfig::of_family::<DistilBertConfig>(raw, AnyBackbone::Bert),
-        "electra" => ModelConfig::of_family::<ElectraConfig>(raw, AnyBackbone::Bert),
-        "mpnet" => ModelConfig::of_family::<MpnetConfig>(raw, AnyBackbone::Bert),
-        "modernbert" => ModelConfig::of_family::<ModernBertConfig>(raw, AnyBackbone::Decoder),
-        "roberta" | "camembert" | "xlm-roberta" => {
-            ModelConfig::of_family::<RobertaConfig>(raw, AnyBackbone::Bert)
-        }
-        "falcon" => ModelConfig::of_family::<FalconConfig>(raw, AnyBackbone::Decoder),
-        "llama" | "mistral" | "phi3" | "qwen2" | "qwen3" => {
-            ModelConfig::of_family::<LlamaConfig>(raw, AnyBackbone::Decoder)
-        }
-        "bloom" => ModelConfig::of_family::<BloomConfig>(raw, AnyBackbone::Decoder),
-        "gemma" | "gemma2" | "gemma3_text" => {
-            ModelConfig::of_family::<GemmaConfig>(raw, AnyBackbone::Decoder)
-        }
-        "gpt2" => ModelConfig::of_family::<Gpt2Config>(raw, AnyBackbone::Decoder),
-        "gpt_neo" => ModelConfig::of_family::<GptNeoConfig>(raw, AnyBackbone::Decoder),
-        "openai-gpt" => ModelConfig::of_family::<OpenAiGptConfig>(raw, AnyBackbone::Decoder),
-        "t5" => ModelConfig::of_family::<T5Config>(raw, AnyBackbone::EncoderDecoder),
-        other => Err(ModelError::UnknownFamily { model_type: other.into(), known: KNOWN.join(", ") }),
+    let name = raw.get("model_type").and_then(Value::as_str).unwrap_or_default();
+    let families = registered();
+    if let Some(family) = families.iter().find(|family| family.model_type == name) {
+        return (family.parse)(raw);
     }
+    let known: Vec<&str> = families.iter().map(|family| family.model_type).collect();
+    Err(ModelError::UnknownFamily { model_type: name.into(), known: known.join(", ") })
 }
 
 impl AnyBackbone {
@@ -175,19 +223,42 @@ pub fn families() -> Vec<KnownFamily> {
         let heads = config.facts().heads.iter().map(|head| (head.architecture, head.kind.task()));
         Some(heads.collect())
     };
-    let family =
-        |&model_type: &&'static str| KnownFamily { model_type, heads: heads(model_type).unwrap_or_default() };
-    KNOWN.iter().map(family).collect()
+    let family = |RegisteredFamily { model_type, .. }| KnownFamily {
+        model_type,
+        heads: heads(model_type).unwrap_or_default(),
+    };
+    registered().into_iter().map(family).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::FamilyFacts;
 
     #[test]
     fn every_family_can_be_read_and_has_heads() {
         for family in families() {
             assert!(!family.heads.is_empty(), "{} has a default that it refuses", family.model_type);
         }
+    }
+
+    #[test]
+    fn a_family_of_another_crate_is_read_by_its_name_and_no_name_is_given_twice() {
+        let read = || parse(Map::from_iter([("model_type".to_owned(), json!("of-another-crate"))]));
+        assert!(matches!(read(), Err(ModelError::UnknownFamily { .. })));
+
+        let other = RegisteredFamily::of::<Gpt2Config>("of-another-crate");
+        let taken = RegisteredFamily::of::<Gpt2Config>("bert");
+        let twice = register_families(&[other, taken]);
+        assert!(matches!(twice, Err(ModelError::FamilyTwice { model_type: "bert" })));
+        assert!(read().is_err(), "one of two was added");
+
+        register_families(&[other]).unwrap();
+        let first = |facts: &FamilyFacts| facts.heads[0].architecture;
+        assert_eq!(first(read().unwrap().facts()), first(&Gpt2Config::default().facts()));
+        assert!(families().iter().any(|family| family.model_type == "of-another-crate"));
+        assert!(register_families(&[other]).is_err());
     }
 }

@@ -17,6 +17,7 @@ use crate::settings::check_environment;
 use crate::terminal::{print, say};
 use crate::{TrainError, guarded};
 use clap::{CommandFactory, Parser, Subcommand};
+use temper_models::{RegisteredFamily, register_families};
 
 /// Shown under `temper finetune --help`.
 const EXAMPLES: &str = "\
@@ -112,7 +113,10 @@ fn print_completions(shell: clap_complete::Shell) -> Result<(), TrainError> {
 }
 
 /// Runs the command that the arguments name, the program's own name first; says what is wrong on stderr.
-pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+///
+/// `families` are those that the program knows besides Temper's own: a `main` of one's own passes its families, and every
+/// command knows them (`examples/new_family.rs`).
+pub fn run(arguments: impl Iterator<Item = OsString>, families: &[RegisteredFamily]) -> ExitCode {
     // First of all: it changes the environment.
     #[cfg(feature = "gpu")]
     crate::device::gpu::load_states_on_the_cpu();
@@ -124,7 +128,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     log.log_internal_errors(false).init();
     let cli = Cli::parse_from(arguments);
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    if let Err(error) = check_environment(names).and_then(|()| set_threads(cli.threads)) {
+    let prepared = check_environment(names)
+        .and_then(|()| Ok(register_families(families)?))
+        .and_then(|()| set_threads(cli.threads));
+    if let Err(error) = prepared {
         say(&format!("error: {error}"));
         return ExitCode::from(error.exit_code());
     }

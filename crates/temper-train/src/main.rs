@@ -9,5 +9,5 @@ static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     keep_freed_memory();
-    temper_train::cli::run(std::env::args_os())
+    temper_train::cli::run(std::env::args_os(), &[])
 }

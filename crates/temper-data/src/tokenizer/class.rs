@@ -12,11 +12,15 @@ use crate::DataError;
 pub(super) enum Recipe {
     /// tokenizer.json as it is.
     AsIs,
+    Albert,
     Bert,
     Camembert,
+    DebertaV2,
+    Gemma,
     Gpt2,
     GptNeoX,
     Llama,
+    Mpnet,
     OpenAiGpt,
     Qwen2,
     Roberta,
@@ -36,7 +40,7 @@ pub(super) struct Class {
 }
 
 const fn class(name: &'static str, recipe: Recipe) -> Class {
-    Class { name, recipe, segments: matches!(recipe, Recipe::Bert) }
+    Class { name, recipe, segments: matches!(recipe, Recipe::Bert | Recipe::DebertaV2) }
 }
 
 /// What AutoTokenizer takes where no class is named or none of its own.
@@ -52,14 +56,18 @@ const CLASSES: &[Class] = &[
     BERT,
     GPT2,
     ROBERTA,
+    class("AlbertTokenizer", Recipe::Albert),
     class("BartTokenizer", Recipe::Roberta),
     class("BloomTokenizer", Recipe::AsIs),
     class("CamembertTokenizer", Recipe::Camembert),
     Class { name: "DistilBertTokenizer", recipe: Recipe::Bert, segments: false },
+    class("DebertaV2Tokenizer", Recipe::DebertaV2),
     class("GPTNeoXTokenizer", Recipe::GptNeoX),
+    class("GemmaTokenizer", Recipe::Gemma),
     class("LEDTokenizer", Recipe::Roberta),
     class("LlamaTokenizer", Recipe::Llama),
     class("LxmertTokenizer", Recipe::Bert),
+    class("MPNetTokenizer", Recipe::Mpnet),
     class("MobileBertTokenizer", Recipe::Bert),
     class("MvpTokenizer", Recipe::Roberta),
     class("OpenAIGPTTokenizer", Recipe::OpenAiGpt),
@@ -75,7 +83,6 @@ const CLASSES: &[Class] = &[
 /// Classes of transformers that make a tokenizer in ways that are not known here. A name that neither list has is no
 /// class of transformers, which then takes tokenizer.json as it is.
 const OTHERS: &[&str] = &[
-    "AlbertTokenizer",
     "BarthezTokenizer",
     "BartphoTokenizer",
     "BasicTokenizer",
@@ -102,7 +109,6 @@ const OTHERS: &[&str] = &[
     "DPRQuestionEncoderTokenizer",
     "DPRReaderTokenizer",
     "DebertaTokenizer",
-    "DebertaV2Tokenizer",
     "DiaTokenizer",
     "EsmTokenizer",
     "EsmcTokenizer",
@@ -113,7 +119,6 @@ const OTHERS: &[&str] = &[
     "FunnelTokenizer",
     "GPTNeoXJapaneseTokenizer",
     "GPTSw3Tokenizer",
-    "GemmaTokenizer",
     "HerbertTokenizer",
     "LasrTokenizer",
     "LayoutLMv2Tokenizer",
@@ -124,7 +129,6 @@ const OTHERS: &[&str] = &[
     "MBart50Tokenizer",
     "MBartTokenizer",
     "MLukeTokenizer",
-    "MPNetTokenizer",
     "MarianTokenizer",
     "MarkupLMTokenizer",
     "MecabTokenizer",
@@ -171,6 +175,7 @@ const OF_MODELS: &[(&str, &str)] = &[
     ("bart", "RobertaTokenizer"),
     ("bert", "BertTokenizer"),
     ("camembert", "CamembertTokenizer"),
+    ("deberta-v2", "DebertaV2Tokenizer"),
     ("distilbert", "BertTokenizer"),
     ("electra", "BertTokenizer"),
     ("gemma", "GemmaTokenizer"),

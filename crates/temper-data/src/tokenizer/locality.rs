@@ -120,7 +120,8 @@ fn marks_spaces(tokenizer: &Tokenizer) -> bool {
                 && splits["split"] == false
                 && splits["replacement"] == SPACE.to_string()
         }
-        [mark] => splits.is_null() && replaces(mark),
+        // Gemma's splits at spaces, of which the mark leaves none.
+        [mark] => (splits.is_null() || splits["pattern"]["String"] == " ") && replaces(mark),
         [first, mark] => splits.is_null() && first["type"] == "Prepend" && replaces(mark),
         _ => false,
     };

@@ -82,7 +82,7 @@ pub fn run_folder(target: &str) -> PathBuf {
     let (model, data, runs) = (path("model"), path("reviews.csv"), path("runs"));
     let what = ["temper", "finetune", &model, &data, "--output-dir", &runs, "--run-name", "run", "--offline"];
     let how = "--strategy head --max-steps 4 --save-steps 2 --max-seq-length 16 --learning-rate 1e-3";
-    temper_train::cli::run(what.into_iter().chain(how.split(' ')).map(Into::into));
+    temper_train::cli::run(what.into_iter().chain(how.split(' ')).map(Into::into), &[]);
     assert!(run.join("results.json").is_file(), "the run ended");
     run
 }
