@@ -6,6 +6,7 @@ change with them. Tiny tokenizers are trained here and their files stand in the 
 """
 
 import argparse
+import base64
 import json
 import os
 import random
@@ -27,6 +28,7 @@ from tokenizers import (
     trainers,
 )
 from transformers import AutoTokenizer
+from transformers.convert_slow_tokenizer import import_protobuf
 from transformers.utils import logging
 
 from tokenizer_fixture import vocabulary
@@ -296,6 +298,25 @@ MIRRORED = {
     "karpathy/stories260K": "llama",
 }
 CONFIG = "tokenizer_config.json"
+# The file that a class reads SentencePiece's vocabulary from.
+PIECES = {
+    "albert": "spiece.model",
+    "camembert": "sentencepiece.bpe.model",
+    "deberta-v2": "spm.model",
+    "t5": "spiece.model",
+    "xlm-roberta": "sentencepiece.bpe.model",
+}
+# Its first pieces; type 2 is the unknown token, 3 one that no text contains.
+FAIRSEQ = [("<unk>", 2), ("<s>", 3), ("</s>", 3)]
+MARKS = {
+    "albert": [("<pad>", 3), ("<unk>", 2), ("[CLS]", 3), ("[SEP]", 3)],
+    "camembert": FAIRSEQ,
+    "deberta-v2": [("[PAD]", 3), ("[CLS]", 3), ("[SEP]", 3), ("[UNK]", 2)],
+    "t5": [("<pad>", 3), ("</s>", 3), ("<unk>", 2)],
+    "xlm-roberta": FAIRSEQ,
+}
+# How a file's bytes are written.
+BYTES = "base64"
 FLAGS = [
     "do_lower_case",
     "strip_accents",
@@ -390,7 +411,9 @@ def write(folder: Path, files: Files) -> None:
     for name, content in files.items():
         path = folder / name
         path.unlink(missing_ok=True)
-        if content is not None:
+        if isinstance(content, dict) and BYTES in content:
+            path.write_bytes(base64.b64decode(content[BYTES]))
+        elif content is not None:
             text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
             path.write_text(text, encoding="utf-8", newline="\n")
 
@@ -443,12 +466,26 @@ def family(
     return {"texts": TEXTS, "pairs": PAIRS, "ids": expected, "cases": cases}
 
 
-def older_files(tokenizer: Tokenizer) -> list[Files]:
+def pieces(vocab: list[tuple[str, float]], kind: str) -> str:
+    """Return SentencePiece's file of a Unigram vocabulary, as base64."""
+    model = import_protobuf().ModelProto()
+    ordinary = [(token, score, 1) for token, score in vocab if token[0] not in "<["]
+    marks = [(token, 0.0, type_) for token, type_ in MARKS[kind]]
+    for token, score, type_ in [*marks, *ordinary, ("<own>", 0.0, 4)]:
+        model.pieces.add(piece=token, score=score, type=type_)
+    model.trainer_spec.model_type = 1
+    model.trainer_spec.unk_id = [type_ for _, type_ in MARKS[kind]].index(2)
+    return base64.b64encode(model.SerializeToString()).decode()
+
+
+def older_files(tokenizer: Tokenizer, kind: str) -> list[Files]:
     """Return the older files that hold the same vocabulary, without tokenizer.json."""
     model = json.loads(tokenizer.to_str())["model"]
     if model["type"] == "WordPiece":
         words = sorted(model["vocab"], key=model["vocab"].get)
         return [{"tokenizer.json": None, "vocab.txt": "".join(f"{word}\n" for word in words)}]
+    if model["type"] == "Unigram":
+        return [{"tokenizer.json": None, PIECES[kind]: {BYTES: pieces(model["vocab"], kind)}}]
     if model["type"] == "BPE" and not model["byte_fallback"]:
         merges = "#version: 0.2\n" + "".join(" ".join(merge) + "\n" for merge in model["merges"])
         return [{"tokenizer.json": None, "vocab.json": model["vocab"], "merges.txt": merges}]
@@ -462,7 +499,7 @@ def write_tiny(out: Path, count: int, seed: int) -> None:
         files: Files = {"tokenizer.json": tokenizer.to_str(), "config.json": {"model_type": model}}
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), files)
-            made = family(Path(folder), tokenizer, older_files(tokenizer), count, seed)
+            made = family(Path(folder), tokenizer, older_files(tokenizer, model), count, seed)
         dump(out / f"{model}.json", {"model": model, "files": files} | made)
 
 
@@ -471,11 +508,13 @@ def write_mirrored(mirror: Path, out: Path, count: int, seed: int) -> None:
     for name, model in MIRRORED.items():
         with tempfile.TemporaryDirectory() as folder:
             for file in (mirror / "models" / name).glob("*.*"):
-                if file.suffix in {".json", ".txt"} and file.name != "config.json":
+                if file.suffix in {".json", ".txt", ".model"} and file.name != "config.json":
                     (Path(folder) / file.name).symlink_to(file)
             write(Path(folder), {"config.json": {"model_type": model}})
             tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
-            older = [{"tokenizer.json": None}] if (Path(folder) / "vocab.json").exists() else []
+            others = ["vocab.json", PIECES.get(model, "")]
+            has_other = any((Path(folder) / name).is_file() for name in others)
+            older = [{"tokenizer.json": None}] if has_other else []
             made = family(Path(folder), tokenizer, older, count, seed)
         found = {"model": name, "dir": str(mirror / "models" / name)}
         dump(

@@ -85,6 +85,21 @@ VARIANTS = {
     "mpnet": Variant("mpnet", ENCODER),
     "albert": Variant("albert", ENCODER),
     "albert-groups": Variant("albert", (CLASSIFICATION,), {"num_hidden_groups": 2}),
+    "deberta-v2": Variant("deberta-v2", ENCODER),
+    # A vector for each distance, up to three; embedded positions and segments; the other
+    # masked head.
+    "deberta-v2-distances": Variant(
+        "deberta-v2",
+        (MASKED,),
+        {
+            "position_buckets": -1,
+            "max_relative_positions": 3,
+            "norm_rel_ebd": "none",
+            "position_biased_input": True,
+            "type_vocab_size": 2,
+            "legacy": False,
+        },
+    ),
     "modernbert": Variant("modernbert", ENCODER),
     # As the checkpoints on the Hub: the mean is classified, and the spelling is the old one.
     "modernbert-mean": Variant(

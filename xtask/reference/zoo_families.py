@@ -141,6 +141,23 @@ FAMILIES = {
             "pad_token_id": 0,
         },
     ),
+    # As its third version: distances of more than two share vectors.
+    "deberta-v2": Family(
+        "DebertaV2",
+        BERT
+        | {
+            "type_vocab_size": 0,
+            "relative_attention": True,
+            "position_buckets": 4,
+            "max_relative_positions": -1,
+            "pos_att_type": "p2c|c2p",
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+            "position_biased_input": False,
+            "pooler_hidden_size": 16,
+            "pad_token_id": 0,
+        },
+    ),
     # The third layer and the first see every token, the others two on each side.
     "modernbert": Family(
         "ModernBert",

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 use temper_data::{DataError, EncodeSettings, TextTokenizer, Truncation, encode_all, load_tokenizer};
@@ -43,6 +45,10 @@ fn write(dir: &Path, files: &Files) {
         match content {
             Value::Null => {}
             Value::String(text) => std::fs::write(path, text).unwrap(),
+            Value::Object(bytes) if bytes.contains_key("base64") => {
+                let text = bytes["base64"].as_str().unwrap();
+                std::fs::write(path, STANDARD.decode(text).unwrap()).unwrap();
+            }
             json => std::fs::write(path, json.to_string()).unwrap(),
         }
     }

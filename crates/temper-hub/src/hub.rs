@@ -39,6 +39,9 @@ fn model_files() -> Vec<WantedFile> {
         "vocab.txt",
         "vocab.json",
         "merges.txt",
+        "spiece.model",
+        "spm.model",
+        "sentencepiece.bpe.model",
         "chat_template.jinja",
         "generation_config.json",
         // What decides how a text becomes a vector: of a run, and of sentence-transformers.

@@ -10,17 +10,17 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
-use crate::Precision;
 use crate::attention_call::Attention;
 use crate::autodiff::record;
 use crate::backend::CpuBackend;
 use crate::composed;
 use crate::cpu::{
-    AttentionGradients, AttentionInputs, AttentionOutput, AttentionResult, attention_backward,
-    attention_forward,
+    AttentionGradients, AttentionInputs, AttentionOutput, AttentionResult, RelativeGradients, RelativeScores,
+    attention_backward, attention_forward,
 };
 use crate::factor::as_factor;
 use crate::optional::Optional;
+use crate::{Precision, RelativeTerms};
 #[cfg(feature = "gpu")]
 use crate::{backend::has_gpu_kernels, gpu_attention};
 
@@ -29,13 +29,13 @@ use crate::{backend::has_gpu_kernels, gpu_attention};
 ///
 /// # Shapes
 /// - query: `[query rows, query_heads * head]`; key, value: `[key rows, key_heads * head]`
-/// - relative: `[buckets, query_heads]`, there if and only if the pattern has relative buckets
+/// - relative: as [`RelativeTerms`] says, there if and only if the pattern has relative buckets
 /// - output: `[query rows, query_heads * head]`, bf16 for [`Precision::Bf16`] on a GPU
 pub fn attention(
     query: Tensor<2>,
     key: Tensor<2>,
     value: Tensor<2>,
-    relative: Option<Tensor<2>>,
+    relative: Option<RelativeTerms>,
     attention: Attention,
 ) -> Tensor<2> {
     let sees_all_alike = !attention.pattern.depends_on_position();
@@ -49,11 +49,17 @@ pub fn attention(
     }
     // Where products round their factors, the backward pass needs the rounded ones only.
     let [query, key, value] = [query, key, value].map(|tensor| as_factor(tensor, attention.precision));
+    let (relative, of_keys) = match relative {
+        None => (None, None),
+        Some(RelativeTerms::Table(table)) => (Some(table), None),
+        Some(RelativeTerms::Rows { of_queries, of_keys }) => (Some(of_queries), Some(of_keys)),
+    };
     Tensor::from_dispatch(Dispatch::fused_attention(
         query.into_dispatch(),
         key.into_dispatch(),
         value.into_dispatch(),
         relative.into(),
+        of_keys.into(),
         Arc::new(attention),
     ))
 }
@@ -64,14 +70,18 @@ struct Operands<B: CpuBackend> {
     query: FloatTensor<B>,
     key: FloatTensor<B>,
     value: FloatTensor<B>,
+    /// A table, or what the queries have for each bucket.
     relative: Option<FloatTensor<B>>,
+    /// What the keys have for each bucket.
+    of_keys: Option<FloatTensor<B>>,
     call: Arc<Attention>,
 }
 
 impl<B: CpuBackend> Operands<B> {
     fn with_inputs<R>(&self, compute: impl FnOnce(&AttentionInputs<'_>) -> R) -> R {
         let [query, key, value] = [&self.query, &self.key, &self.value].map(B::values);
-        let table = self.relative.as_ref().map(B::values);
+        let [relative, of_keys] =
+            [&self.relative, &self.of_keys].map(|tensor| tensor.as_ref().map(B::values));
         let Attention { heads, pattern, layout, dropout, precision: _ } = &*self.call;
         compute(&AttentionInputs {
             query: &query,
@@ -82,7 +92,10 @@ impl<B: CpuBackend> Operands<B> {
             query_offsets: &layout.offsets,
             heads: *heads,
             pattern,
-            table: table.as_deref(),
+            relative: match (relative.as_deref(), of_keys.as_deref()) {
+                (Some(of_queries), Some(of_keys)) => Some(RelativeScores::Rows { of_queries, of_keys }),
+                (table, _) => table.map(RelativeScores::Table),
+            },
             dropout: *dropout,
         })
     }
@@ -100,6 +113,7 @@ pub(crate) trait AttentionOps: Backend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         #[extension_type] relative: Optional<Self>,
+        #[extension_type] of_keys: Optional<Self>,
         call: Arc<Attention>,
     ) -> FloatTensor<Self>;
 }
@@ -110,9 +124,11 @@ impl<B: CpuBackend> AttentionOps for B {
         key: FloatTensor<B>,
         value: FloatTensor<B>,
         relative: Optional<B>,
+        of_keys: Optional<B>,
         call: Arc<Attention>,
     ) -> FloatTensor<B> {
-        let operands = Operands::<B> { query, key, value, relative: relative.into_option(), call };
+        let (relative, of_keys) = (relative.into_option(), of_keys.into_option());
+        let operands = Operands::<B> { query, key, value, relative, of_keys, call };
         let computed = operands.with_inputs(attention_forward);
         operands.tensor_like(computed.output, &operands.query)
     }
@@ -124,12 +140,14 @@ impl<B: CpuBackend, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         relative: Optional<Self>,
+        of_keys: Optional<Self>,
         call: Arc<Attention>,
     ) -> FloatTensor<Self> {
         let [(query, query_node), (key, key_node), (value, value_node)] =
             [query, key, value].map(|tensor| tensor.into_parts());
-        let (relative, relative_node) = relative.into_option().map(|relative| relative.into_parts()).unzip();
-        let operands = Operands::<B> { query, key, value, relative, call };
+        let [(relative, relative_node), (of_keys, of_keys_node)] =
+            [relative, of_keys].map(|tensor| tensor.into_option().map(|tensor| tensor.into_parts()).unzip());
+        let operands = Operands::<B> { query, key, value, relative, of_keys, call };
         let AttentionOutput { output, log_sum_exp } = operands.with_inputs(attention_forward);
         let output = operands.tensor_like(output, &operands.query);
         let kept = match operands.call.precision {
@@ -137,14 +155,16 @@ impl<B: CpuBackend, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
             _ => output.clone(),
         };
         let state = State { operands, output: kept, log_sum_exp: log_sum_exp.into() };
-        match relative_node {
-            Some(relative_node) => {
-                let parents = [query_node, key_node, value_node, relative_node];
+        match (relative_node, of_keys_node) {
+            (Some(relative), Some(of_keys)) => {
+                let parents = [query_node, key_node, value_node, relative, of_keys];
+                record::<B, C, _, 5>(AttentionBackward, parents, state, output)
+            }
+            (Some(relative), None) => {
+                let parents = [query_node, key_node, value_node, relative];
                 record::<B, C, _, 4>(AttentionBackward, parents, state, output)
             }
-            None => {
-                record::<B, C, _, 3>(AttentionBackward, [query_node, key_node, value_node], state, output)
-            }
+            _ => record::<B, C, _, 3>(AttentionBackward, [query_node, key_node, value_node], state, output),
         }
     }
 }
@@ -157,7 +177,7 @@ struct State<B: CpuBackend> {
     log_sum_exp: Arc<[f32]>,
 }
 
-/// Parents: query, key, value, and the table of relative biases where there is one.
+/// Parents: query, key, value, and what is added for the buckets of distances, where there is anything.
 #[derive(Debug)]
 struct AttentionBackward;
 
@@ -169,13 +189,19 @@ impl<B: CpuBackend, const N: usize> Backward<B, N> for AttentionBackward {
         let gradient = gradients.consume::<B>(&ops.node);
         let (output, gradient) = (B::values(&output), B::values(&gradient));
         let result = AttentionResult { output: &output, log_sum_exp: &log_sum_exp, gradient: &gradient };
-        let AttentionGradients { query, key, value, table } =
+        let AttentionGradients { query, key, value, relative } =
             operands.with_inputs(|inputs| attention_backward(inputs, &result));
+        let (relative, of_keys) = match relative {
+            Some(RelativeGradients::Rows { of_queries, of_keys }) => (Some(of_queries), Some(of_keys)),
+            Some(RelativeGradients::Table(table)) => (Some(table), None),
+            None => (None, None),
+        };
         let computed = [
             (Some(query), Some(&operands.query)),
             (Some(key), Some(&operands.key)),
             (Some(value), Some(&operands.value)),
-            (table, operands.relative.as_ref()),
+            (relative, operands.relative.as_ref()),
+            (of_keys, operands.of_keys.as_ref()),
         ];
         for (parent, (values, model)) in ops.parents.into_iter().zip(computed) {
             if let (Some(parent), Some(values), Some(model)) = (parent, values, model) {

@@ -9,8 +9,8 @@ use common::{assert_close, assert_close_by_size, numbers};
 use safetensors::{Dtype, SafeTensors};
 use temper_kernels::{
     Activation, AdamW, AdamWTensors, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Norm,
-    Precision, RelativeBuckets, Residual, RowIndex, Sequences, adamw_step, attention, cross_entropy,
-    embedding, gate, linear, norm, sum_of_squares,
+    Precision, RelativeBuckets, RelativeTerms, Residual, RowIndex, Sequences, adamw_step, attention,
+    cross_entropy, embedding, gate, linear, norm, sum_of_squares,
 };
 
 const ACTIVATIONS: [(&str, Activation); 5] = [
@@ -162,7 +162,7 @@ fn check_attention(case: &str, change: impl Fn(&Fixture, &mut Attention)) {
     let inputs = &inputs[..if call.pattern.relative.is_some() { 4 } else { 3 }];
     fixture.check(&format!("attention.{case}"), inputs, |tensors| {
         let [query, key, value] = [0, 1, 2].map(|index| tensors[index].clone());
-        attention(query, key, value, tensors.get(3).cloned(), call.clone())
+        attention(query, key, value, tensors.get(3).cloned().map(RelativeTerms::Table), call.clone())
     });
 }
 

@@ -10,6 +10,7 @@ use crate::families::albert::AlbertConfig;
 use crate::families::bart::BartConfig;
 use crate::families::bert::{Bert, BertConfig};
 use crate::families::bloom::BloomConfig;
+use crate::families::deberta::DebertaConfig;
 use crate::families::decoder::Decoder;
 use crate::families::distilbert::DistilBertConfig;
 use crate::families::electra::ElectraConfig;
@@ -83,6 +84,7 @@ const FAMILIES: &[RegisteredFamily] = &[
     RegisteredFamily::of::<BertConfig>("bert"),
     RegisteredFamily::of::<BloomConfig>("bloom"),
     RegisteredFamily::of::<RobertaConfig>("camembert"),
+    RegisteredFamily::of::<DebertaConfig>("deberta-v2"),
     RegisteredFamily::of::<DistilBertConfig>("distilbert"),
     RegisteredFamily::of::<ElectraConfig>("electra"),
     RegisteredFamily::of::<FalconConfig>("falcon"),

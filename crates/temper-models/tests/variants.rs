@@ -50,6 +50,13 @@ fn what_would_be_computed_otherwise_is_refused_by_name() {
         ("electra-masked-lm", "embedding_size", json!(0), "embedding_size = 0"),
         ("mpnet-masked-lm", "relative_attention_num_buckets", json!(16), "transformers reads 32 rows"),
         ("mpnet-masked-lm", "max_position_embeddings", json!(2), "positions begin at 2"),
+        ("deberta-v2-masked-lm", "relative_attention", json!(false), "relative_attention = false"),
+        ("deberta-v2-masked-lm", "pos_att_type", json!("c2p"), "pos_att_type"),
+        ("deberta-v2-masked-lm", "share_att_key", json!(false), "share_att_key = false"),
+        ("deberta-v2-masked-lm", "conv_kernel_size", json!(3), "conv_kernel_size = 3"),
+        ("deberta-v2-masked-lm", "embedding_size", json!(8), "embedding_size = 8"),
+        ("deberta-v2-masked-lm", "position_buckets", json!(1), "position_buckets = 1"),
+        ("deberta-v2-masked-lm", "max_relative_positions", json!(3), "max_relative_positions = 3"),
         ("albert-masked-lm", "inner_group_num", json!(2), "inner_group_num = 2"),
         ("albert-masked-lm", "num_hidden_groups", json!(4), "more than num_hidden_layers = 3"),
         (

@@ -36,6 +36,9 @@ pub(super) fn resolve(
 ) -> Result<ResolvedTokenizer, DataError> {
     let recipe = source.class.unwrap_or(class::AS_IS).recipe;
     let mut tokens = FileTokens::read(settings, source.listed())?;
+    if !source.added.is_empty() {
+        tokens.or_extra(source.added.clone());
+    }
     recipe::complete(recipe, settings, &mut tokens)?;
     // The padding that a tokenizer.json carries names the token, unless the class or a file does.
     if let Some(pad) = source.json["padding"]["pad_token"].as_str()

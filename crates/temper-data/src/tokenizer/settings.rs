@@ -98,6 +98,12 @@ impl TokenizerSettings {
         }
     }
 
+    /// The text of a token that tokenizer_config.json or special_tokens_map.json names.
+    pub fn token_text(&self, part: &str) -> Option<&str> {
+        let value = self.special.get(part).or_else(|| self.config.get(part))?;
+        value.as_str().or_else(|| value.get("content")?.as_str())
+    }
+
     /// Whether the folder names code of its own for its tokenizer.
     pub fn has_own_code(&self) -> bool {
         match self.config.get("auto_map") {

@@ -1,4 +1,5 @@
-//! Where a folder's vocabulary comes from: tokenizer.json, else vocab.txt, else vocab.json with merges.txt.
+//! Where a folder's vocabulary comes from: tokenizer.json, else vocab.txt, else vocab.json with merges.txt, else
+//! SentencePiece's file.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::class::{self, Class, Recipe};
 use super::settings::TokenizerSettings;
-use super::{damage, read_object, read_text};
+use super::tokens::FileToken;
+use super::{damage, read_object, read_text, sentence_piece};
 use crate::DataError;
 
 /// A byte-level BPE needs `</s>` next to `<s>` to be RoBERTa's.
@@ -22,6 +24,8 @@ pub(super) struct TokenizerSource {
     pub text: Option<String>,
     /// The class.
     pub class: Option<Class>,
+    /// Tokens that SentencePiece's file adds.
+    pub added: Vec<FileToken>,
 }
 
 impl TokenizerSource {
@@ -38,14 +42,21 @@ impl TokenizerSource {
         let byte_pairs = [Recipe::Gpt2, Recipe::GptNeoX, Recipe::OpenAiGpt, Recipe::Qwen2, Recipe::Roberta];
         if words.is_file() && reads(&[Recipe::Bert]) {
             let json = json!({"model": {"type": "WordPiece", "vocab": read_words(&words)?}});
-            return Self { file: words, json, text: None, class: class.or(Some(class::BERT)) }.checked();
+            return Self::of_vocabulary(words, json, class.unwrap_or(class::BERT)).checked();
         }
         if vocab.is_file() && merges.is_file() && reads(&byte_pairs) {
             let ids = read_object(&vocab)?;
             let is_roberta = ROBERTA_MARKS.iter().all(|mark| ids.contains_key(*mark));
             let guess = if is_roberta { class::ROBERTA } else { class::GPT2 };
             let json = json!({"model": {"type": "BPE", "vocab": ids, "merges": read_merges(&merges)?}});
-            return Self { file: vocab, json, text: None, class: class.or(Some(guess)) }.checked();
+            return Self::of_vocabulary(vocab, json, class.unwrap_or(guess)).checked();
+        }
+        if let Some(class) = class
+            && let Some(pieces) = sentence_piece::file_name(class.recipe).map(|name| dir.join(name))
+            && pieces.is_file()
+        {
+            let (json, added) = sentence_piece::read(&pieces, class.recipe, settings)?;
+            return Self { added, ..Self::of_vocabulary(pieces, json, class) }.checked();
         }
         if let Some(class) = class.filter(|_| words.is_file() || vocab.is_file()) {
             let reason =
@@ -53,6 +64,10 @@ impl TokenizerSource {
             return Err(settings.refused("tokenizer_class", &reason));
         }
         Err(DataError::NoTokenizer { dir: dir.to_path_buf() })
+    }
+
+    fn of_vocabulary(file: PathBuf, json: Value, class: Class) -> Self {
+        Self { file, json, text: None, class: Some(class), added: Vec::new() }
     }
 
     /// The source that a tokenizer.json is.
@@ -63,7 +78,7 @@ impl TokenizerSource {
     ) -> Result<Self, DataError> {
         let class = class::choose(settings, Some(&text))?;
         let json = serde_json::from_str(&text).map_err(|error| DataError::damaged(&file, error))?;
-        Self { file, json, text: Some(text), class }.checked()
+        Self { file, json, text: Some(text), class, added: Vec::new() }.checked()
     }
 
     fn checked(self) -> Result<Self, DataError> {

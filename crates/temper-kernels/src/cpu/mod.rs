@@ -29,7 +29,7 @@ pub use activate::activate_backward_in_place;
 pub use adamw::{AdamW, sum_of_squares};
 pub use attention::{
     AttentionGradients, AttentionHeads, AttentionInputs, AttentionOutput, AttentionPattern, AttentionResult,
-    RelativeBuckets, attention_backward, attention_forward,
+    RelativeBuckets, RelativeGradients, RelativeScores, attention_backward, attention_forward,
 };
 pub use columns::sum_rows;
 pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_backward};

@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 use proptest::prelude::*;
 use temper_kernels::{
-    Attention, AttentionHeads, AttentionLayout, AttentionPattern, Precision, RelativeBuckets, Sequences,
-    attention, composed,
+    Attention, AttentionHeads, AttentionLayout, AttentionPattern, Precision, RelativeBuckets, RelativeTerms,
+    Sequences, attention, composed,
 };
 
 use super::Pair;
@@ -94,6 +94,25 @@ fn operands(attention: &Attention) -> Vec<Operand> {
     operands
 }
 
+/// The same with numbers of each query and each key instead of the table.
+fn operands_in_rows(attention: &Attention) -> Vec<Operand> {
+    let width = attention.heads.query_heads * BUCKETS;
+    let layout = &attention.layout;
+    let rows = [&layout.queries, &layout.keys].map(|sequences| Operand::new(sequences.rows(), width));
+    operands(attention).into_iter().take(3).chain(rows).collect()
+}
+
+/// What comes after query, key and value.
+fn relative_terms(tensors: &[Tensor<2>]) -> Option<RelativeTerms> {
+    match tensors {
+        [_, _, _, table] => Some(RelativeTerms::Table(table.clone())),
+        [_, _, _, of_queries, of_keys] => {
+            Some(RelativeTerms::Rows { of_queries: of_queries.clone(), of_keys: of_keys.clone() })
+        }
+        _ => None,
+    }
+}
+
 type Operation = Box<dyn Fn(&[Tensor<2>]) -> Tensor<2>>;
 
 fn pair(call: &Attention) -> Pair<Operation, Operation> {
@@ -102,11 +121,11 @@ fn pair(call: &Attention) -> Pair<Operation, Operation> {
         name: format!("{call:?}"),
         fused: Box::new(move |tensors| {
             let [query, key, value] = [0, 1, 2].map(|index| tensors[index].clone());
-            attention(query, key, value, tensors.get(3).cloned(), fused.clone())
+            attention(query, key, value, relative_terms(tensors), fused.clone())
         }),
         composed: Box::new(move |tensors| {
             let [query, key, value] = [0, 1, 2].map(|index| tensors[index].clone());
-            composed::attention(query, key, value, tensors.get(3).cloned(), &other)
+            composed::attention(query, key, value, relative_terms(tensors), &other)
         }),
     }
 }
@@ -147,6 +166,21 @@ fn attention_agrees_with_capped_scores() {
         agree(&capped(relative(self_attention(&[1, 0, 130], 8))));
         agree(&capped(alibi(causal(grouped(call(&[(3, 5, 2), (1, 290, 289)], 8), 4, 1), Some(40)))));
     }
+}
+
+#[test]
+fn attention_agrees_with_numbers_of_each_query_and_key() {
+    for call in [
+        relative(self_attention(&[1, 0, 130], 8)),
+        relative(causal(grouped(call(&[(3, 5, 2), (1, 290, 289), (0, 4, 0), (2, 0, 0)], 8), 4, 2), Some(40))),
+    ] {
+        pair(&call).agree(&operands_in_rows(&call));
+    }
+    let call = relative(self_attention(&[5, 12], 8));
+    pair(&call).agree_for_every_choice(&operands_in_rows(&call));
+    let views = operands_in_rows(&call).into_iter();
+    pair(&call)
+        .agree(&views.map(|operand| Operand { layout: Layout::Sliced, ..operand }).collect::<Vec<_>>());
 }
 
 #[test]

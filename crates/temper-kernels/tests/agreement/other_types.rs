@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use temper_kernels::{
     Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Norm, Precision,
-    RelativeBuckets, Residual, RowIndex, Sequences, attention, composed, cross_entropy, embedding, gate,
-    linear, norm, sum_of_squares,
+    RelativeBuckets, RelativeTerms, Residual, RowIndex, Sequences, attention, composed, cross_entropy,
+    embedding, gate, linear, norm, sum_of_squares,
 };
 
 use super::common::random;
@@ -70,7 +70,7 @@ fn attention_composes() {
         dropout: None,
         precision: Precision::F32,
     };
-    let table = Some(matrix(3, 2, 4));
+    let table = Some(RelativeTerms::Table(matrix(3, 2, 4)));
     same(
         attention(query.clone(), key.clone(), value.clone(), table.clone(), call.clone()),
         composed::attention(query, key, value, table, &call),

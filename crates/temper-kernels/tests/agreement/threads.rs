@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor};
 use temper_kernels::{
     Activation, Attention, AttentionHeads, AttentionLayout, AttentionPattern, Dropout, Norm, Precision,
-    RelativeBuckets, Residual, RowIndex, Sequences, attention, cross_entropy, dropout, embedding, gate,
-    linear, norm, sum_of_squares,
+    RelativeBuckets, RelativeTerms, Residual, RowIndex, Sequences, attention, cross_entropy, dropout,
+    embedding, gate, linear, norm, sum_of_squares,
 };
 
 use super::common::{Operand, Outcome, outcome};
@@ -49,7 +49,8 @@ fn model(tensors: &[Tensor<2>]) -> Tensor<2> {
     let ids = RowIndex::new(ids, &table.device());
     let x = embedding(table, &ids);
     let keys = linear(x.clone(), key, None, None, Precision::F32);
-    let seen = attention(x.clone(), keys.clone(), keys, Some(relative), self_attention());
+    let seen =
+        attention(x.clone(), keys.clone(), keys, Some(RelativeTerms::Table(relative)), self_attention());
     let residual = Residual { tensor: x, dropout: Some(MASKS) };
     let x = norm(seen, Some(residual), vector(&gain), None, Norm::Layer { epsilon: 1e-5 });
     let inner = linear(x, up, None, Some(Activation::Gelu), Precision::F32);

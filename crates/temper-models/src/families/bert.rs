@@ -7,14 +7,14 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use temper_kernels::widen;
+use temper_kernels::{RelativeBuckets, widen};
 
 use super::heads::{CLASSIFIER, span, token_labels};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig};
 use crate::layers::{
     AttentionConfig, Block, BlockConfig, Dropout, Embedding, FeedForwardConfig, Layer, Linear, LinearWalk,
-    Norm, NormConfig, NormPlace, StackPass, StackRows, detach_if_frozen, is_frozen,
+    Norm, NormConfig, NormPlace, StackPass, StackRows, detach_if_frozen, is_frozen, needed_rows,
     run_frozen_without_autodiff, run_layers,
 };
 use crate::weights::{Row, WeightMap, copy, foreign, ignore, linear, matrix, norm};
@@ -191,8 +191,8 @@ impl Family for BertConfig {
 /// What [`Bert`] is made from.
 pub(super) struct BertShape {
     pub vocab_size: usize,
-    /// Rows of the position embedding.
-    pub positions: usize,
+    /// Rows of the position embedding, where there is one.
+    pub positions: Option<usize>,
     /// The padding token's id where positions count after it, as RoBERTa's do.
     pub positions_behind: Option<u32>,
     /// Rows of the segment embedding, where there is one.
@@ -202,6 +202,8 @@ pub(super) struct BertShape {
     pub embedding_dropout: f64,
     /// Rows of the table of relative biases, where there is one.
     pub buckets: Option<usize>,
+    /// Rows of the vectors of relative positions, where there are any, and whether they have a norm.
+    pub relative_vectors: Option<(usize, bool)>,
     /// Which of the layers' weights each layer has, first to last.
     pub order: Vec<usize>,
     pub block: BlockConfig,
@@ -213,12 +215,13 @@ impl BertShape {
     pub(super) fn new([vocab_size, positions]: [usize; 2], layers: usize, block: BlockConfig) -> Self {
         Self {
             vocab_size,
-            positions,
+            positions: Some(positions),
             positions_behind: None,
             types: None,
             projected_from: None,
             embedding_dropout: block.dropout,
             buckets: None,
+            relative_vectors: None,
             order: (0..layers).collect(),
             block,
             pooler: false,
@@ -226,11 +229,11 @@ impl BertShape {
     }
 }
 
-/// BERT without a task, and RoBERTa, DistilBERT, ELECTRA, MPNet and ALBERT.
+/// BERT without a task, and RoBERTa, DistilBERT, ELECTRA, MPNet, ALBERT and DeBERTa.
 #[derive(Module, Debug)]
 pub struct Bert {
     token_embedding: Embedding,
-    position_embedding: Embedding,
+    position_embedding: Option<Embedding>,
     type_embedding: Option<Embedding>,
     embedding_norm: Norm,
     embedding_dropout: Dropout,
@@ -238,10 +241,15 @@ pub struct Bert {
     embedding_projection: Option<Linear>,
     /// `[buckets, heads]`, the same for all layers.
     relative_bias: Option<Embedding>,
+    /// `[buckets, hidden]`, the same for all layers.
+    relative_embedding: Option<Embedding>,
+    relative_embedding_norm: Option<Norm>,
     layers: Vec<Block>,
     pooler: Option<Linear>,
     #[module(skip)]
     positions_behind: Option<u32>,
+    #[module(skip)]
+    relative_buckets: Option<RelativeBuckets>,
     #[module(skip)]
     order: Vec<usize>,
 }
@@ -256,15 +264,20 @@ impl Bert {
         let heads = block.attention.heads.query_heads;
         Self {
             token_embedding: embedding(shape.vocab_size),
-            position_embedding: embedding(shape.positions),
+            position_embedding: shape.positions.map(embedding),
             type_embedding: shape.types.map(embedding),
             embedding_norm: NormConfig { width, ..block.norm }.init(device),
             embedding_dropout: Dropout::new(shape.embedding_dropout),
             embedding_projection: shape.projected_from.map(|width| Linear::new(width, hidden, device)),
             relative_bias: shape.buckets.map(|buckets| Embedding::new(buckets, heads, device)),
+            relative_embedding: shape.relative_vectors.map(|(rows, _)| Embedding::new(rows, hidden, device)),
+            relative_embedding_norm: shape
+                .relative_vectors
+                .and_then(|(_, has_norm)| has_norm.then(|| block.norm.init(device))),
             layers: (0..distinct).map(|_| Block::new(block, device)).collect(),
             pooler: shape.pooler.then(|| Linear::new(hidden, hidden, device)),
             positions_behind: shape.positions_behind,
+            relative_buckets: block.attention.pattern.relative.clone(),
             order: shape.order.clone(),
         }
     }
@@ -275,11 +288,13 @@ impl Bert {
         if let Some(types) = &self.type_embedding {
             sum = sum + types.forward(&batch.type_ids);
         }
-        let positions = match self.positions_behind {
-            Some(pad) => batch.positions_behind_padding(pad),
-            None => batch.positions.clone(),
-        };
-        sum = sum + self.position_embedding.forward(&positions);
+        if let Some(table) = &self.position_embedding {
+            let positions = match self.positions_behind {
+                Some(pad) => batch.positions_behind_padding(pad),
+                None => batch.positions.clone(),
+            };
+            sum = sum + table.forward(&positions);
+        }
         let frozen = is_frozen(&self.token_embedding)
             && is_frozen(&self.position_embedding)
             && is_frozen(&self.type_embedding)
@@ -292,6 +307,24 @@ impl Bert {
         })
     }
 
+    /// Adds the relative positions that the layers share.
+    fn with_relative(&self, rows: StackRows, batch: &TokenBatch) -> StackRows {
+        if let Some(table) = &self.relative_bias {
+            return rows.with_relative_biases(detach_if_frozen(table.weight.val(), is_frozen(table)));
+        }
+        let (Some(table), Some(buckets)) = (&self.relative_embedding, &self.relative_buckets) else {
+            return rows;
+        };
+        let (needed, buckets) = needed_rows(buckets, batch.sequences.longest());
+        let vectors = table.weight.val().slice([needed]); // [buckets, hidden]
+        let frozen = is_frozen(table) && is_frozen(&self.relative_embedding_norm);
+        let vectors = match &self.relative_embedding_norm {
+            Some(norm) => norm.forward(vectors),
+            None => vectors,
+        };
+        rows.with_relative_vectors(detach_if_frozen(vectors, frozen), buckets)
+    }
+
     /// The layers as they follow each other: copies share their parameters.
     fn layers(&self) -> Vec<Block> {
         self.order.iter().map(|&layer| self.layers[layer].clone()).collect()
@@ -301,10 +334,7 @@ impl Bert {
 impl Backbone for Bert {
     fn run(&self, batch: &TokenBatch, pass: Pass<'_>) -> Tensor<2> {
         let Pass { rows, mode, cache, watch, until } = pass;
-        let mut rows = StackRows::of(batch, rows);
-        if let Some(table) = &self.relative_bias {
-            rows = rows.with_relative_biases(detach_if_frozen(table.weight.val(), is_frozen(table)));
-        }
+        let rows = self.with_relative(StackRows::of(batch, rows), batch);
         let pass = StackPass { rows: &rows, encoded: None, cache, mode, watch, until };
         run_layers(&self.layers(), || self.embed(batch, mode.child(0)), batch, pass)
     }
@@ -361,14 +391,14 @@ pub(super) const ROWS: &[Row] = &[
 
 /// The next-sentence head of a checkpoint without the other one.
 const OTHER_HEADS: &[Row] = &[foreign("cls.*")];
-const MASKED: &[Row] = &[
+pub(super) const MASKED: &[Row] = &[
     linear("cls.predictions.transform.dense", "head.dense"),
     norm("cls.predictions.transform.LayerNorm", "head.norm"),
     copy("cls.predictions.bias", "head.bias"),
     matrix("cls.predictions.decoder.weight", "head.output.weight"), // Mostly the token embedding.
     ignore("cls.predictions.decoder.bias"),                         // The same as `cls.predictions.bias`.
 ];
-const MASKED_UNTIED: &[Row] = &[
+pub(super) const MASKED_UNTIED: &[Row] = &[
     linear("cls.predictions.transform.dense", "head.dense"),
     norm("cls.predictions.transform.LayerNorm", "head.norm"),
     matrix("cls.predictions.decoder.weight", "head.output.weight"),

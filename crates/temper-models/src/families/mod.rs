@@ -4,6 +4,7 @@ pub mod albert;
 pub mod bart;
 pub mod bert;
 pub mod bloom;
+pub mod deberta;
 pub mod decoder;
 pub mod distilbert;
 pub mod electra;

@@ -2,7 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use temper_kernels::{AttentionHeads, AttentionLayout, AttentionPattern, widen};
+use temper_kernels::{
+    AttentionHeads, AttentionLayout, AttentionPattern, RelativeTerms, products_with_buckets, widen,
+};
 
 use super::{Dropout, Encoded, LayerCache, LayerRows, Linear, Norm, NormConfig};
 use crate::Mode;
@@ -28,6 +30,9 @@ pub struct AttentionConfig {
     pub rotation: Option<usize>,
     /// The norm of each head of the queries, and that of each head of the keys, before they are turned.
     pub head_norm: Option<NormConfig>,
+    /// Whether the stack's relative positions are vectors, which the maps of queries and keys read (DeBERTa), and the
+    /// dropout on them. Otherwise they are numbers.
+    pub relative_vectors: Option<f64>,
 }
 
 impl AttentionConfig {
@@ -45,6 +50,7 @@ impl AttentionConfig {
             residual_dropout: None,
             rotation: None,
             head_norm: None,
+            relative_vectors: None,
         }
     }
 
@@ -101,6 +107,7 @@ pub struct Attention {
     /// The norm of each head of the keys, `[head]`.
     pub key_norm: Option<Norm>,
     dropout: Dropout,
+    relative_dropout: Option<Dropout>,
     #[module(skip)]
     heads: AttentionHeads,
     #[module(skip)]
@@ -122,6 +129,7 @@ impl Attention {
             query_norm: config.head_norm.map(|norm| norm.init(device)),
             key_norm: config.head_norm.map(|norm| norm.init(device)),
             dropout: Dropout::new(config.dropout),
+            relative_dropout: config.relative_vectors.map(Dropout::new),
             heads: config.heads,
             pattern: config.pattern.clone(),
             rotation: config.rotation,
@@ -154,7 +162,11 @@ impl Attention {
         if let Some(cache) = cache {
             [key, value] = cache.extend(key, value, rows);
         }
-        self.attend(query, [key, value], rows.layout.clone(), rows.relative.clone(), mode)
+        let relative = self.relative_terms(&query, &key, rows, mode);
+        let mut call = self.call(rows.layout.clone(), mode);
+        call.pattern.relative = rows.relative_buckets.clone().or(call.pattern.relative);
+        let attended = temper_kernels::attention(query, key, value, relative, call);
+        self.output.forward(attended, mode.child(3))
     }
 
     /// Attention of a decoder to the encoder's output for its input.
@@ -177,11 +189,13 @@ impl Attention {
                 self.value.forward(hidden.clone(), mode.child(2)),
             ]
         };
-        let key_value = match cache {
+        let [key, value] = match cache {
             Some(cache) => cache.cross(compute),
             None => compute(),
         };
-        self.attend(query, key_value, rows.cross_layout(&encoded.sequences), None, mode)
+        let call = self.call(rows.cross_layout(&encoded.sequences), mode);
+        let attended = temper_kernels::attention(query, key, value, None, call);
+        self.output.forward(attended, mode.child(3))
     }
 
     /// Whether it matters where a query is: such attention cannot compute the chosen tokens of a batch alone.
@@ -191,27 +205,45 @@ impl Attention {
 
     /// Whether attention weights drop out in training.
     pub fn drops_out(&self) -> bool {
-        self.dropout.is_active()
+        self.dropout.is_active() || self.relative_dropout.as_ref().is_some_and(Dropout::is_active)
     }
 
-    fn attend(
-        &self,
-        query: Tensor<2>,
-        [key, value]: [Tensor<2>; 2],
-        layout: AttentionLayout,
-        relative: Option<Tensor<2>>,
-        mode: Mode,
-    ) -> Tensor<2> {
-        let call = temper_kernels::Attention {
+    fn call(&self, layout: AttentionLayout, mode: Mode) -> temper_kernels::Attention {
+        temper_kernels::Attention {
             heads: self.heads,
             pattern: self.pattern.clone(),
             layout,
             dropout: self.dropout.masks(mode),
             // One model computes in one precision.
             precision: self.query.precision,
+        }
+    }
+
+    /// What is added for the distance of query and key, where the stack has relative positions.
+    ///
+    /// # Shapes
+    /// - query: `[rows, heads * head]`; key: `[tokens, heads * head]`
+    fn relative_terms(
+        &self,
+        query: &Tensor<2>,
+        key: &Tensor<2>,
+        rows: &LayerRows,
+        mode: Mode,
+    ) -> Option<RelativeTerms> {
+        let relative = rows.relative.clone()?;
+        let Some(dropout) = &self.relative_dropout else { return Some(RelativeTerms::Table(relative)) };
+        let vectors = dropout.forward(relative, mode.child(4)); // [buckets, hidden]
+        // [buckets, hidden] -> [buckets, heads * head], scaled as all products of queries and keys are.
+        let map = |map: &Linear, child| {
+            widen(map.forward(vectors.clone(), mode.child(child))) * f64::from(self.pattern.scale)
         };
-        let attended = temper_kernels::attention(query, key, value, relative, call);
-        self.output.forward(attended, mode.child(3))
+        let products = |states: &Tensor<2>, vectors| {
+            products_with_buckets(states.clone(), vectors, self.heads.query_heads, self.query.precision)
+        };
+        Some(RelativeTerms::Rows {
+            of_queries: products(query, map(&self.key, 5)),
+            of_keys: products(key, map(&self.query, 6)),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Int, Tensor};
-use temper_kernels::{AttentionLayout, RowIndex, Sequences};
+use temper_kernels::{AttentionLayout, RelativeBuckets, RowIndex, Sequences};
 
 use super::{Rotary, Rotation};
 use crate::{Rows, Tape, TokenBatch};
@@ -19,8 +19,11 @@ pub struct LayerRows {
     pub(super) cache_order: Option<Tensor<1, Int>>,
     /// Rotations of queries and keys, for families that have them; an attention names one of them.
     pub(super) rotations: Vec<[Rotation; 2]>,
-    /// T5's table of relative biases, `[buckets, heads]`.
+    /// Relative positions, which all layers share: T5's biases, `[buckets, heads]`, or DeBERTa's vectors,
+    /// `[buckets, hidden]`.
     pub(super) relative: Option<Tensor<2>>,
+    /// The buckets of distances, where they are not those of the layer's pattern.
+    pub(super) relative_buckets: Option<RelativeBuckets>,
     /// Where the queries and an encoder's tokens are, the same for all layers.
     cross: Arc<OnceLock<AttentionLayout>>,
 }
@@ -31,7 +34,15 @@ impl LayerRows {
         layout: AttentionLayout,
         cache_order: Option<Tensor<1, Int>>,
     ) -> Self {
-        Self { indices, layout, cache_order, rotations: Vec::new(), relative: None, cross: Arc::default() }
+        Self {
+            indices,
+            layout,
+            cache_order,
+            rotations: Vec::new(),
+            relative: None,
+            relative_buckets: None,
+            cross: Arc::default(),
+        }
     }
 
     /// # Shapes
@@ -94,6 +105,14 @@ impl StackRows {
         self.all.relative = Some(table.clone());
         self.wanted.relative = Some(table);
         self
+    }
+
+    /// The same with a vector for each of these buckets of distances, `[buckets, hidden]`.
+    #[must_use]
+    pub fn with_relative_vectors(mut self, vectors: Tensor<2>, buckets: RelativeBuckets) -> Self {
+        self.all.relative_buckets = Some(buckets.clone());
+        self.wanted.relative_buckets = Some(buckets);
+        self.with_relative_biases(vectors)
     }
 
     /// The same with what all layers share as a leaf of each.

@@ -14,8 +14,8 @@ use super::source::TokenizerSource;
 use super::tokens::{FileToken, FileTokens};
 use crate::DataError;
 use parts::{
-    SPACE, bert_normalizer, byte_level, charsmap, metaspace, replaced, template, word_piece_decoder,
-    words_and_spaces,
+    SPACE, TokenMark, bert_normalizer, byte_level, charsmap, metaspace, replaced, template,
+    word_piece_decoder, words_and_spaces,
 };
 use vocabulary::Vocabulary;
 
@@ -72,14 +72,8 @@ pub(super) fn complete(
     let texts = |texts: Vec<String>| texts.into_iter().map(FileToken::Text).collect();
     match recipe {
         Recipe::T5 => {
-            let count = match settings.config.get("extra_ids") {
-                None => 100,
-                Some(count) => count
-                    .as_u64()
-                    .filter(|&count| count <= 10_000)
-                    .ok_or_else(|| settings.refused("extra_ids", "a number up to 10000 is needed"))?,
-            };
-            tokens.or_extra(texts((0..count).map(|id| format!("<extra_id_{id}>")).collect()));
+            let ids = 0..extra_ids(settings)?;
+            tokens.or_extra(texts(ids.map(|id| format!("<extra_id_{id}>")).collect()));
         }
         Recipe::Camembert => {
             // The mask takes the space before it.
@@ -96,6 +90,13 @@ pub(super) fn complete(
         _ => {}
     }
     Ok(())
+}
+
+/// T5's sentinels.
+pub(super) fn extra_ids(settings: &TokenizerSettings) -> Result<u64, DataError> {
+    let Some(count) = settings.config.get("extra_ids") else { return Ok(100) };
+    let count = count.as_u64().filter(|&count| count <= 10_000);
+    count.ok_or_else(|| settings.refused("extra_ids", "a number up to 10000 is needed"))
 }
 
 /// The definition, without added tokens.
@@ -193,7 +194,7 @@ fn deberta(vocabulary: &Vocabulary<'_>) -> Result<[Value; 4], DataError> {
     let splits: Vec<Value> = punctuation.into_iter().chain([metaspace(scheme, true)]).collect();
     let normalizer = json!({"type": "Sequence", "normalizers": normalizers});
     let splits = json!({"type": "Sequence", "pretokenizers": splits});
-    let unk = vocabulary.place_of("unk_token").unwrap_or(1);
+    let unk = vocabulary.place_of("unk_token").unwrap_or(vocabulary.unk_of_pieces().unwrap_or(1));
     Ok([vocabulary.unigram(unk)?, normalizer, splits, metaspace(scheme, true)])
 }
 
@@ -223,6 +224,20 @@ fn openai_gpt(vocabulary: &Vocabulary<'_>) -> Result<[Value; 4], DataError> {
     Ok([vocabulary.of("BPE", parameters)?, bert_normalizer(true, None, true), words, decoder])
 }
 
+/// The layout with the marks that the settings ask for.
+fn wanted_marks(
+    settings: &TokenizerSettings,
+    tokens: &FileTokens,
+    id: impl Fn(&str) -> Result<TokenMark, DataError>,
+) -> Result<Value, DataError> {
+    let wanted = |key: &str, part: &str| -> Result<Vec<TokenMark>, DataError> {
+        let is_wanted = settings.flag(key, false)? && tokens.part(part).is_some();
+        if is_wanted { Ok(vec![id(part)?]) } else { Ok(Vec::new()) }
+    };
+    let (opens, closes) = (wanted("add_bos_token", "bos_token")?, wanted("add_eos_token", "eos_token")?);
+    Ok(template(&opens, &closes, &opens, 1))
+}
+
 fn qwen2_words(settings: &TokenizerSettings) -> Result<Value, DataError> {
     let pattern = json!({"Regex": QWEN2_WORDS});
     let words = json!({"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false});
@@ -247,6 +262,15 @@ pub(super) fn layout(
     let (open, close) = ("bos_token", "eos_token");
     Ok(match recipe {
         Recipe::Bert | Recipe::DebertaV2 => Some(template(&[id("cls_token")?], &[id("sep_token")?], &[], 1)),
+        // Without tokenizer.json these settings make another template.
+        Recipe::Albert
+            if source.text.is_none()
+                && ["add_bos_token", "add_eos_token"]
+                    .iter()
+                    .any(|key| settings.config.contains_key(*key)) =>
+        {
+            Some(wanted_marks(settings, tokens, id)?)
+        }
         // Its template always says `[CLS]` and `[SEP]`, with the ids of its tokens.
         Recipe::Albert => {
             let (open, close) = (id("cls_token")?.1, id("sep_token")?.1);
@@ -274,12 +298,7 @@ pub(super) fn layout(
         // tokenizer.json decides, where there is one.
         Recipe::GptNeoX if source.text.is_some() => Some(template(&[], &[], &[], 1)),
         Recipe::Gpt2 | Recipe::GptNeoX | Recipe::OpenAiGpt | Recipe::Qwen2 if source.text.is_none() => {
-            let wanted = |key: &str, part: &str| -> Result<Vec<(String, u32)>, DataError> {
-                let is_wanted = settings.flag(key, false)? && tokens.part(part).is_some();
-                if is_wanted { Ok(vec![id(part)?]) } else { Ok(Vec::new()) }
-            };
-            let (opens, closes) = (wanted("add_bos_token", open)?, wanted("add_eos_token", close)?);
-            Some(template(&opens, &closes, &opens, 1))
+            Some(wanted_marks(settings, tokens, id)?)
         }
         _ => None,
     })

@@ -57,6 +57,12 @@ impl Vocabulary<'_> {
         Ok(token)
     }
 
+    /// The id of the unknown token that SentencePiece's file gives.
+    pub fn unk_of_pieces(&self) -> Option<usize> {
+        let id = &self.source.json["model"]["unk_id"];
+        id.as_u64().filter(|_| self.source.text.is_none()).and_then(|id| usize::try_from(id).ok())
+    }
+
     /// The position of a part's token in a list of tokens, if it is there.
     pub fn place_of(&self, part: &str) -> Option<usize> {
         let token = self.tokens.part(part).map(FileToken::text);

@@ -5,6 +5,7 @@ use std::{cell::RefCell, ops::Range};
 use super::{
     AttentionInputs, AttentionResult, Dropout,
     bias::DistanceBias,
+    pair_bias::PairBias,
     panels::{PANEL, PanelBuffer, Panels, aligned},
     rows::Rows,
     scores::{Block, Head, row_stride},
@@ -38,6 +39,9 @@ pub struct GroupGradients<'a> {
     pub key: Vec<&'a mut [f32]>,
     /// `[keys][head]`
     pub value: Vec<&'a mut [f32]>,
+    /// What queries and keys have for each bucket, if they have it: `[queries][group * buckets]` and
+    /// `[keys][group * buckets]`, zeros.
+    pub rows: Option<[Vec<&'a mut [f32]>; 2]>,
 }
 
 /// Memory of a thread.
@@ -80,7 +84,22 @@ struct Sums<'a> {
     query: &'a mut [f32],
     key: &'a mut [f32],
     value: &'a mut [f32],
-    bias: Option<DistanceBias>,
+    bias: Option<BiasSums>,
+}
+
+/// The gradients of what is added to scores.
+enum BiasSums {
+    Distances(DistanceBias),
+    Pairs(PairBias),
+}
+
+impl BiasSums {
+    fn row_mut(&mut self, position: usize, keys: Range<usize>) -> &mut [f32] {
+        match self {
+            Self::Distances(bias) => bias.row_mut(position, keys),
+            Self::Pairs(bias) => bias.row_mut(position, keys),
+        }
+    }
 }
 
 thread_local! {
@@ -110,15 +129,20 @@ pub fn backward_group(
                 queries: workspace.queries.pack(task.head.query, pattern.scale),
                 output_gradients: workspace.output_gradients.pack(task.output_gradient, 1.0),
             };
-            let bias = (buckets.is_some() && queries > 0)
-                .then(|| DistanceBias::zeros(task.head.positions.clone(), keys.count));
+            let bias = (buckets.is_some() && queries > 0).then(|| task.bias_sums(gradients.rows.is_some()));
             let query = zeroed(&mut workspace.query_gradient, queries * width);
             let mut sums = Sums { query, key, value, bias };
             backward_head(task, dropout, &packed, &mut workspace.tile, &mut sums);
 
             let columns_of_member = member * head..(member + 1) * head;
             write_rows(sums.query, width, &mut gradients.query, columns_of_member);
-            columns.extend(buckets.map(|buckets| task.column_gradient(sums.bias, buckets)));
+            let Some(buckets) = buckets else { continue };
+            match &mut gradients.rows {
+                Some(rows) => {
+                    task.add_row_gradients(sums.bias, rows, member * buckets..(member + 1) * buckets)
+                }
+                None => columns.push(task.column_gradient(sums.bias, buckets)),
+            }
         }
         write_rows(key, width, &mut gradients.key, 0..head);
         write_rows(value, width, &mut gradients.value, 0..head);
@@ -146,10 +170,30 @@ impl<'a> HeadBackward<'a> {
         }
     }
 
+    fn bias_sums(&self, of_pairs: bool) -> BiasSums {
+        let (positions, keys) = (self.head.positions.clone(), self.head.key.count);
+        match of_pairs {
+            true => BiasSums::Pairs(PairBias::zeros(positions, keys)),
+            false => BiasSums::Distances(DistanceBias::zeros(positions, keys)),
+        }
+    }
+
+    /// Adds the gradients of what queries and keys have for each bucket to these columns.
+    fn add_row_gradients(
+        &self,
+        bias: Option<BiasSums>,
+        [of_queries, of_keys]: &mut [Vec<&mut [f32]>; 2],
+        columns: Range<usize>,
+    ) {
+        if let (Some(BiasSums::Pairs(bias)), Some(relative)) = (bias, &self.head.pattern.relative) {
+            bias.add_to_rows(relative, of_queries, of_keys, columns);
+        }
+    }
+
     /// `[buckets]`: the sums over all pairs of query and key.
-    fn column_gradient(&self, bias: Option<DistanceBias>, buckets: usize) -> Vec<f32> {
+    fn column_gradient(&self, bias: Option<BiasSums>, buckets: usize) -> Vec<f32> {
         let mut column = vec![0.0; buckets];
-        if let Some(bias) = bias {
+        if let Some(BiasSums::Distances(bias)) = bias {
             bias.add_to_buckets(
                 self.head.pattern,
                 self.head.positions.clone(),

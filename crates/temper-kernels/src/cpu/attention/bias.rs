@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{
+    pair_bias::PairBias,
     panels::PANEL,
     pattern::{AttentionPattern, RelativeBuckets},
 };
@@ -10,9 +11,11 @@ use super::{
 /// What one head adds to its scores.
 pub enum Bias {
     /// A number for each distance.
-    OfDistances(DistanceBias),
+    Distances(DistanceBias),
     /// A number for each key, whole panels of them.
-    OfKeys(Vec<f32>),
+    Keys(Vec<f32>),
+    /// A number for each query and key.
+    Pairs(PairBias),
 }
 
 impl Bias {
@@ -26,16 +29,17 @@ impl Bias {
     ) -> Option<Self> {
         if let (Some(slopes), true) = (&pattern.alibi, pattern.alibi_in_bfloat16) {
             let keys = 0..keys.next_multiple_of(PANEL);
-            return Some(Self::OfKeys(keys.map(|key| pattern.bfloat16_alibi(slopes[head], key)).collect()));
+            return Some(Self::Keys(keys.map(|key| pattern.bfloat16_alibi(slopes[head], key)).collect()));
         }
-        DistanceBias::of_head(pattern, table, (head, heads), positions, keys).map(Self::OfDistances)
+        DistanceBias::of_head(pattern, table, (head, heads), positions, keys).map(Self::Distances)
     }
 
     /// What is added for a query and these keys.
     pub fn row(&self, position: usize, keys: Range<usize>) -> &[f32] {
         match self {
-            Self::OfDistances(bias) => bias.row(position, keys),
-            Self::OfKeys(values) => &values[keys],
+            Self::Distances(bias) => bias.row(position, keys),
+            Self::Keys(values) => &values[keys],
+            Self::Pairs(bias) => bias.row(position, keys),
         }
     }
 }
@@ -115,8 +119,8 @@ impl DistanceBias {
     }
 }
 
-/// Row of the table for the distance at `index`, where distance zero is at `zero_at`.
-fn bucket(relative: &RelativeBuckets, index: usize, zero_at: usize) -> usize {
+/// The bucket of the distance at `index`, where distance zero is at `zero_at`.
+pub fn bucket(relative: &RelativeBuckets, index: usize, zero_at: usize) -> usize {
     let place = (relative.zero_at + index).saturating_sub(zero_at);
     relative.buckets[place.min(relative.buckets.len() - 1)] as usize
 }

@@ -1,8 +1,11 @@
 //! What attention is computed on.
 
+use std::ops::Range;
+
 use super::{
     Dropout,
     bias::Bias,
+    pair_bias::PairBias,
     pattern::{AttentionHeads, AttentionPattern},
     rows::Rows,
     scores::Head,
@@ -27,11 +30,25 @@ pub struct AttentionInputs<'a> {
     pub heads: AttentionHeads,
     /// Which keys a query sees, and what is done to its scores.
     pub pattern: &'a AttentionPattern,
-    /// `[buckets, query_heads]`: what `pattern.relative` chooses from, there if and only if that is.
-    pub table: Option<&'a [f32]>,
+    /// What `pattern.relative` chooses from, there if and only if that is.
+    pub relative: Option<RelativeScores<'a>>,
     /// Drops weights after the softmax. Row of the mask: `query head * query rows + query row`; column:
     /// position of the key in its sequence.
     pub dropout: Option<Dropout>,
+}
+
+/// What is added to a score for the bucket of its distance.
+#[derive(Clone, Copy, Debug)]
+pub enum RelativeScores<'a> {
+    /// The same for all pairs of a distance (T5): `[buckets, query_heads]`.
+    Table(&'a [f32]),
+    /// What the query has for the bucket, and what the key has (DeBERTa).
+    Rows {
+        /// `[query rows, query_heads * buckets]`
+        of_queries: &'a [f32],
+        /// `[key rows, query_heads * buckets]`
+        of_keys: &'a [f32],
+    },
 }
 
 impl<'a> AttentionInputs<'a> {
@@ -78,10 +95,52 @@ impl<'a> AttentionInputs<'a> {
         }
         let by_distance = self.pattern.relative.is_some();
         assert!(!(by_distance && self.pattern.alibi_in_bfloat16), "ALiBi in bfloat16 comes alone");
-        assert_eq!(by_distance, self.table.is_some(), "buckets come with a table");
-        if let Some(table) = self.table {
-            assert_eq!(table.len() % query_heads, 0, "one column of the table a query head");
+        assert_eq!(by_distance, self.relative.is_some(), "buckets come with what they choose from");
+        match self.relative {
+            Some(RelativeScores::Table(table)) => {
+                assert_eq!(table.len() % query_heads, 0, "one column of the table a query head");
+            }
+            Some(RelativeScores::Rows { of_queries, of_keys }) => {
+                let width = query_heads * self.buckets();
+                assert_eq!(of_queries.len(), self.query_rows() * width, "size of the queries' buckets");
+                assert_eq!(of_keys.len(), self.key_rows() * width, "size of the keys' buckets");
+            }
+            None => {}
         }
+    }
+
+    /// Number of buckets; 0 without any.
+    pub(super) fn buckets(&self) -> usize {
+        match self.relative {
+            Some(RelativeScores::Table(table)) => table.len() / self.heads.query_heads,
+            Some(RelativeScores::Rows { of_keys, .. }) => {
+                of_keys.len().checked_div(self.key_rows() * self.heads.query_heads).unwrap_or(0)
+            }
+            None => 0,
+        }
+    }
+
+    /// What is added to the scores of one query head on one sequence.
+    fn bias(&self, sequence: usize, head: usize, positions: Range<usize>, keys: usize) -> Option<Bias> {
+        let heads = self.heads.query_heads;
+        let table = match (self.relative, &self.pattern.relative) {
+            (Some(RelativeScores::Rows { of_queries, of_keys }), Some(relative)) => {
+                let rows = |matrix, bounds: &[usize]| {
+                    part(
+                        matrix,
+                        bounds,
+                        sequence,
+                        Columns { number: head, count: heads, width: self.buckets() },
+                    )
+                };
+                let of_queries = rows(of_queries, self.query_bounds);
+                let of_keys = rows(of_keys, self.key_bounds);
+                return Some(Bias::Pairs(PairBias::of_rows(relative, of_queries, of_keys, positions)));
+            }
+            (Some(RelativeScores::Table(table)), _) => Some(table),
+            _ => None,
+        };
+        Bias::of_head(self.pattern, table, (head, heads), positions, keys)
     }
 
     /// One query head on one sequence.
@@ -96,7 +155,7 @@ impl<'a> AttentionInputs<'a> {
             query,
             key,
             value: self.head_rows(self.value, self.key_bounds, sequence, (key_head, key_heads)),
-            bias: Bias::of_head(self.pattern, self.table, (head, query_heads), positions.clone(), key.count),
+            bias: self.bias(sequence, head, positions.clone(), key.count),
             positions,
             mask_row: (head * self.query_rows() + self.query_bounds[sequence]) as u64,
             pattern: self.pattern,
@@ -111,10 +170,22 @@ impl<'a> AttentionInputs<'a> {
         sequence: usize,
         (head, heads): (usize, usize),
     ) -> Rows<'m> {
-        let (width, stride) = (self.heads.head, heads * self.heads.head);
-        let (start, end) = (bounds[sequence], bounds[sequence + 1]);
-        // A sequence without rows may begin after the last value.
-        let values = matrix.get(start * stride + head * width..).unwrap_or_default();
-        Rows { values, stride, count: end - start, width }
+        part(matrix, bounds, sequence, Columns { number: head, count: heads, width: self.heads.head })
     }
+}
+
+/// Which columns of a matrix a head has.
+struct Columns {
+    number: usize,
+    count: usize,
+    width: usize,
+}
+
+/// These columns, and the rows of one sequence, of `[rows, count * width]`.
+fn part<'m>(matrix: &'m [f32], bounds: &[usize], sequence: usize, columns: Columns) -> Rows<'m> {
+    let (width, stride) = (columns.width, columns.count * columns.width);
+    let (start, end) = (bounds[sequence], bounds[sequence + 1]);
+    // A sequence without rows may begin after the last value.
+    let values = matrix.get(start * stride + columns.number * width..).unwrap_or_default();
+    Rows { values, stride, count: end - start, width }
 }

@@ -8,7 +8,8 @@ use reference::Reference;
 
 use super::{
     super::Dropout, AttentionGradients, AttentionHeads, AttentionInputs, AttentionOutput, AttentionPattern,
-    AttentionResult, RelativeBuckets, attention_backward, attention_forward,
+    AttentionResult, RelativeBuckets, RelativeGradients, RelativeScores, attention_backward,
+    attention_forward,
 };
 
 /// Attention on random numbers.
@@ -18,8 +19,10 @@ struct Case {
     sequences: Vec<(usize, usize, usize)>,
     heads: AttentionHeads,
     pattern: AttentionPattern,
-    /// Rows of the table of relative biases.
+    /// Buckets of distances.
     buckets: usize,
+    /// Whether each query and each key has a number for each bucket, instead of a table.
+    in_rows: bool,
     dropout: Option<Dropout>,
 }
 
@@ -38,6 +41,7 @@ impl Case {
                 scale: 0.3,
             },
             buckets: 0,
+            in_rows: false,
             dropout: None,
         }
     }
@@ -92,6 +96,11 @@ impl Case {
         self
     }
 
+    /// The same, where every query and every key has numbers of its own.
+    fn disentangled(self) -> Self {
+        Self { in_rows: true, ..self.relative() }
+    }
+
     fn dropped_out(mut self) -> Self {
         self.dropout = Some(Dropout { probability: 0.3, seed: 11 });
         self
@@ -111,7 +120,13 @@ impl Case {
         let query_len = query_bounds[self.sequences.len()] * query_heads * head;
         let key_len = key_bounds[self.sequences.len()] * key_heads * head;
         let offsets: Vec<usize> = self.sequences.iter().map(|sequence| sequence.2).collect();
+        let rows = |bounds: &[usize]| bounds[self.sequences.len()] * query_heads * self.buckets;
         let table = random(self.buckets * query_heads, 5);
+        let (of_queries, of_keys) = (random(rows(&query_bounds), 6), random(rows(&key_bounds), 7));
+        let relative = match self.in_rows {
+            true => RelativeScores::Rows { of_queries: &of_queries, of_keys: &of_keys },
+            false => RelativeScores::Table(&table),
+        };
         let inputs = AttentionInputs {
             query: &random(query_len, 1),
             key: &random(key_len, 2),
@@ -121,7 +136,7 @@ impl Case {
             query_offsets: &offsets,
             heads: self.heads,
             pattern: &self.pattern,
-            table: self.pattern.relative.is_some().then_some(&table),
+            relative: self.pattern.relative.is_some().then_some(relative),
             dropout: self.dropout,
         };
         check(&inputs, &random(query_len, 4))
@@ -147,8 +162,15 @@ impl Case {
         assert_close("query", &backward.query, &expected.query);
         assert_close("key", &backward.key, &expected.key);
         assert_close("value", &backward.value, &expected.value);
-        assert_eq!(backward.table.is_some(), self.pattern.relative.is_some());
-        assert_close("table", &backward.table.unwrap_or_default(), &expected.table);
+        assert_eq!(backward.relative.is_some(), self.pattern.relative.is_some());
+        match backward.relative {
+            Some(RelativeGradients::Table(table)) => assert_close("table", &table, &expected.relative),
+            Some(RelativeGradients::Rows { of_queries, of_keys }) => {
+                assert_close("rows of queries", &of_queries, &expected.relative);
+                assert_close("rows of keys", &of_keys, &expected.relative_of_keys);
+            }
+            None => {}
+        }
     }
 }
 
@@ -193,6 +215,17 @@ fn matches_the_definition_beyond_one_block_of_keys() {
     Case::new(&sequences, 8).causal(Some(300)).alibi().dropped_out().assert_matches_the_definition();
     Case::new(&sequences, 8).causal(None).relative().assert_matches_the_definition();
     Case::new(&sequences, 8).local(300).relative().dropped_out().assert_matches_the_definition();
+}
+
+#[test]
+fn queries_and_keys_with_numbers_of_their_own_for_each_bucket_match_the_definition() {
+    for length in [1, 2, 15, 16, 17, 49] {
+        Case::self_attention(&[length, 3], 7).disentangled().assert_matches_the_definition();
+    }
+    let sequences = [(5, 9, 4), (0, 6, 0), (7, 0, 0), (50, 1040, 700)];
+    Case::new(&sequences, 8).disentangled().assert_matches_the_definition();
+    Case::new(&sequences, 8).grouped(6, 2).disentangled().dropped_out().assert_matches_the_definition();
+    Case::new(&sequences, 8).causal(Some(20)).disentangled().capped(0.4).assert_matches_the_definition();
 }
 
 #[test]
@@ -300,7 +333,7 @@ fn threads_do_not_change_a_bit() {
         assert_eq!(backward.query, other_backward.query);
         assert_eq!(backward.key, other_backward.key);
         assert_eq!(backward.value, other_backward.value);
-        assert_eq!(backward.table, other_backward.table);
+        assert_eq!(backward.relative, other_backward.relative);
     }
 }
 

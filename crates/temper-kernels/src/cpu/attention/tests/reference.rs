@@ -1,6 +1,6 @@
 //! Attention by its definition, in f64.
 
-use super::super::{AttentionHeads, AttentionInputs};
+use super::super::{AttentionHeads, AttentionInputs, RelativeScores};
 
 /// Output, sums and gradients by the definition, in `f64`.
 pub struct Reference {
@@ -9,7 +9,10 @@ pub struct Reference {
     pub query: Vec<f64>,
     pub key: Vec<f64>,
     pub value: Vec<f64>,
-    pub table: Vec<f64>,
+    /// Of a table, or of what the queries have for each bucket.
+    pub relative: Vec<f64>,
+    /// Of what the keys have for each bucket.
+    pub relative_of_keys: Vec<f64>,
 }
 
 /// What one query thinks of one key.
@@ -30,8 +33,17 @@ impl Reference {
             query: vec![0.0; inputs.query.len()],
             key: vec![0.0; inputs.key.len()],
             value: vec![0.0; inputs.value.len()],
-            table: vec![0.0; inputs.table.map_or(0, <[f32]>::len)],
+            relative: Vec::new(),
+            relative_of_keys: Vec::new(),
         };
+        match inputs.relative {
+            Some(RelativeScores::Table(table)) => result.relative = vec![0.0; table.len()],
+            Some(RelativeScores::Rows { of_queries, of_keys }) => {
+                result.relative = vec![0.0; of_queries.len()];
+                result.relative_of_keys = vec![0.0; of_keys.len()];
+            }
+            None => {}
+        }
         for sequence in 0..inputs.sequences() {
             for row in inputs.query_bounds[sequence]..inputs.query_bounds[sequence + 1] {
                 for head in 0..inputs.heads.query_heads {
@@ -76,8 +88,16 @@ impl Reference {
                 self.query[query_at + i] += scale * score_gradient * f64::from(inputs.key[key_at + i]);
                 self.key[key_at + i] += scale * score_gradient * f64::from(inputs.query[query_at + i]);
             }
-            if let Some(bucket) = pair.bucket {
-                self.table[bucket * query_heads + query_head] += score_gradient;
+            match (pair.bucket, inputs.relative) {
+                (Some(bucket), Some(RelativeScores::Table(_))) => {
+                    self.relative[bucket * query_heads + query_head] += score_gradient;
+                }
+                (Some(bucket), Some(RelativeScores::Rows { .. })) => {
+                    let place = |row: usize| (row * query_heads + query_head) * inputs.buckets() + bucket;
+                    self.relative[place(row)] += score_gradient;
+                    self.relative_of_keys[place(pair.key_row)] += score_gradient;
+                }
+                _ => {}
             }
         }
     }
@@ -125,9 +145,16 @@ fn pairs(
             let place = key - position + relative.zero_at as isize;
             relative.buckets[place.clamp(0, relative.buckets.len() as isize - 1) as usize] as usize
         });
-        if let (Some(bucket), Some(table)) = (bucket, inputs.table) {
-            score += f64::from(table[bucket * query_heads + query_head]);
-        }
+        let place = |row: usize, bucket: usize| (row * query_heads + query_head) * inputs.buckets() + bucket;
+        score += match (bucket, inputs.relative) {
+            (Some(bucket), Some(RelativeScores::Table(table))) => {
+                f64::from(table[bucket * query_heads + query_head])
+            }
+            (Some(bucket), Some(RelativeScores::Rows { of_queries, of_keys })) => {
+                f64::from(of_queries[place(row, bucket)]) + f64::from(of_keys[place(key_row, bucket)])
+            }
+            _ => 0.0,
+        };
         let mask_row = (query_head * inputs.query_rows() + row) as u64;
         let mask =
             inputs.dropout.map_or(1.0, |dropout| f64::from(dropout.row(mask_row).factor(key as usize)));
