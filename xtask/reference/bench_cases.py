@@ -80,10 +80,10 @@ def assigned(job: Job, sides: list[Side], order: str = "") -> dict[str, Job]:
     }
 
 
-def ragged(workload: Workload, task: str, sides: list[Side]) -> dict[str, Job]:
+def ragged(workload: Workload, task: str, model: Path, sides: list[Side]) -> dict[str, Job]:
     """Give Temper the shuffled batches, PyTorch these too, and others those grouped by length."""
-    shuffled = workload.ragged(task, by_length=False)
-    grouped = workload.ragged(task, by_length=True)
+    shuffled = workload.ragged(task, model, by_length=False)
+    grouped = workload.ragged(task, model, by_length=True)
     ours = [side for side in sides if side[0] == "temper"]
     others = [side for side in sides if side[0] != "temper"]
     return (
@@ -139,9 +139,23 @@ def training_cases(workload: Workload, often: Callable[[int], int]) -> list[Case
         Case(
             "train-ragged",
             f"training, MiniLM, {RAGGED_ROWS} IMDB reviews in batches of 16",
-            ragged(workload, "train", TRAINED),
+            ragged(workload, "train", workload.minilm, TRAINED),
             warmup=1,
             repeat=1,
+        ),
+        Case(
+            "train-modernbert",
+            f"training, ModernBERT of MiniLM's sizes, {RAGGED_ROWS} IMDB reviews in batches of 16",
+            ragged(workload, "train", workload.modernbert, TRAINED),
+            warmup=1,
+            repeat=1,
+        ),
+        Case(
+            "train-deberta",
+            "training step, DeBERTa-v3 of MiniLM's sizes, 16 x 128 tokens",
+            assigned(workload.dense("train", workload.deberta, 16), TRAINED),
+            warmup=2,
+            repeat=often(1),
         ),
     ]
 
@@ -168,7 +182,15 @@ def forward_cases(workload: Workload, candle: bool, often: Callable[[int], int])
         Case(
             "forward-ragged",
             f"forward pass, MiniLM, {RAGGED_ROWS} IMDB reviews in batches of 16",
-            ragged(workload, "forward", USED),
+            ragged(workload, "forward", workload.minilm, USED),
+            warmup=1,
+            repeat=1,
+        ),
+        Case(
+            "forward-modernbert",
+            "forward pass, ModernBERT of MiniLM's sizes, "
+            f"{RAGGED_ROWS} IMDB reviews in batches of 16",
+            ragged(workload, "forward", workload.modernbert, TRAINED),
             warmup=1,
             repeat=1,
         ),

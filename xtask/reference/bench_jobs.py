@@ -10,6 +10,12 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     logging,
 )
@@ -57,11 +63,41 @@ class Job:
         return path
 
 
-def write_random_base(folder: Path) -> Path:
-    """Write a model of bert-base's shape: speed does not ask what its weights are."""
+# The sizes of MiniLM, for families whose speed is compared without a checkpoint.
+SMALL = {
+    "vocab_size": 30522,
+    "hidden_size": 384,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "pad_token_id": 0,
+}
+
+
+def write_random(model: type[PreTrainedModel], config: PreTrainedConfig, folder: Path) -> Path:
+    """Write a model with random weights: speed does not ask what they are."""
     torch.manual_seed(SEED)
-    BertForSequenceClassification(BertConfig()).save_pretrained(folder)
+    model(config).save_pretrained(folder)
     return folder
+
+
+def small_modernbert() -> ModernBertConfig:
+    """Return a ModernBERT of MiniLM's sizes."""
+    return ModernBertConfig(**SMALL, intermediate_size=1024, cls_token_id=101, sep_token_id=102)
+
+
+def small_deberta() -> DebertaV2Config:
+    """Return a DeBERTa-v3 of MiniLM's sizes."""
+    return DebertaV2Config(
+        **SMALL,
+        intermediate_size=1536,
+        relative_attention=True,
+        position_buckets=256,
+        pos_att_type=["p2c", "c2p"],
+        share_att_key=True,
+        norm_rel_ebd="layer_norm",
+        position_biased_input=False,
+        type_vocab_size=0,
+    )
 
 
 def shuffled_reviews(file: Path, count: int) -> list[Row]:
@@ -106,7 +142,14 @@ class Workload:
         logging.disable_progress_bar()
         self.sources = sources
         self.minilm = sources.minilm
-        self.base = write_random_base(folder / "base")
+        base = BertForSequenceClassification
+        self.base = write_random(base, BertConfig(), folder / "base")
+        self.modernbert = write_random(
+            ModernBertForSequenceClassification, small_modernbert(), folder / "modernbert"
+        )
+        self.deberta = write_random(
+            DebertaV2ForSequenceClassification, small_deberta(), folder / "deberta"
+        )
         self.reviews = shuffled_reviews(sources.train_reviews, TOKENIZED_TEXTS)
         self.judged = shuffled_reviews(sources.test_reviews, JUDGED_TEXTS)
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.minilm)
@@ -129,14 +172,14 @@ class Workload:
             batches=[list(range(rows))],
         )
 
-    def ragged(self, task: str, by_length: bool) -> Job:
+    def ragged(self, task: str, model: Path, by_length: bool) -> Job:
         """Return batches of whole reviews, in their shuffled order or grouped by length."""
         rows = self.ids[:RAGGED_ROWS]
         lengths = [len(ids) for ids in rows]
         shuffled = consecutive(RAGGED_ROWS, BATCH_ROWS)
         return Job(
             task,
-            str(self.minilm),
+            str(model),
             rows=rows,
             labels=[review.label for review in self.reviews[:RAGGED_ROWS]],
             batches=grouped(lengths, BATCH_ROWS) if by_length else shuffled,

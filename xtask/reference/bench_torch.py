@@ -12,7 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, BertForSequenceClassification, logging
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    logging,
+)
 
 from training import clip_and_step, decayed_adamw
 
@@ -59,9 +64,8 @@ def load(job: Job) -> Any:  # noqa: ANN401
         from bench_engines import ENGINES
 
         return ENGINES[engine](Path(job["model"]), precision, torch.get_num_threads())
-    model = BertForSequenceClassification.from_pretrained(
-        job["model"], dtype=torch.float32, attn_implementation="sdpa"
-    )
+    # With torch's fused attention where transformers has it for the family.
+    model = AutoModelForSequenceClassification.from_pretrained(job["model"], dtype=torch.float32)
     if precision == "int8":
         with warnings.catch_warnings(action="ignore"):
             # Weights by output channel, activations by batch, both 8 bits.

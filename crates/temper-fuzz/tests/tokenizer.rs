@@ -4,6 +4,8 @@ mod common;
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use common::{answer, folder, folder_with, write};
 use temper_data::{EncodeSettings, Truncation, encode_all, load_tokenizer};
 use temper_fuzz::{Failures, Part, Shape, run};
@@ -39,6 +41,8 @@ const UNIGRAM: &str = r#"{"version": "1.0", "truncation": null, "padding": null,
     "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true},
     "model": {"type": "Unigram", "unk_id": 2, "byte_fallback": false, "vocab": [["<pad>", 0.0],
         ["</s>", 0.0], ["<unk>", 0.0], ["▁the", -2.5], ["▁", -3.0], ["film", -4.0], ["▁un", -4.5], ["a", -5.0]]}}"#;
+
+const DEBERTA: &[(&str, &str)] = &[("tokenizer_config.json", r#"{"tokenizer_class": "DebertaV2Tokenizer"}"#)];
 
 /// What a tokenizer has to bear.
 const TEXTS: [(&str, Option<&str>); 6] = [
@@ -81,6 +85,15 @@ fn converted(files: &[(&str, &str)]) -> Vec<u8> {
     json
 }
 
+/// SentencePiece's file of DeBERTa's kind, from the fixtures of temper-data.
+fn pieces() -> Vec<u8> {
+    let text = common::read(&common::fixtures("temper-data/tests/fixtures/tokenizer_settings/deberta-v2.json"));
+    let family: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    let cases = family["cases"].as_array().expect("cases");
+    let bytes = cases.iter().find_map(|case| case["files"]["spm.model"]["base64"].as_str()).expect("a file");
+    STANDARD.decode(bytes).expect("base64")
+}
+
 #[test]
 fn tokenizer() -> Result<(), Failures> {
     let part = |name: &'static str,
@@ -109,6 +122,7 @@ fn tokenizer() -> Result<(), Failures> {
             part("special", "special_tokens_map.json", Shape::Json, vec![SPECIAL.into()], bert),
             part("vocab", "vocab.txt", Shape::Text, vec![VOCAB.into()], &[]),
             part("bpe", "vocab.json", Shape::Json, vec![BPE_VOCAB.into()], &[("merges.txt", MERGES)]),
+            part("pieces", "spm.model", Shape::Bytes, vec![pieces()], DEBERTA),
             part("merges", "merges.txt", Shape::Text, vec![MERGES.into()], &[("vocab.json", BPE_VOCAB)]),
         ],
     )
