@@ -13,6 +13,7 @@ use crate::commands::{
     plan, predict, quantize, replay, runs, search_depth, unmerge, verify,
 };
 use crate::headings::DEVICE;
+use crate::ranks::Ranks;
 use crate::settings::check_environment;
 use crate::terminal::{print, say};
 use crate::{TrainError, guarded};
@@ -34,7 +35,7 @@ environment variable TEMPER_NAME.";
 #[derive(Parser)]
 #[command(name = "temper", version, long_version = LONG_VERSION.as_str(), args_override_self = true)]
 struct Cli {
-    /// Number of threads (default: one per core)
+    /// Number of threads (default: one per core; the ranks of a machine share its cores)
     #[arg(long, global = true, value_name = "N", help_heading = DEVICE)]
     threads: Option<NonZeroUsize>,
     #[command(subcommand)]
@@ -124,12 +125,15 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     log.log_internal_errors(false).init();
     let cli = Cli::parse_from(arguments);
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    if let Err(error) = check_environment(names).and_then(|()| set_threads(cli.threads)) {
-        say(&format!("error: {error}"));
-        return ExitCode::from(error.exit_code());
-    }
+    let ranks = match check_environment(names).and_then(|()| ranks_of(&cli)) {
+        Ok(ranks) => ranks,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return ExitCode::from(error.exit_code());
+        }
+    };
     let result = guarded(|| match cli.command {
-        Command::Finetune(args) => finetune(&args),
+        Command::Finetune(args) => finetune(&args, &ranks),
         Command::Compare(args) => compare_strategies(&args),
         Command::SearchDepth(args) => search_depth(&args),
         Command::Evaluate(args) => evaluate(&args),
@@ -153,14 +157,42 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Completions { shell } => print_completions(shell),
         Command::Manual(args) => manual(&args, Cli::command()),
     });
-    match result {
+    end(result, &ranks)
+}
+
+/// Ends the process, and the other ranks' where this one failed alone.
+fn end(result: Result<(), TrainError>, ranks: &Ranks) -> ExitCode {
+    let error = match result {
         // A reader such as `head` has seen enough.
-        Ok(()) | Err(TrainError::ReaderGone) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: {error}"));
-            ExitCode::from(error.exit_code())
+        Ok(()) | Err(TrainError::ReaderGone) => {
+            ranks.leave();
+            return ExitCode::SUCCESS;
         }
+        Err(error) => error,
+    };
+    let code = error.exit_code();
+    // All ranks stop together, and one says so.
+    let together = matches!(error, TrainError::Interrupted { .. });
+    if !together || ranks.is_first() {
+        say(&format!("{}error: {error}", ranks.prefix()));
     }
+    if together {
+        ranks.leave();
+    } else {
+        ranks.abort(code);
+    }
+    ExitCode::from(code)
+}
+
+/// The ranks of a command that several processes may share, and the threads of this one.
+fn ranks_of(cli: &Cli) -> Result<Ranks, TrainError> {
+    let ranks = match cli.command {
+        Command::Finetune(_) => Ranks::join()?,
+        _ => Ranks::alone(),
+    };
+    let share = NonZeroUsize::new(ranks.place().threads);
+    set_threads(cli.threads.or(share))?;
+    Ok(ranks)
 }
 
 /// One pool computes everything: tokenisation, tensors and Burn's own products. The thread that calls

@@ -13,6 +13,7 @@ use super::outcome::{FailedRun, FinishedRun, GridResults};
 use super::remaining_time::RemainingTime;
 use super::strategies::NamedStrategy;
 use crate::commands::differences::same_settings;
+use crate::ranks::forget_launcher;
 use crate::run::folder::{OTHERS_BEGIN, this_process};
 use crate::run::record::{ResumedRecord, RunRequest};
 use crate::signals::{self, Signals, Stop};
@@ -310,6 +311,7 @@ impl Grid {
         let folder = run.folder.path();
         let failed = |error| TrainError::file(folder, error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        forget_launcher(&mut command);
         command.arg("--threads").arg(rayon::current_num_threads().to_string()).arg("finetune");
         if state == RunState::New {
             let request = toml::to_string(&run.request).map_err(|error| TrainError::file(folder, error))?;
