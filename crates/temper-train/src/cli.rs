@@ -91,7 +91,7 @@ fn long_version() -> String {
     .filter_map(|(is_built_in, name)| is_built_in.then_some(name))
     .collect();
     format!(
-        "{}\ncommit: {}\nBurn {}\nbackends: {}\ndownloads: {}\nprocessor: {} with {}",
+        "{}\ncommit: {}\nBurn {}\nbackends: {}\ndownloads: {}\nMPI: {}\nprocessor: {} with {}",
         env!("CARGO_PKG_VERSION"),
         option_env!("TEMPER_COMMIT").unwrap_or("not recorded (built in a checkout)"),
         crate::BURN_VERSION,
@@ -101,6 +101,7 @@ fn long_version() -> String {
         } else {
             "none (built without the feature online)"
         },
+        crate::ranks::library(),
         std::env::consts::ARCH,
         temper_kernels::cpu::vector_instructions()
     )
@@ -153,7 +154,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Datasets(args) => datasets(&args),
         Command::Runs(args) => runs(&args),
         Command::Cache(args) => cache(&args),
-        Command::Doctor(args) => doctor(&args),
+        Command::Doctor(args) => doctor(&args, &ranks),
         Command::Completions { shell } => print_completions(shell),
         Command::Manual(args) => manual(&args, Cli::command()),
     });
@@ -187,7 +188,7 @@ fn end(result: Result<(), TrainError>, ranks: &Ranks) -> ExitCode {
 /// The ranks of a command that several processes may share, and the threads of this one.
 fn ranks_of(cli: &Cli) -> Result<Ranks, TrainError> {
     let ranks = match cli.command {
-        Command::Finetune(_) => Ranks::join()?,
+        Command::Finetune(_) | Command::Doctor(_) => Ranks::join()?,
         _ => Ranks::alone(),
     };
     let share = NonZeroUsize::new(ranks.place().threads);

@@ -4,9 +4,10 @@
 
 mod common;
 
-use std::process::{Command, Output};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
-use common::{Bench, assert_succeeds};
+use common::{Bench, assert_fails, assert_succeeds, stderr, stdout};
 use serde_json::{Value, json};
 
 /// Ranks of one machine, all with one thread.
@@ -132,4 +133,160 @@ fn two_runs_with_the_same_ranks_are_equal_bit_for_bit() {
     let predictions = |name: &str| bench.read(&format!("runs/{name}/predictions.jsonl"));
     assert_eq!(predictions("first"), predictions("second"));
     assert_eq!(bench.json("runs/first/results.json")["ranks"], json!([[0, 3]]));
+}
+
+/// A run of some seconds on two ranks, with a checkpoint every few steps, that has one.
+fn started(bench: &Bench, name: &str, more: &[&str]) -> Child {
+    let flags = [&LONG[..], &["--resume", "auto"], more].concat();
+    let mut command = mpirun(bench, 2, &reviews(name, &flags));
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("mpirun is there");
+    bench.wait_for_step(name, 12);
+    child
+}
+
+const LONG: [&str; 6] = ["--max-steps", "150", "--save-steps", "10", "--eval-steps", "50"];
+
+/// The process of a rank of mpirun's, which may be about to start it.
+fn process_of(mpirun: &Child, rank: usize) -> u32 {
+    let wanted = format!("OMPI_COMM_WORLD_RANK={rank}");
+    let of_rank = |process: &&str| {
+        let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    for _ in 0..400 {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", mpirun.id())).unwrap();
+        if let Some(process) = children.split_whitespace().find(of_rank) {
+            return process.parse().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    panic!("there is no rank {rank}");
+}
+
+fn send(signal: &str, process: u32) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
+}
+
+/// How mpirun ended, within a minute.
+fn ended(mut child: Child) -> ExitStatus {
+    for _ in 0..1200 {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    send("-KILL", child.id());
+    panic!("the ranks did not end");
+}
+
+/// The rows of a run without times.
+fn rows(bench: &Bench, name: &str) -> Vec<Value> {
+    let text = bench.read(&format!("runs/{name}/metrics.jsonl"));
+    let row = |line: &str| {
+        let mut row: Value = serde_json::from_str(line).expect("JSON");
+        row.as_object_mut().unwrap().remove("tokens_per_second");
+        row
+    };
+    text.lines().map(row).collect()
+}
+
+#[test]
+fn a_signal_to_any_rank_stops_all_and_other_numbers_of_ranks_continue() {
+    let bench = Bench::new();
+    assert_succeeds(&run(&bench, 1, &reviews("whole", &LONG)));
+    let child = started(&bench, "cut", &[]);
+    send("-TERM", process_of(&child, 1));
+    assert_eq!(ended(child).code(), Some(75), "start me again");
+    // Three ranks, then a process of its own: each stops in turn.
+    let mut child = mpirun(&bench, 3, &reviews("cut", &[&LONG[..], &["--resume", "auto"]].concat()));
+    let child = child.stderr(Stdio::null()).spawn().unwrap();
+    bench.wait_for_step("cut", 60);
+    send("-USR1", process_of(&child, 2));
+    bench.wait_for_step("cut", 70);
+    send("-TERM", process_of(&child, 0));
+    assert_eq!(ended(child).code(), Some(75));
+    assert_succeeds(&run(&bench, 1, &reviews("cut", &[&LONG[..], &["--resume", "auto"]].concat())));
+    let (whole, cut) = (losses(&bench, "whole"), losses(&bench, "cut"));
+    let difference = difference(&whole, &cut);
+    eprintln!("on 2, 3 and 1 ranks, {} steps differ by at most {difference:.1e}", whole.len());
+    assert!(difference < 1e-5, "{difference:e}");
+    let ranks = bench.json("runs/cut/results.json")["ranks"].clone();
+    let ranks: Vec<u64> = ranks.as_array().unwrap().iter().map(|row| row[1].as_u64().unwrap()).collect();
+    assert_eq!(ranks, [2, 3, 1]);
+    assert_fails(&bench.run(&["replay", "runs/cut", "--steps", "140:150"]), 2, &["computed by 3 ranks"]);
+    // And once more: it is done.
+    let again = run(&bench, 2, &reviews("cut", &[&LONG[..], &["--resume", "auto"]].concat()));
+    assert_succeeds(&again);
+    assert!(stderr(&again).contains("is finished"), "{}", stderr(&again));
+}
+
+#[test]
+fn killed_ranks_cost_nothing_but_time() {
+    let bench = Bench::new();
+    let flags = [&LONG[..], &["--resume", "auto"]].concat();
+    assert_succeeds(&run(&bench, 2, &reviews("whole", &flags)));
+    // More of them: RANK_KILLS=50 cargo test ...
+    let kills: u64 = std::env::var("RANK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let mut random = 7_u64;
+    let mut killed = 0;
+    for trial in 0.. {
+        let mut command = mpirun(&bench, 2, &reviews("killed", &flags));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if killed < kills {
+            // From its start to somewhere in its steps.
+            std::thread::sleep(Duration::from_millis(600 + (random >> 33) % 1500));
+            if child.try_wait().unwrap().is_none() {
+                send("-KILL", process_of(&child, (trial % 2) as usize));
+                let status = ended(child);
+                assert!(!status.success(), "{status}");
+                killed += 1;
+                continue;
+            }
+        }
+        assert!(ended(child).success());
+        if killed >= kills {
+            break;
+        }
+        std::fs::remove_dir_all(bench.path("runs/killed")).unwrap();
+    }
+    assert_eq!(model(&bench, "killed"), model(&bench, "whole"));
+    assert_eq!(rows(&bench, "killed"), rows(&bench, "whole"));
+}
+
+#[test]
+fn a_rank_that_does_not_answer_ends_the_others_with_the_code_to_start_again() {
+    let bench = Bench::new();
+    let child = started(&bench, "waiting", &["--rank-timeout", "2s"]);
+    send("-STOP", process_of(&child, 1));
+    assert_eq!(ended(child).code(), Some(75));
+    let flags = [&LONG[..], &["--resume", "auto", "--rank-timeout", "1m"]].concat();
+    assert_succeeds(&run(&bench, 2, &reviews("waiting", &flags)));
+}
+
+#[test]
+fn ranks_with_other_arguments_are_refused_by_number() {
+    let bench = Bench::new();
+    let arguments = reviews("other", &["--max-steps", "4"]);
+    let mut command = mpirun(&bench, 1, &arguments);
+    let program = bench.command(&[]).get_program().to_owned();
+    command.args([":", "-n", "1"]).arg(program).args(["--threads", "1"]);
+    command.args(&arguments).args(["--seed", "7"]);
+    let output = command.output().unwrap();
+    assert_fails(&output, 2, &["rank 1 on ", "has another arguments", "--seed 7"]);
+    assert!(!bench.path("runs/other").exists(), "refused before there is a folder");
+}
+
+#[test]
+fn doctor_shows_ranks_and_how_fast_they_sum() {
+    let bench = Bench::new();
+    let output = run(&bench, 2, &["doctor", "--machine", "--json"]);
+    assert_succeeds(&output);
+    let machine: Value = serde_json::from_str(&stdout(&output)).expect("one object, of rank 0");
+    let places = machine["ranks"]["places"].as_array().unwrap();
+    assert_eq!(places.len(), 2);
+    assert!(places.iter().all(|place| place["local_size"] == 2 && place["threads"].as_u64() > Some(0)));
+    assert!(machine["ranks"]["sums"][1]["seconds"].as_f64() > Some(0.0));
+    let text = stdout(&run(&bench, 2, &["doctor", "--machine"]));
+    assert_eq!(text.matches("Allreduce").count(), 2, "{text}");
 }

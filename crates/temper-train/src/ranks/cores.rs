@@ -3,15 +3,12 @@
 //! A launcher may bind each rank to cores of its own, to all cores of a socket, or to none. Where several ranks may use
 //! a core, each counts it by its share.
 
-#[cfg(feature = "mpi")]
 use std::thread::available_parallelism;
 
 /// Bits of a mask of cores: as many as Linux has processors at most.
-#[cfg(feature = "mpi")]
 const CORES: usize = 8192;
 
 /// The cores that this process may use, a bit each: what Linux says; elsewhere the first ones of as many as there are.
-#[cfg(feature = "mpi")]
 pub(super) fn allowed() -> Vec<u8> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
@@ -52,7 +49,14 @@ mod tests {
     fn lists_of_linux_are_read() {
         assert_eq!(listed("0-3,8"), [0, 1, 2, 3, 8]);
         assert_eq!(listed("5"), [5]);
-        assert_eq!(listed(""), []);
+        assert!(listed("").is_empty());
+    }
+
+    #[test]
+    fn a_process_may_use_a_core() {
+        let mask = allowed();
+        let (cores, threads) = share(&[&mask], 0);
+        assert!(cores > 0 && threads == cores);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The processes that share a run: ranks, which an MPI launcher starts. A run of one process has one rank, and there is
 //! nothing to exchange.
 
+#[cfg(any(feature = "mpi", test))]
 mod cores;
 mod launcher;
 #[cfg(feature = "mpi")]
@@ -10,6 +11,7 @@ mod mpi;
 mod mpi;
 
 pub(crate) use launcher::forget_launcher;
+pub(crate) use mpi::library;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,10 @@ use mpi::Group;
 
 /// How long a rank waits for the others while a run trains; PyTorch's process groups wait as long.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
+
+/// Gradients are summed in pieces of about so many numbers (16 MiB): with fewer, each costs a round trip; with more,
+/// memory is held for nothing. The pieces decide the order of the sums, so they are the same for every rank.
+pub const PIECE: usize = 1 << 22;
 
 /// Where a rank computes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ::mpi::Threading;
 use ::mpi::collective::SystemOperation;
 use ::mpi::datatype::PartitionMut;
-use ::mpi::environment::{Universe, processor_name};
+use ::mpi::environment::{Universe, library_version, processor_name};
 use ::mpi::topology::SimpleCommunicator;
 use ::mpi::traits::{Communicator, CommunicatorCollectives, Root};
 
@@ -21,6 +21,12 @@ use crate::terminal::say;
 const LOOK: Duration = Duration::from_millis(10);
 /// Bytes of one message of a broadcast at most; MPI counts in 31 bits.
 const MESSAGE: usize = 1 << 30;
+
+/// The MPI library that this program uses, in its own words.
+pub(crate) fn library() -> String {
+    let text = library_version().unwrap_or_default();
+    text.lines().next().unwrap_or("unknown").split(',').next().unwrap_or_default().trim().to_owned()
+}
 
 /// The other ranks, through the thread that calls MPI.
 #[derive(Debug)]

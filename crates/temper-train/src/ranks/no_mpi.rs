@@ -5,6 +5,11 @@ use std::time::Duration;
 use super::{Place, launcher};
 use crate::TrainError;
 
+/// The MPI library that this program uses.
+pub(crate) fn library() -> String {
+    "none (built without the feature mpi)".into()
+}
+
 /// Other ranks, of which there are none.
 #[derive(Debug)]
 pub(super) enum Group {}

@@ -14,13 +14,9 @@ use temper_files::hex;
 use super::checkpoint::CheckpointState;
 use super::learner::{BatchOutputs, StepOutput, TaskModel};
 use crate::TrainError;
-use crate::ranks::Ranks;
+use crate::ranks::{PIECE, Ranks};
 use crate::signals::{Signals, Stop};
 use crate::tasks::Output;
-
-/// Gradients are summed in pieces of about so many numbers (16 MiB): fewer, and each costs a round trip; more, and
-/// memory is held for nothing. The pieces decide the order of the sums, so this is the same for every rank.
-const PIECE: usize = 1 << 22;
 
 /// What signals asked for since the last step, on any rank.
 #[derive(Clone, Copy, Debug, Default)]

@@ -174,7 +174,7 @@ impl Job {
         match &checkpoint {
             Some(checkpoint) => optimizer = Checkpoints::restored(&checkpoint.dir, optimizer)?,
             None if self.ranks.is_first() => {
-                let prediction = self.measure(&model, plan)?;
+                let prediction = self.measure(&model, plan)?.divided_by(self.ranks.size());
                 self.say(&prediction);
                 run.write_json(&run.prediction(), &prediction)?;
             }
