@@ -122,6 +122,79 @@ fn every_way_of_training_is_shared() {
     }
 }
 
+const SUBJECTS: [&str; 4] = ["film", "plot", "cast", "story"];
+const PRAISE: [&str; 4] = ["good", "great", "fine", "fun"];
+
+/// Rows of a task's data, an object each.
+fn jsonl(row: impl Fn(&str, &str, &str) -> Value) -> String {
+    let rows = (0..160).map(|number: usize| {
+        let filler = ["is", "was", "is very", "was so", "is not"][number / 16 % 5];
+        row(SUBJECTS[number % 4], filler, PRAISE[number / 4 % 4]).to_string() + "\n"
+    });
+    rows.collect()
+}
+
+#[test]
+fn every_task_is_shared() {
+    let bench = Bench::new();
+    let gpt2 = json!({
+        "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 40, "n_positions": 32,
+        "n_embd": 32, "n_layer": 2, "n_head": 4, "activation_function": "gelu_new", "resid_pdrop": 0.1,
+        "embd_pdrop": 0.1, "attn_pdrop": 0.1, "layer_norm_epsilon": 1e-5, "initializer_range": 0.1,
+        "bos_token_id": 2, "eos_token_id": 3
+    });
+    let t5 = json!({
+        "model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "vocab_size": 40, "d_model": 32,
+        "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4,
+        "relative_attention_num_buckets": 8, "relative_attention_max_distance": 16, "dropout_rate": 0.1,
+        "layer_norm_epsilon": 1e-6, "initializer_factor": 1.0, "feed_forward_proj": "relu",
+        "is_encoder_decoder": true, "pad_token_id": 0, "eos_token_id": 3, "decoder_start_token_id": 0,
+        "tie_word_embeddings": true
+    });
+    bench.write("gpt2.json", &gpt2.to_string());
+    bench.write("t5.json", &t5.to_string());
+    bench.write("model/tokenizer_config.json", &json!({"eos_token": "[SEP]"}).to_string());
+    let tags = |subject: &str, filler: &str, praise: &str| {
+        let mut tokens = vec!["the", subject];
+        tokens.extend(filler.split(' '));
+        let others = vec!["O"; tokens.len() - 2];
+        tokens.push(praise);
+        let tags = [&["O", "B-subject"][..], &others, &["B-praise"]].concat();
+        json!({"tokens": tokens, "tags": tags})
+    };
+    let question = |subject: &str, filler: &str, praise: &str| {
+        let start = format!("the {subject} {filler} ");
+        json!({"question": format!("{subject} is"), "context": format!("{start}{praise}."),
+            "answers": {"text": [praise], "answer_start": [start.len()]}})
+    };
+    let sentence = |subject: &str, filler: &str, praise: &str| format!("the {subject} {filler} {praise} .");
+    let labels = |s: &str, f: &str, p: &str| json!({"text": sentence(s, f, p), "label": [s, p]});
+    let number =
+        |s: &str, f: &str, p: &str| json!({"text": sentence(s, f, p), "label": p.len() as f64 / 2.0});
+    let text = |s: &str, f: &str, p: &str| json!({"text": sentence(s, f, p)});
+    let turned =
+        |s: &str, f: &str, p: &str| json!({"source": sentence(s, f, p), "target": format!("{p} {s}")});
+    for (task, data, flags) in [
+        ("token-classification", jsonl(tags), &[][..]),
+        ("question-answering", jsonl(question), &["--doc-stride", "4"]),
+        ("text-classification", jsonl(labels), &["--problem-type", "multi_label_classification"]),
+        ("text-classification", jsonl(number), &["--problem-type", "regression"]),
+        ("masked-language-modeling", jsonl(text), &["--mlm-probability", "0.3"]),
+        ("language-modeling", jsonl(text), &["--from-scratch", "gpt2.json"]),
+        ("text-to-text", jsonl(turned), &["--from-scratch", "t5.json"]),
+    ] {
+        let what = format!("{task}{}", flags.last().unwrap_or(&"").replace('.', "-"));
+        let file = format!("{what}.jsonl");
+        bench.write(&file, &data);
+        assert_equal_on(&bench, &[3], &what, &|name| {
+            let mut arguments = vec!["finetune", "./model", &file, "--run-name", name, "--task", task];
+            arguments.extend(SETTINGS);
+            arguments.extend(["--max-steps", "6"].iter().chain(flags));
+            owned(arguments)
+        });
+    }
+}
+
 #[test]
 fn two_runs_with_the_same_ranks_are_equal_bit_for_bit() {
     let bench = Bench::new();
@@ -283,10 +356,10 @@ fn doctor_shows_ranks_and_how_fast_they_sum() {
     let output = run(&bench, 2, &["doctor", "--machine", "--json"]);
     assert_succeeds(&output);
     let machine: Value = serde_json::from_str(&stdout(&output)).expect("one object, of rank 0");
-    let places = machine["ranks"]["places"].as_array().unwrap();
-    assert_eq!(places.len(), 2);
-    assert!(places.iter().all(|place| place["local_size"] == 2 && place["threads"].as_u64() > Some(0)));
-    assert!(machine["ranks"]["sums"][1]["seconds"].as_f64() > Some(0.0));
+    let found = machine["ranks"].as_array().unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|rank| rank["local_size"] == 2 && rank["threads"].as_u64() > Some(0)));
+    assert!(machine["allreduce"][1]["seconds"].as_f64() > Some(0.0));
     let text = stdout(&run(&bench, 2, &["doctor", "--machine"]));
     assert_eq!(text.matches("Allreduce").count(), 2, "{text}");
 }

@@ -40,7 +40,7 @@ impl Evaluation {
 /// What came of an evaluation.
 pub enum Evaluated {
     /// The scores, on rank 0.
-    Scored(Evaluation),
+    Scored(Box<Evaluation>),
     /// This rank gave its outputs to rank 0, which scores them.
     OnRank0,
     /// It was stopped.
@@ -51,7 +51,7 @@ impl Evaluated {
     /// The scores of an evaluation that nothing stops; none on ranks other than the first.
     pub fn scored(self) -> Option<Evaluation> {
         match self {
-            Self::Scored(evaluation) => Some(evaluation),
+            Self::Scored(evaluation) => Some(*evaluation),
             Self::OnRank0 | Self::Stopped(_) => None,
         }
     }
@@ -99,7 +99,8 @@ pub fn evaluate(
         return Ok(Evaluated::OnRank0);
     }
     let scores = predictions.scores();
-    Ok(Evaluated::Scored(Evaluation { predictions, scores, seconds: started.elapsed().as_secs_f64() }))
+    let evaluation = Evaluation { predictions, scores, seconds: started.elapsed().as_secs_f64() };
+    Ok(Evaluated::Scored(Box::new(evaluation)))
 }
 
 /// What a model gives for each feature, in their order.

@@ -29,6 +29,7 @@ mod strategy;
 mod tensorboard;
 mod tracked;
 mod trunk;
+mod validation;
 
 pub use averaging::WeightAverage;
 pub use checkpoint::{Checkpoint, CheckpointContent, CheckpointState, Checkpoints, Trained};
@@ -43,7 +44,7 @@ pub use occlusion::{OcclusionLimits, Piece, occlusion};
 pub use progress::Progress;
 pub use schedule::Schedule;
 pub use selection::Selection;
-pub use sharing::{compare, compare_parameters, stop_of_any};
+pub use sharing::{compare_parameters, compare_values, stop_of_any};
 pub(crate) use sharing::{decoded, encoded};
 pub use strategy::{Outcome, Stepwise, train};
 pub use tracked::{RunParameters, RunStatus};

@@ -213,14 +213,14 @@ pub fn compare_parameters(ranks: &Ranks, model: &impl Module, what: &str) -> Res
     }
     let mut hasher = Hasher(Sha256::new());
     model.visit(&mut hasher);
-    compare(ranks, vec![(format!("parameters of {what}"), hex(&hasher.0.finalize()))])
+    compare_values(ranks, vec![(format!("parameters of {what}"), hex(&hasher.0.finalize()))])
 }
 
 /// Compares named values on all ranks.
 ///
 /// # Errors
 /// On rank 0 [`TrainError::RanksDiffer`] with the first rank that has another value, or other names.
-pub fn compare(ranks: &Ranks, mut values: Vec<(String, String)>) -> Result<(), TrainError> {
+pub fn compare_values(ranks: &Ranks, mut values: Vec<(String, String)>) -> Result<(), TrainError> {
     values.insert(0, ("number of files".into(), values.len().to_string()));
     let received = ranks.gather(encoded(&(&ranks.place().host, &values)));
     for (rank, bytes) in received.iter().enumerate().skip(1) {

@@ -17,10 +17,9 @@ use temper_models::ModelConfig;
 
 use super::averaging::WeightAverage;
 use super::checkpoint::{CheckpointContent, CheckpointState, Checkpoints};
-use super::evaluation::{Evaluated, evaluate};
 use super::exchange::Unfreezing;
 use super::finite::first_not_finite;
-use super::journal::{CheckpointRow, EvaluationRow, JournalRow};
+use super::journal::{CheckpointRow, JournalRow};
 use super::learner::{StepOutput, TaskModel, TrainingStep};
 use super::loader::{EvaluationLoader, StepLoader};
 use super::log_sums::{LogSums, RowPlace, losses_with};
@@ -31,13 +30,12 @@ use super::readings::{StepReading, Unreads};
 use super::renderer::Silent;
 use super::schedule::{Due, Schedule};
 use super::selection::Selection;
-use super::sharing::{Asked, compare_parameters, share_selection, stop_of_any, sum_step};
+use super::sharing::{Asked, compare_parameters, sum_step};
 use super::trunk::Trunks;
 use crate::TrainError;
-use crate::examples::Split;
 use crate::ranks::Ranks;
 use crate::signals::{Signals, Stop};
-use crate::tasks::{Examples, Scores};
+use crate::tasks::Examples;
 
 /// How a run went.
 #[derive(Clone, Debug)]
@@ -127,14 +125,14 @@ impl SupervisedLearningStrategy<TaskModel> for Stepwise {
 }
 
 /// What changes from step to step.
-struct Running {
-    state: CheckpointState,
+pub(super) struct Running {
+    pub(super) state: CheckpointState,
     /// Rank 0 proves.
     proof: Option<TrainingProof>,
     unread: Unreads,
     workers: Option<Workers>,
-    average: Option<WeightAverage>,
-    bar: ProgressBar,
+    pub(super) average: Option<WeightAverage>,
+    pub(super) bar: ProgressBar,
 }
 
 impl Stepwise {
@@ -401,21 +399,11 @@ impl Stepwise {
         Ok(())
     }
 
-    /// Refuses a metric that the task lacks before anything is trained, at the cost of one evaluation.
-    fn check_metric(&self, model: &TaskModel) -> Result<(), TrainError> {
-        let stopped = || stop_of_any(&self.ranks, self.signals);
-        let examples = (&self.examples, Split::Validation);
-        match evaluate(model, &self.validation, examples, &self.progress, stopped)? {
-            Evaluated::Scored(evaluation) => self.selection.value(&evaluation.scores).map(drop),
-            Evaluated::OnRank0 | Evaluated::Stopped(_) => Ok(()),
-        }
-    }
-
-    fn epoch(&self, step: usize) -> f64 {
+    pub(super) fn epoch(&self, step: usize) -> f64 {
         step as f64 / self.schedule.steps_per_epoch as f64
     }
 
-    fn write(&self, row: JournalRow) -> Result<(), TrainError> {
+    pub(super) fn write(&self, row: JournalRow) -> Result<(), TrainError> {
         let Some(logs) = &self.logs else { return Ok(()) };
         logs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(&row)
     }
@@ -432,42 +420,5 @@ impl Stepwise {
         run.bar.set_message(text.clone());
         self.progress.line_above(&run.bar, &format!("step {step}/{}  {text}", self.schedule.total_steps));
         self.write(JournalRow::Train(row))
-    }
-
-    /// Scores the validation split and keeps the best model. A signal interrupts it: then why.
-    fn evaluate(&self, model: &TaskModel, run: &mut Running) -> Result<Option<Stop>, TrainError> {
-        let averaged =
-            run.average.as_ref().map(|average| TaskModel { model: average.model().clone(), ..model.clone() });
-        let model = averaged.as_ref().unwrap_or(model);
-        let stopped = || stop_of_any(&self.ranks, self.signals);
-        let examples = (&self.examples, Split::Validation);
-        let evaluated = evaluate(model, &self.validation, examples, &self.progress, stopped)?;
-        if let Evaluated::Stopped(stop) = evaluated {
-            return Ok(Some(stop));
-        }
-        self.trunks.check()?;
-        run.state.evaluation_due = false;
-        if let Evaluated::Scored(evaluation) = evaluated {
-            self.judge(model, evaluation.scores, run)?;
-        }
-        share_selection(&self.ranks, &mut run.state);
-        Ok(None)
-    }
-
-    /// Keeps the model if its scores are the best so far.
-    fn judge(&self, model: &TaskModel, scores: Scores, run: &mut Running) -> Result<(), TrainError> {
-        let state = &mut run.state;
-        let best = self.selection.judge(&scores, state)?;
-        if best {
-            self.checkpoints.save_best(&model.model, &self.config, state.step)?;
-        }
-        let mark = if best { "  (best so far)" } else { "" };
-        self.progress.line_above(&run.bar, &format!("validation: {}{mark}", scores.in_words()));
-        self.write(JournalRow::Eval(EvaluationRow {
-            step: state.step,
-            epoch: self.epoch(state.step),
-            metrics: scores.metrics,
-            best,
-        }))
     }
 }

@@ -45,7 +45,7 @@ struct Machine {
     nvidia: Nvidia,
     backends: Vec<Condition>,
     /// Those of an MPI launcher.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
     ranks: Option<RankReport>,
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::device::nvidia;
 use crate::ranks::{PIECE, Place, Ranks};
 use crate::training::{decoded, encoded};
 
@@ -16,8 +17,30 @@ const ROUNDS: usize = 3;
 #[derive(Serialize)]
 pub(super) struct RankReport {
     /// In the order of their numbers.
-    places: Vec<Place>,
-    sums: Vec<SumTime>,
+    ranks: Vec<RankDevices>,
+    allreduce: Vec<SumTime>,
+}
+
+/// What a rank computes with.
+#[derive(Serialize, Deserialize)]
+struct RankDevices {
+    #[serde(flatten)]
+    place: Place,
+    /// NVIDIA's GPUs that it sees.
+    gpus: Vec<String>,
+}
+
+impl RankDevices {
+    fn of(place: &Place) -> Self {
+        let gpus = nvidia::driver().map_or_else(|_| Vec::new(), |driver| driver.gpus);
+        Self { place: place.clone(), gpus: gpus.into_iter().map(|gpu| gpu.name).collect() }
+    }
+
+    fn in_words(&self) -> String {
+        let Place { host, cores, threads, .. } = &self.place;
+        let gpus = if self.gpus.is_empty() { "no GPU".into() } else { self.gpus.join(", ") };
+        format!("{host}, {threads} threads on {cores} cores, {gpus}")
+    }
 }
 
 /// How long the ranks sum the gradients of a model.
@@ -34,26 +57,23 @@ impl RankReport {
         if ranks.is_alone() {
             return None;
         }
-        let places = ranks.gather(encoded(ranks.place()));
+        let found = ranks.gather(encoded(&RankDevices::of(ranks.place())));
         let sums = MODELS.map(|(model, parameters)| SumTime {
             model,
             bytes: 4 * parameters,
             seconds: (0..ROUNDS).map(|_| sum_seconds(ranks, parameters)).fold(f64::INFINITY, f64::min),
         });
-        Some(Self { places: places.iter().map(|place| decoded(place)).collect(), sums: sums.into() })
+        Some(Self { ranks: found.iter().map(|rank| decoded(rank)).collect(), allreduce: sums.into() })
     }
 
     /// A line each.
     pub(super) fn lines(&self, line: impl Fn(&str, &str) -> String) -> Vec<String> {
-        let place = |(rank, place): (usize, &Place)| {
-            let Place { host, cores, threads, .. } = place;
-            line(&format!("rank {rank}"), &format!("{host}, {threads} threads on {cores} cores"))
-        };
+        let rank = |(number, rank): (usize, &RankDevices)| line(&format!("rank {number}"), &rank.in_words());
         let sum = |SumTime { model, bytes, seconds }: &SumTime| {
             let text = format!("{} MB of gradients ({model}) in {:.1} ms", bytes / 1_000_000, 1e3 * seconds);
             line("Allreduce", &text)
         };
-        self.places.iter().enumerate().map(place).chain(self.sums.iter().map(sum)).collect()
+        self.ranks.iter().enumerate().map(rank).chain(self.allreduce.iter().map(sum)).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::device::allocator::release_freed_memory;
 use crate::ranks::{Place, Ranks};
 use crate::run::record::RunRequest;
 use crate::training::{
-    Checkpoints, Progress, TaskModel, compare, compare_parameters, decoded, encoded, evaluate,
+    Checkpoints, Progress, TaskModel, compare_parameters, compare_values, decoded, encoded, evaluate,
 };
 use crate::{BURN_VERSION, RunFolder, Split, TrainError};
 
@@ -84,7 +84,7 @@ impl Job {
     fn compare_ranks(&self) -> Result<(), TrainError> {
         // Some may take longer to read and to encode.
         self.ranks.meet();
-        compare(&self.ranks, self.facts())?;
+        compare_values(&self.ranks, self.facts())?;
         let places = self.ranks.gather(encoded(self.ranks.place()));
         self.progress.line(&in_words(&places.iter().map(|place| decoded(place)).collect::<Vec<_>>()));
         Ok(())
