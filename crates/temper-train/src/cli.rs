@@ -192,8 +192,9 @@ fn ranks_of(cli: &Cli) -> Result<Ranks, TrainError> {
         _ => Ranks::alone(),
     };
     let share = NonZeroUsize::new(ranks.place().threads);
-    set_threads(cli.threads.or(share))?;
-    Ok(ranks)
+    let threads = cli.threads.or(share);
+    set_threads(threads)?;
+    Ok(ranks.with_threads(threads.map_or(0, usize::from)))
 }
 
 /// One pool computes everything: tokenisation, tensors and Burn's own products. The thread that calls

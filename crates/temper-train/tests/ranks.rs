@@ -104,6 +104,10 @@ fn any_number_of_ranks_computes_what_one_process_does() {
     let bench = Bench::new();
     let flags = ["--max-steps", "8"];
     assert_equal_on(&bench, &[2, 3, 4], "plain", &|name| owned(reviews(name, &flags)));
+    // Other micro-batches draw other masks: then the losses are others.
+    let other = [&flags[..], &["--min-micro-batches", "2"]].concat();
+    assert_succeeds(&run(&bench, 1, &reviews("other", &other)));
+    assert!(difference(&losses(&bench, "plain-1"), &losses(&bench, "other")) > 1e-4);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub struct Place {
     pub local_size: usize,
     /// Cores that the rank may use, some of them perhaps with others.
     pub cores: usize,
-    /// Its part of them: the threads that it computes with by default.
+    /// The threads that it computes with: by default its part of the cores.
     pub threads: usize,
 }
 
@@ -81,6 +81,13 @@ impl Ranks {
     #[must_use]
     pub fn with_longest_wait(self, longest_wait: Duration) -> Self {
         Self { longest_wait, ..self }
+    }
+
+    /// The same ranks, of which this one computes with so many threads.
+    #[must_use]
+    pub(crate) fn with_threads(mut self, threads: usize) -> Self {
+        self.place.threads = threads;
+        self
     }
 
     /// The number of this rank, counted from 0.

@@ -140,10 +140,11 @@ fn serve(calls: &Receiver<Call>, joined: &Sender<Joined>) {
     if joined.send(introduced(&world)).is_err() {
         return;
     }
+    let mut spare = Vec::new();
     // A receiver that is gone has given up: its process is ending.
     for call in calls {
         match call {
-            Call::Sum(values, answer) => drop(answer.send(sum(&world, &values))),
+            Call::Sum(values, answer) => drop(answer.send(sum(&world, values, &mut spare))),
             Call::Broadcast(bytes, answer) => drop(answer.send(broadcast(&world, bytes))),
             Call::Gather(bytes, answer) => drop(answer.send(gather(&world, &bytes))),
             Call::Meet(answer) => {
@@ -182,10 +183,11 @@ fn introduced(world: &SimpleCommunicator) -> Joined {
     Joined { rank: number(world.rank()), size: number(world.size()), place }
 }
 
-fn sum(world: &SimpleCommunicator, values: &[f32]) -> Vec<f32> {
-    let mut sums = vec![0.0; values.len()];
-    world.all_reduce_into(values, &mut sums[..], SystemOperation::sum());
-    sums
+/// Sums numbers into `spare`, and leaves their memory there for the next ones.
+fn sum(world: &SimpleCommunicator, values: Vec<f32>, spare: &mut Vec<f32>) -> Vec<f32> {
+    spare.resize(values.len(), 0.0);
+    world.all_reduce_into(&values[..], &mut spare[..], SystemOperation::sum());
+    std::mem::replace(spare, values)
 }
 
 fn broadcast(world: &SimpleCommunicator, mut bytes: Vec<u8>) -> Vec<u8> {
