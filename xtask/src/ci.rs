@@ -119,7 +119,12 @@ fn ranks() -> Result<()> {
     let test =
         ["test", "--release", "--locked", "-p", "temper-train", "--features", "mpi", "--test", "ranks"];
     let unoptimised = ["--config", "profile.release.package.temper-train.opt-level=0"];
-    step("ranks", cargo().args(test).args(unoptimised))
+    step("ranks", cargo().args(test).args(unoptimised))?;
+    // It is compiled, and takes its place again.
+    step(
+        "temper without MPI",
+        cargo().args(["build", "--release", "--workspace", "--bin", "temper", "--locked"]),
+    )
 }
 
 /// Whether a program is there in a version.

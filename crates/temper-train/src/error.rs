@@ -198,7 +198,7 @@ pub enum TrainError {
     },
     /// The ranks of a run do not compute the same.
     #[error(
-        "rank {rank} on {host} has another {what} than rank 0: {}, not {}; the ranks of a run need the same program, \
+        "rank {rank} on {host} differs from rank 0 in {what}: {}, not {}; the ranks of a run need the same program, \
          arguments and files, and processors with the same vector instructions", values[1], values[0]
     )]
     RanksDiffer {

@@ -350,7 +350,7 @@ fn ranks_with_other_arguments_are_refused_by_number() {
     command.args([":", "-n", "1"]).arg(program).args(["--threads", "1"]);
     command.args(&arguments).args(["--seed", "7"]);
     let output = command.output().unwrap();
-    assert_fails(&output, 2, &["rank 1 on ", "has another arguments", "--seed 7"]);
+    assert_fails(&output, 2, &["rank 1 on ", "differs from rank 0 in arguments", "--seed 7"]);
     assert!(!bench.path("runs/other").exists(), "refused before there is a folder");
 }
 
