@@ -29,6 +29,7 @@ pub fn check() -> Result<ExitCode> {
     step("documentation", cargo().args(documentation).env("RUSTDOCFLAGS", "--deny warnings"))?;
     step("tests", cargo().args(["test", "--release", "--workspace", "--locked"]))?;
     torture()?;
+    ranks()?;
     // Not linked: with LLVM, and without internet (docs/CUDA.md).
     let cuda = ["check", "--release", "--locked", "-p", "temper-train", "--features", "cuda"];
     step("CUDA", cargo().args(cuda).env("DOCS_RS", "1"))?;
@@ -102,6 +103,29 @@ fn torture() -> Result<()> {
         step("strace", Command::new("apt-get").args(["install", "--yes", "--quiet", "strace"]))?;
     }
     step("torture", cargo().args(["xtask", "torture", "--temper"]).arg(binary("temper")))
+}
+
+/// Runs that several ranks of this machine share. Of all crates only temper-train has the feature and is compiled again, and
+/// what takes time in a run is in others: it is not optimised.
+fn ranks() -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        eprintln!("skipped: the tests of MPI find the processes of ranks in /proc, which only Linux has");
+        return Ok(());
+    }
+    if Command::new("mpirun").arg("--version").output().is_err() {
+        let packages = ["openmpi-bin", "libopenmpi-dev", "libclang-dev"];
+        step("lists of packages", Command::new("apt-get").args(["update", "--quiet"]))?;
+        step("MPI", Command::new("apt-get").args(["install", "--yes", "--quiet"]).args(packages))?;
+    }
+    let test =
+        ["test", "--release", "--locked", "-p", "temper-train", "--features", "mpi", "--test", "ranks"];
+    let unoptimised = ["--config", "profile.release.package.temper-train.opt-level=0"];
+    step("ranks", cargo().args(test).args(unoptimised))?;
+    // It is compiled, and takes its place again.
+    step(
+        "temper without MPI",
+        cargo().args(["build", "--release", "--workspace", "--bin", "temper", "--locked"]),
+    )
 }
 
 /// Whether a program is there in a version.

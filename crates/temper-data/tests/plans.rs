@@ -8,9 +8,14 @@ fn lengths() -> impl Strategy<Value = Vec<u32>> {
 }
 
 fn settings() -> impl Strategy<Value = BatchSettings> {
-    (1usize..40, 1usize..5000, any::<bool>()).prop_map(|(examples_per_step, tokens_per_batch, shuffle)| {
-        BatchSettings { examples_per_step, tokens_per_batch, shuffle }
-    })
+    (1usize..40, 1usize..5000, 1usize..9, any::<bool>()).prop_map(
+        |(examples_per_step, tokens_per_batch, min_micro_batches, shuffle)| BatchSettings {
+            examples_per_step,
+            tokens_per_batch,
+            min_micro_batches,
+            shuffle,
+        },
+    )
 }
 
 fn sorted(batches: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
@@ -61,13 +66,18 @@ proptest! {
     fn micro_batches_are_as_long_as_the_budget_allows(
         lengths in lengths(), settings in settings(), seed: u64,
     ) {
-        let budget = settings.tokens_per_batch;
-        for step in plan_epoch(&lengths, &settings, seed, 0) {
+        let (budget, multiple) = (settings.tokens_per_batch, settings.min_micro_batches);
+        let as_few = BatchSettings { min_micro_batches: 1, ..settings };
+        let few = plan_epoch(&lengths, &as_few, seed, 0);
+        for (step, few) in plan_epoch(&lengths, &settings, seed, 0).iter().zip(&few) {
             for batch in &step.batches {
                 prop_assert!(!batch.is_empty());
                 prop_assert!(within_budget(batch, &lengths, budget));
             }
-            prop_assert!(cut_only_where_needed(&step.batches, &lengths, budget));
+            prop_assert!(cut_only_where_needed(&few.batches, &lengths, budget));
+            let count = few.batches.len().next_multiple_of(multiple).min(step.examples());
+            prop_assert_eq!(step.batches.len(), count);
+            prop_assert_eq!(step.batches.concat(), few.batches.concat());
         }
     }
 

@@ -13,6 +13,7 @@ use crate::commands::{
     plan, predict, quantize, replay, runs, search_depth, unmerge, verify,
 };
 use crate::headings::DEVICE;
+use crate::ranks::Ranks;
 use crate::settings::check_environment;
 use crate::terminal::{print, say};
 use crate::{TrainError, guarded};
@@ -35,7 +36,7 @@ environment variable TEMPER_NAME.";
 #[derive(Parser)]
 #[command(name = "temper", version, long_version = LONG_VERSION.as_str(), args_override_self = true)]
 struct Cli {
-    /// Number of threads (default: one per core)
+    /// Number of threads (default: one per core; the ranks of a machine share its cores)
     #[arg(long, global = true, value_name = "N", help_heading = DEVICE)]
     threads: Option<NonZeroUsize>,
     #[command(subcommand)]
@@ -91,7 +92,7 @@ fn long_version() -> String {
     .filter_map(|(is_built_in, name)| is_built_in.then_some(name))
     .collect();
     format!(
-        "{}\ncommit: {}\nBurn {}\nbackends: {}\ndownloads: {}\nprocessor: {} with {}",
+        "{}\ncommit: {}\nBurn {}\nbackends: {}\ndownloads: {}\nMPI: {}\nprocessor: {} with {}",
         env!("CARGO_PKG_VERSION"),
         option_env!("TEMPER_COMMIT").unwrap_or("not recorded (built in a checkout)"),
         crate::BURN_VERSION,
@@ -101,6 +102,7 @@ fn long_version() -> String {
         } else {
             "none (built without the feature online)"
         },
+        crate::ranks::library(),
         std::env::consts::ARCH,
         temper_kernels::cpu::vector_instructions()
     )
@@ -130,13 +132,16 @@ pub fn run(arguments: impl Iterator<Item = OsString>, families: &[RegisteredFami
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let prepared = check_environment(names)
         .and_then(|()| Ok(register_families(families)?))
-        .and_then(|()| set_threads(cli.threads));
-    if let Err(error) = prepared {
-        say(&format!("error: {error}"));
-        return ExitCode::from(error.exit_code());
-    }
+        .and_then(|()| ranks_of(&cli));
+    let ranks = match prepared {
+        Ok(ranks) => ranks,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return ExitCode::from(error.exit_code());
+        }
+    };
     let result = guarded(|| match cli.command {
-        Command::Finetune(args) => finetune(&args),
+        Command::Finetune(args) => finetune(&args, &ranks),
         Command::Compare(args) => compare_strategies(&args),
         Command::SearchDepth(args) => search_depth(&args),
         Command::Evaluate(args) => evaluate(&args),
@@ -156,18 +161,47 @@ pub fn run(arguments: impl Iterator<Item = OsString>, families: &[RegisteredFami
         Command::Datasets(args) => datasets(&args),
         Command::Runs(args) => runs(&args),
         Command::Cache(args) => cache(&args),
-        Command::Doctor(args) => doctor(&args),
+        Command::Doctor(args) => doctor(&args, &ranks),
         Command::Completions { shell } => print_completions(shell),
         Command::Manual(args) => manual(&args, Cli::command()),
     });
-    match result {
+    end(result, &ranks)
+}
+
+/// Ends the process, and the other ranks' where this one failed alone.
+fn end(result: Result<(), TrainError>, ranks: &Ranks) -> ExitCode {
+    let error = match result {
         // A reader such as `head` has seen enough.
-        Ok(()) | Err(TrainError::ReaderGone) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: {error}"));
-            ExitCode::from(error.exit_code())
+        Ok(()) | Err(TrainError::ReaderGone) => {
+            ranks.leave();
+            return ExitCode::SUCCESS;
         }
+        Err(error) => error,
+    };
+    let code = error.exit_code();
+    // All ranks stop together, and one says so.
+    let together = matches!(error, TrainError::Interrupted { .. });
+    if !together || ranks.is_first() {
+        say(&format!("{}error: {error}", ranks.prefix()));
     }
+    if together {
+        ranks.leave();
+    } else {
+        ranks.abort(code);
+    }
+    ExitCode::from(code)
+}
+
+/// The ranks of a command that several processes may share, and the threads of this one.
+fn ranks_of(cli: &Cli) -> Result<Ranks, TrainError> {
+    let ranks = match cli.command {
+        Command::Finetune(_) | Command::Doctor(_) => Ranks::join()?,
+        _ => Ranks::alone(),
+    };
+    let share = NonZeroUsize::new(ranks.place().threads);
+    let threads = cli.threads.or(share);
+    set_threads(threads)?;
+    Ok(ranks.with_threads(threads.map_or(0, usize::from)))
 }
 
 /// One pool computes everything: tokenisation, tensors and Burn's own products. The thread that calls

@@ -196,6 +196,21 @@ pub enum TrainError {
         /// Its exit code.
         code: u8,
     },
+    /// The ranks of a run do not compute the same.
+    #[error(
+        "rank {rank} on {host} differs from rank 0 in {what}: {}, not {}; the ranks of a run need the same program, \
+         arguments and files, and processors with the same vector instructions", values[1], values[0]
+    )]
+    RanksDiffer {
+        /// The first that differs.
+        rank: usize,
+        /// Its machine.
+        host: String,
+        /// What differs.
+        what: String,
+        /// Of rank 0 and of the other.
+        values: Box<[String; 2]>,
+    },
     /// A signal among several runs.
     #[error("stopped with {done} of {of} runs done in {}; the same command continues", folder.display())]
     GridInterrupted {
@@ -263,6 +278,7 @@ impl TrainError {
             Self::ReaderGone => 0,
             Self::Usage(_) | Self::RunExists { .. } | Self::OtherSettings { .. } => 2,
             Self::Taken { .. } | Self::Owned { .. } | Self::ChangedData { .. } => 2,
+            Self::RanksDiffer { .. } => 2,
             Self::Freeze(FreezeError::Adapter { .. } | FreezeError::AdapterMisfit { .. }) => 3,
             Self::Freeze(FreezeError::Model(error)) | Self::Model(error) => model_code(error),
             Self::Freeze(_) => 2,

@@ -16,6 +16,7 @@ mod error;
 pub mod examples;
 mod headings;
 pub mod model;
+pub mod ranks;
 pub mod run;
 pub mod settings;
 pub mod signals;

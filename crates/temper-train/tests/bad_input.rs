@@ -43,6 +43,16 @@ fn devices_are_nvidias_and_each_named_once() {
     assert_no_run(&bench);
 }
 
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn without_mpi_a_process_is_no_rank() {
+    let bench = Bench::new();
+    let mut command = bench.command(&["finetune", "./model", "reviews.csv"]);
+    let output = command.env("OMPI_COMM_WORLD_SIZE", "4").output().unwrap();
+    assert_fails(&output, 2, &["4 processes were started to share a run", "--features mpi"]);
+    assert_no_run(&bench);
+}
+
 #[test]
 fn a_source_that_is_not_there_is_exit_4() {
     let bench = Bench::new();

@@ -343,30 +343,45 @@ fn the_search_names_the_smallest_depth_within_the_tolerance() {
 #[test]
 fn the_runs_of_a_job_array_are_those_of_one_call() {
     let bench = Bench::new();
-    let flags = ["--strategies", "all,head", "--seeds", "1", "--run-name", "array"];
-    let jobs = ["0", "1"].map(|number| {
-        let arguments = arguments("compare", &[&flags[..], &["--only", number]].concat());
+    let flags = ["--strategies", "all,head", "--seeds", "2", "--run-name", "array"];
+    let shard = |number: &'static str| [&flags[..], &["--shard", number]].concat();
+    // The last of four runs.
+    let first = compare(&bench, &shard("3/4"));
+    assert_succeeds(&first);
+    assert!(stderr(&first).contains("3 of 4 runs are missing"), "{}", stderr(&first));
+    let folder = "runs/array";
+    assert_eq!(run_folders(&bench, folder), ["head-seed43"]);
+    let jobs = ["0/2", "1/2"].map(|number| {
+        let arguments = arguments("compare", &shard(number));
         bench.command(&arguments).stderr(Stdio::piped()).spawn().unwrap()
     });
     for job in jobs {
         assert_succeeds(&job.wait_with_output().unwrap());
     }
-    let folder = "runs/array";
-    assert_eq!(run_folders(&bench, folder), ["all-seed42", "head-seed42"]);
-    assert!(!bench.path("runs/array/compare.json").exists());
-    let again = compare(&bench, &[&flags[..], &["--only", "1"]].concat());
+    assert_eq!(run_folders(&bench, folder), ["all-seed42", "all-seed43", "head-seed42", "head-seed43"]);
+    let table = bench.read("runs/array/compare.md");
+    let again = compare(&bench, &shard("1/2"));
     assert_succeeds(&again);
     assert!(stderr(&again).contains("head-seed42 is already finished"), "{}", stderr(&again));
-    assert_fails(
-        &compare(&bench, &[&flags[..], &["--only", "2"]].concat()),
-        2,
-        &["there are 2 runs, 0 to 1"],
-    );
-    // The same call without a number writes the table, and trains nothing.
+    assert_fails(&compare(&bench, &shard("2/2")), 2, &["write I/N"]);
+    // The same call without a shard writes the same table, and trains nothing.
     let all = compare(&bench, &flags);
     assert_succeeds(&all);
-    assert_eq!(stderr(&all).matches("is already finished").count(), 2, "{}", stderr(&all));
-    assert!(bench.path("runs/array/compare.json").exists());
+    assert_eq!(stderr(&all).matches("is already finished").count(), 4, "{}", stderr(&all));
+    assert_eq!(bench.read("runs/array/compare.md"), table);
+}
+
+#[test]
+fn a_search_is_sharded_as_a_comparison_is() {
+    let bench = Bench::new();
+    let search = |more: &[&str]| {
+        let flags = [&["--run-name", "depths", "--depths", "0,1", "--preset", "full"], more].concat();
+        bench.run(&arguments("search-depth", &flags))
+    };
+    assert_succeeds(&search(&["--shard", "1/2"]));
+    assert!(!bench.path("runs/depths/depth.json").exists());
+    assert_succeeds(&search(&["--shard", "0/2"]));
+    assert_eq!(bench.json("runs/depths/depth.json")["depths"].as_array().unwrap().len(), 2);
 }
 
 #[test]

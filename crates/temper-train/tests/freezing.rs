@@ -161,6 +161,26 @@ fn plan_estimates_each_strategy() {
 }
 
 #[test]
+fn plan_estimates_several_ranks() {
+    let bench = Bench::new();
+    let arguments = ["plan", "./model", "reviews.csv", "--max-seq-length", "16", "--strategies", "all"];
+    let slow = ["--ranks", "2,8", "--bandwidth", "1Mbit", "--latency", "1ms"];
+    let output = bench.run(&[&arguments[..], &slow, &["--json"]].concat());
+    assert_succeeds(&output);
+    let rows: Vec<Value> = serde_json::from_str(&stdout(&output)).unwrap();
+    let parameters = rows[0]["trainable_parameters"].as_f64().unwrap();
+    let on_two = &rows[0]["ranks"][0];
+    // Each of two ranks sends as many bytes as there are, in two messages.
+    let exchange = 4.0 * parameters / 125_000.0 + 2.0 * 1e-3;
+    assert!((on_two["exchange_seconds"].as_f64().unwrap() / exchange - 1.0).abs() < 1e-9, "{on_two}");
+    assert!(on_two["step_seconds"].as_f64() > on_two["exchange_seconds"].as_f64());
+    assert_eq!(rows[0]["ranks"][1]["ranks"], 8);
+    let table = stdout(&bench.run(&[&arguments[..], &slow].concat()));
+    assert!(table.contains("speed-up") && table.lines().count() == 6, "{table}");
+    assert_fails(&bench.run(&[&arguments[..], &["--ranks", "0"]].concat()), 2, &["--ranks"]);
+}
+
+#[test]
 fn a_budget_chooses_what_fits() {
     let bench = Bench::new();
     let plenty = bench.finetune("plenty", &["--budget", "10h", "--max-steps", "3"]);

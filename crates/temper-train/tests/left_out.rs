@@ -13,6 +13,9 @@ fn tests_of_another_build_are_named() {
     if cfg!(not(feature = "cuda")) {
         skipped("a part of tests/nvidia.rs and tests/doctor.rs needs a build with --features cuda");
     }
+    if cfg!(not(feature = "mpi")) {
+        skipped("tests/ranks.rs needs a build with --features mpi, and mpirun");
+    }
     if cfg!(not(target_os = "linux")) {
         skipped("tests/nvidia.rs and tests/out_of_memory.rs need Linux");
     }

@@ -10,13 +10,15 @@ pub struct BatchSettings {
     pub examples_per_step: usize,
     /// Tokens of a micro-batch at most; a single longer example still makes one.
     pub tokens_per_batch: usize,
+    /// Micro-batches of a step at least; a step has a multiple of this, unless it has fewer examples.
+    pub min_micro_batches: usize,
     /// True if the order differs between epochs.
     pub shuffle: bool,
 }
 
 impl Default for BatchSettings {
     fn default() -> Self {
-        Self { examples_per_step: 32, tokens_per_batch: 4096, shuffle: true }
+        Self { examples_per_step: 32, tokens_per_batch: 4096, min_micro_batches: 1, shuffle: true }
     }
 }
 
@@ -55,7 +57,7 @@ pub fn plan_epoch(lengths: &[u32], settings: &BatchSettings, seed: u64, epoch: u
     }
     order
         .chunks(settings.examples_per_step.max(1))
-        .map(|examples| Step { batches: cut(examples, lengths, settings.tokens_per_batch) })
+        .map(|examples| Step { batches: micro_batches(examples, lengths, settings) })
         .collect()
 }
 
@@ -67,6 +69,39 @@ pub fn plan_evaluation(lengths: &[u32], tokens_per_batch: usize) -> Vec<Vec<usiz
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|example| std::cmp::Reverse(lengths[*example]));
     cut(&order, lengths, tokens_per_batch)
+}
+
+/// The micro-batches of a step, in the order of its examples.
+fn micro_batches(examples: &[usize], lengths: &[u32], settings: &BatchSettings) -> Vec<Vec<usize>> {
+    let (budget, multiple) = (settings.tokens_per_batch, settings.min_micro_batches.max(1));
+    let batches = cut(examples, lengths, budget);
+    let count = batches.len().next_multiple_of(multiple).min(examples.len());
+    if batches.len() == count { batches } else { cut_evenly(examples, lengths, budget, count) }
+}
+
+/// Cuts a row of examples into `count` batches within the budget, whose longest is as short as can be.
+fn cut_evenly(examples: &[usize], lengths: &[u32], budget: usize, count: usize) -> Vec<Vec<usize>> {
+    // The more tokens a batch may have, the fewer batches.
+    let (mut low, mut high) = (0, budget);
+    while low < high {
+        let middle = low.midpoint(high);
+        if cut(examples, lengths, middle).len() > count {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    let mut batches = cut(examples, lengths, low);
+    let tokens = |batch: &[usize]| batch.iter().map(|&example| lengths[example] as usize).sum::<usize>();
+    // Equal lengths may give fewer: the longest batches that can be are cut in two.
+    while batches.len() < count {
+        let divisible = (0..batches.len()).filter(|&place| batches[place].len() > 1);
+        let Some(longest) = divisible.max_by_key(|&place| tokens(&batches[place])) else { break };
+        let half = batches[longest].len() / 2;
+        let last = batches[longest].split_off(half);
+        batches.insert(longest + 1, last);
+    }
+    batches
 }
 
 /// Cuts a row of examples where the next one would exceed the budget.
@@ -96,7 +131,7 @@ mod tests {
     const LENGTHS: [u32; 10] = [5, 3, 9, 4, 7, 2, 8, 6, 3, 5];
 
     fn settings() -> BatchSettings {
-        BatchSettings { examples_per_step: 3, tokens_per_batch: 14, shuffle: true }
+        BatchSettings { examples_per_step: 3, tokens_per_batch: 14, min_micro_batches: 1, shuffle: true }
     }
 
     fn indices(steps: &[Step]) -> Vec<Vec<Vec<usize>>> {
@@ -130,6 +165,31 @@ mod tests {
     }
 
     #[test]
+    fn a_step_has_a_multiple_of_the_micro_batches_asked_for() {
+        let step = |lengths: &[u32], tokens_per_batch, min_micro_batches| -> Vec<usize> {
+            let settings = BatchSettings {
+                examples_per_step: lengths.len(),
+                tokens_per_batch,
+                min_micro_batches,
+                shuffle: false,
+            };
+            let batches = plan_epoch(lengths, &settings, 42, 0).remove(0).batches;
+            assert!(batches.concat().into_iter().eq(0..lengths.len()), "{batches:?}");
+            batches.iter().map(Vec::len).collect()
+        };
+        assert_eq!(step(&[10; 8], 1000, 1), [8]);
+        assert_eq!(step(&[10; 8], 1000, 2), [4, 4]);
+        assert_eq!(step(&[10; 8], 1000, 3), [3, 3, 2]);
+        assert_eq!(step(&[10; 8], 30, 1), [3, 3, 2]);
+        assert_eq!(step(&[10; 8], 30, 2), [2, 2, 2, 2]);
+        assert_eq!(step(&[10; 8], 30, 3), [3, 3, 2]);
+        assert_eq!(step(&[1, 1, 1, 7], 1000, 2), [3, 1]);
+        assert_eq!(step(&[5, 5, 5, 5, 9, 1], 1000, 4), [2, 2, 1, 1], "one of three batches of ten is cut");
+        assert_eq!(step(&[100, 1, 1, 1], 10, 4), [1, 1, 1, 1]);
+        assert_eq!(step(&[10; 3], 1000, 7), [1, 1, 1], "a batch has an example");
+    }
+
+    #[test]
     fn epochs_and_seeds_differ() {
         let plan = |seed, epoch| plan_epoch(&LENGTHS, &settings(), seed, epoch);
         assert_ne!(plan(42, 0), plan(42, 1));
@@ -146,7 +206,8 @@ mod tests {
 
     #[test]
     fn zeros_in_the_settings_count_as_one() {
-        let settings = BatchSettings { examples_per_step: 0, tokens_per_batch: 0, ..settings() };
+        let settings =
+            BatchSettings { examples_per_step: 0, tokens_per_batch: 0, min_micro_batches: 0, ..settings() };
         let steps = plan_epoch(&LENGTHS, &settings, 42, 0);
         assert_eq!(steps.len(), LENGTHS.len());
         assert!(plan_epoch(&[], &settings, 42, 0).is_empty());

@@ -111,9 +111,10 @@ pub(super) fn score(args: &EvaluateArgs, run: &str) -> Result<(usize, Scores), T
     let loader = EvaluationLoader::new(splits.features(args.split).clone(), args.max_tokens_per_batch);
     let examples = (&splits.examples, args.split);
     let evaluation =
-        evaluate_split(&predictor.model, &loader, examples, &Progress::new(args.quiet), || false)?;
+        evaluate_split(&predictor.model, &loader, examples, &Progress::new(args.quiet), || None)?;
     // Nothing stops it.
-    let evaluation = evaluation.ok_or_else(|| TrainError::Learner("an evaluation came to no end".into()))?;
+    let evaluation =
+        evaluation.scored().ok_or_else(|| TrainError::Learner("an evaluation came to no end".into()))?;
     Ok((loader.features().example_count(), evaluation.scores))
 }
 

@@ -22,6 +22,7 @@ mod predicted;
 mod quantize;
 mod replay;
 mod runs;
+mod scaling;
 mod search_depth;
 mod text_groups;
 mod texts;
@@ -29,7 +30,7 @@ mod verify;
 
 pub use cache::{CacheArgs, cache};
 pub use compare::{
-    BaselineRow, CompareArgs, ScoreDifference, StrategyComparison, StrategyRow, compare_strategies,
+    BaselineRow, CompareArgs, ScoreDifference, Shard, StrategyComparison, StrategyRow, compare_strategies,
 };
 pub use convert::{ConvertArgs, convert};
 pub use datasets::{DatasetsArgs, datasets};
@@ -49,6 +50,7 @@ pub use predicted::PredictFormat;
 pub use quantize::{QuantizeArgs, quantize};
 pub use replay::{ReplayArgs, replay};
 pub use runs::{RunsArgs, runs};
+pub use scaling::{OnRanks, ScalingOptions};
 pub use search_depth::{DepthRow, DepthSearch, SearchDepthArgs, search_depth};
 pub use texts::TextOptions;
 pub use verify::{

@@ -2,12 +2,14 @@
 
 use std::process::{Command, Stdio};
 
+use serde::Serialize;
+
 use super::compare::split_strategies;
 use super::finetune::job::Job;
 use super::finetune::measure::duration;
 use super::finetune::{FinetuneArgs, request};
+use super::scaling::{OnRanks, ScalingOptions};
 use crate::TrainError;
-
 use crate::run::Estimate;
 use crate::terminal::{print, print_line};
 use crate::training::Progress;
@@ -16,12 +18,16 @@ use crate::training::Progress;
 #[derive(Clone, Debug, clap::Args)]
 #[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]
 #[command(mut_arg("budget", |arg| arg.hide(true)), mut_arg("run_name", |arg| arg.hide(true)))]
+#[command(mut_arg("rank_timeout", |arg| arg.hide(true)))]
 #[command(mut_arg("output_dir", |arg| arg.hide(true)), mut_arg("overwrite_output_dir", |arg| arg.hide(true)))]
 #[command(mut_arg("json", |arg| arg.help("Print the estimates as JSON on stdout, not the table")))]
 pub struct PlanArgs {
     /// Strategies separated by commas, each as for finetune --strategy
     #[arg(long, default_value = "all,last:2,head")]
     pub strategies: String,
+    /// Ranks that would share the run
+    #[command(flatten)]
+    pub scaling: ScalingOptions,
     /// The run to estimate
     #[command(flatten)]
     pub finetune: FinetuneArgs,
@@ -66,10 +72,23 @@ pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
     let predictions = strategies.iter().map(|named| in_own_process(&named.strategy));
     let predictions = predictions.collect::<Result<Vec<_>, _>>()?;
     if args.finetune.json {
-        print_line(&to_json(&predictions)?)?;
+        let planned = predictions.into_iter().map(|estimate| {
+            let ranks = args.scaling.of(&estimate);
+            Planned { estimate, ranks }
+        });
+        print_line(&to_json(&planned.collect::<Vec<_>>())?)?;
         return Ok(());
     }
-    print(&table(&predictions))
+    print(&(table(&predictions) + &args.scaling.table(&predictions)))
+}
+
+/// The estimate for a strategy, also on several ranks.
+#[derive(Serialize)]
+struct Planned {
+    #[serde(flatten)]
+    estimate: Estimate,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ranks: Vec<OnRanks>,
 }
 
 fn measure(args: &FinetuneArgs) -> Result<Estimate, TrainError> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
+
 use super::finetune::job::Job;
 use crate::run::record::ResumedRecord;
 use crate::terminal::{print_line, say};
@@ -44,6 +46,7 @@ pub fn replay(args: &ReplayArgs) -> Result<(), TrainError> {
     if args.sources != SourceOptions::default() {
         recorded.request.sources = args.sources.clone();
     }
+    refuse_several_ranks(&run)?;
     let (from, to) = args.steps;
     let checkpoint = checkpoint(&Checkpoints::new(run.checkpoints(), 1), from);
     let from = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.step);
@@ -74,6 +77,26 @@ pub fn replay(args: &ReplayArgs) -> Result<(), TrainError> {
         );
     }
     print_line(&format!("steps {} to {to}: {compared} rows of hashes are equal", from + 1))
+}
+
+/// Refuses a run that several ranks computed: one process adds up in another order.
+fn refuse_several_ranks(run: &RunFolder) -> Result<(), TrainError> {
+    #[derive(Default, Deserialize)]
+    struct Computed {
+        #[serde(default)]
+        ranks: Vec<(usize, usize)>,
+    }
+    let results = std::fs::read_to_string(run.results()).ok();
+    let finished: Option<Computed> = results.and_then(|text| serde_json::from_str(&text).ok());
+    let newest = || checkpoint(&Checkpoints::new(run.checkpoints(), 1), usize::MAX);
+    let ranks = finished.map_or_else(|| newest().map(|found| found.state.ranks), |found| Some(found.ranks));
+    match ranks.unwrap_or_default().iter().map(|&(_, ranks)| ranks).max() {
+        Some(most) if most > 1 => Err(TrainError::Usage(format!(
+            "{} was computed by {most} ranks, whose sums one process rounds otherwise: its bits cannot be compared",
+            run.path().display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The newest whole checkpoint up to a step.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::FinetuneArgs;
-use super::compare::{Grid, GridResults, NamedStrategy, TextTable, folder, mean, shared_request};
+use super::compare::{Grid, GridResults, NamedStrategy, Shard, TextTable, folder, mean, shared_request};
 use super::finetune::Prepared;
 use crate::run::record::RunRequest;
 use crate::terminal::print;
@@ -18,7 +18,7 @@ use temper_metrics::Sample;
 /// it stopped. depth.json and depth.md show the outcome.
 #[derive(Clone, Debug, clap::Args)]
 #[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]
-#[command(mut_arg("budget", |arg| arg.hide(true)))]
+#[command(mut_arg("budget", |arg| arg.hide(true)), mut_arg("rank_timeout", |arg| arg.hide(true)))]
 #[command(mut_arg("json", |arg| arg.help("Print depth.json on stdout, not the table")))]
 #[command(mut_arg("run_name", |arg| arg.help("Name of the folder of all runs")))]
 #[command(mut_arg("overwrite_output_dir", |arg| arg.help("Replace a search of the same name")))]
@@ -32,6 +32,10 @@ pub struct SearchDepthArgs {
     /// Runs per depth; their seeds are --seed and the numbers after it
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub seeds: u16,
+    /// Train only every N-th run, from run I on (counted from 0): for job arrays, whose jobs share the folder. The job
+    /// that trains the last run writes the table; so does the same command without --shard, which trains what is missing
+    #[arg(long, value_name = "I/N", conflicts_with = "overwrite_output_dir")]
+    pub shard: Option<Shard>,
     /// Options of every run
     #[command(flatten)]
     pub run: FinetuneArgs,
@@ -89,7 +93,13 @@ pub fn search_depth(args: &SearchDepthArgs) -> Result<(), TrainError> {
     let folder = folder(&args.run, &request, "depth");
     let replace = args.run.overwrite_output_dir;
     let grid = Grid::new(folder, request, strategies, args.seeds, replace, progress)?;
-    let lock = grid.begin()?;
+    let lock = match args.shard {
+        None => grid.begin()?,
+        Some(shard) => match grid.begin_after(shard)? {
+            None => return Ok(()),
+            Some(lock) => lock,
+        },
+    };
     let outcomes = grid.run(&lock)?;
     if let Some(failure) = outcomes.failures.first() {
         return Err(failure.error());

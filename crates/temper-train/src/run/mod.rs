@@ -7,7 +7,7 @@ pub(crate) mod record;
 pub(crate) mod report;
 mod results;
 
-pub use estimate::Estimate;
+pub use estimate::{Estimate, Network};
 pub use folder::{RunFolder, RunName};
 pub use record::{ResumedRecord, RunRecord, RunRequest};
 pub use results::{ProofReport, Results};

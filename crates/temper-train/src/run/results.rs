@@ -28,6 +28,9 @@ pub struct Results {
     pub best_validation: Option<(f64, usize)>,
     /// Optimiser steps done.
     pub steps: usize,
+    /// Where several ranks computed: from which step on (steps done before it), and how many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<(usize, usize)>,
     /// Wall time in training steps.
     pub training_seconds: f64,
     /// Wall time of the test evaluation.

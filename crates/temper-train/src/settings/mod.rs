@@ -254,6 +254,10 @@ pub struct Settings {
     /// Maximum number of tokens in one forward pass (batch size times length by default)
     #[arg(long, help_heading = DEVICE, value_name = "N", value_parser = count)]
     pub max_tokens_per_batch: Option<usize>,
+    /// Cut each optimiser step into at least N micro-batches, and a multiple of N (1 by default, under MPI the number of
+    /// ranks). Runs with the same value compute the same steps, whatever the number of ranks
+    #[arg(long, help_heading = DEVICE, value_name = "N", value_parser = count)]
+    pub min_micro_batches: Option<usize>,
     /// Recompute layers in the backward pass: less memory, a third to a half more time
     #[arg(long, help_heading = DEVICE, switch())]
     pub gradient_checkpointing: bool,

@@ -1,12 +1,12 @@
 //! Predictions for examples, and their scores.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use temper_metrics::{Calibration, ConfusionMatrix};
 
 /// A model's output for one sequence, on the host.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Output {
     /// Numbers of a row.
     pub columns: usize,

@@ -36,6 +36,19 @@ pub struct CheckpointState {
     pub log_sums: LogSums,
     /// Hash of the losses of all steps so far, bit for bit.
     pub losses: String,
+    /// Where several ranks computed: from which step on (steps done before it), and how many. Sums of other numbers of
+    /// ranks are rounded otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<(usize, usize)>,
+}
+
+impl CheckpointState {
+    /// Notes how many ranks compute the next steps.
+    pub(super) fn continue_on(&mut self, ranks: usize) {
+        if self.ranks.last().map_or(1, |&(_, before)| before) != ranks {
+            self.ranks.push((self.step, ranks));
+        }
+    }
 }
 
 /// How training ended, before the run is finished.

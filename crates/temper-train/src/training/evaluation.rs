@@ -11,8 +11,10 @@ use serde_json::{Map, Value};
 use super::learner::{BatchOutputs, TaskModel};
 use super::loader::EvaluationLoader;
 use super::progress::Progress;
+use super::sharing::gather_outputs;
 use crate::TrainError;
 use crate::examples::Split;
+use crate::signals::Stop;
 use crate::tasks::{Examples, Output, ScoredPredictions, Scores};
 
 /// A split's predictions and their scores.
@@ -35,7 +37,27 @@ impl Evaluation {
     }
 }
 
-/// Predicts a split and scores it; nothing where `stopped` says so before a batch.
+/// What came of an evaluation.
+pub enum Evaluated {
+    /// The scores, on rank 0.
+    Scored(Box<Evaluation>),
+    /// This rank gave its outputs to rank 0, which scores them.
+    OnRank0,
+    /// It was stopped.
+    Stopped(Stop),
+}
+
+impl Evaluated {
+    /// The scores of an evaluation that nothing stops; none on ranks other than the first.
+    pub fn scored(self) -> Option<Evaluation> {
+        match self {
+            Self::Scored(evaluation) => Some(*evaluation),
+            Self::OnRank0 | Self::Stopped(_) => None,
+        }
+    }
+}
+
+/// Predicts a split, with the other ranks' help, and scores it; `stopped` may stop it before a batch.
 ///
 /// Outputs are passed on batch by batch: those of a whole split are never held.
 ///
@@ -46,14 +68,21 @@ pub fn evaluate(
     loader: &EvaluationLoader,
     (examples, split): (&Arc<dyn Examples>, Split),
     progress: &Progress,
-    stopped: impl Fn() -> bool,
-) -> Result<Option<Evaluation>, TrainError> {
+    stopped: impl Fn() -> Option<Stop>,
+) -> Result<Evaluated, TrainError> {
     let started = Instant::now();
     let bar = progress.evaluation(loader.num_items());
     let mut predictions = examples.clone().predictions(split);
     let mut count = 0;
-    for batch in outputs(model, loader, stopped) {
-        for (feature, output) in batch.features.into_iter().zip(batch.outputs) {
+    let mut batches = outputs(model, loader);
+    for _ in 0..loader.rounds() {
+        if let Some(stop) = stopped() {
+            bar.finish_and_clear();
+            return Ok(Evaluated::Stopped(stop));
+        }
+        let round = gather_outputs(&loader.ranks, batches.next());
+        let outputs = round.into_iter().flat_map(|batch| batch.features.into_iter().zip(batch.outputs));
+        for (feature, output) in outputs {
             if !output.is_finite() {
                 let example = loader.features().examples[feature];
                 let place = format!("example {} of the split", example + 1);
@@ -66,17 +95,18 @@ pub fn evaluate(
         bar.set_position(count as u64);
     }
     bar.finish_and_clear();
-    if count < loader.num_items() {
-        return Ok(None);
+    if !loader.ranks.is_first() {
+        return Ok(Evaluated::OnRank0);
     }
     let scores = predictions.scores();
-    Ok(Some(Evaluation { predictions, scores, seconds: started.elapsed().as_secs_f64() }))
+    let evaluation = Evaluation { predictions, scores, seconds: started.elapsed().as_secs_f64() };
+    Ok(Evaluated::Scored(Box::new(evaluation)))
 }
 
 /// What a model gives for each feature, in their order.
 pub fn predict(model: &TaskModel, loader: &EvaluationLoader) -> Vec<Output> {
     let mut all: Vec<Option<Output>> = vec![None; loader.num_items()];
-    for batch in outputs(model, loader, || false) {
+    for batch in outputs(model, loader) {
         for (feature, output) in batch.features.into_iter().zip(batch.outputs) {
             all[feature] = Some(output);
         }
@@ -85,14 +115,9 @@ pub fn predict(model: &TaskModel, loader: &EvaluationLoader) -> Vec<Output> {
     all.into_iter().flatten().collect()
 }
 
-/// The outputs of one batch after the other, without autodiff, until `stopped` says so before one.
-fn outputs(
-    model: &TaskModel,
-    loader: &EvaluationLoader,
-    stopped: impl Fn() -> bool,
-) -> impl Iterator<Item = BatchOutputs> {
+/// The outputs of one batch of this rank after the other, without autodiff.
+fn outputs(model: &TaskModel, loader: &EvaluationLoader) -> impl Iterator<Item = BatchOutputs> {
     let model = model.valid();
     // The loader holds its data in memory: no batch fails.
-    let batches = loader.iter().flatten().take_while(move |_| !stopped());
-    batches.map(move |batch| InferenceStep::step(&model, batch))
+    loader.iter().flatten().map(move |batch| InferenceStep::step(&model, batch))
 }

@@ -14,6 +14,7 @@ use temper_models::{Mode, Model, Tape, TokenBatch};
 use super::exchange::StepExchange;
 use super::trunk::SplitTrunk;
 use crate::examples::Target;
+use crate::ranks::Ranks;
 use crate::tasks::{Output, Task};
 
 /// Offset of the dropout seeds of other devices' shares, beyond the micro-batches of one device.
@@ -22,6 +23,8 @@ const FIRST_SHARE: usize = 1 << 24;
 /// A part of an optimiser step that fits the token budget.
 #[derive(Clone, Debug)]
 pub struct MicroBatch {
+    /// Its number in the step, from which its dropout masks follow.
+    pub number: usize,
     /// Packed token ids.
     pub tokens: Batch,
     /// One a sequence.
@@ -38,8 +41,8 @@ impl MicroBatch {
         let mut targets = self.targets;
         let of_last = targets.split_off(count);
         [
-            Self { tokens: first, targets, trunk: self.trunk.clone() },
-            Self { tokens: last, targets: of_last, trunk: self.trunk },
+            Self { number: self.number, tokens: first, targets, trunk: self.trunk.clone() },
+            Self { number: self.number, tokens: last, targets: of_last, trunk: self.trunk },
         ]
     }
 
@@ -67,6 +70,19 @@ pub struct TrainingStep {
     pub dropout_seed: u64,
     /// Index of this part, if several devices share the step.
     pub share: usize,
+}
+
+impl TrainingStep {
+    /// Tokens of all parts.
+    pub fn tokens(&self) -> usize {
+        self.batches.iter().map(|batch| batch.tokens.tokens()).sum()
+    }
+
+    /// The parts that one of several ranks computes: each with the number and the weight that it has in the whole.
+    pub(super) fn of_rank(mut self, ranks: &Ranks) -> Self {
+        self.batches.retain(|batch| batch.number % ranks.size() == ranks.rank());
+        self
+    }
 }
 
 /// A step's mean loss and what it worked on.
@@ -167,8 +183,6 @@ impl TrainStep for TaskModel {
 
     fn step(&self, item: TrainingStep) -> TrainOutput<StepOutput> {
         let device = self.devices()[0].clone();
-        // Backends without kernels of their own draw masks from the device's generator.
-        device.seed(item.dropout_seed);
         let mode = match self.frozen_dropout {
             true => Mode::train(item.dropout_seed),
             false => Mode::train(item.dropout_seed).without_frozen_dropout(),
@@ -177,12 +191,14 @@ impl TrainStep for TaskModel {
         let mut accumulator = GradientsAccumulator::new();
         // Parts that several devices compute draw masks of their own.
         let mode = if item.share == 0 { mode } else { mode.child(FIRST_SHARE + item.share) };
-        for (index, batch) in item.batches.iter().enumerate() {
+        for batch in &item.batches {
+            // Backends without kernels of their own draw masks from the device's generator.
+            device.seed(item.dropout_seed.wrapping_add(batch.number as u64));
             let tape = self.checkpointing.then(Tape::default);
             let tokens = batch.to_device(&self.model, &device);
             let tokens = self.task.with_decoder(tokens, &batch.targets, &device);
             let tokens = tape.iter().fold(tokens, TokenBatch::with_tape);
-            let sum = self.task.loss(&self.model, &tokens, &batch.targets, mode.child(index));
+            let sum = self.task.loss(&self.model, &tokens, &batch.targets, mode.child(batch.number));
             let loss = sum / item.weight;
             output.loss = output.loss + loss.clone().inner();
             output.tokens += batch.tokens.tokens();

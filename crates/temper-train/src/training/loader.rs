@@ -11,30 +11,44 @@ use super::ahead::Ahead;
 use super::learner::{MicroBatch, TrainingStep};
 use super::trunk::SplitTrunk;
 use crate::examples::Features;
+use crate::ranks::Ranks;
 use crate::tasks::{Draw, Task};
 
 /// Some features in one batch.
-fn batch(features: &Features, indices: &[usize], trunk: Option<&SplitTrunk>) -> MicroBatch {
+fn batch(features: &Features, number: usize, indices: &[usize], trunk: Option<&SplitTrunk>) -> MicroBatch {
     MicroBatch {
+        number,
         tokens: collate(&features.encoded, indices),
         targets: indices.iter().map(|&index| features.targets[index].clone()).collect(),
         trunk: trunk.cloned(),
     }
 }
 
-/// The batches of an evaluation, longest features first.
+/// The batches of an evaluation, longest features first; several ranks take turns.
 #[derive(Clone, Debug)]
 pub struct EvaluationLoader {
     features: Features,
     plan: Arc<Vec<Vec<usize>>>,
     trunk: Option<SplitTrunk>,
+    /// Those that share the batches.
+    pub(super) ranks: Ranks,
 }
 
 impl EvaluationLoader {
     /// Batches of at most `tokens_per_batch` tokens.
     pub fn new(features: Features, tokens_per_batch: usize) -> Self {
         let plan = Arc::new(plan_evaluation(&features.lengths(), tokens_per_batch));
-        Self { features, plan, trunk: None }
+        Self { features, plan, trunk: None, ranks: Ranks::alone() }
+    }
+
+    /// The same, whose batches several ranks share.
+    pub fn shared_by(self, ranks: &Ranks) -> Self {
+        Self { ranks: ranks.clone(), ..self }
+    }
+
+    /// How many batches the rank with the most has.
+    pub(super) fn rounds(&self) -> usize {
+        self.plan.len().div_ceil(self.ranks.size())
     }
 
     /// The same with the output of frozen layers for its features.
@@ -50,7 +64,7 @@ impl EvaluationLoader {
 
 impl DataLoader<MicroBatch> for EvaluationLoader {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<MicroBatch> + 'a> {
-        Box::new(EvaluationBatches { loader: self, next: 0 })
+        Box::new(EvaluationBatches { loader: self, next: self.ranks.rank() })
     }
 
     fn num_items(&self) -> usize {
@@ -76,15 +90,17 @@ impl Iterator for EvaluationBatches<'_> {
     type Item = Result<MicroBatch, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let indices = self.loader.plan.get(self.next)?;
-        self.next += 1;
-        Some(Ok(batch(&self.loader.features, indices, self.loader.trunk.as_ref())))
+        let loader = self.loader;
+        let indices = loader.plan.get(self.next)?;
+        let batch = batch(&loader.features, self.next, indices, loader.trunk.as_ref());
+        self.next += loader.ranks.size();
+        Some(Ok(batch))
     }
 }
 
 impl DataLoaderIterator<MicroBatch> for EvaluationBatches<'_> {
     fn progress(&self) -> Progress {
-        Progress::new(self.next, self.loader.plan.len(), Some("batches".into()))
+        Progress::new(self.next.min(self.loader.plan.len()), self.loader.plan.len(), Some("batches".into()))
     }
 }
 
@@ -166,15 +182,15 @@ impl StepLoader {
     pub fn step(&self, plan: &Step, number: usize) -> TrainingStep {
         let epoch = (number / self.steps_per_epoch().max(1)) as u64;
         let mut drawn_weight = None;
-        let drawn = |indices: &Vec<usize>| {
-            let mut batch = batch(&self.features, indices, self.trunk.as_ref());
+        let drawn = |(number, indices): (usize, &Vec<usize>)| {
+            let mut batch = batch(&self.features, number, indices, self.trunk.as_ref());
             let draw = Draw { seed: self.seed, epoch };
             if let Some(weight) = self.task.redraw(&mut batch.tokens, &mut batch.targets, draw) {
                 drawn_weight = Some(drawn_weight.unwrap_or(0.0) + weight);
             }
             batch
         };
-        let batches = plan.batches.iter().map(drawn).collect();
+        let batches = plan.batches.iter().enumerate().map(drawn).collect();
         let planned = || self.features.weight(plan.batches.iter().flatten().copied());
         TrainingStep {
             batches,
@@ -285,7 +301,8 @@ mod tests {
         };
         let encoded = EncodedSet::new((0..23).map(item).collect(), false);
         let features = Features::one_each(encoded, (0..23).map(|id| Target::Ids(vec![id])).collect());
-        let settings = BatchSettings { examples_per_step: 4, tokens_per_batch: 6, shuffle: true };
+        let settings =
+            BatchSettings { examples_per_step: 4, tokens_per_batch: 6, ..BatchSettings::default() };
         StepLoader::new(Arc::new(TextClassification::new(Vec::new())), features, settings, 42, 17)
     }
 

@@ -89,7 +89,8 @@ fn divide(step: TrainingStep, parts: usize) -> Vec<TrainingStep> {
             share.batches.iter().map(|batch| batch.tokens.tokens()).sum()
         };
         if let Some(least) = shares.iter_mut().min_by_key(tokens) {
-            least.batches.push(batch);
+            let number = least.batches.len();
+            least.batches.push(MicroBatch { number, ..batch });
         }
     }
     shares
@@ -121,6 +122,7 @@ mod tests {
         let lengths = &LENGTHS[sequences.clone()];
         let tokens: u32 = lengths.iter().sum();
         MicroBatch {
+            number: usize::from(sequences.start > 0),
             tokens: Batch {
                 ids: (0..tokens).map(|token| 3 + (token * 7 + sequences.start as u32) % 30).collect(),
                 type_ids: vec![0; tokens as usize],

@@ -6,17 +6,23 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::terminal::{clean, say};
 
-/// Output on stderr: bars on a terminal, plain lines elsewhere, nothing when quiet.
+/// Output on stderr: bars on a terminal, plain lines elsewhere, nothing but notices when quiet.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     lines: bool,
     bars: bool,
+    notices: bool,
 }
 
 impl Progress {
     /// Lines unless quiet; bars on a terminal only.
     pub fn new(quiet: bool) -> Self {
-        Self { lines: !quiet, bars: !quiet && std::io::stderr().is_terminal() }
+        Self { lines: !quiet, bars: !quiet && std::io::stderr().is_terminal(), notices: true }
+    }
+
+    /// No output: another process says the same.
+    pub fn none() -> Self {
+        Self { lines: false, bars: false, notices: false }
     }
 
     /// True if only errors are shown.
@@ -32,6 +38,13 @@ impl Progress {
     /// A line.
     pub fn line(&self, text: &str) {
         if self.lines {
+            say(text);
+        }
+    }
+
+    /// A line that is written even when quiet: what is used is not what was asked for.
+    pub fn notice(&self, text: &str) {
+        if self.notices {
             say(text);
         }
     }

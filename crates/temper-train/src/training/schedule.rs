@@ -1,5 +1,7 @@
 //! The steps at which a run logs, evaluates, saves and checks its proof.
 
+use crate::signals::Stop;
+
 /// The step after which the training proof is checked for the first time; the last is the other.
 const FIRST_PROOF: usize = 3;
 
@@ -30,12 +32,13 @@ pub(super) struct Due {
     pub(super) save: bool,
     /// A checkpoint because a signal asked for one.
     pub(super) save_asked: bool,
-    pub(super) stop: bool,
+    /// Why the run ends after the step, if a signal asked for that.
+    pub(super) stop: Option<Stop>,
 }
 
 impl Due {
     pub(super) fn saves(&self) -> bool {
-        self.save || self.save_asked || self.stop
+        self.save || self.save_asked || self.stop.is_some()
     }
 
     pub(super) fn anything(&self) -> bool {
@@ -55,7 +58,7 @@ impl Schedule {
             // After the last step the model itself is saved.
             save: !is_last && number.is_multiple_of(self.save_every),
             save_asked: false,
-            stop: false,
+            stop: None,
         }
     }
 }

@@ -17,11 +17,10 @@ use temper_models::ModelConfig;
 
 use super::averaging::WeightAverage;
 use super::checkpoint::{CheckpointContent, CheckpointState, Checkpoints};
-use super::evaluation::evaluate;
 use super::exchange::Unfreezing;
 use super::finite::first_not_finite;
-use super::journal::{CheckpointRow, EvaluationRow, JournalRow};
-use super::learner::{TaskModel, TrainingStep};
+use super::journal::{CheckpointRow, JournalRow};
+use super::learner::{StepOutput, TaskModel, TrainingStep};
 use super::loader::{EvaluationLoader, StepLoader};
 use super::log_sums::{LogSums, RowPlace, losses_with};
 use super::logs::Logs;
@@ -31,9 +30,10 @@ use super::readings::{StepReading, Unreads};
 use super::renderer::Silent;
 use super::schedule::{Due, Schedule};
 use super::selection::Selection;
+use super::sharing::{Asked, compare_parameters, sum_step};
 use super::trunk::Trunks;
 use crate::TrainError;
-use crate::examples::Split;
+use crate::ranks::Ranks;
 use crate::signals::{Signals, Stop};
 use crate::tasks::Examples;
 
@@ -64,8 +64,8 @@ pub struct Stepwise {
     pub trunks: Trunks,
     /// Where models are saved.
     pub checkpoints: Checkpoints,
-    /// Where rows go.
-    pub logs: Mutex<Logs>,
+    /// Where rows go; nowhere on ranks other than the first.
+    pub logs: Option<Mutex<Logs>>,
     /// The average of the weights so far, where one is kept: evaluated and saved in place of the weights.
     pub average: Mutex<Option<WeightAverage>>,
     /// Progress output.
@@ -76,6 +76,8 @@ pub struct Stepwise {
     pub resumed_files: Option<Checksums>,
     /// The devices that compute the steps; the model is on the first.
     pub devices: Vec<Device>,
+    /// The processes that share the run.
+    pub ranks: Ranks,
     /// Signals that ask the run to save or to end.
     pub signals: &'static Signals,
     /// The result of the run.
@@ -123,13 +125,14 @@ impl SupervisedLearningStrategy<TaskModel> for Stepwise {
 }
 
 /// What changes from step to step.
-struct Running {
-    state: CheckpointState,
-    proof: TrainingProof,
+pub(super) struct Running {
+    pub(super) state: CheckpointState,
+    /// Rank 0 proves.
+    proof: Option<TrainingProof>,
     unread: Unreads,
     workers: Option<Workers>,
-    average: Option<WeightAverage>,
-    bar: ProgressBar,
+    pub(super) average: Option<WeightAverage>,
+    pub(super) bar: ProgressBar,
 }
 
 impl Stepwise {
@@ -140,19 +143,21 @@ impl Stepwise {
     ) -> Result<Outcome, TrainError> {
         let mut run = Running {
             state: self.resumed.clone(),
-            proof: TrainingProof::begin(&learner.model()),
+            proof: self.ranks.is_first().then(|| TrainingProof::begin(&learner.model())),
             unread: Unreads::default(),
             workers: (self.devices.len() > 1).then(|| Workers::new(&self.devices)),
             average: self.average.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(),
             bar: self.progress.training(self.resumed.step, self.schedule.total_steps),
         };
+        run.state.continue_on(self.ranks.size());
         self.prepare_trunks(learner, run.state.step);
         if run.state.step == 0 && self.selection.metric.is_some() {
             self.check_metric(&learner.model())?;
         }
         if run.state.evaluation_due {
-            if !self.evaluate(&learner.model(), &mut run)? {
-                return Ok(Outcome { state: run.state, stopped: self.signals.stop() });
+            let stopped = self.evaluate(&learner.model(), &mut run)?;
+            if stopped.is_some() {
+                return Ok(Outcome { state: run.state, stopped });
             }
             self.write_checkpoint_row(&run.state)?;
         }
@@ -162,16 +167,15 @@ impl Stepwise {
                 break;
             }
             let step = step.map_err(|error| TrainError::Learner(error.to_string()))?;
-            let due = self.due(run.state.step + 1);
-            self.prepare_step(learner, &due, run.state.step + 1);
-            self.step(learner, step, &mut run)?;
+            let due = self.step(learner, step, &mut run)?;
             if due.anything() || run.unread.is_full() {
                 self.read(&mut run)?;
             }
             run.bar.set_position(run.state.step as u64);
-            if self.follow_up(learner, &due, &mut run)? {
+            let stopped = self.follow_up(learner, &due, &mut run)?;
+            if stopped.is_some() {
                 run.bar.abandon();
-                return Ok(Outcome { state: run.state, stopped: self.signals.stop() });
+                return Ok(Outcome { state: run.state, stopped });
             }
         }
         run.bar.finish_and_clear();
@@ -180,12 +184,12 @@ impl Stepwise {
         Ok(Outcome { state: run.state, stopped: None })
     }
 
-    fn due(&self, number: usize) -> Due {
+    fn due(&self, number: usize, asked: Asked) -> Due {
         let due = self.schedule.due(number, self.plan.unfreezes_at(number));
-        Due { save_asked: self.signals.take_save(), stop: self.signals.stop().is_some(), ..due }
+        Due { save_asked: asked.save, stop: asked.stop, ..due }
     }
 
-    /// Requests, before a step is computed, what else it has to do.
+    /// Requests, before the update of a step, what else it has to do.
     fn prepare_step(&self, learner: &Learner<TaskModel>, due: &Due, number: usize) {
         let exchange = learner.model().exchange;
         if due.unfreezes {
@@ -197,13 +201,13 @@ impl Stepwise {
         }
     }
 
-    /// What is due after a step; says whether the run ends here.
+    /// What is due after a step; why the run ends here, if it does.
     fn follow_up(
         &self,
         learner: &Learner<TaskModel>,
         due: &Due,
         run: &mut Running,
-    ) -> Result<bool, TrainError> {
+    ) -> Result<Option<Stop>, TrainError> {
         let model = learner.model();
         let record = model.exchange.take_record();
         if due.evaluate || due.saves() {
@@ -223,15 +227,17 @@ impl Stepwise {
         if due.log {
             self.log(run, learner.lr_current().base())?;
         }
+        let mut interrupted = None;
         if due.evaluate {
-            run.state.evaluation_due = !self.evaluate(&model, run)?;
+            interrupted = self.evaluate(&model, run)?;
+            run.state.evaluation_due = interrupted.is_some();
         }
         // A run that ends early has no checkpoint of its last step either.
         let is_last = run.state.step == self.schedule.total_steps
             || !run.state.evaluation_due && self.selection.is_out_of_patience(&run.state);
-        let stops = run.state.evaluation_due || due.stop && !is_last;
+        let stops = interrupted.or(due.stop.filter(|_| !is_last));
         if let Some(record) = record
-            && ((due.save || due.save_asked) && !is_last || stops)
+            && ((due.save || due.save_asked) && !is_last || stops.is_some())
         {
             self.save(&model, record, run, due.save)?;
         }
@@ -249,7 +255,7 @@ impl Stepwise {
         }
     }
 
-    /// Writes a checkpoint; one that every run of these settings has gets a row of metrics.jsonl, after that of an
+    /// Writes a checkpoint, for which all ranks have the same parameters; one that every run of these settings has gets a row of metrics.jsonl, after that of an
     /// evaluation of the same step.
     fn save(
         &self,
@@ -259,6 +265,10 @@ impl Stepwise {
         is_scheduled: bool,
     ) -> Result<(), TrainError> {
         let state = &run.state;
+        compare_parameters(&self.ranks, model, &format!("step {}", state.step))?;
+        if !self.ranks.is_first() {
+            return Ok(());
+        }
         let content = CheckpointContent {
             model: &model.model,
             config: &self.config,
@@ -275,30 +285,40 @@ impl Stepwise {
     }
 
     fn sync_journal(&self) -> Result<(), TrainError> {
-        self.logs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).sync()
+        let Some(logs) = &self.logs else { return Ok(()) };
+        logs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).sync()
     }
 
-    /// One optimiser step; a GPU may still be computing it afterwards.
+    /// One optimiser step, and what is due after it; a GPU may still be computing it afterwards.
     fn step(
         &self,
         learner: &mut Learner<TaskModel>,
         step: TrainingStep,
         run: &mut Running,
-    ) -> Result<(), TrainError> {
+    ) -> Result<Due, TrainError> {
         let started = Instant::now();
+        let tokens = step.tokens();
+        let step = step.of_rank(&self.ranks);
         let output = match &run.workers {
             Some(workers) => workers.train_step(&learner.model(), step),
             None => learner.train_step(step),
         };
+        let (output, asked) = sum_step(&self.ranks, &learner.model(), output, Asked::here(self.signals));
+        let due = self.due(run.state.step + 1, asked);
+        self.prepare_step(learner, &due, run.state.step + 1);
         learner.lr_step();
         learner.optimizer_step(output.grads);
         run.state.step += 1;
         let average = run.average.take();
         run.average = average.map(|average| average.update(&learner.model().model, run.state.step));
         run.state.training_seconds += started.elapsed().as_secs_f64();
-        run.state.tokens += output.item.tokens;
-        run.unread.add(run.state.step, output.item, learner.model().exchange.take_squares());
-        self.trunks.check()
+        run.state.tokens += tokens;
+        let squares = learner.model().exchange.take_squares();
+        if self.ranks.is_first() {
+            run.unread.add(run.state.step, StepOutput { tokens, ..output.item }, squares);
+        }
+        self.trunks.check()?;
+        Ok(due)
     }
 
     /// Waits for the steps so far; all their losses and gradients are finite.
@@ -308,7 +328,7 @@ impl Stepwise {
         run.state.training_seconds += started.elapsed().as_secs_f64();
         for reading in readings {
             self.check_finite(&reading)?;
-            run.proof.observe(&reading.norms);
+            run.proof.iter_mut().for_each(|proof| proof.observe(&reading.norms));
             run.state.log_sums.add(&reading);
             run.state.losses = losses_with(&run.state.losses, reading.loss);
         }
@@ -337,8 +357,11 @@ impl Stepwise {
         }
     }
 
-    /// Checks parameters, because no later loss would show the last step's update.
+    /// Checks parameters, because no later loss would show the last step's update. Those of other ranks are the same.
     fn check_parameters(&self, model: &TaskModel, step: usize) -> Result<(), TrainError> {
+        if !self.ranks.is_first() {
+            return Ok(());
+        }
         match first_not_finite(&model.model) {
             None => Ok(()),
             Some(path) => Err(TrainError::Diverged { step, what: format!("the parameter {path}") }),
@@ -346,10 +369,11 @@ impl Stepwise {
     }
 
     fn prove(&self, run: &mut Running, model: &TaskModel, is_last: bool) -> Result<(), TrainError> {
+        let Some(proof) = &run.proof else { return Ok(()) };
         let step = run.state.step;
         let violations = match is_last {
-            true => run.proof.violations(model, &self.plan, step),
-            false => run.proof.early_violations(model, &self.plan, step),
+            true => proof.violations(model, &self.plan, step),
+            false => proof.early_violations(model, &self.plan, step),
         };
         if !violations.is_empty() {
             return Err(TrainError::ProofFailed { step, violations });
@@ -375,22 +399,13 @@ impl Stepwise {
         Ok(())
     }
 
-    /// Refuses a metric that the task lacks before anything is trained, at the cost of one evaluation.
-    fn check_metric(&self, model: &TaskModel) -> Result<(), TrainError> {
-        let stopped = || self.signals.stop().is_some();
-        let examples = (&self.examples, Split::Validation);
-        match evaluate(model, &self.validation, examples, &self.progress, stopped)? {
-            Some(evaluation) => self.selection.value(&evaluation.scores).map(drop),
-            None => Ok(()),
-        }
-    }
-
-    fn epoch(&self, step: usize) -> f64 {
+    pub(super) fn epoch(&self, step: usize) -> f64 {
         step as f64 / self.schedule.steps_per_epoch as f64
     }
 
-    fn write(&self, row: JournalRow) -> Result<(), TrainError> {
-        self.logs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(&row)
+    pub(super) fn write(&self, row: JournalRow) -> Result<(), TrainError> {
+        let Some(logs) = &self.logs else { return Ok(()) };
+        logs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(&row)
     }
 
     fn log(&self, run: &mut Running, learning_rate: f64) -> Result<(), TrainError> {
@@ -405,32 +420,5 @@ impl Stepwise {
         run.bar.set_message(text.clone());
         self.progress.line_above(&run.bar, &format!("step {step}/{}  {text}", self.schedule.total_steps));
         self.write(JournalRow::Train(row))
-    }
-
-    /// Scores the validation split and keeps the best model. Says whether it came to its end: a signal interrupts it.
-    fn evaluate(&self, model: &TaskModel, run: &mut Running) -> Result<bool, TrainError> {
-        let averaged =
-            run.average.as_ref().map(|average| TaskModel { model: average.model().clone(), ..model.clone() });
-        let model = averaged.as_ref().unwrap_or(model);
-        let stopped = || self.signals.stop().is_some();
-        let examples = (&self.examples, Split::Validation);
-        let evaluation = evaluate(model, &self.validation, examples, &self.progress, stopped)?;
-        let Some(evaluation) = evaluation else { return Ok(false) };
-        self.trunks.check()?;
-        let (scores, state) = (evaluation.scores, &mut run.state);
-        let best = self.selection.judge(&scores, state)?;
-        if best {
-            self.checkpoints.save_best(&model.model, &self.config, state.step)?;
-        }
-        state.evaluation_due = false;
-        let mark = if best { "  (best so far)" } else { "" };
-        self.progress.line_above(&run.bar, &format!("validation: {}{mark}", scores.in_words()));
-        self.write(JournalRow::Eval(EvaluationRow {
-            step: state.step,
-            epoch: self.epoch(state.step),
-            metrics: scores.metrics,
-            best,
-        }))?;
-        Ok(true)
     }
 }

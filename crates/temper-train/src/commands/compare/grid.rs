@@ -11,8 +11,10 @@ use super::child;
 use super::log;
 use super::outcome::{FailedRun, FinishedRun, GridResults};
 use super::remaining_time::RemainingTime;
+use super::shard::Shard;
 use super::strategies::NamedStrategy;
 use crate::commands::differences::same_settings;
+use crate::ranks::forget_launcher;
 use crate::run::folder::{OTHERS_BEGIN, this_process};
 use crate::run::record::{ResumedRecord, RunRequest};
 use crate::signals::{self, Signals, Stop};
@@ -170,32 +172,60 @@ impl Grid {
         RunFolder::existing(&self.folder).write_toml(&self.folder.join(RECORD), &record)
     }
 
-    /// Trains one run, counted from 0 in the order of [`Grid::run`]. Other processes may train other runs at the same
-    /// time, also on other machines that share the folder.
+    /// Trains the runs of a shard, in the order of [`Grid::run`]. Other processes may train other shards at the same
+    /// time, also on other machines that share the folder. If a run diverges or runs out of memory, the others still run.
     ///
     /// # Errors
-    /// [`TrainError::Usage`] for a number that no run has; [`TrainError::GridInterrupted`],
-    /// [`TrainError::GridRunFailed`].
-    pub(in crate::commands) fn run_one(&self, number: usize) -> Result<(), TrainError> {
+    /// [`TrainError::GridInterrupted`], [`TrainError::GridRunFailed`].
+    pub(in crate::commands) fn run_shard(&self, shard: Shard) -> Result<(), TrainError> {
         let signals = signals::listen();
         let _handed_on = signals.hand_on();
         let runs = self.runs();
-        let of = runs.len();
-        let run = runs.get(number).ok_or_else(|| {
-            TrainError::Usage(format!("--only {number}: there are {of} runs, 0 to {}", of.saturating_sub(1)))
-        })?;
+        let own: Vec<(usize, &GridRun)> = shard.of(&runs).collect();
         self.write_record()?;
-        let state = self.state(run)?;
-        self.progress.line(&format!("run {} of {of}: {} {}", number + 1, run.name, state.words()));
-        if state == RunState::Done {
-            return Ok(());
-        }
-        match self.outcome_of(run, state, None, signals)? {
-            Ended::Done => Ok(()),
-            Ended::Failed(code) => Err(TrainError::GridRunFailed { run: run.name.clone(), code }),
-            Ended::Stopped(stop) => {
-                Err(TrainError::GridInterrupted { done: 0, of: 1, folder: self.folder.clone(), stop })
+        let mut failures = Vec::new();
+        for (done, (number, run)) in own.iter().enumerate() {
+            let state = self.state(run)?;
+            let (number, of) = (number + 1, runs.len());
+            self.progress.line(&format!("run {number} of {of}: {} {}", run.name, state.words()));
+            if state == RunState::Done {
+                continue;
             }
+            match self.outcome_of(run, state, None, signals)? {
+                Ended::Done => {}
+                Ended::Failed(code) => failures.push(FailedRun::of(&run.name, code)?),
+                Ended::Stopped(stop) => {
+                    let (of, folder) = (own.len(), self.folder.clone());
+                    return Err(TrainError::GridInterrupted { done, of, folder, stop });
+                }
+            }
+        }
+        failures.first().map_or(Ok(()), |failure| Err(failure.error()))
+    }
+
+    /// The folder's lock where a shard that has trained its runs writes the table; nothing where runs of other shards are
+    /// missing, or where another shard writes it.
+    ///
+    /// # Errors
+    /// [`TrainError::File`].
+    pub(in crate::commands) fn begin_after(&self, shard: Shard) -> Result<Option<Owner>, TrainError> {
+        self.run_shard(shard)?;
+        let runs = self.runs();
+        let missing = runs.iter().filter(|run| !matches!(self.state(run), Ok(RunState::Done))).count();
+        if missing > 0 {
+            let of = runs.len();
+            self.progress.line(&format!(
+                "{missing} of {of} runs are missing; the shard that trains the last one writes the table"
+            ));
+            return Ok(None);
+        }
+        match self.begin() {
+            Ok(lock) => Ok(Some(lock)),
+            Err(TrainError::Owned { owner, .. }) => {
+                self.progress.line(&format!("{owner} writes the table"));
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -310,6 +340,7 @@ impl Grid {
         let folder = run.folder.path();
         let failed = |error| TrainError::file(folder, error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        forget_launcher(&mut command);
         command.arg("--threads").arg(rayon::current_num_threads().to_string()).arg("finetune");
         if state == RunState::New {
             let request = toml::to_string(&run.request).map_err(|error| TrainError::file(folder, error))?;

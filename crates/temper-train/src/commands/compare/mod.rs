@@ -7,12 +7,14 @@ mod log;
 mod outcome;
 mod plot;
 mod remaining_time;
+mod shard;
 mod strategies;
 mod summary;
 mod table;
 
 pub(super) use grid::Grid;
 pub(super) use outcome::{FailedRun, GridResults};
+pub use shard::Shard;
 pub(super) use strategies::{NamedStrategy, split_strategies};
 pub use summary::{BaselineRow, ScoreDifference, StrategyComparison, StrategyRow};
 pub(super) use table::{TextTable, mean};
@@ -32,7 +34,7 @@ use crate::{RunFolder, TrainError};
 /// it stopped. compare.json, compare.md and compare.svg have the results.
 #[derive(Clone, Debug, clap::Args)]
 #[command(mut_arg("resume", |arg| arg.hide(true)), mut_arg("strategy", |arg| arg.hide(true)))]
-#[command(mut_arg("budget", |arg| arg.hide(true)))]
+#[command(mut_arg("budget", |arg| arg.hide(true)), mut_arg("rank_timeout", |arg| arg.hide(true)))]
 #[command(mut_arg("json", |arg| arg.help("Print compare.json on stdout, not the table")))]
 #[command(mut_arg("run_name", |arg| arg.help("Name of the folder of all runs")))]
 #[command(mut_arg("overwrite_output_dir", |arg| arg.help("Replace a comparison of the same name")))]
@@ -43,10 +45,10 @@ pub struct CompareArgs {
     /// Runs per strategy; their seeds are --seed and the numbers after it
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub seeds: u16,
-    /// Train only this run, counted from 0, and write no table: for job arrays, whose jobs share the folder. The same
-    /// command without it trains the missing runs and writes the table
-    #[arg(long, value_name = "NUMBER", conflicts_with = "overwrite_output_dir")]
-    pub only: Option<usize>,
+    /// Train only every N-th run, from run I on (counted from 0): for job arrays, whose jobs share the folder. The job
+    /// that trains the last run writes the table; so does the same command without --shard, which trains what is missing
+    #[arg(long, value_name = "I/N", conflicts_with = "overwrite_output_dir")]
+    pub shard: Option<Shard>,
     /// Options of every run
     #[command(flatten)]
     pub run: FinetuneArgs,
@@ -63,8 +65,12 @@ pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
     let folder = folder(&args.run, &request, "compare");
     let replace = args.run.overwrite_output_dir;
     let grid = Grid::new(folder, request, strategies, args.seeds, replace, progress)?;
-    if let Some(number) = args.only {
-        return grid.run_one(number);
+    let mut lock = None;
+    if let Some(shard) = args.shard {
+        lock = grid.begin_after(shard)?;
+        if lock.is_none() {
+            return Ok(());
+        }
     }
     // If all runs are finished, there is nothing to check and nothing to compute.
     let mut prepared = None;
@@ -73,7 +79,7 @@ pub fn compare_strategies(args: &CompareArgs) -> Result<(), TrainError> {
         grid.strategies().iter().try_for_each(|named| refusing.check(&named.strategy))?;
         prepared = Some(refusing);
     }
-    let lock = grid.begin()?;
+    let lock = lock.map_or_else(|| grid.begin(), Ok)?;
     let baselines = baseline::read_or_compute(grid.folder(), prepared.as_ref(), progress)?;
     // The runs need this memory.
     drop(prepared);

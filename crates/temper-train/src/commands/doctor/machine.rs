@@ -6,19 +6,24 @@ use bytesize::ByteSize;
 use serde::Serialize;
 use sysinfo::{CpuRefreshKind, System};
 
+use super::ranks::RankReport;
 use crate::TrainError;
 use crate::device::backend::Backend;
 use crate::device::memory::free_memory;
 use crate::device::nvidia::{self, Driver, Gpu, GpuError, KernelCompiler, Nvrtc};
+use crate::ranks::Ranks;
 use crate::terminal::{print, say};
 
-/// Says what this machine has; with a backend, computes on it.
+/// Says what this machine has, and what ranks there are; with a backend, computes on it. Rank 0 writes.
 ///
 /// # Errors
 /// [`TrainError::File`] where stdout cannot be written; what a run on the backend would end with.
-pub(super) fn examine_machine(backend: Option<Backend>, json: bool) -> Result<(), TrainError> {
-    let machine = Machine::examine();
-    if json {
+pub(super) fn examine_machine(backend: Option<Backend>, json: bool, ranks: &Ranks) -> Result<(), TrainError> {
+    let ranks_found = RankReport::measure(ranks);
+    let machine = Machine { ranks: ranks_found, ..Machine::examine() };
+    if !ranks.is_first() {
+        // Rank 0 has what it says of this one.
+    } else if json {
         let value = serde_json::to_value(&machine).map_err(|error| TrainError::file("stdout", error))?;
         print(&format!("{value}\n"))?;
     } else {
@@ -39,6 +44,9 @@ struct Machine {
     memory: MachineMemory,
     nvidia: Nvidia,
     backends: Vec<Condition>,
+    /// Those of an MPI launcher.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    ranks: Option<RankReport>,
 }
 
 #[derive(Serialize)]
@@ -109,6 +117,7 @@ impl Machine {
             vector_instructions: temper_kernels::cpu::vector_instructions(),
         };
         Self {
+            ranks: None,
             backends: Backend::ALL.map(|backend| condition(backend, &cpu)).into(),
             cpu,
             memory: MachineMemory { bytes: system.total_memory(), free_bytes: free_memory() },
@@ -122,7 +131,7 @@ impl Machine {
     }
 
     fn text(&self) -> String {
-        let Self { cpu, memory, nvidia, backends } = self;
+        let Self { cpu, memory, nvidia, backends, ranks } = self;
         let mut lines = vec![
             "Machine".into(),
             line("processor", &format!("{} ({}), {} logical", cpu.name, cpu.architecture, cpu.logical)),
@@ -132,6 +141,10 @@ impl Machine {
         lines.extend(nvidia.lines());
         lines.push("Backends".into());
         lines.extend(backends.iter().flat_map(Condition::lines));
+        if let Some(ranks) = ranks {
+            lines.push("Ranks".into());
+            lines.extend(ranks.lines(line));
+        }
         lines.join("\n") + "\n"
     }
 }

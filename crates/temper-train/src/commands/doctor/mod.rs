@@ -2,12 +2,14 @@
 
 mod dataset;
 mod machine;
+mod ranks;
 
 pub use dataset::DatasetOptions;
 
 use self::machine::examine_machine;
 use crate::TrainError;
 use crate::device::backend::Backend;
+use crate::ranks::Ranks;
 
 /// Check a dataset for problems, or show what this machine has and lacks
 #[derive(Clone, Debug, clap::Args)]
@@ -26,14 +28,16 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
-/// Runs the command.
+/// Runs the command, on each of the ranks that an MPI launcher started.
 ///
 /// # Errors
 /// [`TrainError::File`] where stdout cannot be written; for `--backend`, what a run on it would end with; of a dataset
 /// [`TrainError::Unsound`] where training would refuse it.
-pub fn doctor(args: &DoctorArgs) -> Result<(), TrainError> {
+pub fn doctor(args: &DoctorArgs, ranks: &Ranks) -> Result<(), TrainError> {
     match args.dataset.name()? {
+        // One of them reads it.
+        Some(_) if !ranks.is_first() => Ok(()),
         Some(name) => args.dataset.examine(name, args.json),
-        None => examine_machine(args.backend, args.json),
+        None => examine_machine(args.backend, args.json, ranks),
     }
 }

@@ -70,6 +70,9 @@ pub struct FinetuneArgs {
     /// GPUs of --backend cuda that share every step, such as 0,1; the batch stays that of one
     #[arg(long, help_heading = DEVICE, value_name = "N,...", value_delimiter = ',')]
     pub devices: Vec<usize>,
+    /// How long a rank of an MPI run waits for the others, such as 10m, before it ends with exit code 75 (30m by default)
+    #[arg(long, help_heading = DEVICE, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub rank_timeout: Option<Duration>,
     /// Time for the whole run, such as 10m or 1h30m: uses the deepest of all, last:K and head that fits
     #[arg(long, help_heading = RUN, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "strategy")]
     pub budget: Option<Duration>,

@@ -8,6 +8,7 @@ use temper_freeze::{FreezePlan, ParameterSample};
 use temper_models::{Loaded, Model};
 
 use super::finish::Finish;
+use super::follow::Beginning;
 use super::job::Job;
 use super::refused::Refused;
 use crate::device::allocator::release_freed_memory;
@@ -18,7 +19,7 @@ use crate::signals;
 use crate::terminal::{print_line, say};
 use crate::training::{
     Checkpoint, Checkpoints, EvaluationLoader, Logs, RunParameters, RunStatus, Selection, Stepwise, Trained,
-    WeightAverage, end_in_mlflow, train,
+    WeightAverage, end_in_mlflow, stop_of_any, train,
 };
 use crate::{BURN_VERSION, RunFolder, RunName, TrainError, device::memory, model::adapters};
 
@@ -50,6 +51,7 @@ impl Job {
         json: bool,
     ) -> Result<(), TrainError> {
         self.announce(run, &loaded);
+        self.begin_together(run, &loaded.new, Beginning::New);
         self.train(run, loaded, plan, None, json)
     }
 
@@ -61,6 +63,7 @@ impl Job {
         json: bool,
     ) -> Result<(), TrainError> {
         recorded.check(&self.local.resolved, self.splits.resolved.as_ref(), &self.dataset_files)?;
+        self.gather_ranks()?;
         if let Some(notice) = recorded.other_machine() {
             say(&notice);
         }
@@ -69,10 +72,17 @@ impl Job {
             self.progress.line(&format!("resuming {} after its last step", run.path().display()));
             let loaded = self.new_model()?;
             let plan = self.plan(&loaded, &recorded.new_parameters)?;
+            self.begin_together(run, &recorded.new_parameters, Beginning::Trained);
             return self.finish(run, plan, &trained, json);
         }
         let checkpoint = checkpoints.latest(say)?;
         let loaded = self.loaded(checkpoint.as_ref())?;
+        let step = checkpoint.as_ref().map(|checkpoint| checkpoint.state.step);
+        self.begin_together(
+            run,
+            &recorded.new_parameters,
+            step.map_or(Beginning::New, Beginning::Checkpoint),
+        );
         let from = match &checkpoint {
             Some(checkpoint) => format!("after step {}", checkpoint.state.step),
             None => "from the beginning: it has no checkpoint yet".into(),
@@ -102,7 +112,7 @@ impl Job {
     }
 
     /// The model of a checkpoint; without one, that of the beginning.
-    fn loaded(&self, checkpoint: Option<&Checkpoint>) -> Result<Loaded, TrainError> {
+    pub(super) fn loaded(&self, checkpoint: Option<&Checkpoint>) -> Result<Loaded, TrainError> {
         match checkpoint {
             Some(checkpoint) => {
                 let settings = &self.request.settings;
@@ -112,7 +122,7 @@ impl Job {
         }
     }
 
-    fn checkpoints(&self, run: &RunFolder) -> Checkpoints {
+    pub(super) fn checkpoints(&self, run: &RunFolder) -> Checkpoints {
         Checkpoints::new(run.checkpoints(), self.request.settings.save_total_limit)
     }
 
@@ -139,7 +149,7 @@ impl Job {
         outcome
     }
 
-    fn train_to_the_end(
+    pub(super) fn train_to_the_end(
         &self,
         run: &RunFolder,
         loaded: Loaded,
@@ -163,11 +173,12 @@ impl Job {
         let model = self.task_model(loaded.model, plan, state.step, &clip);
         match &checkpoint {
             Some(checkpoint) => optimizer = Checkpoints::restored(&checkpoint.dir, optimizer)?,
-            None => {
-                let prediction = self.measure(&model, plan)?;
+            None if self.ranks.is_first() => {
+                let prediction = self.measure(&model, plan)?.divided_by(self.ranks.size());
                 self.say(&prediction);
                 run.write_json(&run.prediction(), &prediction)?;
             }
+            None => {}
         }
         let settings = &self.request.settings;
         let average = self.average(&model.model, checkpoint.as_ref())?;
@@ -182,15 +193,17 @@ impl Job {
             plan: plan.clone(),
             trunks: trunks.clone(),
             checkpoints: self.checkpoints(run),
-            logs: Mutex::new(self.logs(run, state.step)?),
+            logs: self.logs(run, state.step)?,
             average: Mutex::new(average),
             progress: self.progress,
             resumed: state.clone(),
             resumed_files: checkpoint.as_ref().map(|checkpoint| checkpoint.checksums.clone()),
             devices: self.devices.clone(),
+            ranks: self.ranks.clone(),
             signals,
             outcome: Mutex::new(None),
         };
+        self.ranks.meet();
         let steps = self.steps.clone().after(state.step).with_trunk(trunks.training.clone());
         let (model, outcome) = train(learner, steps, strategy, run.path())?;
         let device_memory_bytes = memory::of_device(&self.devices[0]);
@@ -202,14 +215,20 @@ impl Job {
         if let Some(stop) = outcome.stopped {
             return Err(interrupted(stop));
         }
-        self.checkpoints(run).save_trained(&trained)?;
-        match signals.stop() {
+        if self.ranks.is_first() {
+            self.checkpoints(run).save_trained(&trained)?;
+        }
+        match stop_of_any(&self.ranks, signals) {
             Some(stop) => Err(interrupted(stop)),
             None => Ok(trained),
         }
     }
 
-    fn logs(&self, run: &RunFolder, steps_done: usize) -> Result<Logs, TrainError> {
+    /// Where rows go; nowhere on ranks other than the first.
+    fn logs(&self, run: &RunFolder, steps_done: usize) -> Result<Option<Mutex<Logs>>, TrainError> {
+        if !self.ranks.is_first() {
+            return Ok(None);
+        }
         let settings = &self.request.settings;
         let recorded = serde_json::to_value(settings).unwrap_or_default();
         let written = recorded.as_object().into_iter().flatten().filter_map(|(key, value)| match value {
@@ -221,7 +240,8 @@ impl Job {
         let names = names.map(|(key, name)| (key.to_owned(), name.clone()));
         let name = run.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let parameters = RunParameters { name, values: names.into_iter().chain(written).collect() };
-        Logs::open(&run.journal(), steps_done, settings.report_to, &parameters)
+        let logs = Logs::open(&run.journal(), steps_done, settings.report_to, &parameters)?;
+        Ok(Some(Mutex::new(logs)))
     }
 
     /// The average of the weights that the run keeps, if it does: the one of the checkpoint, or a new one.
@@ -240,6 +260,7 @@ impl Job {
     fn validation(&self) -> EvaluationLoader {
         let settings = &self.request.settings;
         EvaluationLoader::new(self.splits.validation.clone(), settings.tokens_per_batch())
+            .shared_by(&self.ranks)
     }
 
     fn finish(
@@ -260,6 +281,7 @@ impl Job {
             splits: &self.splits,
             progress: self.progress,
             start,
+            ranks: &self.ranks,
         };
         let results = finish.write(&plan, trained, &self.checkpoints(run))?;
         end_of(run, RunStatus::Finished, results.steps, &results.test.metrics);

@@ -9,6 +9,7 @@ use temper_models::{Model, ModelConfig};
 
 use crate::device::backend::Backend;
 use crate::device::memory;
+use crate::ranks::Ranks;
 use crate::run::model_card::{CardInput, model_card};
 use crate::run::record::RunRequest;
 use crate::run::report::{ReportInput, WorstError, write_report};
@@ -16,7 +17,7 @@ use crate::run::{Estimate, ProofReport};
 use crate::tasks::{Encoder, Output, Scores, Splits};
 use crate::training::{
     Checkpoints, Evaluation, EvaluationLoader, OcclusionLimits, Piece, Progress, TaskModel, Trained,
-    TrunkReports, evaluate, occlusion, predict,
+    TrunkReports, compare_parameters, evaluate, occlusion, predict,
 };
 use crate::{
     LocalModel, RecordedEncoding, Results, RunFolder, Settings, Split, TrainError, model::adapters,
@@ -41,6 +42,25 @@ pub(super) struct Finish<'a> {
     pub(super) progress: Progress,
     /// The parameters before the first step.
     pub(super) start: ParameterSample,
+    /// The processes that share evaluations; this one is the first.
+    pub(super) ranks: &'a Ranks,
+}
+
+/// A model of the run, as it is evaluated.
+pub(super) fn load(
+    request: &RunRequest,
+    splits: &Splits,
+    dir: &std::path::Path,
+) -> Result<(TaskModel, ModelConfig), TrainError> {
+    let backend: Backend = request.backend.parse().map_err(TrainError::Usage)?;
+    let loaded = adapters::load(dir, &request.settings, &backend.device()?)?;
+    let model = loaded.model.with_precision(request.settings.precision.named());
+    Ok((TaskModel::new(model, splits.task.clone()), loaded.config))
+}
+
+/// The batches of a split at the end of a run.
+pub(super) fn loader(request: &RunRequest, splits: &Splits, split: Split) -> EvaluationLoader {
+    EvaluationLoader::new(splits.features(split).clone(), request.settings.tokens_per_batch())
 }
 
 impl Finish<'_> {
@@ -53,6 +73,7 @@ impl Finish<'_> {
         checkpoints: &Checkpoints,
     ) -> Result<Results, TrainError> {
         let (best, config) = self.load(&checkpoints.best_dir())?;
+        compare_parameters(self.ranks, &best.model, "the best model")?;
         // As `evaluate` and `predict` will use it, so that the scores are theirs.
         let used = TaskModel::new(best.model.clone().packed(), self.splits.task.clone());
         let mut test = self.evaluate(&used, Split::Test)?;
@@ -77,18 +98,14 @@ impl Finish<'_> {
     }
 
     fn load(&self, dir: &std::path::Path) -> Result<(TaskModel, ModelConfig), TrainError> {
-        let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
-        let loaded = adapters::load(dir, &self.request.settings, &backend.device()?)?;
-        let model = loaded.model.with_precision(self.request.settings.precision.named());
-        Ok((TaskModel::new(model, self.splits.task.clone()), loaded.config))
+        load(self.request, self.splits, dir)
     }
 
     fn evaluate(&self, model: &TaskModel, split: Split) -> Result<Evaluation, TrainError> {
-        let tokens = self.request.settings.tokens_per_batch();
-        let loader = EvaluationLoader::new(self.splits.features(split).clone(), tokens);
-        let evaluation = evaluate(model, &loader, (&self.splits.examples, split), &self.progress, || false)?;
-        // Nothing stops it.
-        evaluation.ok_or_else(|| TrainError::Learner("an evaluation came to no end".into()))
+        let loader = loader(self.request, self.splits, split).shared_by(self.ranks);
+        let evaluated = evaluate(model, &loader, (&self.splits.examples, split), &self.progress, || None)?;
+        // Nothing stops it, and this is rank 0.
+        evaluated.scored().ok_or_else(|| TrainError::Learner("an evaluation came to no end".into()))
     }
 
     /// The best thresholds on the validation split, with `--tune-threshold`.
@@ -187,6 +204,7 @@ impl Finish<'_> {
             test: test.scores.clone(),
             best_validation: state.best,
             steps: state.step,
+            ranks: state.ranks.clone(),
             training_seconds: state.training_seconds,
             test_seconds: test.seconds,
             tokens_per_second: state.tokens as f64 / state.training_seconds.max(1e-9),

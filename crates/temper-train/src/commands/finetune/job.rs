@@ -8,11 +8,11 @@ use temper_models::{Loaded, Model, ModelConfig};
 
 use super::devices;
 use crate::model::encoding::too_long;
+use crate::ranks::Ranks;
 use crate::run::record::RunRequest;
 use crate::settings::Settings;
 use crate::sources::{ReadFile, local_files};
 use crate::tasks::{self, Splits};
-use crate::terminal::say;
 use crate::training::{Progress, Schedule, StepLoader, TaskModel, steps_per_epoch};
 use crate::{Columns, LocalModel, Split, TrainError, model::adapters, model::padding};
 
@@ -31,6 +31,8 @@ pub(in crate::commands) struct Job {
     pub(super) devices: Vec<Device>,
     pub(super) steps: StepLoader,
     pub(super) schedule: Schedule,
+    /// The processes that share the run.
+    pub(super) ranks: Ranks,
 }
 
 impl Job {
@@ -46,7 +48,7 @@ impl Job {
             None => LocalModel::find(&hub, &request.model)?,
         };
         if let Some(notice) = local.resolved.notice() {
-            say(&notice);
+            progress.notice(&notice);
         }
         // Sizes come from the configuration, before the weights are read.
         let config = match &request.from_scratch {
@@ -64,7 +66,7 @@ impl Job {
         let dataset_files = local_files(&request.dataset_request())?;
         let splits = tasks::load(&request.load_request(&hub, (&tokenizer, &config), &Split::ALL))?;
         if let Some(notice) = splits.resolved.as_ref().and_then(temper_hub::Resolved::notice) {
-            say(&notice);
+            progress.notice(&notice);
         }
         if let Some(notice) = columns_notice(&request, &splits.columns) {
             progress.line(&notice);
@@ -90,7 +92,23 @@ impl Job {
             devices,
             steps,
             schedule,
+            ranks: Ranks::alone(),
         })
+    }
+
+    /// The same run, shared by several ranks.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] for several GPUs in one process: then each rank has one.
+    pub(super) fn shared_by(self, ranks: &Ranks) -> Result<Self, TrainError> {
+        if self.devices.len() > 1 && !ranks.is_alone() {
+            return Err(TrainError::Usage(
+                "--devices is for one process; under MPI start a rank for each GPU, and let the launcher give each its own \
+                 (CUDA_VISIBLE_DEVICES)"
+                    .into(),
+            ));
+        }
+        Ok(Self { ranks: ranks.clone(), ..self })
     }
 
     pub(in crate::commands) fn new_model(&self) -> Result<Loaded, TrainError> {
@@ -179,6 +197,7 @@ fn batch_settings(settings: &Settings) -> BatchSettings {
     BatchSettings {
         examples_per_step: settings.examples_per_step(),
         tokens_per_batch: settings.tokens_per_batch(),
+        min_micro_batches: settings.min_micro_batches.unwrap_or(1),
         ..BatchSettings::default()
     }
 }

@@ -24,6 +24,22 @@ const KEPT_ROUNDS: usize = 6;
 pub(super) const PARAMETER: u64 = 4;
 pub(super) const MOMENTS: u64 = 8;
 
+/// The seconds of a step.
+struct StepTime {
+    total: f64,
+    /// Those of the optimiser.
+    update: f64,
+}
+
+/// What a token costs.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// Seconds of a token.
+    token: f64,
+    /// Seconds of the update, which a step has once.
+    update: f64,
+}
+
 /// A step that starts from kept states.
 struct Kept {
     /// Seconds a token.
@@ -56,8 +72,9 @@ impl Job {
         let last = self.schedule.total_steps - 1;
         if plan.trainable_in(last) > plan.trainable_in(0) {
             let end = self.training_pace(&plan.apply_at(model.clone(), last), plan, &self.steps, several());
-            pace = (pace + end) / 2.0;
+            pace = Pace { token: (pace.token + end.token) / 2.0, update: (pace.update + end.update) / 2.0 };
         }
+        let Pace { token: pace, update: update_seconds } = pace;
         let kept = self.kept_trunk(model, plan)?;
         let report = &self.splits.report;
         let tokens = |split: usize| report.splits.get(split).map_or(0, |split| split.tokens_total) as f64;
@@ -69,6 +86,7 @@ impl Job {
             trainable_parameters: plan.trainable(),
             steps: self.schedule.total_steps,
             seconds_per_token: pace,
+            update_seconds,
             training_seconds: tokens(0) * (pace * epochs.min(1.0) + later * (epochs - 1.0).max(0.0)),
             evaluation_seconds: evaluation_pace * (evaluations * tokens(1) + tokens(2)),
             peak_memory_bytes: peak_of_process().zip(forward_peak).map(|(training, forward)| {
@@ -85,7 +103,7 @@ impl Job {
         })
     }
 
-    /// Seconds a token; the fastest of a few steps is what a run settles at.
+    /// The pace of the fastest of a few steps, which is what a run settles at.
     ///
     /// The optimiser is kept from step to step: its moments are there while the next step needs the most memory.
     fn training_pace(
@@ -94,14 +112,19 @@ impl Job {
         plan: &FreezePlan,
         steps: &StepLoader,
         numbered: impl Iterator<Item = (usize, Step)>,
-    ) -> f64 {
+    ) -> Pace {
         let (_, mut optimizer) = self.optimizer(plan);
         let paces = numbered.map(|(number, step)| {
             let step = steps.step(&step, number);
-            let tokens: usize = step.batches.iter().map(|batch| batch.tokens.tokens()).sum();
-            self.one_step(model, &mut optimizer, step) / tokens as f64
+            let tokens = step.tokens();
+            let StepTime { total, update } = self.one_step(model, &mut optimizer, step);
+            Pace { token: total / tokens as f64, update }
         });
-        paces.fold(f64::INFINITY, f64::min)
+        let none = Pace { token: f64::INFINITY, update: f64::INFINITY };
+        paces.fold(none, |least, next| Pace {
+            token: least.token.min(next.token),
+            update: least.update.min(next.update),
+        })
     }
 
     /// The cost of a step whose states the trunk cache holds; nothing without a cache.
@@ -114,7 +137,7 @@ impl Job {
             Some(_) => {
                 let first = steps.plan(0).into_iter().next().map(|step| (0, step));
                 let again = first.into_iter().cycle().take(KEPT_ROUNDS);
-                self.training_pace(model, plan, &steps, again)
+                self.training_pace(model, plan, &steps, again).token
             }
             None => return Ok(None),
         };
@@ -126,15 +149,18 @@ impl Job {
         }))
     }
 
-    /// Seconds of a step with its optimiser.
-    fn one_step(&self, model: &TaskModel, optimizer: &mut ModuleOptimizer, step: TrainingStep) -> f64 {
+    /// A step with its optimiser.
+    fn one_step(&self, model: &TaskModel, optimizer: &mut ModuleOptimizer, step: TrainingStep) -> StepTime {
         let model = model.clone();
         let started = Instant::now();
         let output = TrainStep::step(&model, step);
-        let _ = model.optimize(optimizer, self.request.settings.learning_rate.into(), output.grads);
         // A GPU may still be at it; what goes wrong there shows in the run.
         let _ = self.devices[0].sync();
-        started.elapsed().as_secs_f64()
+        let computed = started.elapsed();
+        let _ = model.optimize(optimizer, self.request.settings.learning_rate.into(), output.grads);
+        let _ = self.devices[0].sync();
+        let total = started.elapsed();
+        StepTime { total: total.as_secs_f64(), update: (total - computed).as_secs_f64() }
     }
 
     fn evaluation_pace(&self, model: &TaskModel) -> f64 {

@@ -6,6 +6,7 @@ mod budget;
 mod course;
 mod devices;
 mod finish;
+mod follow;
 pub(super) mod job;
 pub(super) mod measure;
 mod need;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use super::backend;
 use super::differences::same_settings;
 use crate::model::refuse_other_folders;
+use crate::ranks::{LONGEST_WAIT, Ranks};
 use crate::run::record::{ResumedRecord, RunRequest};
 use crate::settings::{self, Preset, SplitSettings};
 use crate::terminal::say;
@@ -32,43 +34,60 @@ use temper_freeze::Strategy;
 use temper_hub::catalogue;
 use temper_models::ModelConfig;
 
-/// Runs the command.
+/// Runs the command, on each of the ranks that share the run.
 ///
 /// # Errors
 /// See [`TrainError`]; [`TrainError::Interrupted`] after Ctrl-C.
-pub fn finetune(args: &FinetuneArgs) -> Result<(), TrainError> {
+pub fn finetune(args: &FinetuneArgs, ranks: &Ranks) -> Result<(), TrainError> {
     signals::listen();
+    let ranks = &ranks.clone().with_longest_wait(args.rank_timeout.unwrap_or(LONGEST_WAIT));
+    if ranks.is_first() { lead(args, ranks) } else { follow::follow(ranks) }
+}
+
+/// Rank 0, and a process of its own: finds out what is to be done and does it, with the other ranks' help.
+fn lead(args: &FinetuneArgs, ranks: &Ranks) -> Result<(), TrainError> {
     match &args.resume {
         Some(Resume::Run(run)) => {
             args.refuse_beside_resume()?;
-            resume(args, run)
+            resume(args, run, ranks)
         }
         Some(Resume::Auto) => {
-            let request = request(args, Progress::new(args.quiet))?;
+            let mut request = request(args, Progress::new(args.quiet))?;
             let name = args.run_name.clone().unwrap_or_else(|| default_name(&request));
             let path = args.output_dir.join(&name);
             if !path.join("run.toml").is_file() {
-                return start(args, request, Some(&name));
+                return start(args, request, Some(&name), ranks);
             }
             let mut recorded = ResumedRecord::read(&path.join("run.toml"))?.request;
+            // It was chosen when the run began, perhaps with another number of ranks.
+            let micro_batches = recorded.settings.min_micro_batches;
+            request.settings.min_micro_batches = request.settings.min_micro_batches.or(micro_batches);
             if args.budget.is_some() {
                 // What fits the time is measured once.
                 recorded.settings.strategy.clone_from(&request.settings.strategy);
             }
             same_settings(&path, &recorded, &request)?;
-            resume(args, &path)
+            resume(args, &path, ranks)
         }
-        None => start(args, request(args, Progress::new(args.quiet))?, args.run_name.as_deref()),
+        None => start(args, request(args, Progress::new(args.quiet))?, args.run_name.as_deref(), ranks),
     }
 }
 
-fn start(args: &FinetuneArgs, request: RunRequest, name: Option<&str>) -> Result<(), TrainError> {
+fn start(
+    args: &FinetuneArgs,
+    mut request: RunRequest,
+    name: Option<&str>,
+    ranks: &Ranks,
+) -> Result<(), TrainError> {
+    if !ranks.is_alone() {
+        request.settings.min_micro_batches.get_or_insert(ranks.size());
+    }
     let default = default_name(&request);
     let name =
         RunName { root: &args.output_dir, name, default: &default, replace: args.overwrite_output_dir };
     // Refused before anything is fetched or computed.
     name.check()?;
-    let mut job = Job::prepare(request, Progress::new(args.quiet))?;
+    let mut job = Job::prepare(request, Progress::new(args.quiet))?.shared_by(ranks)?;
     if let Some(budget) = args.budget {
         job.choose_within(budget)?;
     }
@@ -77,13 +96,14 @@ fn start(args: &FinetuneArgs, request: RunRequest, name: Option<&str>) -> Result
     let plan = job.plan(&loaded, &loaded.new)?;
     job.trunk_decision(&loaded.model, &plan)?;
     job.check_memory(&loaded, &plan)?;
+    job.gather_ranks()?;
     let run = job.create(name, &loaded.new)?;
     job.start(&run, loaded, plan, args.json)?;
     mark_latest(&run, &default);
     Ok(())
 }
 
-fn resume(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
+fn resume(args: &FinetuneArgs, path: &Path, ranks: &Ranks) -> Result<(), TrainError> {
     let mut recorded = ResumedRecord::read(&path.join("run.toml"))?;
     if args.sources != crate::SourceOptions::default() {
         // What files are is compared by their hashes, wherever they come from now.
@@ -96,11 +116,12 @@ fn resume(args: &FinetuneArgs, path: &Path) -> Result<(), TrainError> {
         let finished = format!("{} is finished: {}", path.display(), run.results().display());
         if args.resume == Some(Resume::Auto) {
             say(&finished);
+            follow::nothing_to_do(ranks);
             return Ok(());
         }
         return Err(TrainError::Usage(finished));
     }
-    let job = Job::prepare(recorded.request.clone(), Progress::new(args.quiet))?;
+    let job = Job::prepare(recorded.request.clone(), Progress::new(args.quiet))?.shared_by(ranks)?;
     job.resume(&run, &recorded, args.json)?;
     mark_latest(&run, &default_name(&recorded.request));
     Ok(())

@@ -71,6 +71,9 @@ impl Job {
         let backend: Backend = self.request.backend.parse().map_err(TrainError::Usage)?;
         let Some(holds) = memory::held(&self.devices[0]) else { return Ok(()) };
         let Some(available) = memory::available(backend, holds) else { return Ok(()) };
+        // Each rank of a machine needs as much.
+        let sharers = if backend.is_cpu() { self.ranks.place().local_size } else { 1 };
+        let available = available / sharers as u64;
         let (steps, lengths) = (self.steps.plan(0), self.steps.lengths());
         let largest =
             steps.iter().flat_map(|step| &step.batches).map(|batch| tokens_of(&lengths, batch)).max();

@@ -44,7 +44,7 @@ impl Job {
         Ok(Trunks {
             training: cache(decision.training, &self.splits.train),
             validation: cache(decision.validation, &self.splits.validation),
-            limits: limits(&self.request.settings, dir)?,
+            limits: limits(&self.request.settings, dir, self.ranks.place().local_size as u64)?,
         })
     }
 }
@@ -120,14 +120,14 @@ pub(super) fn decide(settings: &Settings, situation: Situation) -> Result<CacheD
     Ok(CacheDecision { training, validation: evaluates_again, hint })
 }
 
-/// The room for caches: as set, else half of what is free.
+/// The room for caches: as set, else the part of a rank in half of what is free.
 ///
 /// # Errors
 /// [`TrainError::Usage`] for a size that cannot be read.
-pub(super) fn limits(settings: &Settings, dir: &Path) -> Result<TrunkLimits, TrainError> {
+pub(super) fn limits(settings: &Settings, dir: &Path, sharers: u64) -> Result<TrunkLimits, TrainError> {
     let set = |text: &Option<String>| text.as_deref().map(bytes).transpose().map_err(TrainError::Usage);
-    let memory = set(&settings.trunk_cache_memory)?.unwrap_or_else(|| free_memory() / 2);
-    let disk = set(&settings.trunk_cache_disk)?.unwrap_or_else(|| free_disk(dir) / 2);
+    let memory = set(&settings.trunk_cache_memory)?.unwrap_or_else(|| free_memory() / 2 / sharers);
+    let disk = set(&settings.trunk_cache_disk)?.unwrap_or_else(|| free_disk(dir) / 2 / sharers);
     let mode = settings.trunk_cache;
     Ok(TrunkLimits {
         memory_bytes: if mode == TrunkCacheMode::File { 0 } else { memory },
@@ -194,11 +194,11 @@ mod tests {
             trunk_cache_disk: Some("1 MiB".into()),
             ..Settings::default()
         };
-        let found = limits(&set, dir.path()).unwrap();
+        let found = limits(&set, dir.path(), 2).unwrap();
         assert_eq!((found.memory_bytes, found.file_bytes), (2_000_000_000, 1 << 20));
-        let found = limits(&settings(TrunkCacheMode::File, false), dir.path()).unwrap();
+        let found = limits(&settings(TrunkCacheMode::File, false), dir.path(), 1).unwrap();
         assert_eq!(found.memory_bytes, 0);
-        let found = limits(&settings(TrunkCacheMode::Memory, false), dir.path()).unwrap();
+        let found = limits(&settings(TrunkCacheMode::Memory, false), dir.path(), 1).unwrap();
         assert!(found.memory_bytes > 0 && found.file_bytes == 0);
     }
 }
