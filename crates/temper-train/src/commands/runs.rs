@@ -165,7 +165,7 @@ fn results(run: &RunFolder) -> Result<Option<Value>, TrainError> {
 }
 
 /// The record and, of a finished run, the scores.
-fn opened(path: &Path) -> Result<(ResumedRecord, Option<Value>), TrainError> {
+pub(super) fn opened(path: &Path) -> Result<(ResumedRecord, Option<Value>), TrainError> {
     let run = RunFolder::existing(path);
     if !run.record().is_file() {
         return Err(TrainError::Usage(format!("{} is not a run folder: it has no run.toml", path.display())));

@@ -77,7 +77,7 @@ fn start(args: &FinetuneArgs, request: RunRequest, name: Option<&str>) -> Result
     let plan = job.plan(&loaded, &loaded.new)?;
     job.trunk_decision(&loaded.model, &plan)?;
     job.check_memory(&loaded, &plan)?;
-    let run = job.create(name, &loaded.new)?;
+    let run = job.create(name, &loaded)?;
     job.start(&run, loaded, plan, args.json)?;
     mark_latest(&run, &default);
     Ok(())
