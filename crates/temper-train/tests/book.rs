@@ -6,7 +6,7 @@ mod console;
 mod outside;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use console::{Terminal, book, recorded};
 
@@ -16,6 +16,9 @@ const LANGUAGES: [&str; 2] = ["en", "zh-TW"];
 #[test]
 fn every_command_prints_what_the_book_shows() {
     let terminal = Terminal::new(&[env!("CARGO_BIN_EXE_temper")], outside::mirror_with("leondz/wnut_17"));
+    if !terminal.fetch("minilm movie-snippets") || !terminal.fetch("smollm2") {
+        return outside::skipped("MiniLM, SmolLM2 and the film reviews cannot be reached here");
+    }
     let names: Vec<String> = recorded("").into_iter().filter(|name| !name.starts_with("rust-")).collect();
     assert!(names.len() > 5, "no recorded terminals");
     let mut left_out = BTreeSet::new();
@@ -162,8 +165,6 @@ fn the_chinese_is_that_of_taiwan() {
         "質量",
         "支持向量",
     ];
-    let pages: Vec<PathBuf> = Vec::new();
-    assert!(pages.is_empty());
     for (chapter, text) in chapters("zh-TW") {
         for word in OTHERS {
             assert!(!text.contains(word), "{chapter}: {word}");

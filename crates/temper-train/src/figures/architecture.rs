@@ -325,7 +325,7 @@ mod tests {
         {
             assert!(svg.contains(words), "{words} is not in {svg}");
         }
-        assert_eq!(svg.matches(" attends ").count(), 6);
+        assert_eq!(svg.matches("fill=\"#0b5fa5\"><title>").count(), 6, "filled cells of the mask");
         assert!(drawn(3, Language::TraditionalChinese).contains("9 對詞元中有 6 對看得到"));
     }
 }

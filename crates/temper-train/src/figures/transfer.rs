@@ -15,6 +15,8 @@ const COLUMN: f64 = 232.0;
 const AISLE: f64 = 40.0;
 const PITCH: f64 = 26.0;
 const TOP: f64 = 152.0;
+/// Of what a run kept, added and dropped, in lines.
+const MOST_LINES: usize = 9;
 /// Of a bar, at most.
 const BAR: f64 = 92.0;
 
@@ -57,7 +59,7 @@ pub(crate) fn draw(pretrained: &str, stages: &[Stage], language: Language) -> St
     let columns = stages.len() + 1;
     let width = 2.0 * MARGIN + COLUMN * columns as f64 + AISLE * (columns - 1) as f64;
     let foot = TOP + PITCH * rows as f64;
-    let below: Vec<Vec<String>> = stages.iter().map(|stage| summary(stage, language)).collect();
+    let below: Vec<Vec<String>> = stages.iter().map(|stage| summary_lines(stage, language)).collect();
     let lines = below.iter().map(Vec::len).max().unwrap_or(0);
     let mut canvas = Canvas::new(width, foot + 40.0 + 15.0 * lines as f64 + 30.0);
     let title = language.says(pretrained, language.word(Word::Transfer));
@@ -176,22 +178,26 @@ fn scale(stages: &[Stage]) -> Scale {
 }
 
 /// What a run kept, added and dropped.
-fn summary(stage: &Stage, language: Language) -> Vec<String> {
+fn summary(stage: &Stage, language: Language) -> [String; 3] {
     let kept = stage.parts.iter().filter(|part| !stage.is_new(&part.part)).count();
     let parts = match language {
         Language::English => format!("{kept} parts"),
         Language::TraditionalChinese => format!("{kept} 個部分"),
     };
     let list = |names: &[String]| if names.is_empty() { "-".to_owned() } else { names.join(", ") };
-    let said = [
+    [
         language.says(language.word(Word::Kept), &parts),
         language.says(language.word(Word::New), &list(&stage.new)),
         language.says(language.word(Word::Dropped), &list(&stage.dropped)),
-    ];
+    ]
+}
+
+/// The same in lines that fit a column, at most [`MOST_LINES`].
+fn summary_lines(stage: &Stage, language: Language) -> Vec<String> {
+    let said = summary(stage, language);
     let mut lines: Vec<String> = said.iter().flat_map(|text| fitted(text, 11.0, COLUMN)).collect();
-    const MOST: usize = 9;
-    if lines.len() > MOST {
-        lines.truncate(MOST);
+    if lines.len() > MOST_LINES {
+        lines.truncate(MOST_LINES);
         lines.push("\u{2026}".into());
     }
     lines
@@ -210,7 +216,7 @@ fn description(stages: &[Stage], language: Language) -> String {
             })
             .collect();
         let heading = stage_heading(stage, language).join(language.comma());
-        let summary = summary(stage, language).join(language.comma());
+        let summary = summary(stage, language).join(language.semicolon());
         format!("{}{}{summary}", language.says(&heading, &moved.join(language.comma())), language.semicolon())
     };
     stages.iter().map(one).collect::<Vec<_>>().join(language.pick(". ", "。"))

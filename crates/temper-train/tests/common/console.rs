@@ -1,7 +1,7 @@
 //! The commands of the book, run, and what they print compared with what the book shows.
 //!
 //! A file of docs/book/outputs is what a reader sees of a terminal: lines that begin with `$ ` are commands, what follows
-//! is what they print. TEMPER_BOOK=record writes what is printed now. Otherwise it is compared: words and whole numbers
+//! is what they print. RECORD_BOOK=1 writes what is printed now. Otherwise it is compared: words and whole numbers
 //! are the same, numbers with a decimal point differ by 3 % or 0.03 at most, since sums are rounded otherwise on other
 //! processors; times, sizes and addresses are masked.
 #![allow(dead_code)] // Each test file uses its own part.
@@ -57,6 +57,13 @@ impl Terminal {
         Self { dir: tempfile::tempdir().expect("a folder"), path, mirror }
     }
 
+    /// Fetches what the book reads, so that no terminal shows a download; `false` where it cannot be reached here.
+    pub fn fetch(&self, names: &str) -> bool {
+        let (code, printed) = self.printed(&format!("temper fetch {names}"));
+        assert!([Some(0), Some(UNREACHABLE)].contains(&code), "{printed}");
+        code == Some(0)
+    }
+
     /// Runs a recorded terminal; `false` where a source cannot be reached here.
     pub fn run(&self, name: &str) -> bool {
         let file = book().join("outputs").join(name);
@@ -101,12 +108,16 @@ impl Terminal {
             shell.env("TEMPER_MIRROR", mirror);
         }
         let output = shell.output().expect("sh");
-        (output.status.code(), masked(&String::from_utf8_lossy(&output.stdout)))
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if let Some(mirror) = &self.mirror {
+            text = text.replace(&mirror.display().to_string(), "mirror");
+        }
+        (output.status.code(), masked(&text))
     }
 }
 
 pub fn is_recording() -> bool {
-    std::env::var_os("TEMPER_BOOK").is_some_and(|value| value == "record")
+    std::env::var_os("RECORD_BOOK").is_some()
 }
 
 /// The commands of a recorded terminal; one that ends in a backslash goes on in the next line.
