@@ -13,7 +13,7 @@ const LANGUAGES: [&str; 2] = ["en", "zh-TW"];
 const RUN: &str = "--max-train-samples 800 --max-eval-samples 200 --max-test-samples 400 --max-seq-length 32 \
      --per-device-train-batch-size 16 --learning-rate 2e-4 --num-train-epochs 1 --logging-steps 1";
 const STRATEGIES: [&str; 5] = ["all", "last:2", "head", "gradual", "lora"];
-const SCHEDULES: [&str; 5] = ["linear", "cosine", "constant_with_warmup", "inverse_sqrt", "polynomial"];
+const SCHEDULES: [&str; 4] = ["linear", "cosine", "constant_with_warmup", "inverse_sqrt"];
 
 /// Where the runs find their data, and what is used again.
 #[derive(clap::Args)]
@@ -78,8 +78,9 @@ impl Temper<'_> {
     }
 
     fn draw(&self) -> Result<()> {
-        let runs = |names: [&str; 5]| names.map(|name| format!("runs/{name}")).join(" ");
-        let (strategies, schedules) = (runs(STRATEGIES), runs(SCHEDULES));
+        let runs =
+            |names: &[&str]| names.iter().map(|name| format!("runs/{name}")).collect::<Vec<_>>().join(" ");
+        let (strategies, schedules) = (runs(&STRATEGIES), runs(&SCHEDULES));
         let english = "The film is a quiet triumph.";
         for (name, words, text) in [
             ("bert", "architecture minilm".to_owned(), Some(english)),

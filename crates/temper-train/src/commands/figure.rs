@@ -111,8 +111,14 @@ pub fn figure(args: &FigureArgs) -> Result<(), TrainError> {
             side_by_side((model, sources), strategies, *num_labels, (language, &device))?
         }
         FigureKind::Transfer { run } => flow_of(run, language)?,
-        FigureKind::Loss { runs } => curves(runs, Word::Loss, |row| row.loss, language)?,
-        FigureKind::Rates { runs } => curves(runs, Word::LearningRate, |row| row.learning_rate, language)?,
+        FigureKind::Loss { runs } => {
+            let curves = curves(runs, |row| row.loss)?;
+            over_steps(language.word(Word::Loss), means(curves), runs, language)?
+        }
+        FigureKind::Rates { runs } => {
+            let curves = curves(runs, |row| row.learning_rate)?;
+            over_steps(language.word(Word::LearningRate), curves, runs, language)?
+        }
         FigureKind::Movement { runs } => moved(runs, language)?,
         FigureKind::Depth { folder } => depth(folder, language)?,
     };
@@ -225,12 +231,7 @@ fn last_part(name: &str) -> String {
 }
 
 /// A curve for each run over its optimiser steps.
-fn curves(
-    runs: &[PathBuf],
-    title: Word,
-    value: fn(&StepRow) -> f64,
-    language: Language,
-) -> Result<String, TrainError> {
+fn curves(runs: &[PathBuf], value: fn(&StepRow) -> f64) -> Result<Vec<Curve>, TrainError> {
     let curve = |run: &PathBuf| {
         let rows = read_journal(&RunFolder::existing(run).journal())?;
         let points = rows.iter().filter_map(|row| match row {
@@ -239,14 +240,30 @@ fn curves(
         });
         Ok(Curve { name: last_part(&run.display().to_string()), points: points.collect() })
     };
-    let curves = runs.iter().map(curve).collect::<Result<Vec<_>, TrainError>>()?;
-    let chart = Chart {
-        title: language.word(title),
-        axis: language.word(Word::OptimiserStep),
-        curves,
-        marked: false,
+    runs.iter().map(curve).collect()
+}
+
+/// Each point as the mean of itself and those before it, a tenth of the curve: losses of single steps jump.
+fn means(curves: Vec<Curve>) -> Vec<Curve> {
+    let mean = |curve: Curve| {
+        let window = curve.points.len().div_ceil(10);
+        let at = |last: usize| {
+            let part = &curve.points[(last + 1).saturating_sub(window)..=last];
+            (curve.points[last].0, part.iter().map(|(_, value)| value).sum::<f64>() / part.len() as f64)
+        };
+        Curve { points: (0..curve.points.len()).map(at).collect(), name: curve.name }
     };
-    drawn(chart.draw(language), runs)
+    curves.into_iter().map(mean).collect()
+}
+
+fn over_steps(
+    title: &str,
+    curves: Vec<Curve>,
+    runs: &[PathBuf],
+    language: Language,
+) -> Result<String, TrainError> {
+    let axis = language.word(Word::OptimiserStep);
+    drawn(Chart { title, axis, curves, marked: false }.draw(language), runs)
 }
 
 fn moved(runs: &[PathBuf], language: Language) -> Result<String, TrainError> {
@@ -283,4 +300,17 @@ fn drawn(figure: Option<String>, runs: &[PathBuf]) -> Result<String, TrainError>
         let names: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
         TrainError::Usage(format!("{}: nothing was recorded that this figure shows", names.join(", ")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_means_of_a_tenth_of_the_run() {
+        let points: Vec<(f64, f64)> = (0..20).map(|step| (f64::from(step), f64::from(step % 2))).collect();
+        let [curve] = &means(vec![Curve { name: "a".into(), points }])[..] else { panic!("one curve") };
+        assert_eq!(curve.points[0], (0.0, 0.0));
+        assert!(curve.points[1..].iter().all(|(_, value)| *value == 0.5), "{curve:?}");
+    }
 }

@@ -183,7 +183,7 @@ fn words(word: Word) -> (&'static str, &'static str) {
         Word::NoChange => ("no change", "沒有變化"),
         Word::BeganAtZero => ("began at 0", "從 0 開始"),
         Word::OptimiserStep => ("optimiser step", "最佳化步數"),
-        Word::Loss => ("Training loss", "訓練損失"),
+        Word::Loss => ("Training loss, mean over a tenth of the steps", "訓練損失（取十分之一步數的平均）"),
         Word::LearningRate => ("Learning rate", "學習率"),
         Word::Movement => ("How far each part moved", "各部分移動了多少"),
         Word::Depth => ("Score against trained layers", "分數與訓練層數"),

@@ -10,7 +10,9 @@ use crate::charts::{
 };
 
 const MARGIN: f64 = 16.0;
-const COLUMN: f64 = 232.0;
+const COLUMN: f64 = 252.0;
+/// Of a part's box, without its bar.
+const BOX: f64 = COLUMN - BAR - 44.0;
 /// Between columns: the arrow.
 const AISLE: f64 = 40.0;
 const PITCH: f64 = 26.0;
@@ -56,8 +58,7 @@ impl Stage {
 /// The figure as an SVG document: the pretrained model, then a column for each run.
 pub(crate) fn draw(pretrained: &str, stages: &[Stage], language: Language) -> String {
     let rows = stages.iter().map(|stage| stage.parts.len()).max().unwrap_or(0);
-    let columns = stages.len() + 1;
-    let width = 2.0 * MARGIN + COLUMN * columns as f64 + AISLE * (columns - 1) as f64;
+    let width = 2.0 * MARGIN + BOX + (COLUMN + AISLE) * stages.len() as f64;
     let foot = TOP + PITCH * rows as f64;
     let below: Vec<Vec<String>> = stages.iter().map(|stage| summary_lines(stage, language)).collect();
     let lines = below.iter().map(Vec::len).max().unwrap_or(0);
@@ -74,7 +75,7 @@ pub(crate) fn draw(pretrained: &str, stages: &[Stage], language: Language) -> St
     }
     let scale = scale(stages);
     for (number, stage) in stages.iter().enumerate() {
-        let x = MARGIN + (COLUMN + AISLE) * (number + 1) as f64;
+        let x = MARGIN + BOX + AISLE + (COLUMN + AISLE) * number as f64;
         arrow(&mut canvas, x, (TOP + foot) / 2.0);
         heading(&mut canvas, x, &stage_heading(stage, language));
         for (row, part) in stage.parts.iter().enumerate() {
@@ -119,7 +120,7 @@ fn arrow(canvas: &mut Canvas, x: f64, y: f64) {
 }
 
 fn part_box(canvas: &mut Canvas, (x, y): (f64, f64), part: &MovedPart, new: bool, language: Language) {
-    let (at, size) = ((x, y + 2.0), (COLUMN - BAR - 44.0, PITCH - 4.0));
+    let (at, size) = ((x, y + 2.0), (BOX, PITCH - 4.0));
     let (colour, share, dashes) = if new { (SERIES[1], 0.22, "5 3") } else { (SERIES[0], 0.14, "") };
     let name = language.part(&part.part);
     let count = count_text(part.parameters);
