@@ -90,6 +90,7 @@ impl Temper<'_> {
             ("transfer", "transfer runs/tweets".to_owned(), None),
             ("loss", format!("loss {strategies}"), None),
             ("movement", format!("movement {strategies}"), None),
+            ("attention", "attention runs/all".to_owned(), Some(english)),
             ("rates", format!("rates {schedules}"), None),
             ("depth", "depth runs/depth".to_owned(), None),
         ] {

@@ -177,6 +177,20 @@ fn flows_and_curves_are_those_of_the_runs() {
 }
 
 #[test]
+fn attention_is_drawn_before_and_after_a_run() {
+    let bench = Bench::new();
+    assert_succeeds(&bench.finetune("run", &["--max-steps", "6"]));
+    for language in LANGUAGES {
+        let svg =
+            drawn(&bench, &["attention", "runs/run", "--text", "the film is good", "--language", language]);
+        // Two grids of 6 tokens by 6.
+        assert_eq!(svg.matches("stroke-width=\"0.5\"").count(), 72, "{svg}");
+    }
+    let output = bench.run(&["figure", "attention", "."]);
+    assert_fails(&output, 2, &["not a run folder"]);
+}
+
+#[test]
 fn what_cannot_be_drawn_is_said() {
     let bench = Bench::new();
     let long = "the ".repeat(40);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde_json::Value;
 use temper_freeze::FreezePlan;
-use temper_models::{Backbone, HeadRequest, Model};
+use temper_models::{Backbone, HeadRequest, Model, ModelConfig};
 
 use super::backend;
 use super::compare::split_strategies;
@@ -14,8 +14,9 @@ use super::runs::opened;
 use crate::figures::architecture::Architecture;
 use crate::figures::curves::{Chart, Curve};
 use crate::figures::flow::Flow;
+use crate::figures::heads::most_changed;
 use crate::figures::transfer::{MovedPart, Stage};
-use crate::figures::{Language, Word, families, movement, strategies, transfer};
+use crate::figures::{Language, Word, attention, families, heads, movement, strategies, transfer};
 use crate::terminal::{print_exactly, say};
 use crate::training::{JournalRow, StepRow, read_journal};
 use crate::{LocalModel, RunFolder, SourceOptions, TrainError};
@@ -70,6 +71,17 @@ enum FigureKind {
         /// A run folder
         run: PathBuf,
     },
+    /// What one attention head attends to before and after a run: the head that changed most
+    Attention {
+        /// A run folder
+        run: PathBuf,
+        /// The text
+        #[arg(long, default_value = "The film is a quiet triumph.")]
+        text: String,
+        /// Where the model of the beginning may come from
+        #[command(flatten)]
+        sources: SourceOptions,
+    },
     /// The training loss of runs
     Loss {
         /// Run folders
@@ -111,6 +123,9 @@ pub fn figure(args: &FigureArgs) -> Result<(), TrainError> {
             side_by_side((model, sources), strategies, *num_labels, (language, &device))?
         }
         FigureKind::Transfer { run } => flow_of(run, language)?,
+        FigureKind::Attention { run, text, sources } => {
+            before_and_after((run, sources), text, language, &device)?
+        }
         FigureKind::Loss { runs } => {
             let curves = curves(runs, |row| row.loss)?;
             over_steps(language.word(Word::Loss), means(curves), runs, language)?
@@ -154,13 +169,40 @@ fn architecture(
     let plan = FreezePlan::new(&temper_freeze::Strategy::All, &table, &[])?;
     let parts = plan.parts().into_iter();
     let parts = parts.map(|(name, rows)| (name, rows.iter().map(|row| row.count).sum())).collect();
-    // What configurations call the number of attention heads.
-    let heads = ["num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads"];
-    let heads = heads.iter().find_map(|key| loaded.config.raw().get(*key)?.as_u64());
+    let heads = heads_of(&loaded.config);
     let vocabulary = loaded.model.backbone.token_table().dims();
     let model = &last_part(&local.resolved.id);
     let figure = Architecture { model, heads, table: &table, parts, flow: &flow, vocabulary };
     Ok(figure.draw(language))
+}
+
+/// Attention heads of a layer, by the names that configurations have for it.
+fn heads_of(config: &ModelConfig) -> Option<u64> {
+    let names = ["num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads"];
+    names.iter().find_map(|name| config.raw().get(*name)?.as_u64())
+}
+
+/// The head that changed most from the model that a run started from to the one that it made.
+fn before_and_after(
+    (run, sources): (&Path, &SourceOptions),
+    text: &str,
+    language: Language,
+    device: &Device,
+) -> Result<String, TrainError> {
+    let (record, _) = finished(run)?;
+    let heads = |model: &str| {
+        let local = found(model, sources)?;
+        let loaded = Model::load(&local.dir, &HeadRequest::FromConfig, device)?;
+        let tokenizer = local.tokenizer(loaded.config.bounds().vocab_size)?;
+        let count = heads_of(&loaded.config).unwrap_or(0) as usize;
+        heads::attention(&loaded.model, count, (&tokenizer, text), device)
+    };
+    let (tokens, before) = heads(&record.request.model)?;
+    let (_, after) = heads(&run.display().to_string())?;
+    let pair = most_changed(before, after);
+    let name = last_part(&run.display().to_string());
+    let figure = pair.map(|(before, after)| attention::draw(&name, &tokens, (&before, &after), language));
+    drawn(figure, &[run.to_path_buf()])
 }
 
 fn side_by_side(

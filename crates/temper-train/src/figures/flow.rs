@@ -36,9 +36,7 @@ impl Flow {
         let settings = EncodeSettings { max_length: MOST_TOKENS + 1, truncation: Truncation::Head };
         let encoded = encode_all(tokenizer, &[(text, None)], &settings, None)?;
         let Some(text) = encoded.items.first().filter(|text| text.ids.len() <= MOST_TOKENS) else {
-            return Err(TrainError::Usage(format!(
-                "the text has more than the {MOST_TOKENS} tokens that a figure has room for; give a shorter --text"
-            )));
+            return Err(too_long());
         };
         let named = |&id: &u32| (tokenizer.token(id).unwrap_or_else(|| format!("#{id}")), id);
         let whole = batch(&text.ids, &text.type_ids, device);
@@ -49,7 +47,14 @@ impl Flow {
     }
 }
 
-fn batch(ids: &[u32], types: &[u32], device: &Device) -> TokenBatch {
+/// The error for a text of more than [`MOST_TOKENS`] tokens.
+pub(super) fn too_long() -> TrainError {
+    TrainError::Usage(format!(
+        "the text has more than the {MOST_TOKENS} tokens that a figure has room for; give a shorter --text"
+    ))
+}
+
+pub(super) fn batch(ids: &[u32], types: &[u32], device: &Device) -> TokenBatch {
     TokenBatch::new(ids, types, &[ids.len() as u32], device)
 }
 
@@ -58,7 +63,8 @@ fn norms(state: Tensor<2>) -> Vec<f64> {
     rows(state).iter().map(|row| row.iter().map(|value| value.powi(2)).sum::<f64>().sqrt()).collect()
 }
 
-fn rows(state: Tensor<2>) -> Vec<Vec<f64>> {
+/// Shapes: `[rows, width]`; output: `[rows][width]`
+pub(super) fn rows(state: Tensor<2>) -> Vec<Vec<f64>> {
     let [_, width] = state.dims();
     let values: Vec<f64> = state.into_data().iter::<f64>().collect();
     values.chunks(width).map(<[f64]>::to_vec).collect()

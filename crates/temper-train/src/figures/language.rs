@@ -65,6 +65,9 @@ pub(crate) enum Word {
     Depth,
     TestScore,
     ValidationScore,
+    Before,
+    After,
+    RowsAddUp,
     TrainedLayers,
 }
 
@@ -192,6 +195,9 @@ fn words(word: Word) -> (&'static str, &'static str) {
             "number of trained layers, from the top (0: the head alone)",
             "由上往下訓練的層數（0：只有任務頭）",
         ),
+        Word::Before => ("before fine-tuning", "微調之前"),
+        Word::After => ("after fine-tuning", "微調之後"),
+        Word::RowsAddUp => ("in percent; each row adds up to 100", "百分比；每一列加起來是 100"),
         Word::ValidationScore => ("validation", "驗證"),
     }
 }

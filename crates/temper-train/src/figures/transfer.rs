@@ -13,6 +13,8 @@ const MARGIN: f64 = 16.0;
 const COLUMN: f64 = 252.0;
 /// Of a part's box, without its bar.
 const BOX: f64 = COLUMN - BAR - 44.0;
+/// The line on what the bars are has to fit.
+const LEAST_WIDTH: f64 = 560.0;
 /// Between columns: the arrow.
 const AISLE: f64 = 40.0;
 const PITCH: f64 = 26.0;
@@ -58,7 +60,7 @@ impl Stage {
 /// The figure as an SVG document: the pretrained model, then a column for each run.
 pub(crate) fn draw(pretrained: &str, stages: &[Stage], language: Language) -> String {
     let rows = stages.iter().map(|stage| stage.parts.len()).max().unwrap_or(0);
-    let width = 2.0 * MARGIN + BOX + (COLUMN + AISLE) * stages.len() as f64;
+    let width = (2.0 * MARGIN + BOX + (COLUMN + AISLE) * stages.len() as f64).max(LEAST_WIDTH);
     let foot = TOP + PITCH * rows as f64;
     let below: Vec<Vec<String>> = stages.iter().map(|stage| summary_lines(stage, language)).collect();
     let lines = below.iter().map(Vec::len).max().unwrap_or(0);
