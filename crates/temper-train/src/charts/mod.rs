@@ -4,6 +4,7 @@ mod canvas;
 #[cfg(test)]
 mod inside;
 mod lines;
+mod numbers;
 mod palette;
 mod scale;
 
@@ -11,5 +12,6 @@ pub(crate) use canvas::{Anchor, Canvas, Caption, Label, Line, escape, fitted, te
 #[cfg(test)]
 pub(crate) use inside::assert_inside;
 pub(crate) use lines::{LineChart, Mark, Series};
+pub(crate) use numbers::{change_text, grouped};
 pub(crate) use palette::{Colour, GRID, GROUND, MUTED, SERIES, dark_rules, variables};
 pub(crate) use scale::{Scale, number_text};

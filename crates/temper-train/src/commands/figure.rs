@@ -10,7 +10,7 @@ use temper_models::{Backbone, HeadRequest, Model, ModelConfig};
 use super::backend;
 use super::compare::split_strategies;
 use super::inspect::{head, plan_of};
-use super::runs::opened;
+use super::runs::{last_part, opened};
 use crate::figures::architecture::Architecture;
 use crate::figures::curves::{Chart, Curve};
 use crate::figures::flow::Flow;
@@ -200,7 +200,7 @@ fn before_and_after(
     let (tokens, before) = heads(&record.request.model)?;
     let (_, after) = heads(&run.display().to_string())?;
     let pair = most_changed(before, after);
-    let name = last_part(&run.display().to_string());
+    let name = name_of(run);
     let figure = pair.map(|(before, after)| attention::draw(&name, &tokens, (&before, &after), language));
     drawn(figure, &[run.to_path_buf()])
 }
@@ -263,13 +263,9 @@ fn first_score(results: &Value) -> Option<(String, f64)> {
     Some((name.clone(), value.as_f64()?))
 }
 
-/// A name as it is; of a path its last part.
-fn last_part(name: &str) -> String {
-    let path = Path::new(name);
-    match path.exists() {
-        true => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-        false => name.to_owned(),
-    }
+/// The name of a run's folder.
+fn name_of(run: &Path) -> String {
+    run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// A curve for each run over its optimiser steps.
@@ -280,7 +276,7 @@ fn curves(runs: &[PathBuf], value: fn(&StepRow) -> f64) -> Result<Vec<Curve>, Tr
             JournalRow::Train(row) => Some((row.step as f64, value(row))),
             _ => None,
         });
-        Ok(Curve { name: last_part(&run.display().to_string()), points: points.collect() })
+        Ok(Curve { name: name_of(run), points: points.collect() })
     };
     runs.iter().map(curve).collect()
 }
@@ -311,7 +307,7 @@ fn over_steps(
 fn moved(runs: &[PathBuf], language: Language) -> Result<String, TrainError> {
     let run = |run: &PathBuf| {
         let (_, results) = finished(run)?;
-        Ok((last_part(&run.display().to_string()), parts(&results)))
+        Ok((name_of(run), parts(&results)))
     };
     let moved = runs.iter().map(run).collect::<Result<Vec<_>, TrainError>>()?;
     drawn(movement::draw(&moved, language), runs)

@@ -4,8 +4,9 @@ use temper_models::ParameterTable;
 
 use super::flow::Flow;
 use super::language::{Language, Word};
-use super::numbers::grouped;
-use crate::charts::{Anchor, Canvas, Caption, GRID, Label, Line, MUTED, SERIES, number_text, text_width};
+use crate::charts::{
+    Anchor, Canvas, Caption, GRID, Label, Line, MUTED, SERIES, grouped, number_text, text_width,
+};
 
 const WIDTH: f64 = 760.0;
 const MARGIN: f64 = 16.0;
@@ -216,10 +217,11 @@ impl Architecture<'_> {
             canvas.text(label.anchored(Anchor::End));
             for (column, (other, _)) in self.flow.tokens.iter().enumerate() {
                 let (at, size) = ((left + pitch * column as f64 + 1.0, y + 1.0), (pitch - 2.0, pitch - 2.0));
-                let sees = self.flow.attends[row][column];
-                let word = language.word(if sees { Word::Sees } else { Word::SeesNot });
-                match sees {
-                    true => canvas.bar(at, size, SERIES[0], &format!("{token} {word} {other}")),
+                match self.flow.attends[row][column] {
+                    true => {
+                        let said = format!("{token} {} {other}", language.word(Word::Sees));
+                        canvas.bar(at, size, SERIES[0], &said);
+                    }
                     false => canvas.frame(at, size, Line::new(GRID, 1.0)),
                 }
             }

@@ -25,7 +25,6 @@ pub(crate) enum Word {
     Parameters,
     WhoSeesWhom,
     Sees,
-    SeesNot,
     RowsSeeColumns,
     Width,
     Layers,
@@ -147,7 +146,6 @@ fn words(word: Word) -> (&'static str, &'static str) {
         Word::Parameters => ("parameters", "參數"),
         Word::WhoSeesWhom => ("What attends to what", "誰看得到誰"),
         Word::Sees => ("attends", "看得到"),
-        Word::SeesNot => ("does not attend", "看不到"),
         Word::RowsSeeColumns => {
             ("row attends to column (measured in layer 0)", "列的詞元看得到欄的詞元（實測第 0 層）")
         }

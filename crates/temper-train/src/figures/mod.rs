@@ -10,7 +10,6 @@ pub(crate) mod flow;
 pub(crate) mod heads;
 mod language;
 pub(crate) mod movement;
-mod numbers;
 pub(crate) mod strategies;
 pub(crate) mod transfer;
 

@@ -1,8 +1,10 @@
 //! How far each part of a model moved in several runs.
 
 use super::language::{Language, Word};
-use super::transfer::{MovedPart, change_text, stillness};
-use crate::charts::{Anchor, Canvas, Caption, GRID, Label, Line, MUTED, SERIES, Scale, text_width};
+use super::transfer::{MovedPart, stillness};
+use crate::charts::{
+    Anchor, Canvas, Caption, GRID, Label, Line, MUTED, SERIES, Scale, change_text, text_width,
+};
 
 const WIDTH: f64 = 720.0;
 const MARGIN: f64 = 16.0;

@@ -6,7 +6,7 @@ use temper_freeze::count_text;
 
 use super::language::{Language, Word};
 use crate::charts::{
-    Anchor, Canvas, Caption, Label, Line, MUTED, SERIES, Scale, fitted, number_text, text_width,
+    Anchor, Canvas, Caption, Label, Line, MUTED, SERIES, Scale, change_text, fitted, number_text, text_width,
 };
 
 const MARGIN: f64 = 16.0;
@@ -155,17 +155,6 @@ pub(super) fn stillness(part: &MovedPart, language: Language) -> &'static str {
         Some(_) => Word::NoChange,
         None => Word::BeganAtZero,
     })
-}
-
-/// A change in percent, in two digits.
-pub(super) fn change_text(change: f64) -> String {
-    let percent = 100.0 * change;
-    match percent {
-        _ if percent >= 9.95 => format!("{percent:.0} %"),
-        _ if percent >= 0.995 => format!("{percent:.1} %"),
-        _ if percent >= 0.0995 => format!("{percent:.2} %"),
-        _ => format!("{percent:.3} %"),
-    }
 }
 
 fn scale(stages: &[Stage]) -> Scale {
