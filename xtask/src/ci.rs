@@ -1,12 +1,12 @@
 //! `cargo xtask ci`: everything that is checked before a change is taken, the cheap before the expensive.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::Result;
 
 use crate::cargo::{binary, cargo, root, target_dir};
+use crate::python::{is_version, tool};
 
 /// Where clippy and others find nothing to say, or it fails.
 const DENIED: [&str; 3] = ["--", "--deny", "warnings"];
@@ -17,6 +17,7 @@ const CARGO_DENY: &str = "0.20.2";
 pub fn check() -> Result<ExitCode> {
     step("formatting", cargo().args(["fmt", "--all", "--check"]))?;
     python()?;
+    book()?;
     crate::features::check()?;
     dependencies()?;
     // Of Burn and the rest only what a type check needs is compiled; the steps after the tests use it, too.
@@ -59,24 +60,21 @@ fn packages() -> Result<()> {
     Ok(())
 }
 
+/// Both languages of the book; the tests run its commands.
+fn book() -> Result<()> {
+    eprintln!("== book");
+    let begun = Instant::now();
+    crate::book::build()?;
+    eprintln!("== book: {:.0} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
 /// Lints and formatting of the scripts in xtask/reference.
 fn python() -> Result<()> {
     let scripts = crate::python::scripts();
-    let ruff = ruff()?;
+    let ruff = tool("ruff", "ruff", RUFF)?;
     step("ruff check", Command::new(&ruff).arg("check").arg(&scripts))?;
     step("ruff format", Command::new(&ruff).args(["format", "--check"]).arg(&scripts))
-}
-
-/// Ruff, in an environment of its own.
-fn ruff() -> Result<PathBuf> {
-    let venv = target_dir().join("ci/ruff");
-    let ruff = venv.join("bin/ruff");
-    if !is_version(&ruff, RUFF) {
-        step("an environment for ruff", Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        let wanted = format!("ruff=={RUFF}");
-        step("ruff", Command::new(venv.join("bin/pip")).args(["install", "--quiet", &wanted]))?;
-    }
-    Ok(ruff)
 }
 
 /// Licences, sources and forbidden crates. Advisories are in a repository of their own, which cargo-deny
@@ -126,12 +124,4 @@ fn ranks() -> Result<()> {
         "temper without MPI",
         cargo().args(["build", "--release", "--workspace", "--bin", "temper", "--locked"]),
     )
-}
-
-/// Whether a program is there in a version.
-fn is_version(program: &Path, version: &str) -> bool {
-    let output = Command::new(program).arg("--version").output();
-    output.is_ok_and(|output| {
-        String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == version)
-    })
 }

@@ -2,11 +2,13 @@
 //! never links Burn, so it builds in seconds.
 
 mod bench;
+mod book;
 mod cargo;
 mod carry;
 mod ci;
 mod emulate;
 mod features;
+mod figures;
 mod fixtures;
 mod fuzz;
 mod package;
@@ -47,6 +49,8 @@ enum Command {
     Generate(Handed),
     /// Show a model's configuration and parameters
     Inspect(Handed),
+    /// Draw a figure of a model or of runs
+    Figure(Handed),
     /// Add an adapter to its model's weights
     Merge(Handed),
     /// Take an adapter out of a merged model's weights
@@ -85,6 +89,10 @@ enum Command {
     Package,
     /// Read mutated files for longer than the tests do: cargo xtask fuzz csv parquet --minutes 10
     Fuzz(fuzz::FuzzArgs),
+    /// Build the book in both languages, in target/book, and check its links
+    Book,
+    /// Train the runs of the book's figures and draw the figures again (some minutes)
+    Figures(figures::FiguresArgs),
     /// Write the reference values of the tests again, with transformers
     Fixtures(python::Environment),
     /// Measure Temper and PyTorch and write docs/BENCHMARKS.md
@@ -134,6 +142,8 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Test { .. }
             | Command::Ci
             | Command::Fuzz(_)
+            | Command::Book
+            | Command::Figures(_)
             | Command::Fixtures(_)
             | Command::Bench(_)
             | Command::Release(_)
@@ -150,6 +160,7 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Embed(handed) => temper("embed", handed),
         Command::Generate(handed) => temper("generate", handed),
         Command::Inspect(handed) => temper("inspect", handed),
+        Command::Figure(handed) => temper("figure", handed),
         Command::Merge(handed) => temper("merge", handed),
         Command::Unmerge(handed) => temper("unmerge", handed),
         Command::Verify(handed) => temper("verify", handed),
@@ -167,6 +178,8 @@ fn run(Cli { cuda_offline, command }: Cli) -> Result<ExitCode> {
         Command::Ci => ci::check(),
         Command::Package => package::check().map(|()| ExitCode::SUCCESS),
         Command::Fuzz(args) => fuzz::fuzz(&args),
+        Command::Book => book::build().map(|()| ExitCode::SUCCESS),
+        Command::Figures(args) => figures::draw(&args),
         Command::Fixtures(environment) => fixtures::write(&environment),
         Command::Bench(args) => bench::measure(&args),
         #[cfg(target_os = "linux")]

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use crate::cargo::{root, run};
+use crate::cargo::{root, run, target_dir};
 
 /// A Python environment of its own for the scripts in xtask/reference.
 #[derive(clap::Args)]
@@ -55,4 +55,28 @@ fn install(python: &Path, requirements: &str) -> Result<()> {
 /// Where the scripts are.
 pub fn scripts() -> PathBuf {
     root().join(Path::new("xtask/reference"))
+}
+
+/// A program of a Python package in a version, in an environment of its own below target/.
+pub fn tool(program: &str, package: &str, version: &str) -> Result<PathBuf> {
+    let venv = target_dir().join("ci").join(program);
+    let found = venv.join(if cfg!(windows) { "Scripts" } else { "bin" }).join(program);
+    if !is_version(&found, version) {
+        eprintln!("installing {package} {version} into {}", venv.display());
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        let python = found.with_file_name("python");
+        run(Command::new(python)
+            .args(["-m", "pip", "install", "--quiet"])
+            .arg(format!("{package}=={version}")))?;
+    }
+    Ok(found)
+}
+
+/// Whether a program is there in a version.
+pub fn is_version(program: &Path, version: &str) -> bool {
+    let output = Command::new(program).arg("--version").output();
+    output.is_ok_and(|output| {
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.split_whitespace().any(|word| word.trim_start_matches('v') == version)
+    })
 }

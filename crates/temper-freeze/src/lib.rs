@@ -30,7 +30,7 @@ mod trunk_depth;
 pub use burn;
 pub use clip::{GradientNorms, GradientSquares};
 pub use error::FreezeError;
-pub use figure::{comparison_figure, plan_figure};
+pub use figure::{comparison_figure, count_text, percent_text, plan_figure};
 pub use groups::{TrainedGroup, TrainedGroups};
 pub use levels::layer_count;
 pub use movement::{ParameterSample, PartMovement};

@@ -6,6 +6,7 @@ use burn::module::{Module, ParamGroup, ParamId};
 use serde::Serialize;
 use temper_models::{Parameter, ParameterTable};
 
+use crate::figure::parts_of;
 use crate::levels::{Stacks, is_bias, is_norm};
 use crate::picked::{begins, check};
 use crate::{FreezeError, Pace, Strategy};
@@ -198,6 +199,12 @@ impl FreezePlan {
     /// Path of the parameter with that id.
     pub fn path_of(&self, id: ParamId) -> Option<&str> {
         self.rows.iter().find(|row| row.id == id).map(|row| row.path.as_str())
+    }
+
+    /// Its rows by the part of the model that they are in, from the bottom to the top: `embeddings`, `layer 3`,
+    /// `decoder layer 3`, `head`.
+    pub fn parts(&self) -> Vec<(String, Vec<&PlanRow>)> {
+        parts_of(self)
     }
 
     /// Number of elements in all parameters.

@@ -87,7 +87,8 @@ fn converted(files: &[(&str, &str)]) -> Vec<u8> {
 
 /// SentencePiece's file of DeBERTa's kind, from the fixtures of temper-data.
 fn pieces() -> Vec<u8> {
-    let text = common::read(&common::fixtures("temper-data/tests/fixtures/tokenizer_settings/deberta-v2.json"));
+    let text =
+        common::read(&common::fixtures("temper-data/tests/fixtures/tokenizer_settings/deberta-v2.json"));
     let family: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
     let cases = family["cases"].as_array().expect("cases");
     let bytes = cases.iter().find_map(|case| case["files"]["spm.model"]["base64"].as_str()).expect("a file");

@@ -96,6 +96,11 @@ impl<B: BackboneModule> Model<B> {
         Ok(Loaded { model, config, new, dropped, is_quantized })
     }
 
+    /// The backbone of a configuration without values: its parameters have shapes, and take no memory until they are used.
+    pub fn outline(config: &ModelConfig<B>, device: &Device) -> Self {
+        Self::new(config.init(config.parts_without_head(), device), None)
+    }
+
     /// A model without a checkpoint, to be trained from scratch: with the head that `architectures` of its
     /// configuration names, and every parameter initialised randomly.
     ///

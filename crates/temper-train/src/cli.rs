@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use crate::commands::{
     CacheArgs, CompareArgs, ConvertArgs, DatasetsArgs, DoctorArgs, EmbedArgs, EvaluateArgs, FetchArgs,
-    FinetuneArgs, GenerateArgs, InspectArgs, ManualArgs, MergeArgs, ModelsArgs, PlanArgs, PredictArgs,
-    QuantizeArgs, ReplayArgs, RunsArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, cache, compare_strategies,
-    convert, datasets, doctor, embed, evaluate, fetch, finetune, generate, inspect, manual, merge, models,
-    plan, predict, quantize, replay, runs, search_depth, unmerge, verify,
+    FigureArgs, FinetuneArgs, GenerateArgs, InspectArgs, ManualArgs, MergeArgs, ModelsArgs, PlanArgs,
+    PredictArgs, QuantizeArgs, ReplayArgs, RunsArgs, SearchDepthArgs, UnmergeArgs, VerifyArgs, cache,
+    compare_strategies, convert, datasets, doctor, embed, evaluate, fetch, figure, finetune, generate,
+    inspect, manual, merge, models, plan, predict, quantize, replay, runs, search_depth, unmerge, verify,
 };
 use crate::headings::DEVICE;
 use crate::ranks::Ranks;
@@ -59,6 +59,7 @@ enum Command {
     Merge(MergeArgs),
     Quantize(QuantizeArgs),
     Unmerge(UnmergeArgs),
+    Figure(FigureArgs),
     Verify(VerifyArgs),
     Convert(ConvertArgs),
     Fetch(FetchArgs),
@@ -154,6 +155,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, families: &[RegisteredFami
         Command::Merge(args) => merge(&args),
         Command::Quantize(args) => quantize(&args),
         Command::Unmerge(args) => unmerge(&args),
+        Command::Figure(args) => figure(&args),
         Command::Verify(args) => verify(&args),
         Command::Convert(args) => convert(&args),
         Command::Fetch(args) => fetch(&args),

@@ -14,6 +14,7 @@ pub mod commands;
 pub mod device;
 mod error;
 pub mod examples;
+pub mod figures;
 mod headings;
 pub mod model;
 pub mod ranks;

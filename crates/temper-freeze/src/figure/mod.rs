@@ -16,6 +16,7 @@ pub(crate) use outline::parts_of;
 
 pub use comparison::comparison_figure;
 pub use plan::plan_figure;
+pub use words::{count_text, percent_text};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Numbers and names as a figure shows them.
 
 /// A count in at most four characters and a unit: 532, 1.77K, 22.7M.
-pub(super) fn count_text(count: usize) -> String {
+pub fn count_text(count: usize) -> String {
     let units = [(1e9, "B"), (1e6, "M"), (1e3, "K")];
     // What would round up to a thousand takes the next unit.
     let unit = units.iter().find(|(size, _)| count as f64 >= size * 0.9995);
@@ -12,7 +12,7 @@ pub(super) fn count_text(count: usize) -> String {
 }
 
 /// A part of a whole in percent. Only the whole is 100 %, only nothing is 0 %.
-pub(super) fn percent_text(part: usize, whole: usize) -> String {
+pub fn percent_text(part: usize, whole: usize) -> String {
     let percent = 100.0 * part as f64 / whole.max(1) as f64;
     match percent {
         _ if part == 0 => "0 %".into(),

@@ -76,6 +76,15 @@ impl Line {
     }
 }
 
+/// What a figure says to readers who cannot see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caption<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) description: &'a str,
+    /// Language of both, and of the words in the figure: `en`, `zh-TW`.
+    pub(crate) language: &'a str,
+}
+
 /// A figure that is being drawn.
 pub(crate) struct Canvas {
     width: f64,
@@ -137,10 +146,31 @@ impl Canvas {
 
     /// A filled rectangle; `tooltip` is shown where the pointer rests on it.
     pub(crate) fn bar(&mut self, at: (f64, f64), size: (f64, f64), colour: Colour, tooltip: &str) {
+        self.filled((at, size), colour, "", tooltip);
+    }
+
+    /// A rectangle that lets its ground through, the more the lower `share` is.
+    pub(crate) fn shade(
+        &mut self,
+        at: (f64, f64),
+        size: (f64, f64),
+        (colour, share): (Colour, f64),
+        tooltip: &str,
+    ) {
+        self.filled((at, size), colour, &format!(" fill-opacity=\"{share:.2}\""), tooltip);
+    }
+
+    fn filled(
+        &mut self,
+        (at, size): ((f64, f64), (f64, f64)),
+        colour: Colour,
+        attributes: &str,
+        tooltip: &str,
+    ) {
         let [x, y, width, height] = [at.0, at.1, size.0, size.1].map(short);
         let _ = write!(
             self.body,
-            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" class=\"f-{}\" fill=\"{}\"><title>{}</title></rect>",
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" class=\"f-{}\" fill=\"{}\"{attributes}><title>{}</title></rect>",
             colour.name,
             colour.light,
             escape(tooltip)
@@ -182,9 +212,11 @@ impl Canvas {
     }
 
     /// The figure as a file of its own, which follows the reader's screen in being light or dark.
-    pub(crate) fn document(self, title: &str) -> String {
+    pub(crate) fn document(self, caption: Caption<'_>) -> String {
+        let Caption { title, description, language } = caption;
         let ground = format!(
-            "<style>{}</style><rect width=\"{}\" height=\"{}\" class=\"f-{}\" fill=\"{}\"/>",
+            "<desc>{}</desc><style>{}</style><rect width=\"{}\" height=\"{}\" class=\"f-{}\" fill=\"{}\"/>",
+            escape(description),
             super::dark_rules(),
             self.width,
             self.height,
@@ -192,7 +224,7 @@ impl Canvas {
             GROUND.light
         );
         let size = format!(
-            "xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"",
+            "xmlns=\"http://www.w3.org/2000/svg\" lang=\"{language}\" width=\"{}\" height=\"{}\"",
             self.width, self.height
         );
         self.outermost(title, &size, &ground) + "\n"
@@ -208,9 +240,17 @@ impl Canvas {
 }
 
 /// About the width of a text in common sans-serif fonts, rather more than less: letters and digits are 0.5 to 0.56 of
-/// the size wide in Helvetica and Arial, 0.6 in DejaVu Sans.
+/// the size wide in Helvetica and Arial, 0.6 in DejaVu Sans; Chinese characters are squares.
 pub(crate) fn text_width(text: &str, size: f64) -> f64 {
-    text.chars().count() as f64 * size * 0.6
+    let squares = text.chars().filter(|character| is_square(*character)).count();
+    let others = text.chars().count() - squares;
+    others as f64 * size * 0.6 + squares as f64 * size
+}
+
+/// Whether a character is one of those of East Asia that are as wide as high: from the radicals to the compatibility
+/// forms, and the full-width forms (Unicode, East Asian Width).
+fn is_square(character: char) -> bool {
+    matches!(character, '\u{2e80}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}')
 }
 
 /// A text in lines of at most so many characters, broken between words; a word that is longer is broken itself.
@@ -230,6 +270,29 @@ pub(crate) fn wrap(text: &str, characters: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A text in lines of at most this width: broken between words, and after characters of East Asia, but not before marks.
+pub(crate) fn fitted(text: &str, size: f64, width: f64) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    for character in text.chars() {
+        let is_mark = "，。；：、！？）」".contains(character);
+        let joins = pieces.last().and_then(|piece| piece.chars().last()).is_some_and(|last| {
+            is_mark || !(is_square(character) || is_square(last) || last.is_whitespace())
+        });
+        match pieces.last_mut() {
+            Some(piece) if joins => piece.push(character),
+            _ => pieces.push(character.into()),
+        }
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for piece in pieces {
+        match lines.last_mut() {
+            Some(line) if text_width((line.clone() + &piece).trim_end(), size) <= width => *line += &piece,
+            _ => lines.push(piece),
+        }
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 /// A text as markup shows it. Control characters, which XML cannot write, become U+FFFD; white space stays.
@@ -271,5 +334,7 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("abcdefgh ij", 5), ["abcde", "fgh", "ij"]);
         assert!(wrap(" ", 5).is_empty());
+        assert_eq!(fitted("one two three", 10.0, 45.0), ["one two", "three"]);
+        assert_eq!(fitted("以注意力，取代", 10.0, 40.0), ["以注意", "力，取代"]);
     }
 }

@@ -78,7 +78,8 @@ fn tick_text(value: f64, step: f64) -> String {
         return "0".into();
     }
     if value.abs() >= 1e6 || step < 1e-4 {
-        return scientific(value, if value.abs() < 10.0 * step { 0 } else { 1 });
+        let power = |value: f64| (value.abs() * 1.001).log10().floor();
+        return scientific(value, (power(value) - power(step)).max(0.0) as usize);
     }
     let decimals = (-(step * 1.001).log10().floor()).max(0.0) as usize;
     format!("{value:.decimals$}")
@@ -125,6 +126,8 @@ mod tests {
         assert!((scale.place(0.3) - 100.0).abs() < 1e-9 && scale.place(0.7).abs() < 1e-9);
         assert_eq!(texts(&Scale::exact(0.0, 57.0, 4, (0.0, 1.0))), ["0", "20", "40"]);
         assert_eq!(texts(&Scale::rounded(0.0, 2e-5, 4, (0.0, 1.0)))[1], "5e-6");
+        let small = Scale::rounded(0.0, 2e-4, 4, (0.0, 1.0));
+        assert_eq!(texts(&small), ["0", "5e-5", "1e-4", "1.5e-4", "2e-4"]);
         assert_eq!(texts(&Scale::logarithmic(0.004, 0.3, (0.0, 1.0))), ["0.001", "0.01", "0.1", "1"]);
     }
 

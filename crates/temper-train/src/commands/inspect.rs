@@ -53,12 +53,7 @@ pub fn inspect(args: &InspectArgs) -> Result<(), TrainError> {
     let device: Device = backend(None)?.device()?;
     let loaded = Model::load(&local.dir, &head(args.num_labels), &device)?;
     let plan = |(name, strategy): (&String, &Strategy)| -> Result<(String, FreezePlan), TrainError> {
-        let model = match strategy {
-            Strategy::Lora => attach(loaded.model.clone(), &LoraSettings::default(), &loaded.new, 0)?,
-            _ => loaded.model.clone(),
-        };
-        let plan = FreezePlan::new(strategy, &model.parameters(), &loaded.new)?;
-        Ok((name.clone(), plan.with_layer_decay(args.layer_decay)?))
+        Ok((name.clone(), plan_of(&loaded, strategy)?.with_layer_decay(args.layer_decay)?))
     };
     let plans = args.strategies.iter().zip(&strategies).map(plan).collect::<Result<Vec<_>, _>>()?;
     if let Some(path) = &args.svg {
@@ -74,7 +69,17 @@ pub fn inspect(args: &InspectArgs) -> Result<(), TrainError> {
     Ok(())
 }
 
-fn head(num_labels: Option<u16>) -> HeadRequest {
+/// What a strategy trains of a model, which gets its adapters first.
+pub(super) fn plan_of(loaded: &Loaded, strategy: &Strategy) -> Result<FreezePlan, TrainError> {
+    let model = match strategy {
+        Strategy::Lora => attach(loaded.model.clone(), &LoraSettings::default(), &loaded.new, 0)?,
+        _ => loaded.model.clone(),
+    };
+    Ok(FreezePlan::new(strategy, &model.parameters(), &loaded.new)?)
+}
+
+/// The model's own head, or a new one for so many labels.
+pub(super) fn head(num_labels: Option<u16>) -> HeadRequest {
     let Some(count) = num_labels else { return HeadRequest::FromConfig };
     let Settings { pooling, seed, .. } = Settings::default();
     // transformers' names for labels without one.

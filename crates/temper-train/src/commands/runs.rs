@@ -123,7 +123,7 @@ fn list(args: &RunsArgs) -> Result<(), TrainError> {
 }
 
 /// A name as it is; of a path its last part, which is enough in a table.
-fn last_part(name: &str) -> String {
+pub(super) fn last_part(name: &str) -> String {
     match Path::new(name) {
         path if path.is_absolute() || name.starts_with('.') => {
             path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
@@ -165,7 +165,7 @@ fn results(run: &RunFolder) -> Result<Option<Value>, TrainError> {
 }
 
 /// The record and, of a finished run, the scores.
-fn opened(path: &Path) -> Result<(ResumedRecord, Option<Value>), TrainError> {
+pub(super) fn opened(path: &Path) -> Result<(ResumedRecord, Option<Value>), TrainError> {
     let run = RunFolder::existing(path);
     if !run.record().is_file() {
         return Err(TrainError::Usage(format!("{} is not a run folder: it has no run.toml", path.display())));

@@ -123,6 +123,8 @@ pub struct RunRecord {
     pub vector_instructions: &'static str,
     /// Parameters that were initialised randomly.
     pub new_parameters: Vec<String>,
+    /// Stored tensors that the model had no use for.
+    pub dropped_tensors: Vec<String>,
     /// What was asked for.
     pub request: RunRequest,
     /// Where the model came from.
@@ -144,6 +146,9 @@ pub struct ResumedRecord {
     vector_instructions: String,
     /// Parameters that were initialised randomly.
     pub new_parameters: Vec<String>,
+    /// Stored tensors that the model had no use for.
+    #[serde(default)]
+    pub dropped_tensors: Vec<String>,
     /// What was asked for.
     pub request: RunRequest,
     model: RecordedSource,

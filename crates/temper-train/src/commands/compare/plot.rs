@@ -2,7 +2,7 @@
 
 use super::summary::{BaselineRow, StrategyComparison, StrategyRow};
 use crate::charts::{
-    Anchor, Canvas, Colour, GRID, Label, Line, MUTED, SERIES, Scale, number_text, text_width, wrap,
+    Anchor, Canvas, Caption, Colour, GRID, Label, Line, MUTED, SERIES, Scale, number_text, text_width, wrap,
 };
 
 /// Size of the plot between its axes.
@@ -50,7 +50,7 @@ pub(super) fn draw(comparison: &StrategyComparison) -> String {
         strategy(&mut canvas, row, number, (&x, &y));
     }
     names.draw(&mut canvas, left + PLOT.0 + 20.0, top);
-    canvas.document(&title)
+    canvas.document(Caption { title: &title, description: &note, language: "en" })
 }
 
 fn note(comparison: &StrategyComparison) -> String {

@@ -25,16 +25,13 @@ use crate::{BURN_VERSION, RunFolder, RunName, TrainError, device::memory, model:
 
 impl Job {
     /// Makes the folder of a new run, with run.toml.
-    pub(super) fn create(
-        &self,
-        name: RunName<'_>,
-        new_parameters: &[String],
-    ) -> Result<RunFolder, TrainError> {
+    pub(super) fn create(&self, name: RunName<'_>, loaded: &Loaded) -> Result<RunFolder, TrainError> {
         let record = RunRecord {
             temper: env!("CARGO_PKG_VERSION"),
             burn: BURN_VERSION,
             vector_instructions: temper_kernels::cpu::vector_instructions(),
-            new_parameters: new_parameters.to_vec(),
+            new_parameters: loaded.new.clone(),
+            dropped_tensors: loaded.dropped.clone(),
             request: self.request.clone(),
             model: self.local.resolved.clone(),
             dataset: self.splits.resolved.clone(),

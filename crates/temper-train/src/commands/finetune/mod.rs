@@ -97,7 +97,7 @@ fn start(
     job.trunk_decision(&loaded.model, &plan)?;
     job.check_memory(&loaded, &plan)?;
     job.gather_ranks()?;
-    let run = job.create(name, &loaded.new)?;
+    let run = job.create(name, &loaded)?;
     job.start(&run, loaded, plan, args.json)?;
     mark_latest(&run, &default);
     Ok(())

@@ -1,6 +1,7 @@
 //! What pages are made of: sections, tables, numbers in words.
 
 use crate::charts::escape;
+pub(super) use crate::charts::grouped as count;
 
 /// A section with a heading that can be linked to; nothing where there is no content.
 pub(super) fn section(id: &str, title: &str, content: &str) -> String {
@@ -47,19 +48,6 @@ pub(super) fn score(value: f64) -> String {
         size if size < 1000.0 => format!("{value:.2}"),
         _ => format!("{value:.0}"),
     }
-}
-
-/// A count with a thin space before every third digit.
-pub(super) fn count(value: usize) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
-    for (number, digit) in digits.chars().enumerate() {
-        if number > 0 && (digits.len() - number).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A count in about three digits and a unit: 532, 1.77 K, 22.7 M. Units stay on the line of their number.
@@ -121,8 +109,6 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let spaced = |text: String| text.replace('\u{a0}', " ");
-        assert_eq!(count(1234567), "1\u{202f}234\u{202f}567");
-        assert_eq!(count(123), "123");
         assert_eq!(
             [532, 1_770, 22_713_216].map(|value| spaced(rough_count(value))),
             ["532", "1.77 K", "22.7 M"]

@@ -1,7 +1,7 @@
 //! How far each part of the model moved from where it began.
 
 use super::html::percent;
-use crate::charts::{Anchor, Canvas, GRID, Label, Line, MUTED, SERIES, Scale, text_width};
+use crate::charts::{Anchor, Canvas, GRID, Label, Line, MUTED, SERIES, Scale, change_text, text_width};
 use temper_freeze::PartMovement;
 
 const WIDTH: f64 = 460.0;
@@ -68,18 +68,6 @@ fn stillness(part: &PartMovement) -> &'static str {
         Some(_) if part.trained == 0 => "frozen",
         Some(_) => "no change",
         None => "began at 0",
-    }
-}
-
-/// A change in percent with two digits that count.
-fn change_text(change: f64) -> String {
-    let share = 100.0 * change;
-    match share {
-        _ if share >= 10.0 => format!("{share:.0} %"),
-        _ if share >= 1.0 => format!("{share:.1} %"),
-        _ if share >= 0.1 => format!("{share:.2} %"),
-        _ if share >= 0.01 => format!("{share:.3} %"),
-        _ => format!("{share:.0e} %"),
     }
 }
 
