@@ -12,7 +12,7 @@ fn main() -> Result<()> {
     let config = files.file("config.json").context("a model has a config.json")?;
     let dir = config.path.parent().context("a file is in a folder")?;
     // ANCHOR: program
-    let loaded = Model::load(dir, &HeadRequest::None, &Device::flex())?;
+    let loaded = Model::load(dir, &HeadRequest::None, &Device::flex().autodiff())?;
     let strategy: Strategy = "last:1".parse()?;
     let plan = FreezePlan::new(&strategy, &loaded.model.parameters(), &loaded.new)?;
     let model = plan.apply(loaded.model);

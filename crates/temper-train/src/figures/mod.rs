@@ -1,6 +1,6 @@
 //! Figures of models and runs, in English and Traditional Chinese: what `temper figure` draws.
 //!
-//! Each file draws one figure from values that were computed; [`flow`] and [`heads`] compute those of a model.
+//! Each file draws one figure from values that were computed; `flow` and `heads` compute those of a model.
 
 pub(crate) mod architecture;
 pub(crate) mod attention;
