@@ -250,8 +250,10 @@ fn what_a_long_text_loses_is_an_estimate() {
         let kept = settings.max_length - tokenizer.special_count(false);
         let off = set.tokens_lost.abs_diff(whole - kept);
         assert_eq!(set.truncated_examples, 1, "{name}");
-        // The tiny one of LLaMA's kind has merges across spaces and must read a text as a whole.
-        assert_eq!(set.lost_is_estimate, name != "llama", "{name}");
+        // The tiny ones of LLaMA's and Gemma's kind have merges across spaces, and ALBERT and DeBERTa replace texts first:
+        // they must read a text as a whole.
+        let reads_whole = ["albert", "deberta-v2", "gemma", "llama"].contains(&name.as_str());
+        assert_eq!(set.lost_is_estimate, !reads_whole, "{name}");
         assert!(off * 50 < whole, "{name}: {} of {whole}", set.tokens_lost);
     }
 }

@@ -54,8 +54,7 @@ mod tests {
     use crate::families;
 
     fn config(model_type: &str) -> ModelConfig {
-        ModelConfig::parse(&json!({"model_type": model_type, "decoder_start_token_id": 0}).to_string())
-            .unwrap()
+        crate::registry::smallest_config(model_type).expect("a family that is registered")
     }
 
     #[test]

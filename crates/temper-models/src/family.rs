@@ -17,6 +17,8 @@ pub trait Family: DeserializeOwned + Clone + Send + Sync + 'static {
 
     /// Where its configuration keeps its rates of dropout; `--dropout` and `--attention-dropout` change them.
     const DROPOUT: DropoutKeys = DropoutKeys { hidden: &[], attention: &[] };
+    /// Fields, as JSON, without which a configuration is refused whose other fields have their defaults.
+    const NEEDED: &'static [(&'static str, &'static str)] = &[];
 
     /// The same, where variants of the family differ.
     fn dropout_keys(&self) -> DropoutKeys {

@@ -64,6 +64,8 @@ impl From<EncoderDecoder> for AnyBackbone {
 #[derive(Clone, Copy, Debug)]
 pub struct RegisteredFamily {
     model_type: &'static str,
+    /// Fields, as JSON, without which a configuration with the default of all others is refused.
+    needed: &'static [(&'static str, &'static str)],
     parse: fn(Map<String, Value>) -> Result<ModelConfig, ModelError>,
 }
 
@@ -73,8 +75,24 @@ impl RegisteredFamily {
     where
         AnyBackbone: From<F::Backbone>,
     {
-        Self { model_type, parse: |raw| ModelConfig::of_family::<F>(raw, AnyBackbone::from) }
+        let parse = |raw| ModelConfig::of_family::<F>(raw, AnyBackbone::from);
+        Self { model_type, needed: F::NEEDED, parse }
     }
+
+    /// The shortest config.json of the family: what it has no default for.
+    fn smallest(&self) -> Map<String, Value> {
+        let needed =
+            self.needed.iter().filter_map(|(key, json)| Some((*key, serde_json::from_str(json).ok()?)));
+        let all = [("model_type", Value::from(self.model_type))].into_iter().chain(needed);
+        all.map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+}
+
+/// The shortest config.json of a family that is registered.
+#[cfg(test)]
+pub(crate) fn smallest_config(model_type: &str) -> Option<ModelConfig> {
+    let family = registered().into_iter().find(|family| family.model_type == model_type)?;
+    parse(family.smallest()).ok()
 }
 
 /// The families of this crate.
@@ -217,19 +235,16 @@ pub struct KnownFamily {
 
 /// Every family that [`ModelConfig::read`] knows, with its heads.
 pub fn families() -> Vec<KnownFamily> {
-    let heads = |model_type: &str| {
-        // All else is the default; T5 has none for the token that decoding begins with.
-        let mut raw = Map::from_iter([("model_type".to_owned(), Value::from(model_type))]);
-        raw.insert("decoder_start_token_id".into(), Value::from(0));
-        let config = parse(raw).ok()?;
+    let heads = |family: &RegisteredFamily| {
+        let config = (family.parse)(family.smallest()).ok()?;
         let heads = config.facts().heads.iter().map(|head| (head.architecture, head.kind.task()));
         Some(heads.collect())
     };
-    let family = |RegisteredFamily { model_type, .. }| KnownFamily {
-        model_type,
-        heads: heads(model_type).unwrap_or_default(),
+    let known = |family: RegisteredFamily| KnownFamily {
+        model_type: family.model_type,
+        heads: heads(&family).unwrap_or_default(),
     };
-    registered().into_iter().map(family).collect()
+    registered().into_iter().map(known).collect()
 }
 
 #[cfg(test)]

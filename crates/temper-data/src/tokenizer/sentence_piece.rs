@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use tokenizers::AddedToken;
 
 use super::class::Recipe;
-use super::recipe::extra_ids;
 use super::settings::TokenizerSettings;
 use super::tokens::FileToken;
 use crate::DataError;
@@ -98,7 +97,7 @@ pub(super) fn read(
         let token = AddedToken::from(piece.piece.clone().unwrap_or_default(), kind == CONTROL);
         Some(FileToken::Full(token.normalized(false)))
     });
-    let sentinels = if recipe == Recipe::T5 { 0..extra_ids(settings)? } else { 0..0 };
+    let sentinels = if recipe == Recipe::T5 { 0..settings.extra_ids()? } else { 0..0 };
     let sentinels = sentinels.map(|id| FileToken::Text(format!("<extra_id_{id}>")));
     let added = added.chain(sentinels).collect();
     // Where the unknown token is not among the pieces.
@@ -117,7 +116,7 @@ fn vocabulary(
     let mask = token("mask_token", "<mask>");
     Ok(match recipe {
         Recipe::T5 => {
-            let extra = (0..extra_ids(settings)?).rev();
+            let extra = (0..settings.extra_ids()?).rev();
             pieces.into_iter().chain(extra.map(|id| (format!("<extra_id_{id}>"), 0.0))).collect()
         }
         Recipe::XlmRoberta => {

@@ -98,6 +98,13 @@ impl TokenizerSettings {
         }
     }
 
+    /// How many sentinels T5 has.
+    pub fn extra_ids(&self) -> Result<u64, DataError> {
+        let Some(count) = self.config.get("extra_ids") else { return Ok(100) };
+        let count = count.as_u64().filter(|&count| count <= 10_000);
+        count.ok_or_else(|| self.refused("extra_ids", "a number up to 10000 is needed"))
+    }
+
     /// The text of a token that tokenizer_config.json or special_tokens_map.json names.
     pub fn token_text(&self, part: &str) -> Option<&str> {
         let value = self.special.get(part).or_else(|| self.config.get(part))?;

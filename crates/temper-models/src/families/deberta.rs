@@ -131,6 +131,8 @@ impl DebertaConfig {
 impl Family for DebertaConfig {
     type Backbone = Bert;
     const DROPOUT: DropoutKeys = BertConfig::DROPOUT;
+    const NEEDED: &'static [(&'static str, &'static str)] =
+        &[("relative_attention", "true"), ("pos_att_type", r#""c2p|p2c""#), ("share_att_key", "true")];
 
     fn validate(&self) -> Result<(), ModelError> {
         let own = &self.own;
@@ -156,13 +158,16 @@ impl Family for DebertaConfig {
         ])?;
         let (buckets, exact) = self.span();
         check_sizes(MOST_ROWS, &[("max_relative_positions", self.reach()), ("position_buckets", buckets)])?;
-        // Beyond the exact distances a logarithm to the base of this quotient is taken.
-        if exact == 0 || buckets < self.reach() && self.reach() <= exact + 1 {
-            let reason =
-                format!("position_buckets = {buckets} and max_relative_positions = {}", self.reach());
-            return Err(ModelError::Config { reason });
-        }
-        Ok(())
+        let reach = self.reach();
+        let reason = match (exact == 0, exact != reach && reach <= exact + 1) {
+            (true, _) => format!("position_buckets = {buckets} leave no bucket for a distance"),
+            // Beyond the exact distances a logarithm to the base of (reach - 1) / exact is taken.
+            (_, true) => {
+                format!("max_relative_positions = {reach} is not above {}, half the buckets + 1", exact + 1)
+            }
+            _ => return Ok(()),
+        };
+        Err(ModelError::Config { reason })
     }
 
     fn init(&self, _parts: Parts, device: &Device) -> Bert {

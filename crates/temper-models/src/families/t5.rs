@@ -230,6 +230,7 @@ impl T5Config {
 impl Family for T5Config {
     type Backbone = EncoderDecoder;
     const DROPOUT: DropoutKeys = DropoutKeys { hidden: &["dropout_rate"], attention: &[] };
+    const NEEDED: &'static [(&'static str, &'static str)] = &[("decoder_start_token_id", "0")];
 
     fn validate(&self) -> Result<(), ModelError> {
         if self.is_decoder {

@@ -72,7 +72,7 @@ pub(super) fn complete(
     let texts = |texts: Vec<String>| texts.into_iter().map(FileToken::Text).collect();
     match recipe {
         Recipe::T5 => {
-            let ids = 0..extra_ids(settings)?;
+            let ids = 0..settings.extra_ids()?;
             tokens.or_extra(texts(ids.map(|id| format!("<extra_id_{id}>")).collect()));
         }
         Recipe::Camembert => {
@@ -90,13 +90,6 @@ pub(super) fn complete(
         _ => {}
     }
     Ok(())
-}
-
-/// T5's sentinels.
-pub(super) fn extra_ids(settings: &TokenizerSettings) -> Result<u64, DataError> {
-    let Some(count) = settings.config.get("extra_ids") else { return Ok(100) };
-    let count = count.as_u64().filter(|&count| count <= 10_000);
-    count.ok_or_else(|| settings.refused("extra_ids", "a number up to 10000 is needed"))
 }
 
 /// The definition, without added tokens.

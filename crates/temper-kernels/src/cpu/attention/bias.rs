@@ -2,11 +2,7 @@
 
 use std::ops::Range;
 
-use super::{
-    pair_bias::PairBias,
-    panels::PANEL,
-    pattern::{AttentionPattern, RelativeBuckets},
-};
+use super::{pair_bias::PairBias, panels::PANEL, pattern::AttentionPattern};
 
 /// What one head adds to its scores.
 pub enum Bias {
@@ -82,7 +78,7 @@ impl DistanceBias {
         }
         if let (Some(relative), Some(table)) = (&pattern.relative, table) {
             for index in distances {
-                bias.values[index] += table[bucket(relative, index, bias.zero_at) * heads + head];
+                bias.values[index] += table[relative.bucket(index, bias.zero_at) * heads + head];
             }
         }
         Some(bias)
@@ -98,7 +94,7 @@ impl DistanceBias {
     ) {
         let relative = pattern.relative.as_ref().expect("only relative biases have a gradient");
         for index in self.distances(pattern.causal, positions, keys) {
-            buckets[bucket(relative, index, self.zero_at)] += self.values[index];
+            buckets[relative.bucket(index, self.zero_at)] += self.values[index];
         }
     }
 
@@ -117,10 +113,4 @@ impl DistanceBias {
         let end = self.zero_at + keys - positions.start.min(self.zero_at + keys);
         0..if causal { end.min(self.zero_at + 1) } else { end }
     }
-}
-
-/// The bucket of the distance at `index`, where distance zero is at `zero_at`.
-pub fn bucket(relative: &RelativeBuckets, index: usize, zero_at: usize) -> usize {
-    let place = (relative.zero_at + index).saturating_sub(zero_at);
-    relative.buckets[place.min(relative.buckets.len() - 1)] as usize
 }

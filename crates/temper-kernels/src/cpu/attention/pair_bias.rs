@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{bias::bucket, panels::PANEL, pattern::RelativeBuckets, rows::Rows};
+use super::{panels::PANEL, pattern::RelativeBuckets, rows::Rows};
 
 /// One number for each query and key of a head on a sequence: what is added to its scores, or the gradient of that.
 pub struct PairBias {
@@ -34,7 +34,7 @@ impl PairBias {
             let of_query = of_queries.row(query);
             let row = &mut bias.values[query * bias.stride..][..of_keys.count];
             for (key, value) in row.iter_mut().enumerate() {
-                let bucket = bucket(relative, key, position);
+                let bucket = relative.bucket(key, position);
                 *value = of_query[bucket] + of_keys.row(key)[bucket];
             }
         }
@@ -62,7 +62,7 @@ impl PairBias {
         for (position, of_query) in self.positions.clone().zip(of_queries) {
             let of_query = &mut of_query[columns.clone()];
             for (key, value) in self.row(position, 0..self.keys).iter().enumerate() {
-                let bucket = bucket(relative, key, position);
+                let bucket = relative.bucket(key, position);
                 of_query[bucket] += value;
                 of_keys[key][columns.start + bucket] += value;
             }

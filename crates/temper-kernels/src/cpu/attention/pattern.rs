@@ -46,6 +46,14 @@ pub struct RelativeBuckets {
     pub zero_at: usize,
 }
 
+impl RelativeBuckets {
+    /// The bucket of a key for a query at `position`.
+    pub(super) fn bucket(&self, key: usize, position: usize) -> usize {
+        let place = (self.zero_at + key).saturating_sub(position);
+        self.buckets[place.min(self.buckets.len() - 1)] as usize
+    }
+}
+
 impl AttentionPattern {
     /// Whether it matters where a query is.
     pub fn depends_on_position(&self) -> bool {
