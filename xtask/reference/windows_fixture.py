@@ -55,6 +55,8 @@ WORDS = [
 SETTINGS = [(512, 0), (9, 0), (10, 3), (16, 7), (24, 5)]
 # Families that read a word after a space differently from one at the beginning.
 SPACED = ["gpt2", "roberta", "falcon"]
+# Temper refuses words here: one reads differently alone and after another, with a space and without.
+WITHOUT_WORDS = {"gemma"}
 
 Token = tuple[int, int, int | None, int | None, int, int]
 
@@ -171,7 +173,8 @@ def cases(family: str, files: Files) -> list[dict[str, object]]:
         inputs += [
             {"first": first, "second": second, "spread": text} for text in ["first", "second"]
         ]
-    inputs += [{"words": words} for words in WORDS]
+    if family not in WITHOUT_WORDS:
+        inputs += [{"words": words} for words in WORDS]
     found = []
     for given in inputs:
         tokenizer = spaced if "words" in given else plain
