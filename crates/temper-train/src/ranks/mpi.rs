@@ -8,7 +8,7 @@ use std::time::Duration;
 use ::mpi::Threading;
 use ::mpi::collective::SystemOperation;
 use ::mpi::datatype::PartitionMut;
-use ::mpi::environment::{Universe, library_version, processor_name};
+use ::mpi::environment::{library_version, processor_name};
 use ::mpi::topology::SimpleCommunicator;
 use ::mpi::traits::{Communicator, CommunicatorCollectives, Root};
 
@@ -153,18 +153,14 @@ fn serve(calls: &Receiver<Call>, joined: &Sender<Joined>) {
             }
             Call::Leave(answer) => {
                 meet(&world);
-                finalize(universe);
+                // Ends MPI.
+                drop(universe);
                 let _ = answer.send(());
                 return;
             }
             Call::Abort(code) => world.abort(code.into()),
         }
     }
-}
-
-/// Ends MPI.
-fn finalize(universe: Universe) {
-    drop(universe);
 }
 
 /// What this rank knows of itself and of those on its machine.
