@@ -255,8 +255,8 @@ impl Stepwise {
         }
     }
 
-    /// Writes a checkpoint, for which all ranks have the same parameters; one that every run of these settings has gets a row of metrics.jsonl, after that of an
-    /// evaluation of the same step.
+    /// Writes a checkpoint, for which all ranks have the same parameters. One that every run of these settings has gets a
+    /// row of metrics.jsonl, after that of an evaluation of the same step.
     fn save(
         &self,
         model: &TaskModel,
