@@ -76,22 +76,36 @@ fn model(bench: &Bench, name: &str) -> Vec<u8> {
     std::fs::read(bench.path(&format!("runs/{name}/model/model.safetensors"))).expect("a model")
 }
 
-/// Trains the same run on each number of ranks; every step has the loss that it has in one process.
+/// The scores of the test split, which the ranks evaluate together.
+fn test_scores(bench: &Bench, name: &str) -> Vec<(String, f64)> {
+    let results = bench.json(&format!("runs/{name}/results.json"));
+    let metrics = results["test"]["metrics"].as_object().expect("the scores of the test split").clone();
+    metrics.into_iter().filter_map(|(metric, value)| Some((metric, value.as_f64()?))).collect()
+}
+
+/// Trains the same run on each number of ranks; every step has the loss that it has in one process, and the test split
+/// the same scores.
 fn assert_equal_on(bench: &Bench, numbers: &[usize], what: &str, arguments: &dyn Fn(&str) -> Vec<String>) {
     let train = |ranks: usize| {
         let name = format!("{what}-{ranks}");
         let arguments = arguments(&name);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         assert_succeeds(&run(bench, ranks, &arguments));
-        let results = bench.json(&format!("runs/{name}/results.json"));
-        (losses(bench, &name), results["test"]["metrics"].clone())
+        (losses(bench, &name), test_scores(bench, &name))
     };
-    let (alone, _) = train(1);
+    let (alone, scores) = train(1);
+    assert!(!scores.is_empty(), "{what} has no scores");
     for &ranks in numbers {
-        let (shared, _) = train(ranks);
+        let (shared, scores_of_ranks) = train(ranks);
         let difference = difference(&alone, &shared);
         eprintln!("{what}: {} steps on {ranks} ranks differ by at most {difference:.1e}", alone.len());
         assert!(difference < 1e-6, "{what} on {ranks} ranks: {alone:?} and {shared:?}");
+        for ((metric, score), (other, of_ranks)) in scores.iter().zip(&scores_of_ranks) {
+            assert_eq!(metric, other, "{what} on {ranks} ranks");
+            let close = (score - of_ranks).abs() <= 1e-5 * score.abs().max(1.0);
+            assert!(close, "{what} on {ranks} ranks: {metric} is {of_ranks}, not {score}");
+        }
+        assert_eq!(scores.len(), scores_of_ranks.len(), "{what} on {ranks} ranks");
     }
 }
 
@@ -181,7 +195,11 @@ fn every_task_is_shared() {
     for (task, data, flags) in [
         ("token-classification", jsonl(tags), &[][..]),
         ("question-answering", jsonl(question), &["--doc-stride", "4"]),
-        ("text-classification", jsonl(labels), &["--problem-type", "multi_label_classification"]),
+        (
+            "text-classification",
+            jsonl(labels),
+            &["--tune-threshold", "--problem-type", "multi_label_classification"],
+        ),
         ("text-classification", jsonl(number), &["--problem-type", "regression"]),
         ("masked-language-modeling", jsonl(text), &["--mlm-probability", "0.3"]),
         ("language-modeling", jsonl(text), &["--from-scratch", "gpt2.json"]),
