@@ -8,12 +8,13 @@ use serde_json::{Map, Value};
 
 use crate::families::albert::AlbertConfig;
 use crate::families::bart::BartConfig;
-use crate::families::bert::{Bert, BertConfig};
+use crate::families::bert::BertConfig;
 use crate::families::bloom::BloomConfig;
 use crate::families::deberta::DebertaConfig;
 use crate::families::decoder::Decoder;
 use crate::families::distilbert::DistilBertConfig;
 use crate::families::electra::ElectraConfig;
+use crate::families::encoder::Bert;
 use crate::families::encoder_decoder::EncoderDecoder;
 use crate::families::falcon::FalconConfig;
 use crate::families::gemma::GemmaConfig;

@@ -7,7 +7,8 @@ use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::bert::{Bert, BertConfig, BertShape};
+use super::bert::BertConfig;
+use super::encoder::{Bert, BertShape};
 use super::heads::{CLASSIFIER, span, token_labels};
 use super::{MOST_LAYERS, MOST_WIDTH, add_defaults, check_sizes, refuse};
 use crate::heads::{ClassifierConfig, LanguageModelConfig, TransformConfig};

@@ -8,7 +8,8 @@ use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::bert::{Bert, BertConfig, BertShape, MASKED, MASKED_UNTIED};
+use super::bert::{BertConfig, MASKED, MASKED_UNTIED};
+use super::encoder::{Bert, BertShape};
 use super::heads::{dense_classifier, span, token_labels};
 use super::{MOST_ROWS, add_defaults, check_dropout, check_sizes, refuse};
 use crate::heads::LanguageModelConfig;

@@ -7,7 +7,7 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::bert::{Bert, BertShape};
+use super::encoder::{Bert, BertShape};
 use super::heads::{span_after, token_labels};
 use super::{MOST_LAYERS, MOST_ROWS, MOST_WIDTH, check_dropout, check_heads, check_sizes};
 use crate::heads::{ClassifierConfig, LanguageModelConfig, TransformConfig};

@@ -7,7 +7,8 @@ use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::bert::{Bert, BertConfig, BertShape, ROWS};
+use super::bert::{BertConfig, ROWS};
+use super::encoder::{Bert, BertShape};
 use super::heads::{DENSE_CLASSIFIER, dense_classifier, span, token_labels};
 use super::{MOST_WIDTH, add_defaults, check_sizes};
 use crate::heads::{LanguageModelConfig, TransformConfig};

@@ -8,6 +8,7 @@ pub mod deberta;
 pub mod decoder;
 pub mod distilbert;
 pub mod electra;
+pub mod encoder;
 pub mod encoder_decoder;
 pub mod falcon;
 pub mod gemma;
