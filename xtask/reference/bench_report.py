@@ -43,9 +43,9 @@ EXPLANATION = """\
 The first table of a machine compares Temper's fastest setting with the fastest of all others. For
 models that are used, a setting counts only if its accuracy is within half a point of that in f32.
 The ratio is the other program's value divided by Temper's: above 1, Temper is faster or smaller.
-Values are medians of {pairs} rounds; in brackets are the lowest and the highest round, which
-enclose the true median with a confidence of {covered:.1f} %. Peak memory and whole fine-tuning are
-measured once.
+Values are medians of as many rounds as the last column says; in brackets are the lowest and the
+highest round, which enclose the true median with a confidence of {covered}.
+Peak memory and whole fine-tuning are measured once.
 """
 
 Result = dict[str, Any]
@@ -113,6 +113,11 @@ def ratios(outcome: Result, ours: str, theirs: str) -> list[float]:
     return [their / our for their, our in pairs]
 
 
+def rounds(outcome: Result) -> int:
+    """Return how often a case was measured."""
+    return max(map(len, outcome["samples"].values()))
+
+
 def told(outcome: Result, label: str) -> str:
     """Tell the median of a side's samples in its unit."""
     median = statistics.median(outcome["samples"][label])
@@ -148,13 +153,17 @@ def compared(cases: dict[str, Result]) -> list[str]:
 
 def headline(cases: dict[str, Result]) -> str:
     """Return a row for each case: the fastest of both."""
-    rows = ["| what | Temper | | fastest other | | ratio |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| what | Temper | | fastest other | | ratio | rounds |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name in compared(cases):
         outcome = cases[name]
         ours, theirs = fastest(name, cases)
         rows.append(
             f"| {outcome['title']} | {ours.removeprefix(OURS).strip()} | {told(outcome, ours)} "
-            f"| {theirs} | {told(outcome, theirs)} | {told_ratio(outcome, ours, theirs)} |"
+            f"| {theirs} | {told(outcome, theirs)} | {told_ratio(outcome, ours, theirs)} "
+            f"| {rounds(outcome)} |"
         )
     return "\n".join(rows)
 
@@ -171,12 +180,11 @@ def details(cases: dict[str, Result]) -> str:
 def section(stored: list[Result]) -> str:
     """Return the page's part on speed: the machines, the last measured first."""
     outcomes = [outcome for entry in stored for outcome in entry["cases"].values()]
-    rounds = max(len(samples) for outcome in outcomes for samples in outcome["samples"].values())
-    covered = 100 * (1 - 2 ** (1 - rounds))
+    counts = sorted({rounds(outcome) for outcome in outcomes} - {1})
+    covered = [f"{100 * (1 - 2 ** (1 - count)):.1f} % for {count}" for count in counts]
     parts = [
         INTRODUCTION,
-        EXPLANATION.format(pairs=rounds, covered=covered)
-        + f"All samples: [{RESULTS}]({RESULTS}).\n",
+        EXPLANATION.format(covered=", ".join(covered)) + f"All samples: [{RESULTS}]({RESULTS}).\n",
     ]
     parts += [on_machine(entry) for entry in reversed(stored)]
     parts.append(f"![Ratios of the first tables: how much faster Temper is]({PLOT})\n")
