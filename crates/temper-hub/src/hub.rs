@@ -31,17 +31,15 @@ fn model_files() -> Vec<WantedFile> {
         "pytorch_model.bin",
         "pytorch_model.bin.index.json",
     ];
+    // SentencePiece's files are read where there is no tokenizer.json.
+    let tokenizer = ["tokenizer.json", "spm.model", "spiece.model", "sentencepiece.bpe.model"];
     let optional = [
-        "tokenizer.json",
         "tokenizer_config.json",
         "special_tokens_map.json",
         "added_tokens.json",
         "vocab.txt",
         "vocab.json",
         "merges.txt",
-        "spiece.model",
-        "spm.model",
-        "sentencepiece.bpe.model",
         "chat_template.jinja",
         "generation_config.json",
         // What decides how a text becomes a vector: of a run, and of sentence-transformers.
@@ -54,6 +52,7 @@ fn model_files() -> Vec<WantedFile> {
     let mut wanted = vec![
         WantedFile::Required("config.json".into()),
         WantedFile::FirstOf(weights.map(String::from).to_vec()),
+        WantedFile::AnyOf(tokenizer.map(String::from).to_vec()),
     ];
     wanted.extend(optional.map(|name| WantedFile::Optional(name.into())));
     wanted

@@ -38,6 +38,9 @@ pub(crate) fn collect(location: &dyn Location, wanted: &[WantedFile]) -> Result<
             WantedFile::Required(name) => Some(first_of(location, std::slice::from_ref(name))?),
             WantedFile::FirstOf(names) => Some(first_of(location, names)?),
             WantedFile::Optional(name) => get_inside(location, name)?,
+            WantedFile::AnyOf(names) => {
+                names.iter().find_map(|name| get_inside(location, name).transpose()).transpose()?
+            }
         };
         let Some(found) = found else { continue };
         let shards = shards_of(&found)?;
@@ -273,6 +276,10 @@ mod tests {
         let wanted =
             [WantedFile::Optional("z".into()), WantedFile::FirstOf(vec!["a".into(), "b".into(), "c".into()])];
         assert_eq!(collected(folder.path(), &wanted).unwrap(), ["b"]);
+        let any =
+            |names: [&str; 2]| collected(folder.path(), &[WantedFile::AnyOf(names.map(String::from).into())]);
+        assert_eq!(any(["c", "b"]).unwrap(), ["c"]);
+        assert!(any(["x", "y"]).unwrap().is_empty());
         let none = [WantedFile::FirstOf(vec!["x".into(), "y".into()])];
         let error = collected(folder.path(), &none).unwrap_err();
         assert!(matches!(error, HubError::NotFound { file, .. } if file == "x or y"));

@@ -79,4 +79,6 @@ pub enum WantedFile {
     Optional(String),
     /// The first of these that exists; without any of them the source does not do.
     FirstOf(Vec<String>),
+    /// The first of these that exists, if one does.
+    AnyOf(Vec<String>),
 }

@@ -68,7 +68,7 @@ pub use optimizer::{AdamWTensors, adamw_step, sum_of_squares};
 pub use optimizer_groups::{AdamWTask, Elements, adamw_steps, steps_in_groups, sums_of_squares};
 pub use packed_linear::{is_cpu, pack_weight, packed_linear};
 pub use precision::Precision;
-pub use relative_terms::{RelativeTerms, products_with_buckets};
+pub use relative_terms::{RelativeTerms, products_by_head};
 pub use row_index::RowIndex;
 pub use sequences::Sequences;
 pub use vocabulary_loss::{

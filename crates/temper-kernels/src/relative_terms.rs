@@ -20,25 +20,20 @@ pub enum RelativeTerms {
     },
 }
 
-/// The product of each head of each row with the same head of each bucket, as [`RelativeTerms::Rows`] has them. In f32 on
-/// a CPU, elsewhere in the given precision.
+/// The product of each head of each left row with the same head of each right row: with a vector for each bucket on the
+/// right, what [`RelativeTerms::Rows`] has. In f32 on a CPU, elsewhere in the given precision.
 ///
 /// # Shapes
-/// - states: `[rows, heads * head]`; buckets: `[buckets, heads * head]`; output: `[rows, heads * buckets]`
-pub fn products_with_buckets(
-    states: Tensor<2>,
-    buckets: Tensor<2>,
-    heads: usize,
-    precision: Precision,
-) -> Tensor<2> {
-    let ([rows, width], count) = (states.dims(), buckets.dims()[0]);
-    let precision = if lies_in_host_memory(&states.device()) { Precision::F32 } else { precision };
+/// - left: `[rows, heads * head]`; right: `[columns, heads * head]`; output: `[rows, heads * columns]`
+pub fn products_by_head(left: Tensor<2>, right: Tensor<2>, heads: usize, precision: Precision) -> Tensor<2> {
+    let ([rows, width], count) = (left.dims(), right.dims()[0]);
+    let precision = if lies_in_host_memory(&left.device()) { Precision::F32 } else { precision };
     // [rows, heads * head] -> [rows, heads, head] -> [heads, rows, head]
-    let states = widen(states).reshape([rows, heads, width / heads]).swap_dims(0, 1);
-    // [buckets, heads * head] -> [buckets, heads, head] -> [heads, head, buckets]
-    let buckets = widen(buckets).reshape([count, heads, width / heads]).permute([1, 2, 0]);
-    // [heads, rows, head] x [heads, head, buckets] -> [heads, rows, buckets]
-    let products = widen(precision.product(states, buckets));
-    // [heads, rows, buckets] -> [rows, heads, buckets] -> [rows, heads * buckets]
+    let left = widen(left).reshape([rows, heads, width / heads]).swap_dims(0, 1);
+    // [columns, heads * head] -> [columns, heads, head] -> [heads, head, columns]
+    let right = widen(right).reshape([count, heads, width / heads]).permute([1, 2, 0]);
+    // [heads, rows, head] x [heads, head, columns] -> [heads, rows, columns]
+    let products = widen(precision.product(left, right));
+    // [heads, rows, columns] -> [rows, heads, columns] -> [rows, heads * columns]
     products.swap_dims(0, 1).reshape([rows, heads * count])
 }

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use temper_kernels::{
-    AttentionHeads, AttentionLayout, AttentionPattern, RelativeTerms, products_with_buckets, widen,
+    AttentionHeads, AttentionLayout, AttentionPattern, RelativeTerms, products_by_head, widen,
 };
 
 use super::{Dropout, Encoded, LayerCache, LayerRows, Linear, Norm, NormConfig};
@@ -238,7 +238,7 @@ impl Attention {
             widen(map.forward(vectors.clone(), mode.child(child))) * f64::from(self.pattern.scale)
         };
         let products = |states: &Tensor<2>, vectors| {
-            products_with_buckets(states.clone(), vectors, self.heads.query_heads, self.query.precision)
+            products_by_head(states.clone(), vectors, self.heads.query_heads, self.query.precision)
         };
         Some(RelativeTerms::Rows {
             of_queries: products(query, map(&self.key, 5)),

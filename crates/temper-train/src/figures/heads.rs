@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use temper_data::{EncodeSettings, TextTokenizer, Truncation, encode_all};
-use temper_models::{AnyBackbone, Backbone, Mode, Model, PathTracker, TokenBatch};
+use temper_kernels::{Precision, products_by_head};
+use temper_models::layers::{Linear, LinearWalk};
+use temper_models::{AnyBackbone, Backbone, Mode, Model, TokenBatch};
 
 use super::flow::{MOST_TOKENS, batch, rows, too_long};
 use crate::TrainError;
@@ -42,11 +44,10 @@ pub(crate) fn attention(
 
 /// The attention of every head, from the hidden state below its layer and the layer's maps to queries and keys.
 fn of_batch(model: &Model, heads: usize, tokens: &TokenBatch) -> Result<Vec<HeadAttention>, TrainError> {
-    let mut maps = Maps::default();
-    model.visit(&mut maps);
-    let layers = model.backbone.layer_count();
-    let has = |layer: usize| maps.values.contains_key(&format!("layers.{layer}.attention.query.weight"));
-    let is_bert = matches!(model.backbone, AnyBackbone::Bert(_)) && !maps.relative;
+    let (maps, layers) = (linear_maps(model), model.backbone.layer_count());
+    let has = |layer: usize| maps.contains_key(&format!("layers.{layer}.attention.query"));
+    let is_relative = model.parameters().parameters.iter().any(|row| row.path.starts_with("relative"));
+    let is_bert = matches!(model.backbone, AnyBackbone::Bert(_)) && !is_relative;
     if !is_bert || !(0..layers).all(has) || heads == 0 {
         return Err(TrainError::Usage(
             "attention is drawn of BERT, RoBERTa, DistilBERT and ELECTRA; this model is of another kind"
@@ -56,23 +57,32 @@ fn of_batch(model: &Model, heads: usize, tokens: &TokenBatch) -> Result<Vec<Head
     let mut all = Vec::new();
     let states = model.backbone.hidden_states(tokens, Mode::Evaluate);
     for (layer, state) in states.into_iter().take(layers).enumerate() {
-        let state = rows(state);
-        let [query, key] = ["attention.query", "attention.key"].map(|name| maps.apply(layer, name, &state));
-        all.extend((0..heads).map(|head| {
-            let weights = softmax(&of_head(&query, heads, head), &of_head(&key, heads, head));
-            HeadAttention { layer, head, weights }
-        }));
+        let map = |name: &str| {
+            maps[&format!("layers.{layer}.attention.{name}")].forward(state.clone(), Mode::Evaluate)
+        };
+        let weights = weights(map("query"), map("key"), heads).into_iter().enumerate();
+        all.extend(weights.map(|(head, weights)| HeadAttention { layer, head, weights }));
     }
     Ok(all)
 }
 
-/// The columns of one head. Shapes: `[tokens][heads * width]`; output: `[tokens][width]`
-fn of_head(matrix: &Matrix, heads: usize, head: usize) -> Matrix {
-    let columns = |row: &Vec<f64>| {
-        let width = row.len() / heads;
-        row[head * width..(head + 1) * width].to_vec()
-    };
-    matrix.iter().map(columns).collect()
+/// The linear maps of a backbone, by path.
+fn linear_maps(model: &Model) -> HashMap<String, Linear> {
+    let mut maps = HashMap::new();
+    let visit = &mut |path: &str, map: &mut Linear| drop(maps.insert(path.to_owned(), map.clone()));
+    model.backbone.clone().walk_linears(&mut LinearWalk::new(visit));
+    maps
+}
+
+/// Softmax of the scaled products of queries and keys, a matrix for each head. Shapes: `[tokens, heads * head]` each;
+/// output: `[heads][tokens][tokens]`
+fn weights(query: Tensor<2>, key: Tensor<2>, heads: usize) -> Vec<Matrix> {
+    let [tokens, width] = query.dims();
+    let scale = ((width / heads) as f64).sqrt();
+    // [tokens, heads * tokens] -> [tokens * heads, tokens]
+    let scores = products_by_head(query, key, heads, Precision::F32).reshape([tokens * heads, tokens]);
+    let all = rows(softmax(scores / scale, 1));
+    (0..heads).map(|head| all.iter().skip(head).step_by(heads).cloned().collect()).collect()
 }
 
 /// The head whose attention two models differ in most, in both of them.
@@ -87,95 +97,30 @@ pub(crate) fn most_changed(
     before.into_iter().zip(after).max_by(|one, other| change(one).total_cmp(&change(other)))
 }
 
-/// Softmax of the scaled products of queries and keys. Shapes: `[tokens][head]` each; output: `[tokens][tokens]`
-fn softmax(queries: &Matrix, keys: &Matrix) -> Matrix {
-    let scale = (queries.first().map_or(1, Vec::len) as f64).sqrt();
-    let row = |query: &Vec<f64>| {
-        let score = |key: &Vec<f64>| query.iter().zip(key).map(|(q, k)| q * k).sum::<f64>() / scale;
-        let scores: Vec<f64> = keys.iter().map(score).collect();
-        let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let exponents: Vec<f64> = scores.iter().map(|score| (score - highest).exp()).collect();
-        let sum: f64 = exponents.iter().sum();
-        exponents.into_iter().map(|exponent| exponent / sum).collect()
-    };
-    queries.iter().map(row).collect()
-}
-
-/// The weights of layers, by path.
-#[derive(Default)]
-struct Maps {
-    path: PathTracker,
-    /// Weights `[hidden, out]` row by row, and biases `[out]`.
-    values: HashMap<String, Vec<f64>>,
-    /// Whether the model adds biases of relative positions to its scores.
-    relative: bool,
-}
-
-impl Maps {
-    /// x W + b. Shapes: x `[tokens][in]`; output: `[tokens][out]`
-    fn apply(&self, layer: usize, name: &str, x: &Matrix) -> Matrix {
-        let value = |kind: &str| self.values.get(&format!("layers.{layer}.{name}.{kind}"));
-        let (weight, bias) = (value("weight").map_or(&[][..], Vec::as_slice), value("bias"));
-        let out = weight.len() / x.first().map_or(1, Vec::len).max(1);
-        let row = |row: &Vec<f64>| {
-            let mut sum = bias.cloned().unwrap_or_else(|| vec![0.0; out]);
-            for (value, weights) in row.iter().zip(weight.chunks(out.max(1))) {
-                sum.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * weight);
-            }
-            sum
-        };
-        x.iter().map(row).collect()
-    }
-}
-
-impl ModuleVisitor for Maps {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let path = self.path.path();
-        self.relative |= path.starts_with("relative");
-        if path.starts_with("layers.") {
-            self.values.insert(path, param.val().into_data().iter::<f64>().collect());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use burn::module::{Module, ModuleVisitor, Param};
+    use burn::tensor::TensorData;
+    use temper_models::PathTracker;
+
     use super::*;
 
     fn head(layer: usize, head: usize, weights: &[[f64; 2]; 2]) -> HeadAttention {
         HeadAttention { layer, head, weights: weights.iter().map(|row| row.to_vec()).collect() }
     }
 
+    fn device() -> Device {
+        crate::device::backend::Backend::default_compiled().unwrap().device().unwrap()
+    }
+
     #[test]
     fn rows_add_up_to_1_and_the_larger_product_has_more() {
-        let weights = softmax(&vec![vec![2.0, 0.0], vec![0.0, 0.0]], &vec![vec![1.0, 0.0], vec![-1.0, 5.0]]);
+        let query = Tensor::from_floats([[2.0, 0.0], [0.0, 0.0]], &device());
+        let weights = weights(query, Tensor::from_floats([[1.0, 0.0], [-1.0, 5.0]], &device()), 1);
         // exp(2 / sqrt 2) against exp(-2 / sqrt 2): 1 / (1 + exp(-4 / sqrt 2)).
         let expected = 1.0 / (1.0 + (-4.0 / 2f64.sqrt()).exp());
-        assert!((weights[0][0] - expected).abs() < 1e-12 && weights[1] == [0.5, 0.5], "{weights:?}");
-    }
-
-    fn sum(one: &Matrix, other: &Matrix) -> Matrix {
-        let rows = one.iter().zip(other);
-        rows.map(|(one, other)| one.iter().zip(other).map(|(one, other)| one + other).collect()).collect()
-    }
-
-    fn normed(maps: &Maps, name: &str, x: &Matrix) -> Matrix {
-        let [gain, shift] = ["weight", "bias"].map(|kind| &maps.values[&format!("layers.0.{name}.{kind}")]);
-        let row = |row: &Vec<f64>| {
-            let mean = row.iter().sum::<f64>() / row.len() as f64;
-            let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / row.len() as f64;
-            let scaled = row.iter().zip(gain).zip(shift);
-            scaled.map(|((x, gain), shift)| (x - mean) / (variance + 1e-12).sqrt() * gain + shift).collect()
-        };
-        x.iter().map(row).collect()
+        let [first, second] = &weights[0][..] else { panic!("two tokens") };
+        assert!((first[0] - expected).abs() < 1e-6 && *second == [0.5, 0.5], "{weights:?}");
     }
 
     /// With the weights of its heads, and with its own values, maps and norms, layer 0 gives the next hidden state.
@@ -183,38 +128,61 @@ mod tests {
     fn weights_are_those_that_the_layer_computes_with() {
         let folder =
             std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../temper-models/tests/fixtures/bert");
-        let device = crate::device::backend::Backend::default_compiled().unwrap().device().unwrap();
-        let model = Model::load(&folder, &temper_models::HeadRequest::FromConfig, &device).unwrap().model;
-        let tokens = batch(&[2, 5, 8, 12, 17, 3], &[0; 6], &device);
+        let model = Model::load(&folder, &temper_models::HeadRequest::FromConfig, &device()).unwrap().model;
+        let tokens = batch(&[2, 5, 8, 12, 17, 3], &[0; 6], &device());
         let heads = 4;
         let attention = of_batch(&model, heads, &tokens).unwrap();
-        let mut maps = Maps::default();
-        model.visit(&mut maps);
-        let states: Vec<Matrix> =
-            model.backbone.hidden_states(&tokens, Mode::Evaluate).into_iter().map(rows).collect();
-        let value = maps.apply(0, "attention.value", &states[0]);
-        let mut context: Matrix = vec![Vec::new(); 6];
-        for head in attention.iter().filter(|head| head.layer == 0) {
-            let value = of_head(&value, heads, head.head);
-            for (row, weights) in context.iter_mut().zip(&head.weights) {
-                let column =
-                    |column: usize| weights.iter().zip(&value).map(|(w, v)| w * v[column]).sum::<f64>();
-                row.extend((0..value[0].len()).map(column));
-            }
-        }
-        let attended = maps.apply(0, "attention.output", &context);
-        let middle = normed(&maps, "attention_norm", &sum(&states[0], &attended));
-        let inner = maps.apply(0, "ffn.inner", &middle);
-        let gelu = |row: &Vec<f64>| {
-            let values: Vec<f32> = row.iter().map(|value| *value as f32).collect();
-            let values = Tensor::<1>::from_floats(values.as_slice(), &device);
-            burn::tensor::activation::gelu(values).into_data().iter::<f64>().collect()
-        };
-        let inner: Matrix = inner.iter().map(gelu).collect();
-        let output = normed(&maps, "ffn_norm", &sum(&middle, &maps.apply(0, "ffn.outer", &inner)));
-        for (ours, theirs) in output.iter().flatten().zip(states[1].iter().flatten()) {
+        let (maps, norms) = (linear_maps(&model), norms_of_layer_0(&model));
+        let map = |name: &str, x: Tensor<2>| maps[&format!("layers.0.{name}")].forward(x, Mode::Evaluate);
+        let states = model.backbone.hidden_states(&tokens, Mode::Evaluate);
+        let value = rows(map("attention.value", states[0].clone()));
+        let width = value[0].len() / heads;
+        let context = (0..6).flat_map(|token| {
+            let (attention, value) = (&attention, &value);
+            (0..heads * width).map(move |column| {
+                let of_head = attention.iter().find(|each| each.layer == 0 && each.head == column / width);
+                let weights = &of_head.expect("a head").weights[token];
+                weights.iter().zip(value).map(|(weight, row)| weight * row[column]).sum::<f64>() as f32
+            })
+        });
+        let context = TensorData::new(context.collect::<Vec<f32>>(), [6, heads * width]);
+        let attended = map("attention.output", Tensor::from_data(context, &device()));
+        let middle = normed(states[0].clone() + attended, &norms, "attention_norm");
+        let inner = burn::tensor::activation::gelu(map("ffn.inner", middle.clone()));
+        let output = normed(middle + map("ffn.outer", inner), &norms, "ffn_norm");
+        for (ours, theirs) in rows(output).iter().flatten().zip(rows(states[1].clone()).iter().flatten()) {
             assert!((ours - theirs).abs() < 1e-4, "{ours} {theirs}");
         }
+    }
+
+    /// Gains and biases of the norms, by path.
+    fn norms_of_layer_0(model: &Model) -> HashMap<String, Tensor<1>> {
+        #[derive(Default)]
+        struct Norms(PathTracker, HashMap<String, Tensor<1>>);
+        impl ModuleVisitor for Norms {
+            fn enter_module(&mut self, name: &str, container_type: &str) {
+                self.0.enter(name, container_type);
+            }
+
+            fn exit_module(&mut self, _name: &str, _container_type: &str) {
+                self.0.exit();
+            }
+
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let path = self.0.path();
+                if path.starts_with("layers.0.") && path.contains("norm") {
+                    self.1.insert(path, param.val().reshape([param.val().shape().num_elements()]));
+                }
+            }
+        }
+        let mut norms = Norms::default();
+        model.visit(&mut norms);
+        norms.1
+    }
+
+    fn normed(x: Tensor<2>, norms: &HashMap<String, Tensor<1>>, name: &str) -> Tensor<2> {
+        let [gain, bias] = ["weight", "bias"].map(|kind| norms[&format!("layers.0.{name}.{kind}")].clone());
+        temper_kernels::norm(x, None, gain, Some(bias), temper_kernels::Norm::Layer { epsilon: 1e-12 })
     }
 
     #[test]
