@@ -65,7 +65,8 @@ def load(job: Job) -> Any:  # noqa: ANN401
 
         return ENGINES[engine](Path(job["model"]), precision, torch.get_num_threads())
     # With torch's fused attention where transformers has it for the family.
-    model = AutoModelForSequenceClassification.from_pretrained(job["model"], dtype=torch.float32)
+    kind = AutoModelForCausalLM if job.get("causal") else AutoModelForSequenceClassification
+    model = kind.from_pretrained(job["model"], dtype=torch.float32)
     if precision == "int8":
         with warnings.catch_warnings(action="ignore"):
             # Weights by output channel, activations by batch, both 8 bits.
@@ -113,12 +114,27 @@ class Train(Forward):
     def __init__(self, job: Job) -> None:
         """Load the model, pad the batches, make the optimiser."""
         super().__init__(job)
+        self.is_causal = job.get("causal", False)
         for rows, batch in zip(self.indices, self.batches, strict=True):
-            labels = torch.tensor([job["labels"][row] for row in rows])
-            batch["labels"] = labels.to(device(job))
+            if self.is_causal:
+                ids, mask = batch["input_ids"], batch.get("attention_mask")
+                batch["labels"] = ids if mask is None else ids.masked_fill(mask == 0, -100)
+            else:
+                labels = torch.tensor([job["labels"][row] for row in rows])
+                batch["labels"] = labels.to(device(job))
         self.optimizer = decayed_adamw(self.model, LEARNING_RATE, WEIGHT_DECAY, fused=True)
         self.forward = torch.compile(self.model) if job.get("compile") else self.model
         self.losses: list[Tensor] = []
+
+    @torch.inference_mode()
+    def check(self) -> dict[str, Any]:
+        """Return logits, or the loss of each batch of a language model."""
+        if not self.is_causal:
+            return super().check()
+        self.model.eval()
+        with self.arithmetic:
+            losses = [self.model(**batch).loss.item() for batch in self.batches]
+        return {"logits": [[loss] for loss in losses]}
 
     def run(self) -> None:
         """Take one step for each batch."""

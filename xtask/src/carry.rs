@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::Backend;
 use crate::cargo::{binary, build, features, name, root, run};
+use crate::kernel_tests;
 use crate::python::{Environment, scripts};
 
 /// What is packed.
@@ -23,6 +24,9 @@ pub struct CarryArgs {
     /// What the programs are built for; flex tries everything out without a GPU
     #[arg(long, default_value = "cuda")]
     backend: Backend,
+    /// Pack the tests of kernels, too: 14 MiB more
+    #[arg(long)]
+    kernel_tests: bool,
 }
 
 /// Builds the programs and packs them with fixtures, model, data and scripts.
@@ -37,6 +41,9 @@ pub fn pack(args: &CarryArgs, cuda_offline: bool) -> Result<ExitCode> {
     pack.arg("--fixtures").arg(root().join("crates/temper-models/tests/fixtures/zoo"));
     pack.arg("--mirror").arg(&args.mirror).arg("--out").arg(&args.out);
     pack.arg("--backend").arg(name(args.backend));
+    if args.kernel_tests {
+        pack.arg("--kernel-tests").args(kernel_tests::build(features)?);
+    }
     pack.arg("--version").arg(env!("CARGO_PKG_VERSION")).arg("--commit").arg(commit());
     run(&mut pack)?;
     Ok(ExitCode::SUCCESS)

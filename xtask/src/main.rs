@@ -11,6 +11,7 @@ mod features;
 mod figures;
 mod fixtures;
 mod fuzz;
+mod kernel_tests;
 mod package;
 mod python;
 mod release;

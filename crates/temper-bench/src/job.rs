@@ -43,6 +43,9 @@ pub struct Job {
     /// One a row.
     #[serde(default)]
     pub labels: Vec<i32>,
+    /// Whether a language model is trained, on the rows themselves.
+    #[serde(default)]
+    pub causal: bool,
     /// Indices of rows.
     #[serde(default)]
     pub batches: Vec<Vec<usize>>,

@@ -5,6 +5,7 @@ mod forward;
 mod generate;
 mod gradients;
 mod job;
+mod memory;
 #[cfg(feature = "cuda")]
 mod products;
 mod text;
@@ -52,7 +53,7 @@ trait Task: Sized {
         Ok(())
     }
 
-    /// Bytes that the device's allocator holds, `in_use` and `reserved`; null if it does not report them.
+    /// What the device's allocator holds ([`memory::of`]).
     fn memory(&self) -> Value {
         Value::Null
     }

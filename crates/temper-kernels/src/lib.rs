@@ -27,6 +27,8 @@ mod gate;
 pub mod gpu;
 #[cfg(feature = "gpu")]
 mod gpu_attention;
+#[cfg(feature = "gpu")]
+mod gpu_vocabulary;
 mod linear;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // As above.
 mod lookup;

@@ -12,9 +12,15 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::autodiff::record;
 use crate::backend::CpuBackend;
+#[cfg(feature = "gpu")]
+use crate::backend::has_gpu_kernels;
 use crate::cpu::{self, Rounding, VocabularyLoss, VocabularyMap, WantedGradients};
+#[cfg(feature = "gpu")]
+use crate::gpu_vocabulary;
 use crate::optional::Optional;
 use crate::{Precision, cross_entropy, linear, linear_transposed, widen};
+#[cfg(feature = "gpu")]
+use crate::{RowIndex, look_up};
 
 /// What a row should be, and how strictly.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,35 +42,61 @@ pub struct VocabularyWeights {
     pub bias: Option<Tensor<1>>,
     /// What its products compute in.
     pub precision: Precision,
+    /// Logits are `cap tanh(logit / cap)` (Gemma 2).
+    pub soft_cap: Option<f32>,
 }
 
 impl VocabularyWeights {
-    /// `x W + b`, in f32.
+    /// `x W + b`, in f32, capped where there is a cap.
     ///
     /// # Shapes
     /// - x: `[rows, hidden]`; output: `[rows, vocab]`
     pub fn logits(self, x: Tensor<2>) -> Tensor<2> {
-        let Self { weight, is_transposed, bias, precision } = self;
-        widen(match is_transposed {
+        let Self { weight, is_transposed, bias, precision, soft_cap } = self;
+        let logits = widen(match is_transposed {
             true => linear_transposed(x, weight, bias, precision),
             false => linear(x, weight, bias, None, precision),
-        })
+        });
+        match soft_cap {
+            None => logits,
+            Some(cap) => (logits / f64::from(cap)).tanh() * f64::from(cap),
+        }
+    }
+
+    /// The tensors and the rest, for the operations on CPUs.
+    fn into_call(self, targets: &VocabularyTargets) -> (Tensor<2>, Option<Tensor<1>>, Arc<Call>) {
+        let Self { weight, is_transposed, bias, precision, soft_cap } = self;
+        let (targets, rounding) = (targets.clone(), precision.rounding());
+        (weight, bias, Arc::new(Call { targets, is_transposed, rounding, soft_cap }))
     }
 }
 
 /// The cross-entropy of rows in nats, summed over those with a target.
 ///
-/// On the CPU it is one operation that never holds the logits of all rows ([`cpu::vocabulary_loss`]). Elsewhere it is
-/// composed.
+/// It is one operation that never holds the logits of all rows, on the CPU ([`cpu::vocabulary_loss`]) and on GPUs.
+/// Elsewhere it is composed.
 ///
 /// # Shapes
 /// - x: `[rows, hidden]`; output: `[1]`
 pub fn vocabulary_loss(x: Tensor<2>, map: VocabularyWeights, targets: &VocabularyTargets) -> Tensor<1> {
+    #[cfg(feature = "gpu")]
+    if has_gpu_kernels(&x) {
+        // As on CPUs, rows without a target cost nothing.
+        let rows: Vec<i32> =
+            (0..targets.ids.len() as i32).filter(|&row| targets.ids[row as usize] >= 0).collect();
+        if !rows.is_empty() {
+            let wanted = rows.iter().map(|&row| targets.ids[row as usize]).collect();
+            let targets = VocabularyTargets { ids: wanted, smoothing: targets.smoothing };
+            let device = x.device();
+            let x = look_up(x, &RowIndex::new(rows, &device));
+            let ids = ids(&targets, &device);
+            return gpu_vocabulary::loss(x, map, ids, targets.smoothing);
+        }
+    }
     if !map.precision.is_fused(&x) {
         return composed_loss(map.logits(x), targets);
     }
-    let VocabularyWeights { weight, is_transposed, bias, precision } = map;
-    let call = Arc::new(Call { targets: targets.clone(), is_transposed, rounding: precision.rounding() });
+    let (weight, bias, call) = map.into_call(targets);
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_vocabulary_loss(x, weight, bias.into(), call))
 }
@@ -85,22 +117,28 @@ pub fn composed_loss(logits: Tensor<2>, targets: &VocabularyTargets) -> Tensor<1
     (cross_entropy(logits, ids) * (1.0 - smoothing) + even * smoothing).sum()
 }
 
-/// The loss of each row, and 1 where its target has the highest logit, else 0; 0 for both where there is no target. What
-/// an evaluation asks: it has no gradients.
+/// The loss of each row without smoothing, and 1 where its target has the highest logit, else 0; 0 for both where there is
+/// no target. What an evaluation asks: it has no gradients.
 ///
 /// # Shapes
 /// - x: `[rows, hidden]`; output: `[2, rows]`
 pub fn vocabulary_scores(x: Tensor<2>, map: VocabularyWeights, targets: &VocabularyTargets) -> Tensor<2> {
     let x = x.without_autodiff();
-    let VocabularyWeights { weight, is_transposed, bias, precision } = map;
-    let (weight, bias) = (weight.without_autodiff(), bias.map(Tensor::without_autodiff));
-    if !precision.is_fused(&x) {
-        return composed_scores(
-            VocabularyWeights { weight, is_transposed, bias, precision }.logits(x),
-            targets,
-        );
+    let map = VocabularyWeights {
+        weight: map.weight.without_autodiff(),
+        bias: map.bias.map(Tensor::without_autodiff),
+        ..map
+    };
+    #[cfg(feature = "gpu")]
+    if has_gpu_kernels(&x) && x.dims()[0] > 0 {
+        let ids = ids(targets, &x.device());
+        return gpu_vocabulary::scores(x, map, ids);
     }
-    let call = Arc::new(Call { targets: targets.clone(), is_transposed, rounding: precision.rounding() });
+    if !map.precision.is_fused(&x) {
+        return composed_scores(map.logits(x), targets);
+    }
+    let targets = VocabularyTargets { ids: targets.ids.clone(), smoothing: 0.0 };
+    let (weight, bias, call) = map.into_call(&targets);
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_vocabulary_scores(x, weight, bias.into(), call))
 }
@@ -126,6 +164,7 @@ pub(crate) struct Call {
     targets: VocabularyTargets,
     is_transposed: bool,
     rounding: Rounding,
+    soft_cap: Option<f32>,
 }
 
 /// The loss as one operation, with a backward pass of its own.
@@ -192,6 +231,7 @@ fn compute<B: CpuBackend>(
         hidden,
         vocab: if call.is_transposed { first } else { second },
         rounding: call.rounding,
+        soft_cap: call.soft_cap,
     };
     let VocabularyTargets { ids, smoothing } = &call.targets;
     let targets: Vec<Option<usize>> = ids.iter().map(|&id| usize::try_from(id).ok()).collect();

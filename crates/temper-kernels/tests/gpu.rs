@@ -8,13 +8,17 @@ use std::sync::LazyLock;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use temper_kernels::{
     Activation, AdamW, AdamWTask, AdamWTensors, Attention, AttentionHeads, Dropout, Elements, Norm,
-    Precision, Residual, RowIndex, adamw_step, adamw_steps, dropout, gate, linear, linear_transposed,
-    look_up, norm, steps_in_groups, sum_of_squares, sums_of_squares,
+    Precision, Residual, RowIndex, VocabularyTargets, VocabularyWeights, adamw_step, adamw_steps, dropout,
+    gate, linear, linear_transposed, look_up, norm, steps_in_groups, sum_of_squares, sums_of_squares,
+    vocabulary_loss,
 };
 
 #[path = "common/attention.rs"]
 mod attention;
 use attention::{Change, Lengths, attend};
+#[path = "common/vocabulary.rs"]
+mod vocabulary;
+use vocabulary::{CASES, mapped_to_vocabulary};
 
 /// Sizes around those of vectors, planes and cubes.
 const SIZES: [[usize; 2]; 6] = [[1, 1], [3, 5], [7, 32], [40, 36], [70, 384], [130, 1030]];
@@ -223,6 +227,40 @@ fn attention_is_that_of_the_cpu() {
             }
         }
     }
+}
+
+#[test]
+fn maps_to_a_vocabulary_are_those_of_the_cpu() {
+    // The last one has more logits than are computed at once.
+    let sizes = [[1, 1, 1], [7, 12, 65], [40, 36, 1000], [3, 8, 64], [130, 2, 600_001]];
+    for size in sizes {
+        for case in CASES {
+            let map = |device: Device| mapped_to_vocabulary(size, case, Precision::F32, tensor, &device);
+            let [found, expected] = [gpu(), Device::flex()].map(map);
+            assert_eq!(found.len(), expected.len());
+            assert_eq!(found.len(), 4 + usize::from(case.1));
+            for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                assert_close(&format!("{size:?} {case:?}, part {part}"), found, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_frozen_map_to_a_vocabulary_has_no_gradients() {
+    let device = gpu().autodiff();
+    let x = tensor([5, 8], 1, &device).require_grad();
+    let weight = tensor([70, 8], 2, &device);
+    let map = VocabularyWeights {
+        weight,
+        is_transposed: true,
+        bias: None,
+        precision: Precision::F32,
+        soft_cap: None,
+    };
+    let targets = VocabularyTargets { ids: [1, 2, 3, 4, 69].into(), smoothing: 0.0 };
+    let gradients = vocabulary_loss(x.clone(), map, &targets).backward();
+    assert!(values(x.grad(&gradients).expect("x is tracked")).iter().any(|value| *value != 0.0));
 }
 
 /// Parameter and moments after steps with some factors.

@@ -9,6 +9,9 @@ use temper_kernels::{Activation, Attention, AttentionHeads, Dropout, Precision, 
 #[path = "common/attention.rs"]
 mod attention;
 use attention::{Change, Lengths, attend};
+#[path = "common/vocabulary.rs"]
+mod vocabulary;
+use vocabulary::{CASES, mapped_to_vocabulary};
 
 const DROPOUT: Dropout = Dropout { probability: 0.3, seed: 0x1234_5678_9abc_def0 };
 
@@ -85,6 +88,27 @@ fn linear_maps_are_those_of_the_cpu() {
         for (part, (found, expected)) in gpu.iter().zip(&cpu).enumerate() {
             let what = format!("{sizes:?}, transposed: {transposed}, part {part}");
             assert_close(&what, found, expected, 2.0);
+        }
+    }
+}
+
+#[test]
+fn maps_to_a_vocabulary_are_those_of_the_cpu() {
+    // Of a padded vocabulary, and of one that needs no padding.
+    for sizes in [[40, 64, 1001], [200, 128, 640]] {
+        for case in CASES {
+            let gpu = mapped_to_vocabulary(sizes, case, Precision::Bf16, tensor, &Device::cuda(0));
+            let cpu = mapped_to_vocabulary(sizes, case, Precision::F32, tensor, &Device::flex());
+            let parts = 4 + usize::from(case.1);
+            assert_eq!((gpu.len(), cpu.len()), (parts, parts));
+            // Logits between 32 and 64 are rounded to quarters: losses of rows differ by that, and hits by whole numbers.
+            let [losses, expected] = [&gpu[1], &cpu[1]].map(|scores| &scores[..sizes[0]]);
+            for (found, expected) in losses.iter().zip(expected) {
+                assert!((found - expected).abs() < 0.25, "{sizes:?} {case:?}: a loss of {found}, not {expected}");
+            }
+            for part in [0, 2, 3] {
+                assert_close(&format!("{sizes:?} {case:?}, part {part}"), &gpu[part], &cpu[part], 16.0);
+            }
         }
     }
 }

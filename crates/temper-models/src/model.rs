@@ -183,8 +183,8 @@ impl<B: BackboneModule> Model<B> {
         self.logits(batch, mode)
     }
 
-    /// The loss of a language model's head in nats, summed over the tokens with a target; `None` without such a head. On
-    /// a CPU it never holds the logits of all tokens.
+    /// The loss of a language model's head in nats, summed over the tokens with a target; `None` without such a head. The
+    /// logits of all tokens are never held, unless their map has an adapter.
     ///
     /// # Shapes
     /// - batch, targets: `[tokens]`, of an encoder-decoder model those of the decoder, or the

@@ -22,7 +22,7 @@ def gradients(setting: Setting, precision: str) -> list[dict[str, Any]]:
     folders = sorted(path.parent for path in (setting.pack / "fixtures").glob("*/config.json"))
     if setting.families is not None:
         folders = folders[: setting.families]
-    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // 2)) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(lambda folder: one(setting, folder, precision), folders))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import agreement
 import finetuning
+import kernel_tests
 import kernel_times
 import machine
 import runs
@@ -41,6 +42,7 @@ SHAPES = [
     Shape("MiniLM", 32, 256, is_ragged=True),
     Shape("BERT-base", 32, 512, is_ragged=True),
     Shape("BERT-base", 32, 512),
+    Shape("GPT-2", 8, 1024, is_causal=True),
     Shape("BERT-base", 32, 128, task="forward"),
     Shape("MiniLM", 32, 256, is_ragged=True, task="forward"),
 ]
@@ -85,6 +87,7 @@ def steps(setting: Setting, precisions: list[str]) -> list[tuple[str, str, Calla
     profile = lambda: [kernel_times.profile(setting, shapes[0], main)]  # noqa: E731
     return [
         ("doctor", "doctor", lambda: doctor(setting)),
+        ("kernels", "kernels", lambda: kernel_tests.kernel_tests(setting)),
         time_steps(shapes[0]),
         verify(precisions[0]),
         gradients(precisions[0]),
@@ -130,7 +133,7 @@ def parse_arguments(pack: dict[str, Any]) -> argparse.Namespace:
     parser.add_argument("--precisions", help="f32,tf32,bf16 on a GPU, f32 on a CPU, if absent")
     parser.add_argument("--seconds", type=float, default=540, help="for everything")
     parser.add_argument("--home", type=Path, help="folder where caches stay for another run")
-    parser.add_argument("--only", help="steps whose names begin with one of these, A,B", default="")
+    parser.add_argument("--only", nargs="+", help="steps whose names begin so", default=[""])
     parser.add_argument("--small", action="store_true", help="little of everything, to try it out")
     arguments = parser.parse_args()
     default = "f32,tf32,bf16" if arguments.backend.startswith("cuda") else "f32"
@@ -163,7 +166,7 @@ def main() -> None:
         unpack_model(setting)
         results: Results = {"pack": pack, "machine": machine.describe(), "steps": []}
         results["machine"]["cuda"] = setting.environment
-        wanted = tuple(arguments.only.split(","))
+        wanted = tuple(arguments.only)
         for name, part, step in steps(setting, arguments.precisions):
             if not name.startswith(wanted):
                 continue

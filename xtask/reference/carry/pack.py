@@ -100,9 +100,14 @@ def write_fixtures(source: Path, folder: Path) -> None:
                 shutil.copyfile(fixture / name, target / name)
 
 
-def write_programs(program: Path, folder: Path) -> None:
-    """Copy Temper's worker without its symbols; temper is in it, too, and gets a name."""
+def write_programs(program: Path, tests: list[Path], folder: Path) -> None:
+    """Copy programs without their symbols; temper is in Temper's worker and gets a name."""
     subprocess.run(["strip", "-o", folder / program.name, program], check=True)
+    (folder / "tests").mkdir()
+    for test in tests:
+        # Without the hash that cargo adds.
+        name = test.name.rpartition("-")[0]
+        subprocess.run(["strip", "-o", folder / "tests" / name, test], check=True)
     temper = folder / "temper"
     temper.write_text(
         f'#!/bin/sh\nexec "$(dirname "$0")/{program.name}" temper "$@"\n', encoding="utf-8"
@@ -147,6 +152,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--temper-bench", type=Path, required=True, help="Temper's worker, which is temper, too"
     )
+    parser.add_argument(
+        "--kernel-tests", type=Path, nargs="*", default=[], help="tests of the kernels"
+    )
     parser.add_argument("--fixtures", type=Path, required=True, help="folder of the zoo")
     parser.add_argument("--mirror", type=Path, required=True, help="as temper's --mirror")
     parser.add_argument("--backend", required=True, help="what the programs were built for")
@@ -163,7 +171,7 @@ def main() -> None:
     target = arguments.out / "pack.tar.xz"
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        write_programs(arguments.temper_bench, folder)
+        write_programs(arguments.temper_bench, arguments.kernel_tests, folder)
         write_scripts(folder / "scripts")
         write_fixtures(arguments.fixtures, folder / "fixtures")
         write_model(fetch(arguments, "minilm")[0].parent, folder / "model")

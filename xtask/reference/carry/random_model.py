@@ -1,10 +1,16 @@
-"""Write a model of BERT's kind with random weights: speed does not ask what they are."""
+"""Write a model of BERT's or GPT-2's kind with random weights: speed does not depend on them."""
 
 import argparse
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification, logging
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    logging,
+)
 
 SHAPES = {
     "MiniLM": {
@@ -14,6 +20,8 @@ SHAPES = {
         "intermediate_size": 1536,
     },
     "BERT-base": {},
+    # Of transformers' defaults, which are those of the smallest checkpoint.
+    "GPT-2": {},
     "tiny": {
         "hidden_size": 32,
         "num_hidden_layers": 2,
@@ -31,7 +39,11 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.disable_progress_bar()
     torch.manual_seed(42)
-    model = BertForSequenceClassification(BertConfig(**SHAPES[arguments.shape]))
+    sizes = SHAPES[arguments.shape]
+    if arguments.shape == "GPT-2":
+        model = GPT2LMHeadModel(GPT2Config(**sizes))
+    else:
+        model = BertForSequenceClassification(BertConfig(**sizes))
     model.save_pretrained(arguments.folder)
 
 

@@ -34,6 +34,8 @@ class Shape:
     length: int
     is_ragged: bool = False
     task: str = "train"
+    # A language model on its own tokens instead of a classifier.
+    is_causal: bool = False
 
     def __str__(self) -> str:
         """Name it as the tables do."""
@@ -145,6 +147,7 @@ def one(setting: Setting, shape: Shape, side: Side, folder: Path, turns: Turns) 
     limit = setting.limits.seconds(SIDE_LIMIT)
     name = "-".join(f"{shape} {side} {side.precision}".replace(",", "").split())
     fields = {"model": str(folder), "precision": side.precision, "compile": side.is_compiled}
+    fields["causal"] = shape.is_causal
     job = setting.job(f"speed-{name}", shape.lengths(), task=shape.task, **fields)
     with limited(str(side), program(setting, side, f"speed-{name}"), job, limit) as worker:
         logits = worker.ask(check=True)["logits"]
@@ -163,6 +166,7 @@ def one(setting: Setting, shape: Shape, side: Side, folder: Path, turns: Turns) 
         "tokens_per_second": sum(shape.lengths()) / seconds,
         "device_in_use_bytes": memory.get("in_use"),
         "device_reserved_bytes": memory.get("reserved"),
+        "pools": memory.get("pools"),
         "host_peak_bytes": peak,
         "logits": logits,
     }

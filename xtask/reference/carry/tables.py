@@ -9,6 +9,7 @@ def page(results: Row) -> str:
     """Write everything as Markdown."""
     parts = [
         header(results["machine"], results["pack"]),
+        part("Tests of kernels", results, "kernels", TESTS),
         part("Beside transformers' values", results, "verification", VERIFICATION),
         part("Gradients beside the CPU's in f32", results, "gradients", GRADIENTS),
         part("Fine-tuning MiniLM on IMDB", results, "finetuning", FINETUNING),
@@ -60,6 +61,12 @@ def verdict(row: Row) -> str:
     return "verified" if right else "differs"
 
 
+TESTS = {
+    "program": lambda row: row["tests"],
+    "passed": lambda row: cell(row, "passed"),
+    "failed": lambda row: cell(row, "failed"),
+    "": lambda row: row.get("failed_because", ""),
+}
 VERIFICATION = {
     "family": lambda row: row["family"],
     "precision": lambda row: row["precision"],

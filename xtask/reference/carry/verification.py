@@ -25,7 +25,7 @@ def verify(setting: Setting, precision: str) -> list[dict[str, Any]]:
     """Return a row for each family. Families are processes side by side: nothing is timed here."""
     fixtures = setting.pack / "fixtures"
     names = families(fixtures)[: setting.families]
-    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // 2)) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(lambda name: family(setting, fixtures, name, precision), names))
 
 

@@ -7,7 +7,7 @@
 use super::cross_entropy::log_sum_exp_row;
 use super::{
     Factor, FactorProduct, Finish, Matrix, Rounding, Start, TASK_ELEMENTS, buffer, exp, rows_per_task,
-    run_tasks, sum_rows, vectorized, zeros,
+    run_tasks, sum_rows, tanh, vectorized, zeros,
 };
 
 /// Bytes of a block of logits: small compared with a model, and rows enough that a product with the vocabulary pays.
@@ -30,6 +30,8 @@ pub struct VocabularyMap<'a> {
     pub vocab: usize,
     /// Of the factors of its products.
     pub rounding: Rounding,
+    /// Logits are `cap tanh(logit / cap)` (Gemma 2).
+    pub soft_cap: Option<f32>,
 }
 
 /// Which gradients are computed.
@@ -154,7 +156,10 @@ fn add_block(
     let tasks = logits.chunks_mut(task_rows * vocab).zip(results.chunks_mut(task_rows));
     run_tasks(tasks.zip(block.chunks(task_rows)).collect(), |((logits, results), block)| {
         for ((logits, result), &(_, target)) in logits.chunks_exact_mut(vocab).zip(results).zip(block) {
-            *result = loss_of_row(logits, target, smoothing, needs_slopes);
+            if let Some(cap) = map.soft_cap {
+                cap_row(logits, cap);
+            }
+            *result = loss_of_row(logits, (target, smoothing), map.soft_cap, needs_slopes);
         }
     });
     for (&(row, _), (loss, is_hit)) in block.iter().zip(results) {
@@ -180,9 +185,21 @@ fn add_block(
     }
 }
 
+fn cap_row(logits: &mut [f32], cap: f32) {
+    vectorized(
+        #[inline(always)]
+        || logits.iter_mut().for_each(|logit| *logit = cap * tanh(*logit / cap)),
+    );
+}
+
 /// The loss of a row, and whether its target has the highest logit; the slopes of the loss take the place of the logits
-/// where they are wanted.
-fn loss_of_row(logits: &mut [f32], target: usize, smoothing: f32, needs_slopes: bool) -> (f32, bool) {
+/// where they are wanted: by what was there before the cap.
+fn loss_of_row(
+    logits: &mut [f32],
+    (target, smoothing): (usize, f32),
+    soft_cap: Option<f32>,
+    needs_slopes: bool,
+) -> (f32, bool) {
     let log = log_sum_exp_row(logits);
     let of_target = logits[target];
     let is_hit = logits.iter().all(|&logit| logit <= of_target);
@@ -193,11 +210,24 @@ fn loss_of_row(logits: &mut [f32], target: usize, smoothing: f32, needs_slopes: 
     }
     if needs_slopes {
         let (log, everywhere) = (log as f32, smoothing / logits.len() as f32);
-        vectorized(
-            #[inline(always)]
-            || logits.iter_mut().for_each(|logit| *logit = exp(*logit - log) - everywhere),
-        );
-        logits[target] -= 1.0 - smoothing;
+        // cap tanh(x / cap) has the slope 1 - tanh(x / cap)².
+        let of_cap = soft_cap.map_or(1.0, |cap| 1.0 - (of_target / cap).powi(2));
+        match soft_cap {
+            None => vectorized(
+                #[inline(always)]
+                || logits.iter_mut().for_each(|logit| *logit = exp(*logit - log) - everywhere),
+            ),
+            Some(cap) => vectorized(
+                #[inline(always)]
+                || {
+                    logits.iter_mut().for_each(|logit| {
+                        let share = *logit / cap;
+                        *logit = (exp(*logit - log) - everywhere) * (1.0 - share * share);
+                    });
+                },
+            ),
+        }
+        logits[target] -= (1.0 - smoothing) * of_cap;
     }
     (loss as f32, is_hit)
 }
@@ -261,6 +291,7 @@ mod tests {
                     hidden,
                     vocab,
                     rounding: Rounding::None,
+                    soft_cap: None,
                 };
                 let found = vocabulary_loss(&x, &map, &targets, 0.0, ALL);
                 let expected = composed(&x, &map, &targets);
@@ -286,6 +317,7 @@ mod tests {
             hidden: 1,
             vocab: 3,
             rounding: Rounding::None,
+            soft_cap: None,
         };
         let found = vocabulary_loss(&[1.0], &map, &[Some(0)], 0.3, ALL);
         assert!((found.losses[0] - 1.414_368_9).abs() < 1e-6, "{}", found.losses[0]);
@@ -293,6 +325,26 @@ mod tests {
             assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
         }
         assert_eq!(found.hits, [false]);
+    }
+
+    /// `z = 2 * tanh(torch.tensor([[1., 2., -0.5]]) * w / 2)` at `w = 1`, `cross_entropy(z, [0], label_smoothing=0.3)`, and
+    /// the gradient by the logits before the cap, of torch 2.15.
+    #[test]
+    fn capped_logits_are_those_of_pytorch() {
+        let map = VocabularyMap {
+            weight: &[1.0, 2.0, -0.5],
+            is_transposed: false,
+            bias: None,
+            hidden: 1,
+            vocab: 3,
+            rounding: Rounding::None,
+            soft_cap: Some(2.0),
+        };
+        let found = vocabulary_loss(&[1.0], &map, &[Some(0)], 0.3, ALL);
+        assert!((found.losses[0] - 1.201_025_7).abs() < 1e-6, "{}", found.losses[0]);
+        for (found, expected) in found.weight.iter().zip([-0.372_431_43, 0.207_546_13, -0.019_388_85]) {
+            assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
+        }
     }
 
     #[test]
@@ -305,6 +357,7 @@ mod tests {
             hidden: 1,
             vocab: 3,
             rounding: Rounding::None,
+            soft_cap: None,
         };
         let targets = [Some(1), Some(2), None, Some(0)];
         let found = vocabulary_loss(&[1.0, 1.0, 1.0, -1.0], &map, &targets, 0.0, WantedGradients::default());
@@ -324,6 +377,7 @@ mod tests {
             hidden,
             vocab,
             rounding: Rounding::None,
+            soft_cap: None,
         };
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -342,6 +396,7 @@ mod tests {
             hidden: 1,
             vocab: 4,
             rounding: Rounding::None,
+            soft_cap: None,
         };
         vocabulary_loss(&[0.0; 2], &map, &[Some(3), Some(4)], 0.0, ALL);
     }

@@ -1,7 +1,7 @@
 //! What all launches have in common: contiguous tensors, widths of loads, numbers of units.
 
 use burn_cubecl::kernel::{cast, into_contiguous};
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::ops::numeric::{empty_device_contiguous_dtype, zeros_client};
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
@@ -29,8 +29,13 @@ pub(super) fn exclusive(tensor: CubeTensor) -> CubeTensor {
 }
 
 /// An uninitialised tensor on the device of another one.
-pub(super) fn empty(beside: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
+pub(crate) fn empty(beside: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(beside.client.clone(), beside.device.clone(), shape.into(), dtype)
+}
+
+/// Zeros of the type and on the device of another tensor.
+pub(crate) fn zeros(beside: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
+    zeros_client(beside.client.clone(), beside.device.clone(), shape.into(), beside.dtype)
 }
 
 /// So many cubes in a row.

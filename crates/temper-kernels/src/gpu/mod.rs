@@ -10,6 +10,7 @@ mod adamw;
 mod attention;
 mod dropout;
 mod launch;
+mod losses;
 mod norm;
 mod picked;
 mod product;
@@ -27,7 +28,8 @@ pub(crate) use attention::{
     TiledInputs, TiledOutputs, gradient_of_queries, gradients_of_keys, serves_head, tiled_attention,
 };
 pub(crate) use dropout::dropout;
-pub(crate) use launch::UNITS;
+pub(crate) use launch::{UNITS, empty, zeros};
+pub(crate) use losses::Losses;
 pub(crate) use norm::{NormBackward, NormForward, norm_backward, norm_forward};
 pub(crate) use picked::sum_picked;
 pub(crate) use product::{as_bfloat16, product, product_and_finish, transposed};

@@ -68,6 +68,20 @@ impl Storage {
     }
 }
 
+#[cfg(feature = "gpu")]
+impl Map {
+    /// A map without activation on a GPU.
+    pub(crate) fn plain(is_transposed: bool, precision: Precision, x_dtype: DType) -> Self {
+        let storage = if is_transposed { Storage::OutIn } else { Storage::InOut };
+        Self { activation: None, storage, precision, x_dtype, is_on_cpu: false, keeps_sums: false }
+    }
+
+    /// What its products compute in.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+}
+
 impl Map {
     /// What a product gives.
     #[cfg(feature = "gpu")]

@@ -11,8 +11,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
-use kernels::LinearKernels;
-use map::{Map, Storage};
+pub(crate) use kernels::LinearKernels;
+pub(crate) use map::Map;
+use map::Storage;
 
 use crate::autodiff::record;
 use crate::backend::{CpuBackend, lies_in_host_memory};

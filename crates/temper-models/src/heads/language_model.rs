@@ -116,7 +116,7 @@ impl LanguageModel {
         let added = adapter.map(|adapter| adapter.forward(x.clone(), mode, self.precision));
         let logits = match self.packed() {
             Some(packed) => temper_kernels::packed_linear(x, packed, self.vocabulary_bias(), None),
-            None => self.map(backbone).logits(x),
+            None => VocabularyWeights { soft_cap: None, ..self.map(backbone) }.logits(x),
         };
         let logits = match added {
             None => logits,
@@ -128,8 +128,8 @@ impl LanguageModel {
         }
     }
 
-    /// The cross-entropy of the logits in nats, summed over the rows with a target. On a CPU the logits of all rows never
-    /// exist together, but where the map has an adapter and where they are capped.
+    /// The cross-entropy of the logits in nats, summed over the rows with a target. The logits of all rows never exist
+    /// together, but where the map has an adapter.
     ///
     /// # Shapes
     /// - hidden: `[rows, hidden]`; output: `[1]`
@@ -140,7 +140,7 @@ impl LanguageModel {
         targets: &VocabularyTargets,
         mode: Mode,
     ) -> Tensor<1> {
-        if self.has_adapter() || self.packed().is_some() || self.config.soft_cap.is_some() {
+        if self.has_adapter() || self.packed().is_some() {
             return composed_loss(self.forward(backbone, hidden, mode), targets);
         }
         vocabulary_loss(self.transformed(hidden, mode), self.map(backbone), targets)
@@ -156,7 +156,7 @@ impl LanguageModel {
         hidden: Tensor<2>,
         targets: &VocabularyTargets,
     ) -> Tensor<2> {
-        if self.packed().is_some() || self.config.soft_cap.is_some() {
+        if self.packed().is_some() {
             return self.scores_in_blocks(backbone, hidden, targets);
         }
         if self.has_adapter() {
@@ -220,7 +220,8 @@ impl LanguageModel {
             Some(output) => (output.weight.val(), false),
             None => (backbone.token_table(), true),
         };
-        VocabularyWeights { weight, is_transposed, bias, precision: self.precision }
+        let soft_cap = self.config.soft_cap.map(|cap| cap as f32);
+        VocabularyWeights { weight, is_transposed, bias, precision: self.precision, soft_cap }
     }
 
     /// Whether the token embedding serves as the map.

@@ -139,17 +139,17 @@ impl Attention {
     /// Attention of a sequence to itself.
     ///
     /// # Shapes
-    /// - queries: `[rows, hidden]`, what asks; keys: `[tokens, hidden]`, what is seen
-    /// - output: `[rows, hidden]`
+    /// - x: `[tokens, hidden]`; output: `[rows, hidden]`
     pub fn forward(
         &self,
-        queries: Tensor<2>,
-        keys: Tensor<2>,
+        x: Tensor<2>,
         rows: &LayerRows,
         cache: Option<&mut LayerCache>,
         mode: Mode,
     ) -> Tensor<2> {
-        let keys = self.key.factor(keys);
+        let keys = self.key.factor(x.clone());
+        // Where every token is a query, all three maps read the same.
+        let queries = if rows.are_all() { keys.clone() } else { rows.select(x) };
         let mut query = self.query.forward(queries, mode.child(0));
         let mut key = self.key.forward(keys.clone(), mode.child(1));
         let mut value = self.value.forward(keys, mode.child(2));

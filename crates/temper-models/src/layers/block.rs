@@ -122,9 +122,8 @@ impl Layer for Block {
         mut cache: Option<&mut LayerCache>,
         mode: Mode,
     ) -> Tensor<2> {
-        let [keys, residual] = self.begin(self.attention_norm.as_ref(), x);
-        let queries = rows.select(keys.clone());
-        let attended = self.attention.forward(queries, keys, rows, cache.as_deref_mut(), mode.child(0));
+        let [inputs, residual] = self.begin(self.attention_norm.as_ref(), x);
+        let attended = self.attention.forward(inputs, rows, cache.as_deref_mut(), mode.child(0));
         let sum = [normed(self.attention_after_norm.as_ref(), attended), rows.select(residual)];
         let mut x = self.end(self.attention_norm.as_ref(), &self.attention_dropout, sum, mode.child(1));
         let cross = self.cross_attention.as_ref().zip(self.cross_attention_norm.as_ref());

@@ -62,13 +62,13 @@ impl Layer for ParallelBlock {
         cache: Option<&mut LayerCache>,
         mode: Mode,
     ) -> Tensor<2> {
-        let keys = self.attention_norm.forward(x.clone());
-        let (queries, residual) = (rows.select(keys.clone()), rows.select(x));
+        let normed = self.attention_norm.forward(x.clone());
+        let residual = rows.select(x);
         let inputs = match &self.ffn_norm {
             Some(norm) => norm.forward(residual.clone()),
-            None => queries.clone(),
+            None => rows.select(normed.clone()),
         };
-        let attended = self.attention.forward(queries, keys, rows, cache, mode.child(0));
+        let attended = self.attention.forward(normed, rows, cache, mode.child(0));
         let transformed = self.ffn.forward(inputs, mode.child(1));
         let sum = widen(transformed) + widen(attended);
         self.dropout.forward_residual(sum, residual, mode.child(2))

@@ -45,6 +45,11 @@ impl LayerRows {
         }
     }
 
+    /// Whether every token is a row.
+    pub(super) fn are_all(&self) -> bool {
+        self.indices.is_none()
+    }
+
     /// # Shapes
     /// - x: `[tokens, width]`; output: `[rows, width]`
     pub fn select(&self, x: Tensor<2>) -> Tensor<2> {
