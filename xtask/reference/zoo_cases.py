@@ -218,6 +218,19 @@ VARIANTS = {
         WINDOW | {"max_window_layers": 1, "tie_word_embeddings": True},
         stored={"layer_types": None, "rope_parameters": None, "rope_theta": 10000.0},
     ),
+    "qwen2-yarn": Variant(
+        "qwen2",
+        (CAUSAL,),
+        {
+            "hidden_size": 32,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 100.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 16,
+            },
+        },
+    ),
     "qwen3": Variant("qwen3", DECODER),
     "qwen3-window": Variant(
         "qwen3",
@@ -230,6 +243,24 @@ VARIANTS = {
         },
     ),
     "phi3": Variant("phi3", (CLASSIFICATION, TAGGING, CAUSAL)),
+    # Half of each head turns. Every sequence of the fixtures is longer than the old context: transformers decides for a
+    # batch as a whole.
+    "phi3-long": Variant(
+        "phi3",
+        (CAUSAL,),
+        {
+            "hidden_size": 32,
+            "max_position_embeddings": 64,
+            "original_max_position_embeddings": 2,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 100.0,
+                "partial_rotary_factor": 0.5,
+                "short_factor": [1.0, 1.5],
+                "long_factor": [2.0, 3.0],
+            },
+        },
+    ),
     # As in the oldest files: "gelu" means the other form.
     "gemma": Variant("gemma", (CLASSIFICATION, TAGGING, CAUSAL), stored={"hidden_act": "gelu"}),
     "gemma2": Variant("gemma2", (CLASSIFICATION, TAGGING, CAUSAL)),

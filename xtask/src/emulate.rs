@@ -23,7 +23,7 @@ const SOURCES: [&str; 3] = ["driver.cpp", "threads.cpp", "nvrtc.cpp"];
 /// The emulator has no products of f32 on tensor cores: these tests need none.
 const TESTS: [(&str, &[&str]); 2] = [
     ("tensor_cores", &[]),
-    ("gpu", &["norms", "gates_dropout", "optimiser", "sums_of_squares", "a_step_writes"]),
+    ("gpu", &["norms", "gates_dropout", "rotations", "optimiser", "sums_of_squares", "a_step_writes"]),
 ];
 
 /// Compiles the emulator, then runs the program or the tests with it.

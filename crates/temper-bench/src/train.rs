@@ -22,7 +22,7 @@ const NO_TARGET: i32 = -100;
 /// What a batch is trained towards.
 enum Targets {
     /// `[rows]`
-    Labels(Tensor<1, Int>),
+    Labels(Box<Tensor<1, Int>>),
     /// The token after each token.
     Tokens(VocabularyTargets),
 }
@@ -31,7 +31,8 @@ impl Targets {
     fn new(job: &Job, rows: &[usize], device: &Device) -> Self {
         if !job.causal {
             let labels: Vec<i32> = rows.iter().map(|&row| job.labels[row]).collect();
-            return Self::Labels(Tensor::from_data(TensorData::new(labels, [rows.len()]), device));
+            let labels = Tensor::from_data(TensorData::new(labels, [rows.len()]), device);
+            return Self::Labels(Box::new(labels));
         }
         // Nothing follows the last token of a row.
         let next = |row: &usize| {
@@ -50,7 +51,7 @@ impl Targets {
             Self::Labels(labels) => {
                 let logits = classify(model, batch, mode)?;
                 // [rows, labels] -> [rows] -> [1]
-                Ok(temper_kernels::cross_entropy(logits, labels.clone()).mean())
+                Ok(temper_kernels::cross_entropy(logits, Tensor::clone(labels)).mean())
             }
             Self::Tokens(targets) => {
                 let loss = model.vocabulary_loss(batch, targets, mode);

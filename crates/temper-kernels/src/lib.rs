@@ -41,6 +41,8 @@ mod optional;
 mod packed_linear;
 mod precision;
 mod relative_terms;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // As above.
+mod rotation;
 mod row_index;
 mod sequences;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn 0.22 calls its ndarray backend deprecated.
@@ -71,6 +73,7 @@ pub use optimizer_groups::{AdamWTask, Elements, adamw_steps, steps_in_groups, su
 pub use packed_linear::{is_cpu, pack_weight, packed_linear};
 pub use precision::Precision;
 pub use relative_terms::{RelativeTerms, products_by_head};
+pub use rotation::rotate;
 pub use row_index::RowIndex;
 pub use sequences::Sequences;
 pub use vocabulary_loss::{

@@ -9,7 +9,7 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use temper_kernels::{
     Activation, AdamW, AdamWTask, AdamWTensors, Attention, AttentionHeads, Dropout, Elements, Norm,
     Precision, Residual, RowIndex, VocabularyTargets, VocabularyWeights, adamw_step, adamw_steps, dropout,
-    gate, linear, linear_transposed, look_up, norm, steps_in_groups, sum_of_squares, sums_of_squares,
+    gate, linear, linear_transposed, look_up, norm, rotate, steps_in_groups, sum_of_squares, sums_of_squares,
     vocabulary_loss,
 };
 
@@ -187,6 +187,23 @@ fn gates_dropout_and_lookups_are_those_of_the_cpu() {
             for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
                 assert_close(&format!("{name} {size:?}, part {part}"), found, expected);
             }
+        }
+    }
+}
+
+#[test]
+fn rotations_are_those_of_the_cpu() {
+    for (rows, heads, head, pairs) in
+        [(1, 1, 2, 1), (7, 3, 8, 4), (40, 2, 10, 3), (33, 4, 64, 32), (5, 2, 96, 24)]
+    {
+        let turned = |x: Tensor<2>, _: Tensor<2>| {
+            let [cosine, sine] = [4, 5].map(|seed| tensor([rows, pairs], seed, &x.device()));
+            rotate(x, &cosine, &sine, head)
+        };
+        let [found, expected] =
+            [gpu(), Device::flex()].map(|device| of_matrices([rows, heads * head], turned, &device));
+        for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_close(&format!("{pairs} pairs of {head}, part {part}"), found, expected);
         }
     }
 }

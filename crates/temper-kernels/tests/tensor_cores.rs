@@ -104,7 +104,10 @@ fn maps_to_a_vocabulary_are_those_of_the_cpu() {
             // Logits between 32 and 64 are rounded to quarters: losses of rows differ by that, and hits by whole numbers.
             let [losses, expected] = [&gpu[1], &cpu[1]].map(|scores| &scores[..sizes[0]]);
             for (found, expected) in losses.iter().zip(expected) {
-                assert!((found - expected).abs() < 0.25, "{sizes:?} {case:?}: a loss of {found}, not {expected}");
+                assert!(
+                    (found - expected).abs() < 0.25,
+                    "{sizes:?} {case:?}: a loss of {found}, not {expected}"
+                );
             }
             for part in [0, 2, 3] {
                 assert_close(&format!("{sizes:?} {case:?}, part {part}"), &gpu[part], &cpu[part], 16.0);

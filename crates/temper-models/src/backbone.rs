@@ -90,6 +90,12 @@ pub trait Backbone {
         true
     }
 
+    /// Tokens of a sequence after which the states of all of them change, so that what a [`Cache`] has of a shorter one no
+    /// longer holds: the old context of LongRoPE.
+    fn cached_context(&self) -> Option<usize> {
+        None
+    }
+
     /// Width of the hidden state.
     fn hidden_size(&self) -> usize;
 

@@ -216,6 +216,10 @@ impl Backbone for AnyBackbone {
         self.family().drops_out()
     }
 
+    fn cached_context(&self) -> Option<usize> {
+        self.family().cached_context()
+    }
+
     fn hidden_size(&self) -> usize {
         self.family().hidden_size()
     }

@@ -30,7 +30,7 @@ fn what_would_be_computed_otherwise_is_refused() {
         ("falcon-40b-causal-lm", json!({"num_kv_heads": 3}), "does not divide num_attention_heads"),
         ("falcon-7b-causal-lm", json!({"num_ln_in_parallel_attn": 2}), "num_ln_in_parallel_attn = 2"),
         ("falcon-7b-causal-lm", json!({"multi_query": false, "num_kv_heads": 2}), "num_kv_heads = 2"),
-        ("falcon-7b-causal-lm", json!({"rope_scaling": {"type": "longrope"}}), "rope_type = longrope"),
+        ("falcon-7b-causal-lm", json!({"rope_scaling": {"type": "dynamic"}}), "rope_type = dynamic"),
         ("falcon-7b-causal-lm", json!({"n_embed": 18}), "does not divide hidden_size = 18"),
         ("falcon-rw-causal-lm", json!({"is_causal": false}), "is_causal = false"),
     ] {

@@ -65,14 +65,14 @@ fn old_buffers_and_every_prefix_are_read() {
 fn what_would_be_computed_otherwise_is_refused() {
     for (key, value, expected) in [
         ("rope_scaling", json!({"type": "dynamic", "factor": 2.0}), "rope_type = dynamic"),
-        ("rope_parameters", json!({"rope_type": "yarn", "factor": 2.0}), "rope_type = yarn"),
+        ("rope_parameters", json!({"rope_type": "proportional"}), "rope_type = proportional"),
         ("partial_rotary_factor", json!(0.5), "partial_rotary_factor = 0.5"),
         ("is_causal", json!(false), "is_causal = false"),
         ("token_classification_bias", json!(false), "token_classification_bias = false"),
         ("hidden_act", json!("xielu"), "xielu"),
         ("num_attention_heads", json!(3), "does not divide hidden_size"),
         ("num_key_value_heads", json!(3), "does not divide num_attention_heads"),
-        ("head_dim", json!(5), "even width"),
+        ("head_dim", json!(5), "an even number of at most 5 numbers, not 5"),
     ] {
         let dir = tempfile::tempdir().expect("a folder");
         let mut config = config("llama-causal-lm");

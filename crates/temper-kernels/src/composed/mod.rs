@@ -124,6 +124,26 @@ fn draw_mask<const D: usize>(x: &Tensor<D>, masks: Dropout) -> Tensor<D> {
     x.clone().without_autodiff().random_like(Distribution::Bernoulli(keep)) / keep
 }
 
+/// [`crate::rotate`], in f32; the output is of the type of x.
+///
+/// # Shapes
+/// - x and output: `[rows, heads * head]`, cosine and sine: `[rows, pairs]`
+pub fn rotate(x: Tensor<2>, cosine: &Tensor<2>, sine: &Tensor<2>, head: usize) -> Tensor<2> {
+    let ([rows, width], [_, pairs], dtype) = (x.dims(), cosine.dims(), x.dtype());
+    // [rows, heads * head] -> [rows, heads, head]
+    let x = widen(x).reshape([rows, width / head, head]);
+    let (first, second) = (x.clone().narrow(2, 0, pairs), x.clone().narrow(2, pairs, pairs));
+    // [rows, pairs] -> [rows, 1, pairs]
+    let [cosine, sine] = [cosine, sine].map(|table| table.clone().unsqueeze_dim::<3>(1));
+    let mut parts =
+        vec![first.clone() * cosine.clone() - second.clone() * sine.clone(), second * cosine + first * sine];
+    if 2 * pairs < head {
+        parts.push(x.narrow(2, 2 * pairs, head - 2 * pairs));
+    }
+    // [rows, heads, head] -> [rows, heads * head]
+    Tensor::cat(parts, 2).reshape([rows, width]).cast(dtype)
+}
+
 /// [`crate::cross_entropy`].
 ///
 /// # Shapes

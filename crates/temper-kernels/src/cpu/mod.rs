@@ -20,6 +20,7 @@ mod norm_row;
 mod normal;
 mod packed;
 mod random;
+mod rotate;
 mod tanh;
 mod tasks;
 mod vectorized;
@@ -44,6 +45,7 @@ pub use packed::{
     out_of_bfloat16,
 };
 pub use random::{Dropout, DropoutRow};
+pub use rotate::{Turn, rotate};
 pub use tasks::on_pool;
 pub use vectorized::vector_instructions;
 pub use vocabulary::{VocabularyLoss, VocabularyMap, WantedGradients, vocabulary_loss};

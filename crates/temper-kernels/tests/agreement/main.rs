@@ -9,6 +9,7 @@ mod dropout;
 mod layers;
 mod optimizer;
 mod other_types;
+mod rotation;
 mod split;
 mod threads;
 mod vocabulary;

@@ -126,6 +126,10 @@ impl Backbone for Decoder {
         walk.part("layers", &mut self.layers);
     }
 
+    fn cached_context(&self) -> Option<usize> {
+        self.rotary.iter().filter_map(|rotary| Some(rotary.long.as_ref()?.context)).min()
+    }
+
     fn hidden_size(&self) -> usize {
         self.token_embedding.width()
     }

@@ -156,7 +156,13 @@ impl LlamaConfig {
     }
 
     fn rotary(&self) -> Result<Rotary, ModelError> {
-        self.fields.rope.rotary(self.attention_heads().head, self.fields.max_position_embeddings)
+        let (rope, head) = (&self.fields.rope, self.attention_heads().head);
+        let positions = self.fields.max_position_embeddings;
+        if self.variant.turns_partly {
+            rope.partial_rotary(head, positions)
+        } else {
+            rope.rotary(head, positions)
+        }
     }
 
     /// Tokens that a layer sees, where it does not see all.

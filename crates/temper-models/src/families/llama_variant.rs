@@ -19,6 +19,8 @@ pub(super) struct Variant {
     pub has_query_bias: bool,
     /// Whether each head of queries and keys is normalised.
     pub has_head_norms: bool,
+    /// Whether a part of each head may be left unturned; its classes in transformers turn whole heads otherwise.
+    pub turns_partly: bool,
     /// Where each tensor of a checkpoint goes.
     pub rows: &'static [Row],
     /// Dropout that its configuration has.
@@ -47,6 +49,7 @@ pub(super) const LLAMA: Variant = Variant {
     reads: &["attention_bias", "mlp_bias"],
     has_query_bias: false,
     has_head_norms: false,
+    turns_partly: false,
     rows: ROWS,
     dropout: DropoutKeys { hidden: &[], attention: &["attention_dropout"] },
 };

@@ -1,7 +1,6 @@
 //! Phi-3: LLaMA whose query, key and value are one stored map, and so are gate and inner map.
 //!
-//! Abdin et al. 2024 (arXiv 2404.14219). Follows transformers 5.23, `modeling_phi3.py`. Positions of the variants with
-//! long contexts (`longrope`) are refused.
+//! Abdin et al. 2024 (arXiv 2404.14219). Follows transformers 5.23, `modeling_phi3.py`.
 
 use serde_json::json;
 
@@ -28,6 +27,7 @@ pub(super) const VARIANT: Variant = Variant {
         })
     },
     reads: &["sliding_window", "resid_pdrop"],
+    turns_partly: true,
     rows: ROWS,
     dropout: DropoutKeys { hidden: &["resid_pdrop"], attention: &["attention_dropout"] },
     ..LLAMA

@@ -1,10 +1,9 @@
 //! Rotary positions as config.json describes them.
 
-use std::f64::consts::TAU;
-
 use serde::{Deserialize, Serialize};
 
 use super::Rotary;
+use super::rope_scaling::{Llama3, RopeParameters, Yarn, long_rope, needed};
 use crate::ModelError;
 
 /// transformers' base of the frequencies where config.json names none.
@@ -23,52 +22,42 @@ pub struct RopeConfig {
     pub rope_scaling: Option<RopeParameters>,
     /// The base of the frequencies, where the others do not name it.
     pub rope_theta: Option<f64>,
-    /// Only the whole head is rotated here.
+    /// As in [`RopeParameters`], where that has none.
     pub partial_rotary_factor: Option<f64>,
     /// As in [`RopeParameters`], before which it goes.
     pub original_max_position_embeddings: Option<f64>,
 }
 
-/// How the frequencies are made.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RopeParameters {
-    /// `default`, `linear` or `llama3`; others are refused.
-    pub rope_type: Option<String>,
-    /// The old name of `rope_type`.
-    #[serde(rename = "type")]
-    pub old_type: Option<String>,
-    /// The base of the frequencies.
-    pub rope_theta: Option<f64>,
-    /// How often longer the context is than it was in pretraining.
-    pub factor: Option<f64>,
-    /// `llama3`: frequencies with longer waves than the old context divided by this are divided.
-    pub low_freq_factor: Option<f64>,
-    /// `llama3`: frequencies with shorter waves than the old context divided by this stay.
-    pub high_freq_factor: Option<f64>,
-    /// `llama3`: the old context; `max_position_embeddings` when absent.
-    pub original_max_position_embeddings: Option<f64>,
-    /// Only the whole head is rotated here.
-    pub partial_rotary_factor: Option<f64>,
-}
-
 impl RopeConfig {
-    /// The rotation of heads of this width.
+    /// The rotation of whole heads of this width.
+    ///
+    /// # Errors
+    /// As [`Self::partial_rotary`]; [`ModelError::Unsupported`] where only a part of a head turns.
+    pub fn rotary(&self, head: usize, max_position_embeddings: usize) -> Result<Rotary, ModelError> {
+        match self.partial_factor() {
+            1.0 => self.partial_rotary(head, max_position_embeddings),
+            partial => unsupported("partial_rotary_factor", partial.to_string()),
+        }
+    }
+
+    /// The rotation of heads of this width, or of a part of them.
     ///
     /// # Errors
     /// [`ModelError::Unsupported`] for a kind that does not exist here, [`ModelError::Config`] for a number
-    /// that is missing and for a head that has no halves.
-    pub fn rotary(&self, head: usize, max_position_embeddings: usize) -> Result<Rotary, ModelError> {
+    /// that is missing or wrong, and for a head that has no halves.
+    pub fn partial_rotary(&self, head: usize, max_position_embeddings: usize) -> Result<Rotary, ModelError> {
         let parameters = self.parameters();
-        let partial = parameters.partial_rotary_factor.or(self.partial_rotary_factor);
-        if let Some(partial) = partial.filter(|&partial| partial != 1.0) {
-            return unsupported("partial_rotary_factor", partial.to_string());
-        }
-        if head == 0 || !head.is_multiple_of(2) {
-            let reason = format!("rotary positions need heads of even width, not {head}");
+        let turning = (head as f64 * self.partial_factor()) as usize;
+        if turning == 0 || turning > head || !turning.is_multiple_of(2) {
+            let reason =
+                format!("rotary positions need an even number of at most {head} numbers, not {turning}");
             return Err(ModelError::Config { reason });
         }
-        let rotary = Rotary::new(head, parameters.rope_theta.or(self.rope_theta).unwrap_or(DEFAULT_THETA));
+        let theta = parameters.rope_theta.or(self.rope_theta).unwrap_or(DEFAULT_THETA);
+        let rotary = Rotary::partial(head, turning, theta);
+        let given = self.original_max_position_embeddings.or(parameters.original_max_position_embeddings);
+        let most = max_position_embeddings as f64;
+        let context = given.unwrap_or(most);
         match parameters.kind() {
             "default" => Ok(rotary),
             "linear" => {
@@ -76,14 +65,30 @@ impl RopeConfig {
                 Ok(rotary.rescaled(|frequency| frequency / factor))
             }
             "llama3" => {
-                let context = self.original_max_position_embeddings;
-                let context = context.or(parameters.original_max_position_embeddings);
-                let context = context.unwrap_or(max_position_embeddings as f64);
                 let scaling = Llama3::new(&parameters, context)?;
                 Ok(rotary.rescaled(|frequency| scaling.rescale(frequency)))
             }
+            "yarn" => {
+                let yarn = Yarn {
+                    parameters: &parameters,
+                    factor: needed("factor", parameters.factor)?,
+                    context,
+                    theta,
+                    turning,
+                };
+                Ok(yarn.applied(rotary))
+            }
+            "longrope" => {
+                let factor = parameters.factor.or(given.map(|context| most / context));
+                long_rope(rotary, &parameters, needed("factor", factor)?, context)
+            }
             other => unsupported("rope_type", other.to_owned()),
         }
+    }
+
+    /// The part of a head that turns.
+    fn partial_factor(&self) -> f64 {
+        self.parameters().partial_rotary_factor.or(self.partial_rotary_factor).unwrap_or(1.0)
     }
 
     /// What is in force; an empty object counts as absent.
@@ -91,47 +96,6 @@ impl RopeConfig {
         let old = self.rope_scaling.clone().filter(|scaling| *scaling != RopeParameters::default());
         old.or_else(|| self.rope_parameters.clone()).unwrap_or_default()
     }
-}
-
-impl RopeParameters {
-    fn kind(&self) -> &str {
-        self.rope_type.as_deref().or(self.old_type.as_deref()).unwrap_or("default")
-    }
-}
-
-/// The scaling of Llama 3.1: long waves are stretched, short ones stay, those between are blended.
-struct Llama3 {
-    factor: f64,
-    low: f64,
-    high: f64,
-    context: f64,
-}
-
-impl Llama3 {
-    fn new(parameters: &RopeParameters, context: f64) -> Result<Self, ModelError> {
-        Ok(Self {
-            factor: needed("factor", parameters.factor)?,
-            low: needed("low_freq_factor", parameters.low_freq_factor)?,
-            high: needed("high_freq_factor", parameters.high_freq_factor)?,
-            context,
-        })
-    }
-
-    fn rescale(&self, frequency: f64) -> f64 {
-        let wave = TAU / frequency;
-        if wave > self.context / self.low {
-            return frequency / self.factor;
-        }
-        if wave < self.context / self.high {
-            return frequency;
-        }
-        let kept = (self.context / wave - self.low) / (self.high - self.low);
-        (1.0 - kept) * frequency / self.factor + kept * frequency
-    }
-}
-
-fn needed(field: &str, value: Option<f64>) -> Result<f64, ModelError> {
-    value.ok_or_else(|| ModelError::Config { reason: format!("the rope_type needs {field}") })
 }
 
 fn unsupported(field: &'static str, value: String) -> Result<Rotary, ModelError> {
@@ -199,9 +163,74 @@ mod tests {
         assert_eq!(frequencies(outside), expected);
     }
 
+    fn rotary(head: usize, parameters: Value) -> Rotary {
+        let config: RopeConfig =
+            serde_json::from_value(json!({ "rope_parameters": parameters })).expect("a configuration");
+        config.partial_rotary(head, 40).expect("a kind that exists")
+    }
+
+    fn assert_close(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6 * expected.abs(), "{found}, not {expected}");
+        }
+    }
+
+    /// Of transformers 5.23: `ROPE_INIT_FUNCTIONS["yarn"]` of a LlamaConfig with heads of eight numbers.
+    #[test]
+    fn yarn_is_that_of_transformers() {
+        let yarn = |changes: &[(&str, Value)]| {
+            let mut given = json!({
+                "rope_type": "yarn", "factor": 4.0, "rope_theta": 100.0, "original_max_position_embeddings": 40,
+            });
+            for (field, value) in changes {
+                given[field] = value.clone();
+            }
+            rotary(8, given)
+        };
+        let usual = [1.0, 0.197_642_36, 0.025, 0.007_905_695];
+        for (changes, scale) in [
+            (vec![], 1.138_629_4),
+            (vec![("mscale", json!(1.0)), ("mscale_all_dim", json!(0.5))], 1.064_821_6),
+            (vec![("attention_factor", json!(1.25)), ("beta_fast", json!(3))], 1.25),
+        ] {
+            let found = yarn(&changes);
+            assert_close(&found.frequencies, &usual);
+            assert_close(&[found.scale], &[scale]);
+        }
+        let exact = yarn(&[
+            ("rope_theta", json!(10000.0)),
+            ("beta_fast", json!(4)),
+            ("beta_slow", json!(0.5)),
+            ("truncate", json!(false)),
+        ]);
+        assert_close(&exact.frequencies, &[1.0, 0.033_712_596, 0.0025, 0.00025]);
+    }
+
+    /// Of transformers 5.23: `ROPE_INIT_FUNCTIONS["longrope"]`, without and with a length beyond the old context.
+    #[test]
+    fn longrope_is_that_of_transformers() {
+        let parameters = json!({
+            "rope_type": "longrope", "rope_theta": 100.0, "original_max_position_embeddings": 10,
+            "short_factor": [1.0, 1.5, 2.0], "long_factor": [2.0, 3.0, 5.0], "partial_rotary_factor": 0.75,
+        });
+        let found = rotary(8, parameters.clone());
+        assert_eq!(found.head, 8);
+        assert_close(&found.frequencies, &[1.0, 0.143_628_97, 0.023_207_942]);
+        assert_close(&[found.scale], &[1.265_725_1]);
+        let long = found.long.expect("sequences beyond the context differ");
+        assert_eq!(long.context, 10);
+        assert_close(&long.frequencies, &[0.5, 0.071_814_485, 0.009_283_177]);
+        let mut wrong = parameters;
+        wrong["long_factor"] = json!([2.0]);
+        let config: RopeConfig = serde_json::from_value(json!({ "rope_parameters": wrong })).unwrap();
+        let message = config.partial_rotary(8, 40).expect_err("too few factors").to_string();
+        assert!(message.contains("long_factor has 1 numbers; 3 pairs turn"), "{message}");
+    }
+
     #[test]
     fn other_kinds_are_refused_by_name() {
-        for kind in ["dynamic", "yarn", "longrope", "proportional", "new"] {
+        for kind in ["dynamic", "proportional", "new"] {
             let message = refused(json!({"rope_scaling": {"type": kind, "factor": 2.0}}));
             assert!(message.contains(&format!("rope_type = {kind}")), "{message}");
         }

@@ -100,7 +100,8 @@ impl StackRows {
     /// The same with rotations by the positions, of which an attention names one.
     #[must_use]
     pub fn rotated(self, rotary: &[Rotary], batch: &TokenBatch) -> Self {
-        let keys: Vec<Rotation> = rotary.iter().map(|rotary| rotary.at(&batch.positions.tensor())).collect();
+        let at = |rotary: &Rotary| rotary.at(&batch.positions, &batch.sequences);
+        let keys: Vec<Rotation> = rotary.iter().map(at).collect();
         Self { all: self.all.rotated(&keys), wanted: self.wanted.rotated(&keys) }
     }
 
