@@ -174,24 +174,29 @@ fn an_input_without_room_is_named() {
 
 #[test]
 fn words_are_read_as_behind_a_space() {
-    for model in FAMILIES {
-        let tokenizer = load(&files(model));
+    for model in FAMILIES.into_iter().chain(["gemma"]) {
+        let mut files = files(model);
+        if model == "gemma" {
+            // The tiny one has merges across spaces, a real one has none.
+            files["tokenizer.json"]["model"]["merges"] = json!([]);
+        }
+        let tokenizer = load(&files);
         let words = owned(&["the", "movie", "was", "great"]);
         let inputs = [WindowInput::Words(&words), WindowInput::Text("the the movie was great")];
         let windows = encode_windows(&tokenizer, &inputs, &settings(512, 0, WhichText::First)).unwrap();
         let ids = |window: &Window| window.ids[window.spread.clone()].to_vec();
         let (alone, within) = (ids(&windows[0]), ids(&windows[1]));
-        // The tiny one of LLaMA's kind has merges across spaces.
+        // So has the tiny one of LLaMA's kind.
         assert_eq!(within.ends_with(&alone), model != "llama", "{model}: {alone:?} {within:?}");
     }
 }
 
 #[test]
 fn a_tokenizer_that_reads_single_words_otherwise_is_refused() {
-    // A space becomes its mark before the text is split; no mark is put before a text.
+    // A space becomes something that nothing puts before a text.
     let mut files = files("llama");
     files["tokenizer.json"]["normalizer"] =
-        json!({"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"});
+        json!({"type": "Replace", "pattern": {"String": " "}, "content": "x"});
     let tokenizer = load(&files);
     let words = owned(&["the", "movie"]);
     let inputs = [WindowInput::Text("the movie"), WindowInput::Words(&words)];

@@ -29,7 +29,7 @@ const REMOVING: [&str; 5] = ["BertNormalizer", "Nmt", "Precompiled", "Strip", "S
 const DROPPING: [&str; 3] = ["BertPreTokenizer", "Whitespace", "WhitespaceSplit"];
 
 /// What LLaMA's tokenizers write for a space.
-const SPACE: char = '\u{2581}';
+pub(crate) const SPACE: char = '\u{2581}';
 
 /// Splits of other characters, which leave white space as it is.
 const BEFORE: [&str; 2] = ["Digits", "Punctuation"];

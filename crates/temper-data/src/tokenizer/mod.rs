@@ -17,7 +17,7 @@ mod text;
 mod tokens;
 
 pub use declared::{DeclaredCut, declared_cut};
-pub(crate) use locality::Boundaries;
+pub(crate) use locality::{Boundaries, SPACE};
 pub use special::SpecialTokens;
 pub use text::TextStream;
 

@@ -26,7 +26,7 @@ impl<'a> Layout<'a> {
         texts: [Option<&'a PlacedTokens>; 2],
     ) -> Self {
         let processor = match (input, spaces) {
-            (WindowInput::Words(_), Spaces::Added(layout)) => layout.as_ref(),
+            (WindowInput::Words(_), Spaces::Added(_, layout)) => layout.as_ref(),
             _ => tokenizer.inner().get_post_processor(),
         };
         Self { tokenizer, processor, texts }

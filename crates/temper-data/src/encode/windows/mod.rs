@@ -124,7 +124,8 @@ impl From<&Window> for Encoded {
 ///   words of [`WindowInput::Words`] are read as after a space. transformers does so after
 ///   `from_pretrained(..., add_prefix_space=True)`, which its example `run_ner.py` passes for such models; without it words
 ///   are read as if nothing were between them. Classes that take tokenizer.json as it is (Falcon's) do not heed that
-///   argument. A tokenizer that reads a word by itself otherwise with such a space, too, is refused.
+///   argument. Gemma's words get the mark that its tokenizer writes for a space; transformers reads them without.
+///   A tokenizer that reads a word by itself otherwise with such a space, too, is refused.
 /// - An input without tokens has a window with only the layout's special tokens, or of the token that [`encode_all`]
 ///   puts where there are none.
 ///
@@ -241,7 +242,7 @@ impl WindowEncoder<'_> {
             WindowInput::Text(text) => (of(text, 0)?, None),
             WindowInput::Pair { first, second } => (of(first, 0)?, Some(of(second, 1)?)),
             WindowInput::Words(words) => {
-                (PlacedTokens::of_words(self.tokenizer, words, self.spaces.are_added())?, None)
+                (PlacedTokens::of_words(self.tokenizer, words, self.spaces.added_character())?, None)
             }
         })
     }

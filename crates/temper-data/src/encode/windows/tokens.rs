@@ -16,21 +16,20 @@ impl PlacedTokens {
     /// The tokens of a text, which are of this segment.
     pub fn of_text(tokenizer: &TextTokenizer, text: &str, segment: u32) -> tokenizers::Result<Self> {
         let characters = Characters::of(text);
-        let encoding = encoded(tokenizer, text, (None, segment), false, &characters)?;
+        let encoding = encoded(tokenizer, text, (None, segment), None, &characters)?;
         Ok(Self { encoding, characters: vec![characters] })
     }
 
-    /// The tokens of words, read one by one, after a space that is not theirs where `is_spaced`.
+    /// The tokens of words, read one by one, after a space that is not theirs, as this character, where there is one.
     pub fn of_words(
         tokenizer: &TextTokenizer,
         words: &[String],
-        is_spaced: bool,
+        space: Option<char>,
     ) -> tokenizers::Result<Self> {
         let characters: Vec<Characters> = words.iter().map(|word| Characters::of(word)).collect();
         let encodings = words.iter().zip(&characters).zip(0..);
-        let encodings = encodings.map(|((word, characters), index)| {
-            encoded(tokenizer, word, (Some(index), 0), is_spaced, characters)
-        });
+        let encodings = encodings
+            .map(|((word, characters), index)| encoded(tokenizer, word, (Some(index), 0), space, characters));
         Ok(Self { encoding: encodings.collect::<tokenizers::Result<Encoding>>()?, characters })
     }
 
@@ -56,16 +55,16 @@ fn encoded(
     tokenizer: &TextTokenizer,
     text: &str,
     (word, segment): (Option<u32>, u32),
-    is_spaced: bool,
+    space: Option<char>,
     characters: &Characters,
 ) -> tokenizers::Result<Encoding> {
     let inner = tokenizer.inner();
     let mut pieces = inner.get_added_vocabulary().extract_and_normalize(inner.get_normalizer(), text);
-    if is_spaced {
+    if let Some(space) = space {
         // As ByteLevel does with `add_prefix_space` (pre_tokenizers/byte_level.rs).
         pieces.normalize(|piece| {
-            if !piece.get().starts_with(' ') {
-                piece.prepend(" ");
+            if !piece.get().starts_with(space) {
+                piece.prepend(space.encode_utf8(&mut [0; 4]));
             }
             Ok(())
         })?;

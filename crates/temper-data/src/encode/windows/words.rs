@@ -6,6 +6,7 @@ use tokenizers::PostProcessorWrapper;
 use super::tokens::PlacedTokens;
 use crate::TextTokenizer;
 use crate::panics::caught;
+use crate::tokenizer::SPACE;
 
 /// Words to try; one decides.
 const PROBES: [&str; 3] = ["a", "the", "1"];
@@ -14,8 +15,8 @@ const PROBES: [&str; 3] = ["a", "the", "1"];
 pub(super) enum Spaces {
     /// Nothing: the tokenizer puts a space before each text, or spaces do not count.
     Own,
-    /// A space before it, and the layout that knows of such a space, which is of no token's place.
-    Added(Option<PostProcessorWrapper>),
+    /// A space before it, as this character, and the layout that knows of such a space, which is of no token's place.
+    Added(char, Option<PostProcessorWrapper>),
 }
 
 impl Spaces {
@@ -24,10 +25,10 @@ impl Spaces {
         for word in PROBES {
             let whole = ids(|| PlacedTokens::of_text(tokenizer, &format!("{word} {word}"), 0))?;
             let first = ids(|| PlacedTokens::of_text(tokenizer, word, 0))?;
-            for is_spaced in [false, true] {
-                let alone = ids(|| PlacedTokens::of_words(tokenizer, &[word.to_owned()], is_spaced))?;
+            for space in [None, Some(' '), Some(SPACE)] {
+                let alone = ids(|| PlacedTokens::of_words(tokenizer, &[word.to_owned()], space))?;
                 if [&first[..], &alone].concat() == whole {
-                    return if is_spaced { Self::added(tokenizer) } else { Ok(Self::Own) };
+                    return space.map_or(Ok(Self::Own), |space| Self::added(space, tokenizer));
                 }
             }
         }
@@ -36,16 +37,22 @@ impl Spaces {
             .into())
     }
 
-    pub fn are_added(&self) -> bool {
-        matches!(self, Self::Added(_))
+    /// What is put before each word.
+    pub fn added_character(&self) -> Option<char> {
+        match self {
+            Self::Own => None,
+            Self::Added(space, _) => Some(*space),
+        }
     }
 
-    fn added(tokenizer: &TextTokenizer) -> Result<Self, String> {
-        let Some(layout) = tokenizer.inner().get_post_processor() else { return Ok(Self::Added(None)) };
+    fn added(space: char, tokenizer: &TextTokenizer) -> Result<Self, String> {
+        let Some(layout) = tokenizer.inner().get_post_processor() else {
+            return Ok(Self::Added(space, None));
+        };
         let mut json = serde_json::to_value(layout).map_err(|error| error.to_string())?;
         expect_space(&mut json);
         let layout = serde_json::from_value(json).map_err(|error| error.to_string())?;
-        Ok(Self::Added(Some(layout)))
+        Ok(Self::Added(space, Some(layout)))
     }
 }
 
