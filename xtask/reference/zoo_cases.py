@@ -256,6 +256,8 @@ VARIANTS = {
                 "rope_type": "longrope",
                 "rope_theta": 100.0,
                 "partial_rotary_factor": 0.5,
+                # What follows from so short a context would multiply scores by six.
+                "attention_factor": 1.2,
                 "short_factor": [1.0, 1.5],
                 "long_factor": [2.0, 3.0],
             },
