@@ -55,7 +55,7 @@ WORDS = [
 SETTINGS = [(512, 0), (9, 0), (10, 3), (16, 7), (24, 5)]
 # Families that read a word after a space differently from one at the beginning.
 SPACED = ["gpt2", "roberta", "falcon"]
-# transformers reads words without the mark that the tokenizer writes for a space; Temper reads them with it.
+# transformers reads words without the mark that stands for a space; Temper reads them with it.
 WITHOUT_WORDS = {"gemma"}
 
 Token = tuple[int, int, int | None, int | None, int, int]

@@ -243,8 +243,8 @@ VARIANTS = {
         },
     ),
     "phi3": Variant("phi3", (CLASSIFICATION, TAGGING, CAUSAL)),
-    # Half of each head turns. Every sequence of the fixtures is longer than the old context: transformers decides for a
-    # batch as a whole.
+    # Half of each head turns. Every sequence is longer than the old context: transformers decides
+    # for a batch as a whole.
     "phi3-long": Variant(
         "phi3",
         (CAUSAL,),
