@@ -6,6 +6,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::launch::{UNITS, cubes, integers, vector_size};
+use super::reduce::sum_over_cube;
 
 /// Below every logit: where a row begins to look for its largest.
 const LOWEST: f32 = -1e30;
@@ -79,7 +80,7 @@ fn losses_kernel<T: Float, N: Size>(
             logits[start + place] = Vector::cast_from(gradient);
         }
     }
-    let better = total(better, form.units);
+    let better = sum_over_cube(better, form.units);
     if UNIT_POS == 0 {
         let mean = found.sum / vocab_size;
         let expected = found.wanted * (1.0f32 - smoothing) + mean * smoothing;
@@ -166,24 +167,6 @@ fn together(own: Row, #[comptime] units: usize) -> Row {
     }
     sync_cube();
     Row { largest: largest[0], exponentials: exponentials[0], sum: sum[0], wanted: wanted[0] }
-}
-
-/// The sum over the units of a cube, for its first unit.
-#[cube]
-fn total(own: f32, #[comptime] units: usize) -> f32 {
-    let unit = UNIT_POS as usize;
-    let mut shared = Shared::<[f32]>::new_slice(units);
-    shared[unit] = own;
-    #[unroll]
-    for level in 1..comptime!(units.ilog2() + 1) {
-        let half = units >> level as usize;
-        sync_cube();
-        if unit < half {
-            let other = shared[unit + half];
-            shared[unit] += other;
-        }
-    }
-    shared[0]
 }
 
 /// Rows of logits, and where their scores go.

@@ -45,9 +45,15 @@ fn over_cube<N: Size>(sum: Vector<f32, N>, #[comptime] units: usize) -> f32 {
     for index in 0..N::value() {
         total += sum.extract(index);
     }
+    sum_over_cube(total, units)
+}
+
+/// The sum of a number of each unit of a cube, for its first unit.
+#[cube]
+pub(super) fn sum_over_cube(own: f32, #[comptime] units: usize) -> f32 {
     let unit = UNIT_POS as usize;
     let mut shared = Shared::new_slice(units);
-    shared[unit] = total;
+    shared[unit] = own;
     #[unroll]
     for level in 1..comptime!(units.ilog2() + 1) {
         let width = units >> level as usize;
