@@ -50,11 +50,7 @@ pub(crate) fn rotate(x: CubeTensor, cosine: CubeTensor, sine: CubeTensor, turn: 
     let ([_, width], [_, pairs]) = (x.shape().dims(), cosine.shape().dims());
     let output = empty(&x, x.shape(), x.dtype);
     // A vector has numbers of one half of one head.
-    let size = if pairs.is_multiple_of(2) && turn.head.is_multiple_of(2) {
-        vector_size(&x, pairs).min(vector_size(&x, turn.head)).min(vector_size(&cosine, pairs))
-    } else {
-        1
-    };
+    let size = vector_size(&x, pairs).min(vector_size(&x, turn.head)).min(vector_size(&cosine, pairs));
     let (cubes, dim) = each_vector(x.meta.num_elements() / size);
     rotate_kernel::launch(
         &output.client.clone(),

@@ -58,7 +58,7 @@ impl<'a, B: BackboneModule> Reader<'a, B> {
 
     /// Reads on to the end of each sequence, given with all of its tokens, and scores what follows.
     pub(super) fn read(&mut self, sequences: &[&[u32]]) -> Scores {
-        self.forget_outgrown(sequences);
+        self.drop_outgrown_cache(sequences);
         let past = match &self.cache {
             Some(cache) => cache.lengths().to_vec(),
             None => vec![0; sequences.len()],
@@ -70,8 +70,8 @@ impl<'a, B: BackboneModule> Reader<'a, B> {
         if is_cpu(&self.device) { on_pool(|| self.scores(tokens)) } else { self.scores(tokens) }
     }
 
-    /// Begins anew where a sequence outgrows what holds for its cached tokens.
-    fn forget_outgrown(&mut self, sequences: &[&[u32]]) {
+    /// Drops the cache once a sequence is longer than its cached keys hold for: all tokens are read again.
+    fn drop_outgrown_cache(&mut self, sequences: &[&[u32]]) {
         let (Some(context), Some(cache)) = (self.backbone.cached_context(), &mut self.cache) else { return };
         let mut grown = sequences.iter().zip(cache.lengths());
         if grown.any(|(ids, &read)| (1..=context).contains(&read) && ids.len() > context) {
