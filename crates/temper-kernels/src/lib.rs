@@ -58,7 +58,7 @@ pub use burn;
 pub use composed::widen;
 pub use cpu::{
     AdamW, AttentionHeads, AttentionPattern, Dropout, PackedWeight, RelativeBuckets, WeightFormat,
-    multiplies_bfloat16_fast, on_pool,
+    multiplies_bfloat16_fast, on_pool, side_by_side,
 };
 pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;

@@ -143,10 +143,8 @@ impl TrunkCache {
         }
         let tensor = |values, rows: usize| Tensor::from_data(TensorData::new(values, [rows, width]), &device);
         let lengths: Vec<usize> = rows().map(|rows| rows.encoded).collect();
-        let encoded = (of_encoded > 0).then(|| Encoded {
-            hidden: tensor(encoded, of_encoded),
-            sequences: Sequences::of_lengths(&lengths),
-        });
+        let encoded = (of_encoded > 0)
+            .then(|| Encoded::new(tensor(encoded, of_encoded), Sequences::of_lengths(&lengths)));
         Some(TrunkState { depth: self.layout.depth, hidden: tensor(hidden, of_hidden), encoded })
     }
 

@@ -46,7 +46,7 @@ pub use packed::{
 };
 pub use random::{Dropout, DropoutRow};
 pub use rotate::{Turn, rotate};
-pub use tasks::on_pool;
+pub use tasks::{on_pool, side_by_side};
 pub use vectorized::vector_instructions;
 pub use vocabulary::{VocabularyLoss, VocabularyMap, WantedGradients, vocabulary_loss};
 

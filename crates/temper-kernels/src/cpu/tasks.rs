@@ -23,6 +23,11 @@ pub fn run_tasks<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync + Send) {
     }
 }
 
+/// Runs every task on the current pool and gives their results in order.
+pub fn side_by_side<T: Send, R: Send>(tasks: Vec<T>, run: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
+    tasks.into_par_iter().with_max_len(1).map(run).collect()
+}
+
 /// Calls `compute` on a thread of the current pool, and keeps the pool's other threads awake until it is done: for many
 /// small operations one after the other. Otherwise each would wake the threads, which takes longer than the operation.
 pub fn on_pool<R: Send>(compute: impl FnOnce() -> R + Send) -> R {

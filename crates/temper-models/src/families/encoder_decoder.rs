@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::heads::{ClassifierConfig, TransformConfig};
 use crate::layers::{
-    Block, BlockConfig, Dropout, Embedding, Encoded, HasLinears, Layer, LinearWalk, Norm, NormConfig,
+    Block, BlockConfig, Cache, Dropout, Embedding, Encoded, HasLinears, Layer, LinearWalk, Norm, NormConfig,
     StackPass, StackRows, detach_if_frozen, is_frozen, run_frozen_without_autodiff, run_layers,
 };
 use crate::trunk::state_after;
@@ -123,7 +123,7 @@ impl Backbone for EncoderDecoder {
         };
         let encoded = match self.trunk_beyond_encoder(batch) {
             Some(trunk) => trunk.encoded.clone(),
-            None => Some(Encoded::of(batch, cache.as_deref_mut(), || {
+            None => Some(Cache::encoded(cache.as_deref_mut(), batch, || {
                 self.run_encoder(batch, Pass { rows, mode, cache: None, watch: &mut *watch, until })
             })),
         };
@@ -148,7 +148,7 @@ impl Backbone for EncoderDecoder {
         };
         let pass = Pass { rows, mode: Mode::Evaluate, cache: None, watch: &mut |_| {}, until: None };
         let hidden = self.run_encoder(batch, pass).without_autodiff();
-        let encoded = Encoded { hidden, sequences: batch.sequences.clone() };
+        let encoded = Encoded::new(hidden, batch.sequences.clone());
         let hidden = decoder.trunk(tokens, &self.target(batch), Some(&encoded), depth - layers, rows);
         TrunkState { depth, hidden, encoded: self.keeps_encoded(depth).then_some(encoded) }
     }

@@ -6,6 +6,7 @@ use temper_kernels::{
     AttentionHeads, AttentionLayout, AttentionPattern, RelativeTerms, products_by_head, widen,
 };
 
+use super::linear::apply_all;
 use super::{Dropout, Encoded, LayerCache, LayerRows, Linear, Norm, NormConfig};
 use crate::Mode;
 
@@ -150,9 +151,11 @@ impl Attention {
         let keys = self.key.factor(x.clone());
         // Where every token is a query, all three maps read the same.
         let queries = if rows.are_all() { keys.clone() } else { rows.select(x) };
-        let mut query = self.query.forward(queries, mode.child(0));
-        let mut key = self.key.forward(keys.clone(), mode.child(1));
-        let mut value = self.value.forward(keys, mode.child(2));
+        let [mut query, mut key, mut value] = apply_all([
+            (&self.query, queries, mode.child(0)),
+            (&self.key, keys.clone(), mode.child(1)),
+            (&self.value, keys, mode.child(2)),
+        ]);
         query = normed_heads(self.query_norm.as_ref(), query);
         key = normed_heads(self.key_norm.as_ref(), key);
         if let Some([of_queries, of_keys]) = self.rotation.map(|number| &rows.rotations[number]) {
@@ -193,7 +196,7 @@ impl Attention {
             Some(cache) => cache.cross(compute),
             None => compute(),
         };
-        let call = self.call(rows.cross_layout(&encoded.sequences), mode);
+        let call = self.call(rows.cross_layout(encoded), mode);
         let attended = temper_kernels::attention(query, key, value, None, call);
         self.output.forward(attended, mode.child(3))
     }

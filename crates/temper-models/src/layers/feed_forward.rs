@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use super::linear::apply_all;
 use super::{Dropout, Linear};
 use crate::{Activation, Mode};
 
@@ -70,7 +71,7 @@ impl FeedForward {
             Some(gate) => {
                 let x = gate.factor(x);
                 let [gate, inner] =
-                    [gate.forward(x.clone(), mode.child(1)), self.inner.forward(x, mode.child(0))];
+                    apply_all([(gate, x.clone(), mode.child(1)), (&self.inner, x, mode.child(0))]);
                 temper_kernels::gate(gate, inner, self.activation)
             }
             None => self.inner.forward_activated(x, self.activation, mode.child(0)),

@@ -4,10 +4,27 @@ use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use temper_kernels::{PackedWeight, WeightFormat};
+use temper_kernels::{PackedWeight, WeightFormat, is_cpu, side_by_side};
 
 use super::{LowRank, parameter};
 use crate::{Activation, Mode, Precision};
+
+/// Rows up to which one map does not keep the threads of a CPU busy.
+const FEW_ROWS: usize = 8;
+
+/// Several maps, at once where each has little to do: on a CPU, for few rows, outside of autodiff.
+///
+/// # Shapes
+/// - of each map its x: `[rows, in]`; its output: `[rows, out]`
+pub(super) fn apply_all<const N: usize>(maps: [(&Linear, Tensor<2>, Mode); N]) -> [Tensor<2>; N] {
+    let is_small = |x: &Tensor<2>| x.dims()[0] <= FEW_ROWS && is_cpu(&x.device()) && !x.is_autodiff();
+    let apply = |(map, x, mode): (&Linear, Tensor<2>, Mode)| map.forward(x, mode);
+    if !maps.iter().all(|(map, x, _)| is_small(x) && !map.weight.val().is_autodiff()) {
+        return maps.map(apply);
+    }
+    let outputs = side_by_side(maps.into(), apply);
+    outputs.try_into().expect("as many outputs as maps")
+}
 
 /// An affine map, `x W + b`, perhaps with a low-rank path next to it.
 #[derive(Module, Debug)]

@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Int, Tensor};
-use temper_kernels::{AttentionLayout, RelativeBuckets, RowIndex, Sequences};
+use temper_kernels::{AttentionLayout, RelativeBuckets, RowIndex};
 
-use super::{Rotary, Rotation};
+use super::{Encoded, Rotary, Rotation};
 use crate::{Rows, Tape, TokenBatch};
 
 /// The tokens that a layer computes, and what they see.
@@ -60,11 +60,12 @@ impl LayerRows {
     }
 
     /// Where these queries and an encoder's output are.
-    pub(super) fn cross_layout(&self, encoded: &Sequences) -> AttentionLayout {
+    pub(super) fn cross_layout(&self, encoded: &Encoded) -> AttentionLayout {
         let make = || {
+            let (queries, keys) = (encoded.readers_of(&self.layout.queries), encoded.sequences.clone());
             // Where a query is does not matter: it sees everything.
-            let offsets = vec![0; encoded.count()];
-            AttentionLayout::new(self.layout.queries.clone(), encoded.clone(), offsets)
+            let offsets = vec![0; keys.count()];
+            AttentionLayout::new(queries, keys, offsets)
         };
         self.cross.get_or_init(make).clone()
     }

@@ -10,6 +10,7 @@ use super::finetune::measure::duration;
 use super::finetune::{FinetuneArgs, request};
 use super::scaling::{OnRanks, ScalingOptions};
 use crate::TrainError;
+use crate::device::precision::is_faster_in_bf16;
 use crate::run::Estimate;
 use crate::terminal::{print, print_line};
 use crate::training::Progress;
@@ -68,8 +69,8 @@ pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
     args.refuse_what_plans_nothing()?;
     let strategies = split_strategies(&args.strategies)?;
     // The processes that measure are quiet: what is taken from the model is said once.
-    request(&args.finetune, Progress::new(args.finetune.quiet))?;
-    let predictions = strategies.iter().map(|named| in_own_process(&named.strategy));
+    let request = request(&args.finetune, Progress::new(args.finetune.quiet))?;
+    let predictions = strategies.iter().map(|named| in_own_process(&named.strategy, &[]));
     let predictions = predictions.collect::<Result<Vec<_>, _>>()?;
     if args.finetune.json {
         let planned = predictions.into_iter().map(|estimate| {
@@ -79,7 +80,25 @@ pub fn plan(args: &PlanArgs) -> Result<(), TrainError> {
         print_line(&to_json(&planned.collect::<Vec<_>>())?)?;
         return Ok(());
     }
-    print(&(table(&predictions) + &args.scaling.table(&predictions)))
+    print(&(table(&predictions) + &args.scaling.table(&predictions)))?;
+    let precision = request.settings.precision.named();
+    match (predictions.first(), request.backend.parse()) {
+        (Some(first), Ok(backend)) if is_faster_in_bf16(precision, backend) => {
+            let bf16 = in_own_process(&first.strategy, &["--precision", "bf16"])?;
+            print_line(&in_bf16(first, &bf16))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What bf16 would save, in a sentence.
+fn in_bf16(f32: &Estimate, bf16: &Estimate) -> String {
+    let seconds = [bf16, f32].map(|estimate| duration(estimate.training_seconds));
+    let memory = match [bf16, f32].map(|estimate| estimate.peak_memory_bytes) {
+        [Some(bf16), Some(f32)] => format!(", {} MiB instead of {}", bf16 >> 20, f32 >> 20),
+        _ => String::new(),
+    };
+    format!("{} with --precision bf16: {} instead of {}{memory}", f32.strategy, seconds[0], seconds[1])
 }
 
 /// The estimate for a strategy, also on several ranks.
@@ -101,13 +120,14 @@ fn measure(args: &FinetuneArgs) -> Result<Estimate, TrainError> {
 }
 
 /// The peak of memory is a process's: each strategy is measured in one of its own.
-fn in_own_process(strategy: &str) -> Result<Estimate, TrainError> {
+fn in_own_process(strategy: &str, more_flags: &[&str]) -> Result<Estimate, TrainError> {
     let failed = |error: std::io::Error| TrainError::file("temper", error);
     let program = std::env::current_exe().map_err(failed)?;
-    // The flags of this process, whatever they were; the last --strategy counts.
+    // The flags of this process, whatever they were; of a flag that is given twice, the last one counts.
     let output = Command::new(program)
         .args(std::env::args_os().skip(1))
         .args(["--measure", "--strategy", strategy])
+        .args(more_flags)
         .stderr(Stdio::inherit())
         .output()
         .map_err(failed)?;
@@ -152,4 +172,27 @@ fn table(predictions: &[Estimate]) -> String {
         ));
     }
     lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_bf16_saves() {
+        let estimate = |training_seconds: f64, mebibytes: u64| {
+            let known = serde_json::json!({
+                "strategy": "last:2", "trainable_parameters": 1, "steps": 10, "seconds_per_token": 0.1,
+                "training_seconds": training_seconds, "evaluation_seconds": 1.0,
+                "peak_memory_bytes": mebibytes << 20, "device_memory_bytes": null, "padding_percent": 0.0,
+                "truncated_percent": 0.0, "trunk_cache_bytes": null, "disk_bytes": 1,
+            });
+            serde_json::from_value::<Estimate>(known).unwrap()
+        };
+        let (f32, mut bf16) = (estimate(80.0, 1000), estimate(50.0, 750));
+        let sentence = "last:2 with --precision bf16: 50 s instead of 80 s";
+        assert_eq!(in_bf16(&f32, &bf16), format!("{sentence}, 750 MiB instead of 1000"));
+        bf16.peak_memory_bytes = None;
+        assert_eq!(in_bf16(&f32, &bf16), sentence);
+    }
 }

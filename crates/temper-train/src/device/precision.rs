@@ -120,9 +120,19 @@ pub(crate) fn check(precision: Precision, backend: Backend, device: &Device) -> 
     )))
 }
 
+/// Whether a run in f32 would be faster in bf16 on this processor.
+pub(crate) fn is_faster_in_bf16(precision: Precision, backend: Backend) -> bool {
+    // The backend ndarray has no bfloat16.
+    precision == Precision::F32 && backend == Backend::Flex && multiplies_bfloat16_fast()
+}
+
 /// The notice about it; none where products are simply f32.
 pub(crate) fn notice(precision: Precision, backend: Backend) -> Option<String> {
     let text = match (precision, backend.is_cpu()) {
+        (Precision::F32, _) if is_faster_in_bf16(precision, backend) => {
+            "precision f32: this processor multiplies bfloat16 faster, so --precision bf16 needs less time and memory; \
+             temper plan measures how much"
+        }
         (Precision::F32, _) if !matches!(backend, Backend::Cuda(_)) => return None,
         (Precision::F32, _) => {
             "precision f32: this GPU would round factors to TF32, so each product is computed as three"
@@ -166,7 +176,9 @@ mod tests {
         let tf32 = PrecisionSetting::Named(Precision::Tf32);
         assert_eq!(tf32.resolve(Backend::Cuda(0)).unwrap(), Precision::Tf32);
         assert_eq!(tf32.resolve(Backend::Ndarray).unwrap_err().exit_code(), 2);
-        assert!(notice(Precision::F32, Backend::Flex).is_none());
+        let is_faster = is_faster_in_bf16(Precision::F32, Backend::Flex);
+        assert_eq!(notice(Precision::F32, Backend::Flex).is_some(), is_faster);
+        assert!(notice(Precision::F32, Backend::Ndarray).is_none());
         assert!(notice(Precision::F32, Backend::Wgpu).is_none());
         assert!(notice(Precision::Tf32, Backend::Cuda(0)).is_some());
     }

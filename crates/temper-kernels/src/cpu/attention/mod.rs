@@ -204,5 +204,5 @@ fn rows_by_head(
 /// Fewest tasks that are worth a thread: all of them when there is little to do.
 fn least_tasks(inputs: &AttentionInputs<'_>) -> usize {
     let scores = inputs.pairs() * inputs.heads.query_heads;
-    if scores * inputs.heads.head < 200_000 { usize::MAX } else { 1 }
+    if scores * inputs.heads.head < 100_000 { usize::MAX } else { 1 }
 }

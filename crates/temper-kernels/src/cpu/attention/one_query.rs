@@ -1,59 +1,85 @@
 //! Products of attention with one query a sequence, as when text is generated: keys and values are read where they are. To
 //! pack them first would take longer than the products.
 
-use super::{scores::Block, scores::Head};
-use crate::cpu::vectorized;
+use pulp::{Arch, Simd, WithSimd};
 
-/// Partial sums of a product of two rows.
-const LANES: usize = 16;
+use super::{scores::Block, scores::Head};
+use crate::cpu::matrix::add_rows;
+
+/// Rows of values that are read side by side.
+const STEP: usize = 8;
 
 /// Writes `scale * query * key^T` for the keys of its block.
 pub fn score(head: &Head<'_>, block: &Block, scores: &mut [f32]) {
-    let (query, scale) = (head.query.row(0), head.pattern.scale);
-    vectorized(
-        #[inline(always)]
-        || {
-            for (score, key) in scores.iter_mut().zip(block.keys.clone()) {
-                *score = scale * inner_product(query, head.key.row(key));
-            }
-        },
-    );
+    Arch::new().dispatch(Scores { head, block, scores });
 }
 
 /// Writes `factor * weights * value`.
 pub fn mix(head: &Head<'_>, block: &Block, weights: &[f32], factor: f32, output: &mut [f32]) {
-    vectorized(
-        #[inline(always)]
-        || {
-            output.fill(0.0);
-            for (weight, key) in weights.iter().zip(block.keys.clone()) {
-                for (output, value) in output.iter_mut().zip(head.value.row(key)) {
-                    *output = weight.mul_add(*value, *output);
-                }
-            }
-            output.iter_mut().for_each(|output| *output *= factor);
-        },
-    );
+    Arch::new().dispatch(Mix { head, block, weights, factor, output });
+}
+
+struct Scores<'a> {
+    head: &'a Head<'a>,
+    block: &'a Block,
+    scores: &'a mut [f32],
+}
+
+impl WithSimd for Scores<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { head, block, scores } = self;
+        let (query, scale) = (head.query.row(0), head.pattern.scale);
+        for (score, key) in scores.iter_mut().zip(block.keys.clone()) {
+            *score = scale * inner_product(simd, query, head.key.row(key));
+        }
+    }
+}
+
+struct Mix<'a> {
+    head: &'a Head<'a>,
+    block: &'a Block,
+    weights: &'a [f32],
+    factor: f32,
+    output: &'a mut [f32],
+}
+
+impl WithSimd for Mix<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { head, block, weights, factor, output } = self;
+        output.fill(0.0);
+        let first = block.keys.start;
+        let (steps, rest) = weights[..block.keys.len()].as_chunks::<STEP>();
+        for (step, weights) in steps.iter().enumerate() {
+            let key = first + step * STEP;
+            add_rows::<S, STEP>(
+                simd,
+                output,
+                weights,
+                std::array::from_fn(|index| head.value.row(key + index)),
+            );
+        }
+        let key = first + steps.len() * STEP;
+        for (index, weight) in rest.iter().enumerate() {
+            add_rows::<S, 1>(simd, output, &[*weight], [head.value.row(key + index)]);
+        }
+        output.iter_mut().for_each(|output| *output *= factor);
+    }
 }
 
 #[inline(always)]
-fn inner_product(left: &[f32], right: &[f32]) -> f32 {
-    let (left, left_rest) = left.as_chunks::<LANES>();
-    let (right, right_rest) = right.as_chunks::<LANES>();
-    let mut sums = [0.0_f32; LANES];
+fn inner_product<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
+    let (left, left_rest) = S::as_simd_f32s(left);
+    let (right, right_rest) = S::as_simd_f32s(right);
+    let mut sums = simd.splat_f32s(0.0);
     for (left, right) in left.iter().zip(right) {
-        for lane in 0..LANES {
-            sums[lane] = left[lane].mul_add(right[lane], sums[lane]);
-        }
+        sums = simd.mul_add_f32s(*left, *right, sums);
     }
     let rest: f32 = left_rest.iter().zip(right_rest).map(|(left, right)| left * right).sum();
-    // Pairs of lanes, so that each step is one instruction.
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
-        }
-        half /= 2;
-    }
-    sums[0] + rest
+    simd.reduce_sum_f32s(sums) + rest
 }

@@ -9,13 +9,11 @@ use std::borrow::Cow;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::vectorized;
+use super::inner_products::{Columns, columns_sums, few_rows_of_columns};
 use super::{DEPTH, Matrix, Start, TILE_COLUMNS, begin};
 
 /// Rows up to which this is faster than packed panels, where rows of the right matrix are contiguous.
 pub const FEW_ROWS: usize = 8;
-/// The same where its columns are.
-const FEW_ROWS_OF_COLUMNS: usize = 2;
 /// Columns of a task at most, where rows of the right matrix are contiguous: long runs of memory are fast ones.
 const MOST_COLUMNS: usize = 1024;
 /// Tasks of a small matrix.
@@ -27,7 +25,7 @@ const STEP: usize = 8;
 
 /// Whether a product has so few rows.
 pub fn is_for_few_rows(rows: usize, right: Matrix<'_>) -> bool {
-    rows <= if right.column_stride == 1 { FEW_ROWS } else { FEW_ROWS_OF_COLUMNS }
+    rows <= if right.column_stride == 1 { FEW_ROWS } else { few_rows_of_columns() }
 }
 
 /// As [`multiply`](super::multiply).
@@ -74,57 +72,27 @@ fn parts_of_rows([rows, depth, columns]: [usize; 3], left: Matrix<'_>, right: Ma
             LeftBlock { values: &left, stride: depth, first_depth, depth: DEPTH.min(depth - first_depth) };
         Part { first, width, sums: arch.dispatch(Rows { left, right, width }) }
     };
-    (0..columns.div_ceil(task_columns) * blocks).into_par_iter().map(part).collect()
+    // A thread that waits for the last tasks takes them one by one.
+    (0..columns.div_ceil(task_columns) * blocks).into_par_iter().with_max_len(1).map(part).collect()
 }
 
 /// Where columns of the right matrix are contiguous: the sums of some columns grow side by side.
 fn parts_of_columns([rows, depth, columns]: [usize; 3], left: Matrix<'_>, right: Matrix<'_>) -> Vec<Part> {
     let left = row_major(left, rows, depth);
+    let blocks = depth.div_ceil(DEPTH);
     let part = |task: usize| {
-        let first = task / depth.div_ceil(DEPTH) * LEAST_COLUMNS;
-        let first_depth = task % depth.div_ceil(DEPTH) * DEPTH;
+        let (first, first_depth) = (task / blocks * LEAST_COLUMNS, task % blocks * DEPTH);
         let width = LEAST_COLUMNS.min(columns - first);
-        let column = |index: usize| {
-            let values = &right.values[(first + index) * right.column_stride + first_depth..];
-            &values[..DEPTH.min(depth - first_depth)]
+        let depth_of_block = DEPTH.min(depth - first_depth);
+        let left = LeftBlock { values: &left, stride: depth, first_depth, depth: depth_of_block };
+        let columns = Columns {
+            values: &right.values[first * right.column_stride + first_depth..],
+            stride: right.column_stride,
+            depth: depth_of_block,
         };
-        let left = LeftBlock { values: &left, stride: depth, first_depth, depth: column(0).len() };
-        let sums = vectorized(
-            #[inline(always)]
-            || columns_sums(left, width, column),
-        );
-        Part { first, width, sums }
+        Part { first, width, sums: columns_sums(left, columns, width) }
     };
-    (0..columns.div_ceil(LEAST_COLUMNS) * depth.div_ceil(DEPTH)).into_par_iter().map(part).collect()
-}
-
-/// `[rows, width]`
-#[inline(always)]
-fn columns_sums<'a>(left: LeftBlock<'_>, width: usize, column: impl Fn(usize) -> &'a [f32]) -> Vec<f32> {
-    let mut sums = vec![0.0; left.rows().count() * width];
-    for (sums, left) in sums.chunks_exact_mut(width).zip(left.rows()) {
-        let (tiles, rest) = sums.as_chunks_mut::<TILE_COLUMNS>();
-        for (tile, sums) in tiles.iter_mut().enumerate() {
-            *sums = inner_products(left, std::array::from_fn(|index| column(tile * TILE_COLUMNS + index)));
-        }
-        for (index, sum) in rest.iter_mut().enumerate() {
-            [*sum] = inner_products(left, [column(width - width % TILE_COLUMNS + index)]);
-        }
-    }
-    sums
-}
-
-/// The products of a row with `N` columns. Each sum is a chain of its own; together they keep the processor busy.
-#[inline(always)]
-fn inner_products<const N: usize>(left: &[f32], columns: [&[f32]; N]) -> [f32; N] {
-    let columns = columns.map(|column| &column[..left.len()]);
-    let mut sums = [0.0; N];
-    for (depth, left) in left.iter().enumerate() {
-        for (sum, column) in sums.iter_mut().zip(&columns) {
-            *sum = left.mul_add(column[depth], *sum);
-        }
-    }
-    sums
+    (0..columns.div_ceil(LEAST_COLUMNS) * blocks).into_par_iter().with_max_len(1).map(part).collect()
 }
 
 /// `[rows, depth]`, contiguous.
@@ -138,7 +106,7 @@ fn row_major(left: Matrix<'_>, rows: usize, depth: usize) -> Cow<'_, [f32]> {
 
 /// Some columns of the left matrix.
 #[derive(Clone, Copy)]
-struct LeftBlock<'a> {
+pub struct LeftBlock<'a> {
     values: &'a [f32],
     stride: usize,
     first_depth: usize,
@@ -146,7 +114,8 @@ struct LeftBlock<'a> {
 }
 
 impl<'a> LeftBlock<'a> {
-    fn rows(self) -> impl Iterator<Item = &'a [f32]> {
+    /// `[depth]` each.
+    pub fn rows(self) -> impl Iterator<Item = &'a [f32]> {
         self.values.chunks_exact(self.stride).map(move |row| &row[self.first_depth..][..self.depth])
     }
 }
@@ -186,7 +155,7 @@ impl WithSimd for Rows<'_> {
 
 /// `sums += left right`, for `N` values of a row and as many rows of the right matrix, one after the other.
 #[inline(always)]
-fn add_rows<S: Simd, const N: usize>(simd: S, sums: &mut [f32], left: &[f32], right: [&[f32]; N]) {
+pub fn add_rows<S: Simd, const N: usize>(simd: S, sums: &mut [f32], left: &[f32], right: [&[f32]; N]) {
     let vectors = right.map(|row| S::as_simd_f32s(row));
     let (sums, rest) = S::as_mut_simd_f32s(sums);
     let factors: [S::f32s; N] = std::array::from_fn(|step| simd.splat_f32s(left[step]));

@@ -6,11 +6,13 @@
 //! side and twice the rows make it 12 x 32, which is 24 of 32 registers.
 
 mod few_rows;
+mod inner_products;
 mod pack;
 #[cfg(test)]
 mod tests;
 mod tile;
 
+pub(in crate::cpu) use few_rows::add_rows;
 use few_rows::{is_for_few_rows, multiply_few_rows};
 use pack::{pack_left, pack_right};
 use pulp::{Arch, Simd, WithSimd};

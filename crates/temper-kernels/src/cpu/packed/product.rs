@@ -123,7 +123,8 @@ impl<S> Product<'_, S> {
         let starts: Vec<usize> = (0..columns).step_by(width).collect();
         let parts: Vec<(Range<usize>, Vec<f32>)> = match starts.len() {
             1 => vec![compute(0)],
-            _ => starts.into_par_iter().map(compute).collect(),
+            // A thread that waits for the last tasks takes them one by one.
+            _ => starts.into_par_iter().with_max_len(1).map(compute).collect(),
         };
         for (range, values) in parts {
             for (out, values) in out.chunks_exact_mut(columns).zip(values.chunks_exact(range.len())) {
