@@ -9,11 +9,9 @@ use std::borrow::Cow;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::inner_products::{Columns, columns_sums, few_rows_of_columns};
+use super::inner_products::{Columns, columns_sums};
 use super::{DEPTH, Matrix, Start, TILE_COLUMNS, begin};
 
-/// Rows up to which this is faster than packed panels, where rows of the right matrix are contiguous.
-pub const FEW_ROWS: usize = 8;
 /// Columns of a task at most, where rows of the right matrix are contiguous: long runs of memory are fast ones.
 const MOST_COLUMNS: usize = 1024;
 /// Tasks of a small matrix.
@@ -23,9 +21,22 @@ const LEAST_COLUMNS: usize = 128;
 /// Rows of the right matrix that are read side by side.
 const STEP: usize = 8;
 
-/// Whether a product has so few rows.
+/// Rows of a product that is computed here, at most.
+#[cfg(test)]
+pub const MOST_FEW_ROWS: usize = 64;
+
+/// Whether a product has so few rows that this is faster than packed panels. Those for AVX-512 were measured on an Emerald
+/// Rapids, with two threads, for weights in the cache and in memory.
 pub fn is_for_few_rows(rows: usize, right: Matrix<'_>) -> bool {
-    rows <= if right.column_stride == 1 { FEW_ROWS } else { few_rows_of_columns() }
+    let most = match Arch::new() {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) if right.column_stride == 1 => 16,
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => 64,
+        _ if right.column_stride == 1 => 8,
+        _ => 2,
+    };
+    rows <= most
 }
 
 /// As [`multiply`](super::multiply).

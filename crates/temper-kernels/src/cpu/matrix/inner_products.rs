@@ -33,15 +33,6 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Rows up to which this is faster than packed panels.
-pub fn few_rows_of_columns() -> usize {
-    match Arch::new() {
-        #[cfg(target_arch = "x86_64")]
-        Arch::V4(_) => super::few_rows::FEW_ROWS,
-        _ => 2,
-    }
-}
-
 /// The products of rows with the first columns, `[rows, width]`.
 pub fn columns_sums(left: LeftBlock<'_>, columns: Columns<'_>, width: usize) -> Vec<f32> {
     let mut sums = vec![0.0; left.rows().count() * width];

@@ -1,6 +1,6 @@
 //! Products against sums in f64.
 
-use super::few_rows::FEW_ROWS;
+use super::few_rows::MOST_FEW_ROWS;
 use super::*;
 
 fn random(len: usize, seed: u32) -> Vec<f32> {
@@ -50,13 +50,13 @@ fn products_agree_with_the_definition() {
     [[1, 16, 16], [1, 9, 600], [8, 37, 2051], [9, 8, 530]].into_iter().for_each(check);
     // Beyond a task's rows and a block's depth.
     check([TASK_ROWS + 5, DEPTH + 3, 33]);
-    check([FEW_ROWS + 1, 3, COLUMNS + TILE_COLUMNS + 1]);
+    check([MOST_FEW_ROWS + 1, 3, COLUMNS + TILE_COLUMNS + 1]);
 }
 
 #[test]
 fn a_row_is_the_same_among_few_and_among_many() {
     for [depth, columns] in [[3, 5], [16, 33], [DEPTH + 7, 100], [2 * DEPTH + 1, 2063]] {
-        let rows = FEW_ROWS + 5;
+        let rows = MOST_FEW_ROWS + 5;
         let (a, b) = (random(rows * depth, 1), random(depth * columns, 2));
         let bias = random(columns, 3);
         for right in [Matrix::new(&b, columns), Matrix::transposed(&b, depth)] {
@@ -74,7 +74,7 @@ fn a_row_is_the_same_among_few_and_among_many() {
                     out
                 };
                 let many = product(&a);
-                for few in 1..=FEW_ROWS {
+                for few in [1, 2, 3, 5, 8, 9, 16, 17, 40, 64, 65] {
                     assert_eq!(product(&a[..few * depth]), many[..few * columns], "{few} {depth} {columns}");
                 }
             }
