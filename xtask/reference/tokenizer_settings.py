@@ -303,6 +303,8 @@ PIECES = {
     "albert": "spiece.model",
     "camembert": "sentencepiece.bpe.model",
     "deberta-v2": "spm.model",
+    "gemma": "tokenizer.model",
+    "llama": "tokenizer.model",
     "t5": "spiece.model",
     "xlm-roberta": "sentencepiece.bpe.model",
 }
@@ -312,6 +314,8 @@ MARKS = {
     "albert": [("<pad>", 3), ("<unk>", 2), ("[CLS]", 3), ("[SEP]", 3)],
     "camembert": FAIRSEQ,
     "deberta-v2": [("[PAD]", 3), ("[CLS]", 3), ("[SEP]", 3), ("[UNK]", 2)],
+    "gemma": [("<pad>", 3), ("<eos>", 3), ("<bos>", 3), ("<unk>", 2)],
+    "llama": [("<unk>", 2), ("<s>", 3), ("</s>", 3)],
     "t5": [("<pad>", 3), ("</s>", 3), ("<unk>", 2)],
     "xlm-roberta": FAIRSEQ,
 }
@@ -443,6 +447,12 @@ def case(folder: Path, base: Path, files: Files, expected: list[list[int]]) -> d
     return {"files": files, "changed": changed}
 
 
+def over(old: Files, change: Files) -> Files:
+    """Return older files with a change of the settings beside them."""
+    both = {**old[CONFIG], **change[CONFIG]} if CONFIG in old and CONFIG in change else None
+    return {**old, **change} | ({CONFIG: both} if both else {})
+
+
 def family(
     base: Path, tokenizer: Tokenizer, older: list[Files], count: int, seed: int
 ) -> dict[str, object]:
@@ -454,7 +464,7 @@ def family(
     singles = list(settings(tokenizer))
     changes = [*singles, *combined(singles, count, seed)]
     changes += [
-        {**old, **change}
+        over(old, change)
         for old in older
         for change in [{}, *random.Random(seed).sample(singles, 12)]
     ]
@@ -478,6 +488,19 @@ def pieces(vocab: list[tuple[str, float]], kind: str) -> str:
     return base64.b64encode(model.SerializeToString()).decode()
 
 
+def byte_pairs(words: list[str], kind: str) -> str:
+    """Return SentencePiece's file of a vocabulary of byte pairs, as base64."""
+    model = import_protobuf().ModelProto()
+    marks = dict(MARKS[kind])
+    for place, word in enumerate(words):
+        is_byte = word.startswith("<0x")
+        model.pieces.add(piece=word, score=-place, type=marks.get(word, 6 if is_byte else 1))
+    model.pieces.add(piece="<own>", score=0.0, type=4)
+    model.trainer_spec.model_type = 2
+    model.trainer_spec.unk_id = words.index("<unk>")
+    return base64.b64encode(model.SerializeToString()).decode()
+
+
 def older_files(tokenizer: Tokenizer, kind: str) -> list[Files]:
     """Return the older files that hold the same vocabulary, without tokenizer.json."""
     model = json.loads(tokenizer.to_str())["model"]
@@ -486,7 +509,13 @@ def older_files(tokenizer: Tokenizer, kind: str) -> list[Files]:
         return [{"tokenizer.json": None, "vocab.txt": "".join(f"{word}\n" for word in words)}]
     if model["type"] == "Unigram":
         return [{"tokenizer.json": None, PIECES[kind]: {BYTES: pieces(model["vocab"], kind)}}]
-    if model["type"] == "BPE" and not model["byte_fallback"]:
+    if model["type"] == "BPE" and model["byte_fallback"]:
+        words = sorted(model["vocab"], key=model["vocab"].get)
+        # Without a class transformers does not take LLaMA's.
+        named = {"tokenizer_class": f"{kind.title()}Tokenizer"}
+        pieces_of = {BYTES: byte_pairs(words, kind)}
+        return [{"tokenizer.json": None, PIECES[kind]: pieces_of, CONFIG: named}]
+    if model["type"] == "BPE":
         merges = "#version: 0.2\n" + "".join(" ".join(merge) + "\n" for merge in model["merges"])
         return [{"tokenizer.json": None, "vocab.json": model["vocab"], "merges.txt": merges}]
     return []

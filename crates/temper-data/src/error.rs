@@ -320,7 +320,8 @@ pub enum DataError {
 
     /// A folder without a tokenizer that can be built.
     #[error(
-        "{}: no tokenizer; expected tokenizer.json, or vocab.txt, or vocab.json with merges.txt",
+        "{}: no tokenizer; expected tokenizer.json, or vocab.txt, or vocab.json with merges.txt, or SentencePiece's file \
+         of a tokenizer_class that tokenizer_config.json names",
         dir.display()
     )]
     NoTokenizer {

@@ -32,7 +32,8 @@ fn model_files() -> Vec<WantedFile> {
         "pytorch_model.bin.index.json",
     ];
     // SentencePiece's files are read where there is no tokenizer.json.
-    let tokenizer = ["tokenizer.json", "spm.model", "spiece.model", "sentencepiece.bpe.model"];
+    let tokenizer =
+        ["tokenizer.json", "spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"];
     let optional = [
         "tokenizer_config.json",
         "special_tokens_map.json",

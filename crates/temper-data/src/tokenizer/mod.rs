@@ -53,7 +53,7 @@ pub struct TextTokenizer {
 }
 
 /// Loads the tokenizer of a checkpoint folder: `tokenizer.json`, else BERT's `vocab.txt`, else
-/// `vocab.json` with `merges.txt`, else SentencePiece's file of a Unigram model.
+/// `vocab.json` with `merges.txt`, else SentencePiece's file.
 ///
 /// Its ids are those of transformers 5.23 for the folder as it is: what tokenizer_config.json, special_tokens_map.json,
 /// added_tokens.json and config.json say is honoured, or refused by name.

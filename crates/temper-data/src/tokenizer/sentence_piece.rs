@@ -1,9 +1,10 @@
-//! Vocabularies of SentencePiece (`spm.model`, `spiece.model`), for the classes with Unigram models.
+//! Vocabularies of SentencePiece (`spm.model`, `spiece.model`, `tokenizer.model`).
 //!
 //! The format is google/sentencepiece's sentencepiece_model.proto, of which these fields matter. What a class makes of it
-//! follows transformers 5.23: `SentencePieceExtractor` and `convert_from_spm` of convert_slow_tokenizer.py. Models of
-//! byte pairs, as LLaMA's, need tokenizer.json: their merges are not in the file.
+//! follows transformers 5.23: `SentencePieceExtractor` and `convert_from_spm` of convert_slow_tokenizer.py, and
+//! `generate_merges` of tokenization_utils_base.py.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use base64::Engine;
@@ -17,8 +18,9 @@ use super::settings::TokenizerSettings;
 use super::tokens::FileToken;
 use crate::DataError;
 
-/// The type of model that is read: Unigram, which is also the default.
+/// The types of model that are read. Unigram is also the default.
 const UNIGRAM: i32 = 1;
+const BYTE_PAIRS: i32 = 2;
 /// Types of pieces that a text does not contain, and that a user added.
 const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
@@ -62,6 +64,7 @@ pub(super) fn file_name(recipe: Recipe) -> Option<&'static str> {
     match recipe {
         Recipe::Albert | Recipe::T5 => Some("spiece.model"),
         Recipe::DebertaV2 => Some("spm.model"),
+        Recipe::Gemma | Recipe::Llama => Some("tokenizer.model"),
         Recipe::Camembert | Recipe::XlmRoberta => Some("sentencepiece.bpe.model"),
         _ => None,
     }
@@ -77,9 +80,14 @@ pub(super) fn read(
     let damaged = |reason: String| DataError::damaged(file, reason);
     let model = ModelProto::decode(bytes.as_slice()).map_err(|error| damaged(error.to_string()))?;
     let trainer = model.trainer.unwrap_or_default();
-    let model_type = trainer.model_type.unwrap_or(UNIGRAM);
-    if model_type != UNIGRAM {
-        let reason = format!("it has a model of type {model_type}; this class has Unigram models, of type 1");
+    let (expected, name) = match recipe {
+        Recipe::Gemma | Recipe::Llama => (BYTE_PAIRS, "byte pairs"),
+        _ => (UNIGRAM, "Unigram"),
+    };
+    let found = trainer.model_type.unwrap_or(UNIGRAM);
+    if found != expected {
+        let reason =
+            format!("it has a model of type {found}; this class has {name} models, of type {expected}");
         return Err(damaged(reason));
     }
     let pieces: Vec<(String, f64)> = model
@@ -87,7 +95,6 @@ pub(super) fn read(
         .iter()
         .map(|piece| (piece.piece.clone().unwrap_or_default(), f64::from(piece.score.unwrap_or_default())))
         .collect();
-    let vocab = vocabulary(pieces, recipe, settings)?;
     let charsmap = model.normalizer.and_then(|normalizer| normalizer.precompiled_charsmap);
     let normalizer = charsmap
         .filter(|map| !map.is_empty())
@@ -100,10 +107,36 @@ pub(super) fn read(
     let sentinels = if recipe == Recipe::T5 { 0..settings.extra_ids()? } else { 0..0 };
     let sentinels = sentinels.map(|id| FileToken::Text(format!("<extra_id_{id}>")));
     let added = added.chain(sentinels).collect();
-    // Where the unknown token is not among the pieces.
-    let unk_id = trainer.unk_id.unwrap_or_default();
-    let model = json!({"type": "Unigram", "vocab": vocab, "unk_id": unk_id});
+    let model = if expected == BYTE_PAIRS {
+        byte_pairs(&pieces)
+    } else {
+        // Where the unknown token is not among the pieces.
+        let unk_id = trainer.unk_id.unwrap_or_default();
+        json!({"type": "Unigram", "vocab": vocabulary(pieces, recipe, settings)?, "unk_id": unk_id})
+    };
     Ok((json!({"model": model, "normalizer": normalizer}), added))
+}
+
+/// A model of byte pairs: a piece is made of any two that are pieces, too; what makes earlier pieces comes first.
+fn byte_pairs(pieces: &[(String, f64)]) -> Value {
+    let ids: HashMap<&str, usize> =
+        pieces.iter().enumerate().map(|(id, (piece, _))| (piece.as_str(), id)).collect();
+    // Looked at first, so that a piece as long as its file takes no time.
+    let lengths: HashSet<usize> = ids.keys().map(|piece| piece.len()).collect();
+    let mut merges = Vec::new();
+    for (id, (piece, _)) in pieces.iter().enumerate() {
+        if ids[piece.as_str()] != id {
+            continue; // Of equal pieces the last one counts.
+        }
+        for (cut, _) in piece.char_indices().skip(1) {
+            let (left, right) = piece.split_at(cut);
+            let may_be = lengths.contains(&left.len()) && lengths.contains(&right.len());
+            if may_be && ids.contains_key(left) && ids.contains_key(right) {
+                merges.push([left, right]);
+            }
+        }
+    }
+    json!({"type": "BPE", "vocab": ids, "merges": merges})
 }
 
 /// The pieces as a class numbers them, which has tokens of its own before or after them.

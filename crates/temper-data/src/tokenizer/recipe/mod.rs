@@ -290,7 +290,14 @@ pub(super) fn layout(
         }
         // tokenizer.json decides, where there is one.
         Recipe::GptNeoX if source.text.is_some() => Some(template(&[], &[], &[], 1)),
-        Recipe::Gpt2 | Recipe::GptNeoX | Recipe::OpenAiGpt | Recipe::Qwen2 if source.text.is_none() => {
+        Recipe::Gemma
+        | Recipe::Gpt2
+        | Recipe::GptNeoX
+        | Recipe::Llama
+        | Recipe::OpenAiGpt
+        | Recipe::Qwen2
+            if source.text.is_none() =>
+        {
             Some(wanted_marks(settings, tokens, id)?)
         }
         _ => None,
