@@ -308,6 +308,7 @@ PIECES = {
     "t5": "spiece.model",
     "xlm-roberta": "sentencepiece.bpe.model",
 }
+NAMED = ["gemma", "llama"]
 # Its first pieces; type 2 is the unknown token, 3 one that no text contains.
 FAIRSEQ = [("<unk>", 2), ("<s>", 3), ("</s>", 3)]
 MARKS = {
@@ -501,6 +502,11 @@ def byte_pairs(words: list[str], kind: str) -> str:
     return base64.b64encode(model.SerializeToString()).decode()
 
 
+def named(kind: str) -> Files:
+    """Return what names the class, without which SentencePiece's file of byte pairs is not read."""
+    return {CONFIG: {"tokenizer_class": f"{kind.title()}Tokenizer"}} if kind in NAMED else {}
+
+
 def older_files(tokenizer: Tokenizer, kind: str) -> list[Files]:
     """Return the older files that hold the same vocabulary, without tokenizer.json."""
     model = json.loads(tokenizer.to_str())["model"]
@@ -511,10 +517,8 @@ def older_files(tokenizer: Tokenizer, kind: str) -> list[Files]:
         return [{"tokenizer.json": None, PIECES[kind]: {BYTES: pieces(model["vocab"], kind)}}]
     if model["type"] == "BPE" and model["byte_fallback"]:
         words = sorted(model["vocab"], key=model["vocab"].get)
-        # Without a class transformers does not take LLaMA's.
-        named = {"tokenizer_class": f"{kind.title()}Tokenizer"}
-        pieces_of = {BYTES: byte_pairs(words, kind)}
-        return [{"tokenizer.json": None, PIECES[kind]: pieces_of, CONFIG: named}]
+        file = {PIECES[kind]: {BYTES: byte_pairs(words, kind)}}
+        return [{"tokenizer.json": None} | file | named(kind)]
     if model["type"] == "BPE":
         merges = "#version: 0.2\n" + "".join(" ".join(merge) + "\n" for merge in model["merges"])
         return [{"tokenizer.json": None, "vocab.json": model["vocab"], "merges.txt": merges}]
@@ -543,7 +547,7 @@ def write_mirrored(mirror: Path, out: Path, count: int, seed: int) -> None:
             tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
             others = ["vocab.json", PIECES.get(model, "")]
             has_other = any((Path(folder) / name).is_file() for name in others)
-            older = [{"tokenizer.json": None}] if has_other else []
+            older = [{"tokenizer.json": None} | named(model)] if has_other else []
             made = family(Path(folder), tokenizer, older, count, seed)
         found = {"model": name, "dir": str(mirror / "models" / name)}
         dump(

@@ -43,6 +43,7 @@ const UNIGRAM: &str = r#"{"version": "1.0", "truncation": null, "padding": null,
         ["</s>", 0.0], ["<unk>", 0.0], ["▁the", -2.5], ["▁", -3.0], ["film", -4.0], ["▁un", -4.5], ["a", -5.0]]}}"#;
 
 const DEBERTA: &[(&str, &str)] = &[("tokenizer_config.json", r#"{"tokenizer_class": "DebertaV2Tokenizer"}"#)];
+const LLAMA: &[(&str, &str)] = &[("tokenizer_config.json", r#"{"tokenizer_class": "LlamaTokenizer"}"#)];
 
 /// What a tokenizer has to bear.
 const TEXTS: [(&str, Option<&str>); 6] = [
@@ -85,13 +86,13 @@ fn converted(files: &[(&str, &str)]) -> Vec<u8> {
     json
 }
 
-/// SentencePiece's file of DeBERTa's kind, from the fixtures of temper-data.
-fn pieces() -> Vec<u8> {
-    let text =
-        common::read(&common::fixtures("temper-data/tests/fixtures/tokenizer_settings/deberta-v2.json"));
+/// SentencePiece's file of a family, from the fixtures of temper-data.
+fn pieces(family: &str, file: &str) -> Vec<u8> {
+    let fixtures = common::fixtures("temper-data/tests/fixtures/tokenizer_settings");
+    let text = common::read(&fixtures.join(format!("{family}.json")));
     let family: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
     let cases = family["cases"].as_array().expect("cases");
-    let bytes = cases.iter().find_map(|case| case["files"]["spm.model"]["base64"].as_str()).expect("a file");
+    let bytes = cases.iter().find_map(|case| case["files"][file]["base64"].as_str()).expect("a file");
     STANDARD.decode(bytes).expect("base64")
 }
 
@@ -123,7 +124,14 @@ fn tokenizer() -> Result<(), Failures> {
             part("special", "special_tokens_map.json", Shape::Json, vec![SPECIAL.into()], bert),
             part("vocab", "vocab.txt", Shape::Text, vec![VOCAB.into()], &[]),
             part("bpe", "vocab.json", Shape::Json, vec![BPE_VOCAB.into()], &[("merges.txt", MERGES)]),
-            part("pieces", "spm.model", Shape::Bytes, vec![pieces()], DEBERTA),
+            part("pieces", "spm.model", Shape::Bytes, vec![pieces("deberta-v2", "spm.model")], DEBERTA),
+            part(
+                "byte-pairs",
+                "tokenizer.model",
+                Shape::Bytes,
+                vec![pieces("llama", "tokenizer.model")],
+                LLAMA,
+            ),
             part("merges", "merges.txt", Shape::Text, vec![MERGES.into()], &[("vocab.json", BPE_VOCAB)]),
         ],
     )
