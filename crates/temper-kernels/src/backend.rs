@@ -181,6 +181,18 @@ pub(crate) fn bindings(device: &Device) -> usize {
     }
 }
 
+/// Bytes of the largest buffer that the device gives.
+#[cfg(feature = "gpu")]
+pub(crate) fn largest_buffer(device: &Device) -> usize {
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Cube(device) => {
+            usize::try_from(device.client().properties().memory.max_page_size).unwrap_or(usize::MAX)
+        }
+        #[allow(unreachable_patterns)] // Which devices there are depends on Burn's features.
+        _ => usize::MAX,
+    }
+}
+
 #[cfg(not(feature = "gpu"))]
 pub(crate) fn has_planes(_: &Device) -> bool {
     false

@@ -57,10 +57,16 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 #[track_caller]
 fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
+    assert_within(2e-5, what, found, expected);
+}
+
+/// By so much of the largest number or of 1.
+#[track_caller]
+fn assert_within(tolerance: f32, what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let size = expected.iter().fold(1.0_f32, |size, value| size.max(value.abs()));
     for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let close = (found - expected).abs() <= 2e-5 * size;
+        let close = (found - expected).abs() <= tolerance * size;
         assert!(close, "{what}, element {place}: {found}, not {expected}; the largest is {size}");
     }
 }
@@ -249,7 +255,7 @@ fn attention_is_that_of_the_cpu() {
 #[test]
 fn maps_to_a_vocabulary_are_those_of_the_cpu() {
     // The last one has more logits than are computed at once.
-    let sizes = [[1, 1, 1], [7, 12, 65], [40, 36, 1000], [3, 8, 64], [130, 2, 600_001]];
+    let sizes = [[1, 1, 1], [7, 12, 65], [40, 36, 1000], [3, 8, 64], [1600, 2, 65_001]];
     for size in sizes {
         for case in CASES {
             let map = |device: Device| mapped_to_vocabulary(size, case, Precision::F32, tensor, &device);
@@ -257,7 +263,9 @@ fn maps_to_a_vocabulary_are_those_of_the_cpu() {
             assert_eq!(found.len(), expected.len());
             assert_eq!(found.len(), 4 + usize::from(case.1));
             for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                assert_close(&format!("{size:?} {case:?}, part {part}"), found, expected);
+                // A sum over 65,001 tokens rounds more.
+                let tolerance = if size[2] > 1000 { 2e-4 } else { 2e-5 };
+                assert_within(tolerance, &format!("{size:?} {case:?}, part {part}"), found, expected);
             }
         }
     }

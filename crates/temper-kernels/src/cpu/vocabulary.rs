@@ -202,7 +202,10 @@ fn loss_of_row(
 ) -> (f32, bool) {
     let log = log_sum_exp_row(logits);
     let of_target = logits[target];
-    let is_hit = logits.iter().all(|&logit| logit <= of_target);
+    // Of equal logits the first is the best, as where a token is chosen.
+    let (before, others) = logits.split_at(target);
+    let is_hit =
+        before.iter().all(|&logit| logit < of_target) && others.iter().all(|&logit| logit <= of_target);
     let mut loss = log - f64::from(of_target);
     if smoothing > 0.0 {
         let mean = logits.iter().map(|&logit| f64::from(logit)).sum::<f64>() / logits.len() as f64;
@@ -359,9 +362,11 @@ mod tests {
             rounding: Rounding::None,
             soft_cap: None,
         };
-        let targets = [Some(1), Some(2), None, Some(0)];
-        let found = vocabulary_loss(&[1.0, 1.0, 1.0, -1.0], &map, &targets, 0.0, WantedGradients::default());
-        assert_eq!(found.hits, [true, false, false, true]);
+        let targets = [Some(1), Some(2), None, Some(0), Some(0), Some(2)];
+        // The last two rows have equal logits.
+        let x = [1.0, 1.0, 1.0, -1.0, 0.0, 0.0];
+        let found = vocabulary_loss(&x, &map, &targets, 0.0, WantedGradients::default());
+        assert_eq!(found.hits, [true, false, false, true, true, false]);
         assert_eq!(found.losses[2], 0.0);
     }
 

@@ -5,6 +5,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, ExtensionType};
 use burn::tensor::{DType, Int, Tensor};
 
+use crate::backend::largest_buffer;
 use crate::linear::Map;
 use crate::optional::{Optional, OptionalMetadata};
 use crate::{Precision, VocabularyWeights};
@@ -24,6 +25,8 @@ pub(crate) struct Call {
     pub(super) rows: usize,
     pub(super) hidden: usize,
     pub(super) vocab: usize,
+    /// Numbers that fit into one buffer of the device.
+    pub(super) most_numbers: usize,
     pub(super) smoothing: f32,
     pub(super) soft_cap: Option<f32>,
     pub(super) wants_x: bool,
@@ -42,6 +45,7 @@ impl Call {
             rows,
             hidden,
             vocab: if map.is_transposed { first } else { second },
+            most_numbers: largest_buffer(&x.device()) / size_of::<f32>(),
             smoothing,
             soft_cap: map.soft_cap,
             wants_x: false,
@@ -61,7 +65,8 @@ impl Call {
 
     /// Rows of a block.
     pub(super) fn block(&self) -> usize {
-        (LOGITS / self.padded_vocab().max(1) / ROWS * ROWS).max(ROWS)
+        let rows = |logits: usize| logits / self.padded_vocab().max(1);
+        (rows(LOGITS) / ROWS * ROWS).max(ROWS).min(rows(self.most_numbers)).max(1)
     }
 
     /// The axis of the weight along which the vocabulary lies.
