@@ -37,8 +37,8 @@ fn state(layout: &TrunkLayout, examples: &[usize]) -> TrunkState {
     };
     let lengths: Vec<usize> = examples.iter().map(|&example| layout.rows[example].encoded).collect();
     let encoded = of(1, |rows| rows.encoded);
-    let encoded = (!encoded.is_empty())
-        .then(|| Encoded { hidden: tensor(encoded), sequences: Sequences::of_lengths(&lengths) });
+    let encoded =
+        (!encoded.is_empty()).then(|| Encoded::new(tensor(encoded), Sequences::of_lengths(&lengths)));
     TrunkState { depth: layout.depth, hidden: tensor(of(0, |rows| rows.hidden)), encoded }
 }
 

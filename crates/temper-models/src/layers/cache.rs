@@ -46,7 +46,7 @@ impl KeyValues {
     fn filled(&self) -> [Tensor<2>; 2] {
         [&self.key, &self.value].map(|tensor| match tensor.dims()[0] == self.rows {
             true => tensor.clone(),
-            false => tensor.clone().slice([0..self.rows]),
+            false => tensor.clone().narrow(0, 0, self.rows),
         })
     }
 }
@@ -63,7 +63,7 @@ fn appended(tensor: Tensor<2>, rows: usize, new: Tensor<2>) -> Tensor<2> {
         return tensor.slice_assign([rows..all, 0..width], new);
     }
     let room = Tensor::zeros([all / 2 + MORE_ROWS, width], (&new.device(), new.dtype()));
-    Tensor::cat(vec![tensor.slice([0..rows]), new, room], 0)
+    Tensor::cat(vec![tensor.narrow(0, 0, rows), new, room], 0)
 }
 
 /// One layer's part of a [`Cache`].
