@@ -4,12 +4,11 @@
 //! The sums are those of the packed product, bit for bit: the output for a text does not depend on the texts
 //! in the same batch.
 
-use std::borrow::Cow;
-
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::inner_products::{Columns, columns_sums};
+use super::left_block::{LeftBlock, row_major};
 use super::{DEPTH, Matrix, Start, TILE_COLUMNS, begin};
 
 /// Columns of a task at most, where rows of the right matrix are contiguous: long runs of memory are fast ones.
@@ -104,31 +103,6 @@ fn parts_of_columns([rows, depth, columns]: [usize; 3], left: Matrix<'_>, right:
         Part { first, width, sums: columns_sums(left, columns, width) }
     };
     (0..columns.div_ceil(LEAST_COLUMNS) * blocks).into_par_iter().with_max_len(1).map(part).collect()
-}
-
-/// `[rows, depth]`, contiguous.
-fn row_major(left: Matrix<'_>, rows: usize, depth: usize) -> Cow<'_, [f32]> {
-    if left.column_stride == 1 && left.row_stride == depth {
-        return Cow::Borrowed(&left.values[..rows * depth]);
-    }
-    let at = |row, column| left.values[row * left.row_stride + column * left.column_stride];
-    Cow::Owned((0..rows).flat_map(|row| (0..depth).map(move |column| at(row, column))).collect())
-}
-
-/// Some columns of the left matrix.
-#[derive(Clone, Copy)]
-pub struct LeftBlock<'a> {
-    values: &'a [f32],
-    stride: usize,
-    first_depth: usize,
-    depth: usize,
-}
-
-impl<'a> LeftBlock<'a> {
-    /// `[depth]` each.
-    pub fn rows(self) -> impl Iterator<Item = &'a [f32]> {
-        self.values.chunks_exact(self.stride).map(move |row| &row[self.first_depth..][..self.depth])
-    }
 }
 
 /// A block of the left matrix times the first columns of the right one.

@@ -12,7 +12,7 @@ use pulp::{NullaryFnOnce, x86::V4};
 
 use super::super::vectorized;
 use super::TILE_COLUMNS;
-use super::few_rows::LeftBlock;
+use super::left_block::LeftBlock;
 
 /// Columns that are contiguous: number `i` begins at `i * stride`.
 #[derive(Clone, Copy)]

@@ -7,6 +7,7 @@
 
 mod few_rows;
 mod inner_products;
+mod left_block;
 mod pack;
 #[cfg(test)]
 mod tests;
