@@ -59,8 +59,8 @@ pub fn logits_answer(logits: &[Vec<f32>]) -> Value {
     json!({ "logits": logits })
 }
 
-/// The label with the highest logit.
+/// The label with the highest logit; of equal ones the first.
 pub fn label(logits: &[f32]) -> usize {
-    let best = logits.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1));
+    let best = logits.iter().enumerate().rev().max_by(|left, right| left.1.total_cmp(right.1));
     best.map_or(0, |(label, _)| label)
 }

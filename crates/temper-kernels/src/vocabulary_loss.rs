@@ -117,8 +117,8 @@ pub fn composed_loss(logits: Tensor<2>, targets: &VocabularyTargets) -> Tensor<1
     (cross_entropy(logits, ids) * (1.0 - smoothing) + even * smoothing).sum()
 }
 
-/// The loss of each row without smoothing, and 1 where its target has the highest logit, else 0; 0 for both where there is
-/// no target. What an evaluation asks: it has no gradients.
+/// The loss of each row without smoothing, and 1 where its target has the highest logit (of equal ones as the first), else 0;
+/// 0 for both where there is no target. What an evaluation asks: it has no gradients.
 ///
 /// # Shapes
 /// - x: `[rows, hidden]`; output: `[2, rows]`

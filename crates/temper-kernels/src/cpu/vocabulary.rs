@@ -50,7 +50,7 @@ pub struct WantedGradients {
 pub struct VocabularyLoss {
     /// Loss of each row, 0 where there is no target, `[rows]`.
     pub losses: Vec<f32>,
-    /// Where the target is the class with the highest logit, `[rows]`.
+    /// Where the target has the highest logit, of equal ones as the first, `[rows]`.
     pub hits: Vec<bool>,
     /// Gradient of the summed losses by x, `[rows, hidden]`; empty where it is not wanted, as are the next.
     pub x: Vec<f32>,

@@ -10,9 +10,10 @@ pub struct Classified {
 }
 
 impl Classified {
-    /// The id of the label with the highest logit.
+    /// The id of the label with the highest logit; of equal ones the first, as in PyTorch and transformers.
     pub fn label(&self) -> usize {
-        let best = self.logits.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1));
+        // `max_by` takes the last of equal ones.
+        let best = self.logits.iter().enumerate().rev().max_by(|left, right| left.1.total_cmp(right.1));
         best.map_or(0, |(id, _)| id)
     }
 
@@ -53,6 +54,13 @@ mod tests {
         let probabilities = classified(&[1000.0, 1000.0 + 2.0_f32.ln()]).probabilities();
         assert!((probabilities[0] - 1.0 / 3.0).abs() < 1e-4, "{probabilities:?}");
         assert!((classified(&[0.0, 0.0]).loss(1) - std::f64::consts::LN_2).abs() < 1e-12);
+    }
+
+    #[test]
+    fn of_equal_logits_the_first_is_the_best() {
+        for (logits, label) in [(&[0.0, 0.0, 0.0][..], 0), (&[-1.0, 2.0, 2.0], 1), (&[1.0, 0.0, 3.0], 2)] {
+            assert_eq!(classified(logits).label(), label, "{logits:?}");
+        }
     }
 
     #[test]

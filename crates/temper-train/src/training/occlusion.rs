@@ -119,7 +119,7 @@ fn effects(
     let outputs = predict(model, &EvaluationLoader::new(features, tokens_per_batch));
     outputs.into_iter().enumerate().for_each(|(feature, output)| predictions.add(feature, output));
     let Some(whole) = predictions.probabilities(0) else { return Ok(None) };
-    let best = whole.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1));
+    let best = whole.iter().enumerate().rev().max_by(|left, right| left.1.total_cmp(right.1));
     let label = best.map_or(0, |(label, _)| label);
     let without = |variant| predictions.probabilities(variant).map_or(f64::NAN, |found| found[label]);
     Ok(Some((1..variants.len()).map(|variant| whole[label] - without(variant)).collect()))
